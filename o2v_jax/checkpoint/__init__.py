@@ -1,0 +1,31 @@
+"""Model directories and archives: the only reader and writer of them.
+
+A model is a directory of plain files, written at once or not at all:
+
+- `config.json`: format name and version, hyperparameters, SHA-256 of the parameters, and where
+  known the tokenizer and the lengths of the training data;
+- `params.safetensors`: float32 arrays under dotted names;
+- `vocab.json`: token -> id, if texts can be encoded;
+- `metrics.json` and `provenance.json`: figures reached, and how the model came to be.
+
+Nothing in it is pickled, so a model from a stranger can be wrong but cannot run code.
+"""
+
+from o2v_jax.checkpoint.model import Histogram, Model, Params, flatten, nest
+from o2v_jax.checkpoint.packing import pack
+from o2v_jax.checkpoint.read import load
+from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES
+from o2v_jax.checkpoint.write import check_target, save
+
+__all__ = [
+    "MAX_ARCHIVE_BYTES",
+    "Histogram",
+    "Model",
+    "Params",
+    "check_target",
+    "flatten",
+    "load",
+    "nest",
+    "pack",
+    "save",
+]

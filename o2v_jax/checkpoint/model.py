@@ -1,0 +1,74 @@
+"""What a model directory holds, in memory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.ragged import Index
+from o2v_jax.vocabulary import Vocabulary
+
+Params: TypeAlias = dict[str, Any]
+Histogram: TypeAlias = tuple[Index, Index]
+
+CONFIG = "config.json"
+PARAMS = "params.safetensors"
+VOCABULARY = "vocab.json"
+METRICS = "metrics.json"
+PROVENANCE = "provenance.json"
+FILES = (CONFIG, PARAMS, VOCABULARY, METRICS, PROVENANCE)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained model.
+
+    Attributes:
+        config: its hyperparameters.
+        params: nested dict of float32 NumPy arrays, named and shaped as
+            `o2v_jax.model.parameter_shapes(config)` says, dots for nesting.
+        vocabulary: words to ids, for models of texts.
+        metrics: figures by name. One that is not finite is written as JSON's null.
+        provenance: how the model was made (versions, command, seed, data): any JSON object.
+        length_histogram: for each side the number of training sequences by length, int64
+            `[longest + 1]`; trailing zeros are not kept on disk.
+    """
+
+    config: Hyperparameters
+    params: Params
+    vocabulary: Vocabulary | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    length_histogram: Histogram | None = None
+
+
+def flatten(params: Params) -> dict[str, npt.NDArray[Any]]:
+    """Nested parameters as `{"embed_0.weight": array, ...}`, contiguous NumPy arrays."""
+    return {name: np.asarray(array, order="C") for name, array in _leaves(params, "")}
+
+
+def nest(arrays: Mapping[str, npt.NDArray[Any]]) -> Params:
+    """The inverse of `flatten`.
+
+    >>> nest({"mlp.fc_0.bias": 1, "mlp.fc_0.weight": 2})
+    {'mlp': {'fc_0': {'bias': 1, 'weight': 2}}}
+    """
+    params: Params = {}
+    for name, array in arrays.items():
+        *path, last = name.split(".")
+        branch = params
+        for key in path:
+            branch = branch.setdefault(key, {})
+        branch[last] = array
+    return params
+
+
+def _leaves(params: Params, prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in params.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,121 @@
+"""Unpacking a model.tar.gz that anybody may have made."""
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, Protocol, cast
+
+from o2v_jax.checkpoint.model import CONFIG, PARAMS
+from o2v_jax.errors import CheckpointError
+
+MAX_ARCHIVE_BYTES = 64 * 2**30  # two embedding tables of the largest size are 24e9 bytes
+_MAX_MEMBERS = 10_000
+_MAX_HEADER_BYTES = 2**16  # headers are read into memory, and their names parsed
+_MAX_TRAILER_BYTES = 2**24  # tar pads an archive with zeros up to its record size
+_GZIP_MAGIC = b"\x1f\x8b"
+_BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error)
+
+
+@contextmanager
+def unpacked(path: Path, max_bytes: int) -> Iterator[Path]:
+    """Unpacks an archive for the time of the block and yields the folder with the model in it.
+
+    Files and folders only are unpacked, and only below a new temporary directory, with plain
+    permissions (set-user-id bits are dropped).
+
+    Raises:
+        CheckpointError: the archive is broken, too large or holds no model, or one of its members
+            has an absolute path or "..", or is a link or a device.
+    """
+    with TemporaryDirectory(prefix="o2v_jax-") as scratch:
+        _unpack(path, Path(scratch), max_bytes)
+        yield _model_folder(path, Path(scratch))
+
+
+def _unpack(path: Path, target: Path, max_bytes: int) -> None:
+    member = None
+    try:
+        with _decompressed(path) as source:
+            metered = _Metered(source)
+            with tarfile.open(fileobj=cast("BinaryIO", metered), mode="r|") as archive:
+                for count, member in enumerate(archive):
+                    max_bytes -= member.size
+                    _accept(member, count, max_bytes)
+                    metered.left = member.size + _MAX_HEADER_BYTES
+                    archive.extract(member, target, filter="data")
+                    metered.left = _MAX_HEADER_BYTES
+            metered.drain()
+    except _BROKEN as error:
+        where = f"at its member {member.name!r}" if member else "from its beginning"
+        raise CheckpointError(path, [f"cannot be unpacked {where}: {error}"]) from error
+
+
+def _accept(member: tarfile.TarInfo, count: int, left: int) -> None:
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts:
+        raise tarfile.TarError('only relative paths without ".." are accepted')
+    if not (member.isreg() or member.isdir()):
+        kind = "link" if member.issym() or member.islnk() else "device"
+        raise tarfile.TarError(f"it is a {kind}, but only files and folders are accepted")
+    if member.size < 0 or left < 0:
+        raise tarfile.TarError("it makes the contents larger than max_archive_bytes allows")
+    if count >= _MAX_MEMBERS:
+        raise tarfile.TarError(f"there are more than {_MAX_MEMBERS} members")
+
+
+def _model_folder(path: Path, top: Path) -> Path:
+    folders = [top, *sorted(entry for entry in top.iterdir() if entry.is_dir())]
+    models = [folder for folder in folders if _holds_model(folder)]
+    if not models:
+        raise CheckpointError(
+            path,
+            [f"holds no {CONFIG} and {PARAMS}, neither at its top level nor within one folder"],
+        )
+    if len(models) > 1 and models[0] != top:
+        names = ", ".join(repr(folder.name) for folder in models[:5])
+        raise CheckpointError(path, [f"must hold one model, but it holds several: {names}"])
+    return models[0]
+
+
+def _holds_model(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() or (folder / PARAMS).is_file()
+
+
+@contextmanager
+def _decompressed(path: Path) -> Iterator["_Readable"]:
+    with path.open("rb") as file:
+        compressed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        file.seek(0)
+        if not compressed:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as stream:
+            yield stream
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Metered:
+    """A stream that gives no more bytes than it was told to, however much was compressed."""
+
+    def __init__(self, stream: _Readable) -> None:
+        self.stream, self.left = stream, _MAX_HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        data = self.stream.read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise tarfile.ReadError("it is followed by more bytes than its headers announce")
+        return data
+
+    def drain(self) -> None:
+        """Reads on to the end, where gzip's checksum stands."""
+        self.left = _MAX_TRAILER_BYTES
+        while self.read(2**16):
+            pass

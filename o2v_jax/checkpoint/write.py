@@ -1,0 +1,124 @@
+"""Writing a model: under its name there is a whole model at any time, the old or the new one."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from safetensors.numpy import save_file
+
+from o2v_jax.checkpoint import config_file, params_file
+from o2v_jax.checkpoint.model import (
+    CONFIG,
+    FILES,
+    METRICS,
+    PARAMS,
+    PROVENANCE,
+    VOCABULARY,
+    Model,
+    flatten,
+)
+from o2v_jax.checkpoint.params_file import Arrays
+from o2v_jax.checkpoint.problems import Problems
+from o2v_jax.checkpoint.replace import is_fixed, replacing
+from o2v_jax.errors import CheckpointError, InputError
+from o2v_jax.vocabulary import read_json_object
+
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+
+
+def save(model: Model, directory: str | Path) -> Path:
+    """Writes a model directory, or replaces one.
+
+    All files are written to a directory beside it and brought to the disk before they get their
+    name. On Linux a former model changes places with the new one at once. Elsewhere it is moved
+    aside first, to a name that ends in `.old`, where an interruption may leave it.
+
+    Args:
+        model: what to write.
+        directory: a new name, an empty directory or a model directory to replace. If nothing can
+            be written beside an empty one (it is a mount point, say), the files are moved into it,
+            config.json last.
+
+    Returns:
+        The directory, absolute.
+
+    Raises:
+        CheckpointError: the model is one that `load` would refuse, or the directory is in use for
+            something else or cannot be written. Nothing was changed then.
+    """
+    target = Path(directory).resolve()
+    arrays = flatten(model.params)
+    _check_model(model, arrays, target)
+    try:
+        check_target(target)
+        with replacing(target, FILES, last=CONFIG) as staging:
+            _write(model, arrays, staging)
+    except OSError as error:
+        raise CheckpointError(target, [f"cannot be written: {error.strerror or error}"]) from error
+    return target
+
+
+def _write(model: Model, arrays: Arrays, directory: Path) -> None:
+    save_file(arrays, directory / PARAMS)
+    if model.vocabulary is not None:
+        model.vocabulary.write(directory / VOCABULARY)
+    (directory / METRICS).write_bytes(_json(METRICS, model.metrics))
+    (directory / PROVENANCE).write_bytes(_json(PROVENANCE, model.provenance))
+    # safetensors lets nobody but the owner read what it writes
+    shutil.copymode(directory / METRICS, directory / PARAMS)
+    checksum = params_file.sha256(directory / PARAMS)
+    (directory / CONFIG).write_bytes(_json(CONFIG, config_file.compose(model, checksum)))
+
+
+def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
+    problems = Problems(params_file.check(arrays, params_file.expected_shapes(model.config)))
+    config_file.parse(config_file.compose(model, ""), problems)
+    with problems.gathered():
+        if model.vocabulary is not None:
+            config_file.check_vocabulary(model.vocabulary, model.config)
+    for name, value in ((METRICS, model.metrics), (PROVENANCE, model.provenance)):
+        with problems.gathered():
+            _json(name, value)
+    if problems:
+        raise CheckpointError(target, problems)
+
+
+def check_target(directory: str | Path) -> None:
+    """Checks that `save` may write there, so that nobody trains for hours to find it may not.
+
+    Raises:
+        CheckpointError: it is neither new, nor empty, nor a model with nothing else beside it.
+    """
+    target = Path(directory).resolve()
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise CheckpointError(target, ["is a file, but a model is a directory"])
+    names = {path.name for path in target.iterdir()}
+    if others := sorted(names.difference(FILES)):
+        raise CheckpointError(
+            target,
+            [f"holds other things than a model ({', '.join(others[:5])}): choose another name"],
+        )
+    if names and not _is_model(target):
+        raise CheckpointError(
+            target, ["is not empty and not an o2v_jax model: choose another name"]
+        )
+    if names and is_fixed(target):
+        raise CheckpointError(target, ["holds a model and cannot be exchanged: empty it first"])
+
+
+def _is_model(directory: Path) -> bool:
+    try:
+        return config_file.is_model_config(read_json_object(directory / CONFIG))
+    except InputError:
+        return False
+
+
+def _json(name: str, value: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(dict(value), option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise InputError(f"{name} cannot be written as JSON: {error}") from error

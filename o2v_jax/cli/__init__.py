@@ -1,0 +1,49 @@
+"""The command `o2v`: errors as one line and exit status 2, results on standard output."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from o2v_jax import __version__
+from o2v_jax.cli.evaluate import evaluate
+from o2v_jax.cli.inspect import inspect
+from o2v_jax.cli.score import embed, score
+from o2v_jax.cli.serve import serve
+from o2v_jax.cli.train import train
+from o2v_jax.errors import O2VError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="o2v")
+def cli() -> None:
+    """Object2Vec in JAX: train, score, embed, serve."""
+
+
+for command in (serve, train, score, embed, evaluate, inspect):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits: 0 done, 2 the caller's mistake, 130 interrupted."""
+    try:
+        status = cli.main(prog_name="o2v", standalone_mode=False)
+    except click.ClickException as error:
+        status = _complain(error.format_message())
+    except (O2VError, OSError) as error:
+        status = _hang_up() if isinstance(error, BrokenPipeError) else _complain(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        status = 130
+    sys.exit(status)
+
+
+def _complain(message: str) -> int:
+    click.echo("o2v: " + "; ".join(message.splitlines()), err=True)
+    return 2
+
+
+def _hang_up() -> int:
+    """Whoever read our output has gone; what Python still wants to flush goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

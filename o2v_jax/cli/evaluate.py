@@ -1,0 +1,34 @@
+"""`o2v evaluate`: metrics of a model on labelled records."""
+
+import json
+from pathlib import Path
+
+import click
+
+from o2v_jax.cli.options import input_options, model_option, model_path_of
+
+
+@click.command()
+@model_option
+@input_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(model_path: Path | None, file: Path, form: str | None, as_json: bool) -> None:
+    """Print accuracy and cross_entropy, or mean_squared_error, on labelled records.
+
+    JSON Lines hold {"label": y, "in0": [ids], "in1": [ids]} a line; text holds a label and two
+    texts, tab-separated, a line.
+    """
+    from o2v_jax.checkpoint import load
+    from o2v_jax.cli.inputs import opened, read_records
+    from o2v_jax.training.data import dataset
+    from o2v_jax.training.evaluation import evaluate as evaluate_model
+
+    model = load(model_path_of(model_path))
+    with opened(file) as stream:
+        chunks = read_records(stream, file, form, model.config, model.vocabulary, labelled=True)
+        data = dataset(chunks, model.config, str(file))
+    metrics = evaluate_model(model, data) | {"records": len(data)}
+    if as_json:
+        click.echo(json.dumps(metrics))
+    else:
+        click.echo("\n".join(f"{name} {value:g}" for name, value in metrics.items()))

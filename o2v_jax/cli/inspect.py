@@ -1,0 +1,108 @@
+"""`o2v inspect`: what a model is made of and which programs serve it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from o2v_jax.cli.options import model_option, model_path_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from o2v_jax.checkpoint import Model
+
+
+@click.command()
+@model_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect(model_path: Path | None, as_json: bool) -> None:
+    """Show the network with shapes, parameter counts and bytes, and the padded shapes it uses."""
+    from o2v_jax.checkpoint import load
+
+    path = model_path_of(model_path)
+    description = describe(load(path))
+    if as_json:
+        click.echo(json.dumps({"model": str(path), **description}, indent=2))
+    else:
+        _print(path, description)
+
+
+def describe(model: "Model") -> dict[str, Any]:
+    """A model in plain data: hyperparameters, parameters, shapes and programs, metrics."""
+    from o2v_jax.checkpoint import flatten
+    from o2v_jax.scoring import layout
+
+    shapes = layout(model.config, model.length_histogram)
+    parameters = [
+        {"name": name, "shape": list(array.shape), "count": array.size, "bytes": array.nbytes}
+        for name, array in sorted(flatten(model.params).items())
+    ]
+    return {
+        "hyperparameters": model.config.to_strings(),
+        "parameters": parameters,
+        "parameter_count": sum(row["count"] for row in parameters),
+        "bytes": sum(row["bytes"] for row in parameters),
+        "vocabulary": None if model.vocabulary is None else len(model.vocabulary.tokens),
+        "buckets": _buckets(shapes),
+        "programs": len(shapes.programs()),
+        "programs_on_demand": len(shapes.on_demand()),
+        "metrics": dict(model.metrics),
+        "provenance": dict(model.provenance),
+    }
+
+
+def _buckets(shapes: Any) -> list[dict[str, Any]]:
+    """For each part of the network: its padded lengths, each with its batch sizes."""
+    parts = dict(zip((*shapes.towers, "head"), (*shapes.encode, shapes.head), strict=True))
+    return [
+        {"part": part, "length": length, "batches": list(batches)}
+        for part, table in parts.items()
+        for length, batches in zip(table.lengths, table.batches, strict=True)
+    ]
+
+
+def _print(path: Path, description: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{path}[/bold]")
+    console.print(_parameter_table(description))
+    console.print(_bucket_table(description))
+    count, on_demand = description["programs"], description["programs_on_demand"]
+    console.print(f"{count} programs at warm-up, {on_demand} more for long infer_max_seqlens")
+    settings = description["hyperparameters"].items()
+    console.print(", ".join(f"{name}={value}" for name, value in settings), style="dim")
+    for name, value in description["metrics"].items():
+        console.print(f"{name}: {value}")
+
+
+def _parameter_table(description: dict[str, Any]) -> "Table":
+    rows = [
+        (row["name"], "x".join(map(str, row["shape"])), f"{row['count']:,}", f"{row['bytes']:,}")
+        for row in description["parameters"]
+    ]
+    total = ("", "", f"{description['parameter_count']:,}", f"{description['bytes']:,}")
+    return _table(["parameter", "shape", "count", "bytes"], [*rows, total], right=2)
+
+
+def _bucket_table(description: dict[str, Any]) -> "Table":
+    rows = [
+        (row["part"], str(row["length"]), ", ".join(map(str, row["batches"])))
+        for row in description["buckets"]
+    ]
+    return _table(["part", "length", "batch sizes"], rows, right=3)
+
+
+def _table(header: list[str], rows: Sequence[tuple[str, ...]], *, right: int) -> "Table":
+    """A table whose columns from `right` on hold numbers."""
+    from rich.table import Table
+
+    table = Table()
+    for at, name in enumerate(header):
+        table.add_column(name, justify="right" if at >= right else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table

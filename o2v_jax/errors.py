@@ -1,0 +1,35 @@
+"""One family of errors. Each says what the caller did wrong, where, and what would be right."""
+
+from collections.abc import Sequence
+
+
+class O2VError(Exception):
+    """Any error that the caller can mend: its text is written for a person to read."""
+
+
+class HyperparameterError(O2VError):
+    """One or more hyperparameters are wrong; `problems` holds one sentence for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class RecordError(O2VError):
+    """A record cannot be read or scored; `where` is its JSON path, with file and line if known."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where, self.reason = where, reason
+        super().__init__(f"{where}: {reason}")
+
+
+class CheckpointError(O2VError):
+    """A model directory or archive cannot be read; `problems` holds one sentence for each."""
+
+    def __init__(self, source: object, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"{source}: " + "; ".join(self.problems))
+
+
+class InputError(O2VError):
+    """An argument, a file or a setting is not usable."""

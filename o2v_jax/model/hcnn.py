@@ -1,0 +1,67 @@
+"""hcnn: stacked convolutions over time, each layer max-pooled, the pools side by side."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from o2v_jax.hyperparameters import EncoderConfig
+from o2v_jax.model.layers import embed, real_tokens
+
+
+class Convolution(nnx.Module):
+    """Same-length 1-D convolution over time with bias, then ReLU, then zero where no token is.
+
+    `weight` is float32 `[width, inputs, filters]`. An even width reaches one step further to the
+    right than to the left.
+    """
+
+    def __init__(self, width: int, inputs: int, filters: int, *, rngs: nnx.Rngs) -> None:
+        initial = nnx.initializers.xavier_uniform()
+        self.weight = nnx.Param(initial(rngs.params(), (width, inputs, filters), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(filters, jnp.float32))
+
+    def __call__(
+        self, x: Float[Array, "batch length inputs"], mask: Bool[Array, "batch length"]
+    ) -> Float[Array, "batch length filters"]:
+        """Convolves `x`, which must be zero wherever `mask` is False."""
+        y = jax.lax.conv_general_dilated(
+            x, self.weight[...], (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
+        )
+        y = jax.nn.relu(y + self.bias[...][None, None, :])
+        return jnp.where(mask[..., None], y, 0.0)
+
+
+class HierarchicalCNN(nnx.Module):
+    """`layers` convolutions with enc_dim / layers filters each; layer k+1 reads layer k.
+
+    Every layer's output is max-pooled over the real tokens and the pools are concatenated. Dropout
+    stands between the layers. A sequence without tokens encodes to the zero vector: the outputs
+    are not negative, so that zero at padding leaves the maximum of a real sequence as it is.
+    Source: Object2Vec's own logs; masking is this project's, so that padding changes nothing.
+    """
+
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs) -> None:
+        self.depth = config.layers
+        self.dropout = nnx.Dropout(config.dropout)
+        filters = config.enc_dim // config.layers
+        inputs = config.token_embedding_dim
+        for k in range(config.layers):
+            layer = Convolution(config.cnn_filter_width, inputs, filters, rngs=rngs)
+            setattr(self, f"layer_{k}", layer)
+            inputs = filters
+
+    def __call__(
+        self,
+        table: Float[Array, "vocab dim"],
+        ids: Int[Array, "batch length"],
+        rngs: nnx.Rngs | None = None,
+    ) -> Float[Array, "batch enc_dim"]:
+        """Encodes each row of ids; `rngs` draws the dropout, none means inference."""
+        mask, x, pools = real_tokens(ids), embed(table, ids), []
+        for k in range(self.depth):
+            if k > 0:
+                x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
+            x = getattr(self, f"layer_{k}")(x, mask)
+            pools.append(x.max(axis=1))
+        return jnp.concatenate(pools, axis=-1)

@@ -1,0 +1,67 @@
+"""The part above the encoders: comparator, MLP, output layer."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.model.comparator import compare, compared_width
+from o2v_jax.model.layers import FullyConnected
+
+ACTIVATIONS: dict[str, Callable[[Float[Array, "..."]], Float[Array, "..."]]] = {
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "linear": lambda x: x,
+}
+
+
+class MLP(nnx.Module):
+    """mlp_layers times FullyConnected(mlp_dim), activation, dropout; none of it for 0 layers."""
+
+    def __init__(self, inputs: int, config: Hyperparameters, *, rngs: nnx.Rngs) -> None:
+        self.depth = config.mlp_layers
+        self.activation = config.mlp_activation
+        self.dropout = nnx.Dropout(config.dropout)
+        for k in range(config.mlp_layers):
+            setattr(self, f"fc_{k}", FullyConnected(inputs, config.mlp_dim, rngs=rngs))
+            inputs = config.mlp_dim
+
+    def __call__(
+        self, x: Float[Array, "batch inputs"], rngs: nnx.Rngs | None = None
+    ) -> Float[Array, "batch outputs"]:
+        """`rngs` draws the dropout, none means inference."""
+        for k in range(self.depth):
+            x = ACTIVATIONS[self.activation](getattr(self, f"fc_{k}")(x))
+            x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
+        return x
+
+
+class Head(nnx.Module):
+    """Two encodings in, one row of outputs a pair out."""
+
+    def __init__(self, config: Hyperparameters, *, rngs: nnx.Rngs) -> None:
+        width = compared_width(config.comparator_list, config.enc_dim)
+        self.comparators = config.comparator_list
+        self.softmax = config.output_layer == "softmax"
+        self.mlp = MLP(width, config, rngs=rngs)
+        last = config.mlp_dim if config.mlp_layers else width
+        self.output_layer = FullyConnected(last, config.outputs, rngs=rngs)
+
+    def logits(
+        self,
+        enc0: Float[Array, "batch enc_dim"],
+        enc1: Float[Array, "batch enc_dim"],
+        rngs: nnx.Rngs | None = None,
+    ) -> Float[Array, "batch outputs"]:
+        """What the output layer gives, before any softmax."""
+        return self.output_layer(self.mlp(compare(self.comparators, enc0, enc1), rngs))
+
+    def __call__(
+        self, enc0: Float[Array, "batch enc_dim"], enc1: Float[Array, "batch enc_dim"]
+    ) -> Float[Array, "batch outputs"]:
+        """Class probabilities, or for regression the raw value."""
+        logits = self.logits(enc0, enc1)
+        return jax.nn.softmax(logits, axis=-1) if self.softmax else logits

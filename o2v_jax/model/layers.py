@@ -1,0 +1,46 @@
+"""The two layers that hold weights outside the encoders: token embedding and fully connected."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+PADDING_ID = 0
+
+
+class TokenEmbedding(nnx.Module):
+    """A table of token vectors, float32 `[vocab_size, dim]`; the vector of id 0 is never read."""
+
+    def __init__(self, vocab_size: int, dim: int, *, rngs: nnx.Rngs) -> None:
+        initial = nnx.initializers.normal(stddev=0.1)
+        self.weight = nnx.Param(initial(rngs.params(), (vocab_size, dim), jnp.float32))
+
+
+class FullyConnected(nnx.Module):
+    """`x @ weight + bias`, with `weight` float32 `[inputs, outputs]`."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs) -> None:
+        initial = nnx.initializers.xavier_uniform()
+        self.weight = nnx.Param(initial(rngs.params(), (inputs, outputs), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+
+    def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
+        """Returns float32 `[batch, outputs]`."""
+        return x @ self.weight[...] + self.bias[...][None, :]
+
+
+def real_tokens(ids: Int[Array, "batch length"]) -> Bool[Array, "batch length"]:
+    """True where a token is, False where id 0 pads, wherever in the sequence that is."""
+    return ids != PADDING_ID
+
+
+def embed(
+    table: Float[Array, "vocab dim"], ids: Int[Array, "batch length"]
+) -> Float[Array, "batch length dim"]:
+    """Token vectors, zero where the id is 0.
+
+    Object2Vec multiplies the embedded sequence by (id != 0). A select does the same and keeps
+    whatever stands in row 0 of the table, even a NaN, from reaching a result or a gradient.
+    Ids must lie in the table: `Scorer` and the readers of records check that they do.
+    """
+    vectors = table.at[ids].get(mode="promise_in_bounds")
+    return jnp.where(real_tokens(ids)[..., None], vectors, 0.0)

@@ -1,0 +1,80 @@
+"""The whole network: token tables, two encoders, a head."""
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
+from o2v_jax.model.bilstm import BiLSTM
+from o2v_jax.model.hcnn import HierarchicalCNN
+from o2v_jax.model.head import Head
+from o2v_jax.model.layers import TokenEmbedding
+from o2v_jax.model.pooled import PooledEmbedding
+
+NETWORKS: dict[str, type[HierarchicalCNN | BiLSTM | PooledEmbedding]] = {
+    "hcnn": HierarchicalCNN,
+    "bilstm": BiLSTM,
+    "pooled_embedding": PooledEmbedding,
+}
+NETWORK_NAMES = ("source", "target")
+
+
+def network(config: EncoderConfig, *, rngs: nnx.Rngs) -> HierarchicalCNN | BiLSTM | PooledEmbedding:
+    """The encoder that `config` describes, without its token table."""
+    return NETWORKS[config.network](config, rngs=rngs)
+
+
+def table_name(config: Hyperparameters, side: int) -> str:
+    """Name of the token table that an encoder reads: one for both sides if they are tied."""
+    return "embed_shared" if config.tied_token_embedding_weight else f"embed_{side}"
+
+
+class Object2Vec(nnx.Module):
+    """Two encoders and a head.
+
+    The names follow the original's parameters: embed_0 and embed_1 (embed_shared if tied), source
+    for enc0, target for enc1, and the head's mlp and output_layer. A tied table is held once.
+
+    Both encoders start from one random key. They share no parameters, but where their shapes agree
+    they begin as the same function, so that hadamard and abs_diff compare like with like from the
+    first step on. Sentence pairs are learnt much better so (CHANGELOG.md has the figures).
+    """
+
+    def __init__(self, config: Hyperparameters, *, rngs: nnx.Rngs) -> None:
+        self.tables = tuple(table_name(config, side) for side in (0, 1))
+        key = rngs.params()
+        for side, name in enumerate(self.tables):
+            encoder, start = config.encoder(side), nnx.Rngs(params=key)
+            table = TokenEmbedding(encoder.vocab_size, encoder.token_embedding_dim, rngs=start)
+            setattr(self, name, table)  # a tied table the second time too: the same values
+            setattr(self, NETWORK_NAMES[side], network(encoder, rngs=start))
+        self.head = Head(config, rngs=rngs)
+
+    def encode(
+        self, side: int, ids: Int[Array, "batch length"], rngs: nnx.Rngs | None = None
+    ) -> Float[Array, "batch enc_dim"]:
+        """Encodings of in0 (`side` 0) or in1 (`side` 1)."""
+        table = getattr(self, self.tables[side]).weight[...]
+        encodings: Float[Array, "batch enc_dim"]
+        encodings = getattr(self, NETWORK_NAMES[side])(table, ids, rngs)
+        return encodings
+
+    def logits(
+        self,
+        in0: Int[Array, "batch length0"],
+        in1: Int[Array, "batch length1"],
+        rngs: nnx.Rngs | None = None,
+    ) -> Float[Array, "batch outputs"]:
+        """Outputs before any softmax, for training; `rngs` draws the dropout."""
+        return self.head.logits(self.encode(0, in0, rngs), self.encode(1, in1, rngs), rngs)
+
+    def __call__(
+        self, in0: Int[Array, "batch length0"], in1: Int[Array, "batch length1"]
+    ) -> Float[Array, "batch outputs"]:
+        """Class probabilities, or for regression the raw value."""
+        return self.head(self.encode(0, in0), self.encode(1, in1))
+
+
+def build(config: Hyperparameters, seed: int = 0) -> Object2Vec:
+    """A freshly initialised network."""
+    return Object2Vec(config, rngs=nnx.Rngs(params=jax.random.key(seed)))

@@ -1,0 +1,93 @@
+"""Ragged arrays: many sequences of token ids as one flat array and its row offsets."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.errors import InputError
+
+Ids: TypeAlias = npt.NDArray[np.int32]
+Index: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Sequences of token ids.
+
+    Attributes:
+        ids: int32 `[tokens]`, the sequences one after the other.
+        offsets: int64 `[rows + 1]`; row `r` is `ids[offsets[r]:offsets[r + 1]]`.
+
+    >>> Ragged.of([[3, 1], [], [4]]).row(0)
+    array([3, 1], dtype=int32)
+    """
+
+    ids: Ids
+    offsets: Index
+
+    @classmethod
+    def of(cls, rows: "Ragged | Iterable[Sequence[int]]") -> "Ragged":
+        """Makes ragged arrays of any sequence of sequences of integers (or returns them as is).
+
+        Raises:
+            InputError: something in a row is not an integer that fits int32.
+        """
+        if isinstance(rows, Ragged):
+            return rows
+        rows = list(rows)
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        return cls(_int32(list(chain.from_iterable(rows))), offsets_of(lengths))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Index:
+        """Int64 `[rows]`, tokens in each row."""
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> Ids:
+        """The ids of one row, int32 `[length]`."""
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def take(self, rows: npt.NDArray[np.integer]) -> "Ragged":
+        """The given rows, in the given order."""
+        lengths = self.lengths[rows]
+        offsets = offsets_of(lengths)
+        shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        return Ragged(self.ids[np.arange(offsets[-1]) + shift], offsets)
+
+    def cut(self, max_length: int) -> "Ragged":
+        """Every row cut to its first `max_length` ids; the same object if none is longer."""
+        lengths = self.lengths
+        if not len(lengths) or int(lengths.max()) <= max_length:
+            return self
+        position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
+        return Ragged(self.ids[position < max_length], offsets_of(np.minimum(lengths, max_length)))
+
+    def padded(self, batch: int, length: int) -> Ids:
+        """The rows as int32 `[batch, length]`, filled up with id 0 on the right and below."""
+        out = np.zeros((batch, length), np.int32)
+        out[: len(self)][np.arange(length) < self.lengths[:, None]] = self.ids
+        return out
+
+
+def _int32(values: list[int]) -> Ids:
+    flat = np.asarray(values) if values else np.zeros(0, np.int32)
+    if flat.dtype.kind not in "iu" or flat.ndim != 1:
+        raise InputError(f"token ids must be integers, but these are {flat.dtype} values")
+    bounds = np.iinfo(np.int32)
+    if flat.size and not bounds.min <= flat.min() <= flat.max() <= bounds.max:
+        raise InputError(f"token ids must fit int32, but they reach {flat.min()}..{flat.max()}")
+    return flat.astype(np.int32)
+
+
+def offsets_of(lengths: npt.NDArray[np.integer]) -> Index:
+    """Row offsets, int64 `[rows + 1]`, of rows of the given lengths."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets

@@ -1,0 +1,210 @@
+"""Bytes -> records: JSON documents, JSON Lines bodies, and JSON Lines files in chunks."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from o2v_jax.errors import RecordError
+from o2v_jax.ragged import Ragged
+from o2v_jax.records.arrays import Format, Places, Records, at_line
+from o2v_jax.records.checks import VocabSizes, first_problem, mixed
+from o2v_jax.records.explain import explain
+
+BOM = b"\xef\xbb\xbf"
+
+_Id: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=np.iinfo(np.int32).max)]
+_Side: TypeAlias = list[_Id] | UnsetType
+
+
+class _Record(msgspec.Struct, gc=False):
+    in0: _Side = UNSET
+    in1: _Side = UNSET
+
+
+class _Labelled(_Record, kw_only=True, gc=False):
+    label: float
+
+
+class _Probe(msgspec.Struct):
+    instances: msgspec.Raw | UnsetType = UNSET
+    in0: msgspec.Raw | UnsetType = UNSET
+    in1: msgspec.Raw | UnsetType = UNSET
+
+
+_R = TypeVar("_R", bound=_Record)
+
+
+class _Body(msgspec.Struct, Generic[_R]):
+    instances: list[_R]
+
+
+# By `labelled`; built once, because building a decoder costs more than a small request.
+_BODY: dict[bool, msgspec.json.Decoder[Any]] = {
+    False: msgspec.json.Decoder(_Body[_Record]),
+    True: msgspec.json.Decoder(_Body[_Labelled]),
+}
+_LINE: dict[bool, msgspec.json.Decoder[Any]] = {
+    False: msgspec.json.Decoder(_Record),
+    True: msgspec.json.Decoder(_Labelled),
+}
+_PROBE = msgspec.json.Decoder(_Probe)
+
+
+def decode(
+    body: bytes, media_type: str, *, vocab_sizes: VocabSizes, labelled: bool = False
+) -> Records:
+    """Reads the body of a request.
+
+    Args:
+        body: UTF-8, with or without a byte order mark.
+        media_type: a `Format`.
+        vocab_sizes: ids must lie in 0..size-1 of their side; None: anything that fits int32.
+        labelled: every record must give a number as `label` (otherwise labels are ignored).
+
+    Raises:
+        RecordError: the first thing that is wrong, with its place.
+
+    >>> from o2v_jax.records import Format, decode
+    >>> records = decode(b'{"instances": [{"in0": [3, 1], "in1": []}]}', Format.JSON,
+    ...                  vocab_sizes=(10, 10))
+    >>> records.in0.ids, records.paired
+    (array([3, 1], dtype=int32), True)
+    """
+    body = body.removeprefix(BOM)
+    if not body or body.isspace():
+        raise RecordError("$", "the body is empty, but at least one record was expected")
+    sent_as = Format(media_type)
+    if sent_as is Format.JSON:
+        records, error = _decode_document(body, vocab_sizes, labelled)
+    else:
+        records, error = _decode_lines(body.split(b"\n"), 1, None, vocab_sizes, labelled)
+    if error:
+        raise _wrong_format(body, sent_as) or error
+    return records
+
+
+def read_lines(
+    stream: Iterable[bytes],
+    name: str,
+    *,
+    vocab_sizes: VocabSizes = None,
+    labelled: bool = False,
+    chunk_lines: int = 4096,
+) -> Iterator[Records]:
+    """Reads a JSON Lines file chunk by chunk; the records before a bad line come out first.
+
+    Args:
+        stream: a file opened in binary mode, or any lines of bytes.
+        name: the file's name, for messages.
+        vocab_sizes: as in `decode`.
+        labelled: as in `decode`.
+        chunk_lines: lines in a chunk.
+
+    Raises:
+        RecordError: the first thing that is wrong, as `name:line: $.in0[3]: ...`.
+    """
+    lines, first, paired = iter(stream), 1, None
+    while chunk := list(islice(lines, chunk_lines)):
+        if first == 1:
+            chunk[0] = chunk[0].removeprefix(BOM)
+        records, error = _decode_lines(chunk, first, name, vocab_sizes, labelled)
+        if len(records):
+            if paired not in (None, records.paired):
+                raise mixed(records, 0, f"the lines before {name}:{first}")
+            paired = records.paired
+            yield records
+        if error:
+            raise error
+        first += len(chunk)
+
+
+def sniff(body: bytes) -> Format:
+    """The format of a body without a media type: JSON Lines if its first line is a record."""
+    line = body.removeprefix(BOM).lstrip().partition(b"\n")[0]
+    probe = _probe(line)
+    if probe and probe.instances is UNSET and (probe.in0, probe.in1) != (UNSET, UNSET):
+        return Format.JSON_LINES
+    return Format.JSON
+
+
+def _decode_document(
+    body: bytes, vocab_sizes: VocabSizes, labelled: bool
+) -> tuple[Records, RecordError | None]:
+    try:
+        _require_utf8(body)
+        rows = _BODY[labelled].decode(body).instances
+    except (ValueError, RecursionError) as error:
+        where, reason = explain(error, body, vocab_sizes, is_line=False)
+        return _records([], Places(), labelled), RecordError(where, reason)
+    return _checked(rows, Places(), vocab_sizes, labelled)
+
+
+def _decode_lines(
+    lines: Iterable[bytes], first: int, name: str | None, vocab_sizes: VocabSizes, labelled: bool
+) -> tuple[Records, RecordError | None]:
+    rows, numbers, failure = [], [], None
+    decoder = _LINE[labelled]
+    for number, line in enumerate(lines, first):
+        if not line or line.isspace():
+            continue
+        try:
+            _require_utf8(line)
+            rows.append(decoder.decode(line))
+        except (ValueError, RecursionError) as error:
+            where, reason = explain(error, line, vocab_sizes, is_line=True)
+            failure = RecordError(f"{at_line(name, number)}: {where}", reason)
+            break
+        numbers.append(number)
+    places = Places(name, np.asarray(numbers, np.int64))
+    records, earlier = _checked(rows, places, vocab_sizes, labelled)
+    return records, earlier or failure
+
+
+def _checked(
+    rows: Sequence[_Record], places: Places, vocab_sizes: VocabSizes, labelled: bool
+) -> tuple[Records, RecordError | None]:
+    """The records before the first bad one, and what is wrong with that."""
+    records = _records(rows, places, labelled)
+    first = first_problem(records, vocab_sizes)
+    if first is None:
+        return records, None
+    good, error = first
+    return _records(rows[:good], places, labelled), error
+
+
+def _records(rows: Sequence[_Record], places: Places, labelled: bool) -> Records:
+    in0 = [row.in0 for row in rows if row.in0 is not UNSET]
+    in1 = [row.in1 for row in rows if row.in1 is not UNSET]
+    has0 = np.fromiter((row.in0 is not UNSET for row in rows), np.bool_, len(rows))
+    has1 = np.fromiter((row.in1 is not UNSET for row in rows), np.bool_, len(rows))
+    labels = np.array([r.label for r in rows if isinstance(r, _Labelled)]) if labelled else None
+    return Records(Ragged.of(in0), Ragged.of(in1), has0, has1, labels, places)
+
+
+def _wrong_format(body: bytes, sent_as: Format) -> RecordError | None:
+    is_lines, probe = sniff(body) is Format.JSON_LINES, _probe(body)
+    if sent_as is Format.JSON and is_lines:
+        actual = Format.JSON_LINES
+    elif sent_as is Format.JSON_LINES and probe and probe.instances is not UNSET:
+        actual = Format.JSON
+    else:
+        return None
+    names = {Format.JSON: "one JSON document", Format.JSON_LINES: "JSON Lines"}
+    return RecordError("$", f"the body is {names[actual]}: send it with Content-Type {actual}")
+
+
+def _probe(text: bytes) -> _Probe | None:
+    try:
+        return _PROBE.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _require_utf8(text: bytes) -> None:
+    """The decoder does not look inside strings that it skips; invalid bytes there are an error."""
+    if not text.isascii():
+        text.decode()

@@ -1,0 +1,106 @@
+"""What a decoder's error means to the person who sent the bytes: a JSON path and a reason."""
+
+import re
+from types import NoneType
+from typing import Any, TypeAlias
+
+import msgspec
+
+_PATH = re.compile(r" - at `(?P<path>.*)`$")
+_STEP = re.compile(r"\.(?P<key>\w+)|\[(?P<index>\d+)\]")
+_WANTED = (
+    (re.compile(r"\.in[01]\[\d+\]$"), "an integer token id"),
+    (re.compile(r"\.in[01]$"), "a list of token ids"),
+    (re.compile(r"\.label$"), "a number"),
+    (re.compile(r"\.instances$"), "a list of records"),
+)
+_RECORD = "an object that holds in0, in1 or both"
+_KINDS = {float: "a float", bool: "a bool", int: "an integer", str: "a string", list: "a list"}
+_LONGEST_SHOWN = 40
+_INT32_IDS = 2**31
+
+Where: TypeAlias = tuple[str, str]
+
+
+def outside(value: int | None, size: int | None) -> str:
+    """The reason for an id that is not in the vocabulary 0..size-1 (None: any int32 id)."""
+    shown = "the integer" if value is None else _clip(str(value))
+    valid = f"the vocabulary 0..{size - 1}" if size else f"the range of ids 0..{_INT32_IDS - 1}"
+    return f"{shown} is outside {valid}"
+
+
+def explain(
+    error: Exception, text: bytes, vocab_sizes: tuple[int, int] | None, *, is_line: bool
+) -> Where:
+    """The JSON path and the reason of an error that decoding `text` gave.
+
+    Args:
+        error: what msgspec (or decoding UTF-8) raised.
+        text: a JSON document, or one line of JSON Lines.
+        vocab_sizes: the vocabulary of each side, if known.
+        is_line: whether `text` is one line of JSON Lines: `$` is a record there.
+    """
+    if isinstance(error, RecursionError):
+        return "$", "the JSON is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "$", f"not UTF-8: byte {error.start} is 0x{text[error.start]:02x}"
+    if not isinstance(error, msgspec.ValidationError):
+        return "$", f"not valid JSON: {_plain(str(error))}"
+    found = _PATH.search(str(error))
+    path = found["path"] if found else "$"
+    value = _value_at(text, path)
+    if path == "$" and not is_line:
+        return path, _invalid_document(str(error), value)
+    return path, _invalid(str(error), path, value, vocab_sizes)
+
+
+def _invalid_document(message: str, value: Any) -> str:
+    if message.startswith("Object missing"):
+        return 'the field "instances" is missing: expected {"instances": [...]}'
+    hint = ': wrap it as {"instances": [the list]}' if isinstance(value, list) else ""
+    return f'expected {{"instances": [...]}}{_got(value)}{hint}'
+
+
+def _invalid(message: str, path: str, value: Any, vocab_sizes: tuple[int, int] | None) -> str:
+    if missing := re.match(r"Object missing required field `(\w+)`", message):
+        return f'the field "{missing[1]}" is missing'
+    wanted = next((name for pattern, name in _WANTED if pattern.search(path)), _RECORD)
+    if wanted == "an integer token id" and _is_out_of_range(message):
+        side = int(path[path.rindex(".in") + 3])
+        size = vocab_sizes[side] if vocab_sizes else None
+        return outside(value if type(value) is int else None, size)
+    return f"expected {wanted}{_got(value)}"
+
+
+def _is_out_of_range(message: str) -> bool:
+    return message.startswith(("Integer value out of range", "Expected `int` "))
+
+
+def _value_at(text: bytes, path: str) -> Any:
+    """What stands at a path, or UNSET where the text cannot be read as a whole."""
+    try:
+        value = msgspec.json.decode(text)
+        for step in _STEP.finditer(path):
+            value = value[step["key"] or int(step["index"])]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return msgspec.UNSET
+    return value
+
+
+def _got(value: Any) -> str:
+    if value is msgspec.UNSET:
+        return ""
+    if isinstance(value, NoneType):
+        return ", got null"
+    kind = _KINDS.get(type(value), "an object")
+    if isinstance(value, list | dict):
+        return f", got {kind}"
+    return f", got {_clip(msgspec.json.encode(value).decode())} ({kind})"
+
+
+def _clip(shown: str) -> str:
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("JSON is malformed: ").replace("`", "")

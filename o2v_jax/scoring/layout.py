@@ -1,0 +1,117 @@
+"""The padded shapes that a model is served with: one table, for warm-up and run time alike."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.buckets import Shapes, fitted_ladder, geometric_ladder, shapes
+from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
+
+LONGEST_REQUEST = 5000  # the documented upper end of infer_max_seqlens
+MOST_RUNGS = 10
+HEAD_ROWS = 1024
+Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shapes of the three parts of the network.
+
+    Attributes:
+        towers: for each side the name of its tower; equal names share programs.
+        encode: for each side the shapes up to its max_seq_len.
+        beyond: for each side `encode` and, above max_seq_len, shapes for longer
+            `infer_max_seqlens`; these are compiled when first asked for.
+        head: the batch sizes of pairs of encodings.
+    """
+
+    towers: tuple[str, str]
+    encode: tuple[Shapes, Shapes]
+    beyond: tuple[Shapes, Shapes]
+    head: Shapes
+
+    def programs(self) -> list[tuple[str, int, int]]:
+        """Keys (part, batch, length) of all programs that warm-up compiles, small ones first."""
+        sides = zip(self.towers, self.encode, strict=True)
+        keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
+        keys |= {("head", *pair) for pair in self.head.pairs()}
+        return sorted(keys, key=lambda key: (key[1] * key[2], key))
+
+    def on_demand(self) -> list[tuple[str, int, int]]:
+        """Keys of the programs that only a long `infer_max_seqlens` asks for."""
+        sides = zip(self.towers, self.beyond, strict=True)
+        keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
+        return sorted(keys - set(self.programs()))
+
+
+def layout(
+    config: Hyperparameters,
+    histograms: Histograms | None = None,
+    *,
+    token_budget: int = 8192,
+    max_programs: int = 60,
+) -> Layout:
+    """Chooses the shapes: as many rungs as `max_programs` allows, at most ten a side.
+
+    Two encoders of the same structure share a ladder and its programs. With the length histograms
+    of the training data, int64 `[length]` counts a side, the ladder is the one that pads them
+    least; without, it is geometric. `token_budget` is the padded tokens of the largest batch.
+    """
+    head = shapes((1,), HEAD_ROWS)
+    for rungs in range(MOST_RUNGS, 0, -1):
+        found = _layout(config, histograms, token_budget, rungs, head)
+        if len(found.programs()) <= max_programs:
+            break
+    return found
+
+
+def _layout(
+    config: Hyperparameters,
+    histograms: Histograms | None,
+    budget: int,
+    rungs: int,
+    head: Shapes,
+) -> Layout:
+    enc0, enc1 = config.encoder(0), config.encoder(1)
+    if structure(enc0) == structure(enc1):
+        longest = max(enc0.max_seq_len, enc1.max_seq_len)
+        ladder = _ladder(None if histograms is None else _sum(*histograms), longest, rungs)
+        both = (shapes(ladder, budget),) * 2
+        return Layout(("encoder", "encoder"), both, (_beyond(ladder, budget),) * 2, head)
+    known = histograms or (None, None)
+    sides = zip(known, (enc0, enc1), strict=True)
+    one, two = (_ladder(counts, encoder.max_seq_len, rungs) for counts, encoder in sides)
+    encode = (shapes(one, budget), shapes(two, budget))
+    return Layout(
+        ("encoder0", "encoder1"), encode, (_beyond(one, budget), _beyond(two, budget)), head
+    )
+
+
+def structure(encoder: EncoderConfig) -> EncoderConfig:
+    """What decides an encoder's compiled program: all of it but how long its inputs may be."""
+    return EncoderConfig(**{**vars(encoder), "max_seq_len": 1, "dropout": 0.0})
+
+
+def _ladder(counts: npt.NDArray[np.int64] | None, longest: int, rungs: int) -> tuple[int, ...]:
+    if counts is None or not counts.any():
+        return geometric_ladder(longest, rungs)
+    return fitted_ladder(counts, longest, rungs)
+
+
+@lru_cache(maxsize=64)
+def _beyond(ladder: tuple[int, ...], budget: int) -> Shapes:
+    """The ladder carried on by doubling up to the longest sequence a request may ask for."""
+    longer, at = list(ladder), ladder[-1]
+    while at < LONGEST_REQUEST:
+        at = min(2 * at, LONGEST_REQUEST)
+        longer.append(at)
+    return shapes(tuple(longer), budget)
+
+
+def _sum(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    total = np.zeros(max(len(a), len(b)), np.int64)
+    total[: len(a)] += a
+    total[: len(b)] += b
+    return total

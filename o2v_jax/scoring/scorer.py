@@ -1,0 +1,253 @@
+"""Scorer: a model's parameters on the device and its table of compiled programs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.buckets import Shapes, plan
+from o2v_jax.errors import InputError
+from o2v_jax.model import NETWORK_NAMES, head_fn, table_name, tower_fn
+from o2v_jax.ragged import Ragged
+from o2v_jax.scoring.inputs import checked, cut_lengths
+from o2v_jax.scoring.layout import layout
+from o2v_jax.scoring.programs import Key, Program, ProgramTable, compile_ahead
+from o2v_jax.scoring.ranking import Ranking, best, in_class
+from o2v_jax.unique import unique_rows
+
+if TYPE_CHECKING:
+    from o2v_jax.checkpoint import Model
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Rows: TypeAlias = Ragged | Iterable[Sequence[int]]
+Lengths: TypeAlias = tuple[int, int]
+Mode: TypeAlias = Literal["classification", "embedding"]
+
+TOKEN_BUDGET = {"cpu": 8192}  # padded tokens of the largest batch
+TOKEN_BUDGET_ACCELERATOR = 65536
+
+
+class Scorer:
+    """Scores pairs and embeds objects with one model.
+
+    Each side is encoded in its own length bucket, an object that repeats within a call is encoded
+    once, and the programs come from a table that `warm` compiles ahead of time. Safe to call from
+    several threads.
+
+    Args:
+        model: what `o2v_jax.load` returns.
+        preferred_mode: as Object2Vec's INFERENCE_PREFERRED_MODE. "embedding" leaves the comparator
+            and the MLP off the device until a score is asked for, and out of the warm-up.
+        max_programs: upper bound on how many programs warm-up compiles.
+
+    >>> import o2v_jax
+    >>> config = o2v_jax.Hyperparameters(
+    ...     enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16, mlp_dim=8)
+    >>> scorer = o2v_jax.Scorer(o2v_jax.Model(config, o2v_jax.init(config)))
+    >>> scores = scorer.score([[4, 7], [5]], [[9, 1, 3], [2]])
+    >>> scores.shape, bool(np.allclose(scores.sum(axis=1), 1))
+    ((2, 2), True)
+    >>> scorer.embed(in0=[[4, 7]]).shape
+    (1, 16)
+    >>> scorer.rank([4, 7], [[9], [1, 3], [2]], k=2).indices.shape
+    (2,)
+    """
+
+    def __init__(
+        self, model: "Model", *, preferred_mode: Mode | None = None, max_programs: int = 60
+    ) -> None:
+        self.config = model.config
+        self.preferred_mode = preferred_mode
+        budget = TOKEN_BUDGET.get(jax.default_backend(), TOKEN_BUDGET_ACCELERATOR)
+        self.layout = layout(
+            model.config, model.length_histogram, token_budget=budget, max_programs=max_programs
+        )
+        params = dict(model.params)
+        self._head_on_host = params.pop("head")
+        self._encoders = jax.device_put(params)
+        if preferred_mode != "embedding":
+            _ = self._head
+        keys = [*self.layout.programs(), *self.layout.on_demand()]
+        self.programs = ProgramTable(keys, self._compile)
+
+    def score(self, in0: Rows, in1: Rows, *, max_seq_lens: Lengths | None = None) -> Floats:
+        """Scores pairs: float32 `[records, num_classes]` probabilities, or `[records, 1]` values.
+
+        Args:
+            in0: one sequence of token ids a record (lists of int, or a `Ragged`).
+            in1: the other side, as many.
+            max_seq_lens: cut the sequences there, not at the model's max_seq_len.
+
+        Raises:
+            InputError: the sides differ in number, or something is not an integer.
+            RecordError: an id is outside the vocabulary; says which.
+        """
+        sides = Ragged.of(in0), Ragged.of(in1)
+        if len(sides[0]) != len(sides[1]):
+            raise InputError(f"in0 has {len(sides[0])} records and in1 has {len(sides[1])}")
+        (enc0, row0), (enc1, row1) = (self._encode(s, sides[s], max_seq_lens) for s in (0, 1))
+        return self._compare(enc0, row0, enc1, row1)
+
+    def embed(
+        self,
+        in0: Rows | None = None,
+        in1: Rows | None = None,
+        *,
+        max_seq_lens: Lengths | None = None,
+    ) -> Floats:
+        """Encodings of one side's objects: float32 `[records, enc_dim]`. Give in0 or in1.
+
+        Raises:
+            InputError, RecordError: as for `score`.
+        """
+        if (in0 is None) == (in1 is None):
+            raise InputError("embed takes exactly one of in0 and in1")
+        side, rows = (0, in0) if in1 is None else (1, in1)
+        assert rows is not None  # noqa: S101 - one of the two is given
+        encodings, row = self._encode(side, Ragged.of(rows), max_seq_lens)
+        return encodings[row]
+
+    def rank(
+        self,
+        query: Sequence[int] | Floats,
+        candidates: Rows | Floats,
+        k: int,
+        *,
+        query_side: Literal[0, 1] = 0,
+        class_index: int | None = None,
+    ) -> Ranking:
+        """The k candidates with the highest scores beside one query, best first.
+
+        Args:
+            query: token ids, or its encoding, float32 `[enc_dim]`.
+            candidates: sequences of token ids, or their encodings, float32 `[n, enc_dim]`, as
+                `embed` gives them: precomputed once they serve any number of queries.
+            k: how many to return; fewer if there are fewer candidates.
+            query_side: 0 if the query is an in0 and the candidates are in1, 1 the other way round.
+            class_index: the class whose probability ranks; 1 if there are two classes, required if
+                there are more, none for regression.
+
+        Returns:
+            `Ranking(indices, scores)`: int64 and float32 `[min(k, n)]`. Equal scores keep the
+            candidates' order.
+        """
+        column = in_class(self.config, class_index)
+        one, row = self._encodings(query_side, _one(query))
+        many, rows = self._encodings(1 - query_side, candidates)
+        ones = np.repeat(row, len(rows))
+        if query_side == 0:
+            return best(self._compare(one, ones, many, rows)[:, column], k)
+        return best(self._compare(many, rows, one, ones)[:, column], k)
+
+    def warm(self, threads: int = 2) -> int:
+        """Compiles every program that `preferred_mode` asks for; returns how many there are."""
+        keys = self.warm_keys()
+        self.programs.warm(keys, threads)
+        return len(keys)
+
+    def warm_keys(self) -> list[Key]:
+        """Keys of the programs that `warm` compiles."""
+        skip_head = self.preferred_mode == "embedding"
+        return [key for key in self.layout.programs() if not (skip_head and key[0] == "head")]
+
+    @property
+    def compiled(self) -> int:
+        """Programs compiled so far, or loaded from the persistent cache."""
+        return self.programs.compiled
+
+    def _encodings(self, side: int, rows: Rows | Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Encodings and each object's row in them, computed or taken as given."""
+        if not (isinstance(rows, np.ndarray) and rows.dtype.kind == "f"):
+            return self._encode(side, Ragged.of(rows), None)
+        if rows.ndim != 2 or rows.shape[1] != self.config.enc_dim:  # noqa: PLR2004
+            raise InputError(f"encodings must be [n, {self.config.enc_dim}], got {rows.shape}")
+        return rows.astype(np.float32, copy=False), np.arange(len(rows))
+
+    def _encode(
+        self, side: int, rows: Ragged, max_seq_lens: Lengths | None
+    ) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Encodings of the distinct objects, and for every object its row among them."""
+        encoder = self.config.encoder(side)
+        rows = checked(rows, side, encoder.vocab_size).cut(
+            cut_lengths(self.config, max_seq_lens)[side]
+        )
+        first, kind = unique_rows(rows)
+        return self._encode_distinct(side, rows.take(first)), kind
+
+    def _encode_distinct(self, side: int, rows: Ragged) -> Floats:
+        tower, arguments = self.layout.towers[side], self._tower(side)
+        steps = plan(rows.lengths, self._shapes(side, rows))
+        started = [
+            self.programs[tower, step.batch, step.length](
+                *arguments, rows.take(step.rows).padded(step.batch, step.length)
+            )
+            for step in steps
+        ]
+        out = np.empty((len(rows), self.config.enc_dim), np.float32)
+        for step, encodings in zip(steps, started, strict=True):
+            # to the host first: a cut on the device would compile once per size
+            out[step.rows] = np.asarray(encodings)[: len(step.rows)]
+        return out
+
+    def _shapes(self, side: int, rows: Ragged) -> Shapes:
+        usual = self.layout.encode[side]
+        longest = int(rows.lengths.max(initial=0))
+        return usual if longest <= usual.lengths[-1] else self.layout.beyond[side]
+
+    def _compare(
+        self,
+        enc0: Floats,
+        row0: npt.NDArray[np.int64],
+        enc1: Floats,
+        row1: npt.NDArray[np.int64],
+    ) -> Floats:
+        steps = plan(np.ones(len(row0), np.int64), self.layout.head)
+        started = [
+            self.programs["head", step.batch, 1](
+                self._head,
+                _filled(enc0[row0[step.rows]], step.batch),
+                _filled(enc1[row1[step.rows]], step.batch),
+            )
+            for step in steps
+        ]
+        out = np.empty((len(row0), self.config.outputs), np.float32)
+        for step, scores in zip(steps, started, strict=True):
+            out[step.rows] = np.asarray(scores)[: len(step.rows)]
+        return out
+
+    @cached_property
+    def _head(self) -> Any:
+        return jax.device_put(self._head_on_host)
+
+    def _tower(self, side: int) -> tuple[Any, Any]:
+        """The parameters of one encoder: its token table, and the rest."""
+        table = self._encoders[table_name(self.config, side)]["weight"]
+        return table, self._encoders.get(NETWORK_NAMES[side], {})
+
+    def _compile(self, key: Key) -> Program:
+        part, batch, length = key
+        if part == "head":
+            encodings = jax.ShapeDtypeStruct((batch, self.config.enc_dim), np.float32)
+            return compile_ahead(head_fn(self.config), self._head, encodings, encodings)
+        side = self.layout.towers.index(part)
+        ids = jax.ShapeDtypeStruct((batch, length), np.int32)
+        function: Callable[..., Any] = tower_fn(self.config.encoder(side))
+        return compile_ahead(function, *self._tower(side), ids)
+
+
+def _one(query: Sequence[int] | Floats) -> Rows | Floats:
+    """A single query, ids or encoding, as one row."""
+    array = np.asarray(query)
+    return array[None] if array.dtype.kind == "f" and array.size else [array.tolist()]
+
+
+def _filled(rows: Floats, batch: int) -> Floats:
+    """The rows, and zeros up to `batch` of them."""
+    if len(rows) == batch:
+        return rows
+    out = np.zeros((batch, rows.shape[1]), np.float32)
+    out[: len(rows)] = rows
+    return out

@@ -1,0 +1,8 @@
+"""Training: data, batches, the step, the loop around it, and what a run reports."""
+
+from o2v_jax.training.data import Dataset, dataset, read_dataset
+from o2v_jax.training.evaluation import evaluate
+from o2v_jax.training.job import Job
+from o2v_jax.training.loop import Run
+
+__all__ = ["Dataset", "Job", "Run", "dataset", "evaluate", "read_dataset"]

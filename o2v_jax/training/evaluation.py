@@ -1,0 +1,41 @@
+"""Metrics of a model on labelled data, by their documented names."""
+
+from collections.abc import Callable, Iterable
+
+from o2v_jax.checkpoint import Model
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.model import Params
+from o2v_jax.training.batches import Batch, Batcher
+from o2v_jax.training.data import Dataset
+from o2v_jax.training.step import Sums, evaluation_step
+
+
+def evaluate(model: Model, data: Dataset) -> dict[str, float]:
+    """cross_entropy and accuracy of a model on `data`, or mean_squared_error for regression."""
+    batches = Batcher.of(model.config, data).in_order(data)
+    return measure(model.config, evaluation_step(model.config), model.params, batches)
+
+
+def measure(
+    config: Hyperparameters,
+    step: Callable[[Params, Batch], Sums],
+    params: Params,
+    batches: Iterable[Batch],
+) -> dict[str, float]:
+    """Metrics over batches; `step` is `evaluation_step(config)`, compiled once by the caller."""
+    first, *others = (step(params, batch) for batch in batches)
+    return means(config, sum(others, first))
+
+
+def means(config: Hyperparameters, sums: Sums) -> dict[str, float]:
+    """Metrics of summed records: the loss, and for classification the accuracy."""
+    loss, correct, weight = (float(value) for value in sums)
+    metrics = {loss_name(config): loss / weight}
+    if config.output_layer == "softmax":
+        metrics["accuracy"] = correct / weight
+    return metrics
+
+
+def loss_name(config: Hyperparameters) -> str:
+    """The documented name of the loss of a configuration's output layer."""
+    return "cross_entropy" if config.output_layer == "softmax" else "mean_squared_error"

@@ -1,0 +1,45 @@
+"""Finds repeated rows, so that each is encoded once."""
+
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.ragged import Ragged
+
+Index = npt.NDArray[np.int64]
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def unique_rows(ragged: Ragged) -> tuple[Index, Index]:
+    """Rows without repetition: (first row of each kind, for every row the kind it is of).
+
+    Rows are grouped by a 64-bit hash and then compared in full, so that a collision of hashes
+    costs speed and never a wrong answer.
+    """
+    _, first, kind = np.unique(_hashes(ragged), return_index=True, return_inverse=True)
+    if _all_equal(ragged, ragged.take(first[kind])):
+        return first, kind
+    everything = np.arange(len(ragged))
+    return everything, everything
+
+
+def _hashes(ragged: Ragged) -> npt.NDArray[np.uint64]:
+    """One uint64 a row, from its ids, their places and its length."""
+    lengths = ragged.lengths
+    place = np.arange(len(ragged.ids)) - np.repeat(ragged.offsets[:-1], lengths)
+    mixed = _mix(ragged.ids.astype(np.uint64) + _mix(place.astype(np.uint64) + np.uint64(1)))
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    sums: npt.NDArray[np.uint64] = total[ragged.offsets[1:]] - total[ragged.offsets[:-1]]
+    return sums + lengths.astype(np.uint64)
+
+
+def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A bijection that spreads every bit (the finaliser of splitmix64, Steele et al. 2014)."""
+    x = x * _ODD
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _all_equal(a: Ragged, b: Ragged) -> bool:
+    return np.array_equal(a.offsets, b.offsets) and np.array_equal(a.ids, b.ids)

@@ -1,0 +1,175 @@
+"""A vocabulary: words to token ids, and the tokenizer that makes words of a text."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from o2v_jax.errors import InputError
+
+PADDING = "<pad>"
+UNKNOWN = "<unk>"
+TOKENIZER = "treebank"
+
+_QUOTES = {"``": '"', "''": '"'}
+_PROBLEMS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A map from tokens to ids, as Object2Vec's `enc0_vocab_file` holds it.
+
+    Id 0 is padding: only `"<pad>"` may have it. Words that are not in the map get the id of
+    `"<unk>"`; in a vocabulary without `"<unk>"` they are dropped.
+
+    Attributes:
+        tokens: token -> id, each id once; what stands for a double quote is `'"'`.
+        lowercase: whether texts are made lower case before they are looked up.
+
+    Raises:
+        InputError: an id is not an integer, negative, used twice or 0; every such token is named
+            (the first five of them).
+
+    >>> words = Vocabulary({"<unk>": 1, "a": 2, "man": 3})
+    >>> words.encode("A man eats")
+    [2, 3, 1]
+    """
+
+    tokens: Mapping[str, int]
+    lowercase: bool = True
+
+    def __post_init__(self) -> None:
+        problems = list(_problems(self.tokens))
+        if len(problems) > _PROBLEMS_SHOWN:
+            more = len(problems) - _PROBLEMS_SHOWN
+            problems[_PROBLEMS_SHOWN:] = [f"and {more} more tokens like these"]
+        if problems:
+            raise InputError("; ".join(problems))
+
+    @classmethod
+    def build(
+        cls, texts: Iterable[Sequence[str]], size: int, *, lowercase: bool = True
+    ) -> "Vocabulary":
+        """Keeps the most frequent tokens; of equally frequent ones the first in code point order.
+
+        Args:
+            texts: the tokens of each text, as `tokenize` makes them.
+            size: the number of ids at most, `"<pad>"` (0) and `"<unk>"` (1) included: a
+                `vocab_size` that holds the vocabulary.
+            lowercase: whether texts are made lower case, here and in `encode`.
+
+        Raises:
+            InputError: `size` is below 2.
+        """
+        reserved = (PADDING, UNKNOWN)
+        if size < len(reserved):
+            raise InputError(f"a vocabulary holds at least <pad> and <unk>, but its size is {size}")
+        counts = Counter(_normal(token, lowercase) for tokens in texts for token in tokens)
+        ranked = sorted(counts.keys() - set(reserved), key=lambda token: (-counts[token], token))
+        names = (*reserved, *ranked[: size - len(reserved)])
+        return cls({token: index for index, token in enumerate(names)}, lowercase)
+
+    @classmethod
+    def read(cls, path: str | Path, *, lowercase: bool = True) -> "Vocabulary":
+        """Reads a JSON object of token -> id.
+
+        Raises:
+            InputError: the file cannot be read, is not a JSON object, names a token twice or
+                has a wrong id.
+        """
+        tokens = read_json_object(path)
+        try:
+            return cls(tokens, lowercase)
+        except InputError as error:
+            raise InputError(f"{Path(path).name}: {error}") from error
+
+    def write(self, path: str | Path) -> None:
+        """Writes a JSON object of token -> id, one token a line, in the map's order."""
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        Path(path).write_bytes(orjson.dumps(dict(self.tokens), option=options))
+
+    @property
+    def size(self) -> int:
+        """The smallest `vocab_size` that holds every id."""
+        return max(self.tokens.values(), default=0) + 1
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text's tokens; see `tokenize`."""
+        return self.encode_tokens(tokenize(text, self.lowercase))
+
+    def encode_tokens(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of tokens that `tokenize` made."""
+        unknown = self.tokens.get(UNKNOWN)
+        ids = (self.tokens.get(_normal(token, self.lowercase), unknown) for token in tokens)
+        return [index for index in ids if index is not None]
+
+
+def tokenize(text: str, lowercase: bool = True) -> list[str]:
+    """Splits one sentence as the Penn Treebank does, with NLTK's `TreebankWordTokenizer`.
+
+    That is how SNLI was tokenised. Text that is already split so comes out as it went in, but for
+    quotation marks: the Treebank's opening and closing marks and `'"'` all become `'"'`, because
+    which of them NLTK writes depends on the blanks around. Only the last full stop of a text is
+    split off, so give it one sentence at a time.
+
+    >>> tokenize("A man isn't sleeping.")
+    ['a', 'man', 'is', "n't", 'sleeping', '.']
+    """
+    return [_normal(token, lowercase) for token in _treebank().tokenize(text)]
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
+    """Reads a file that holds one JSON object.
+
+    Raises:
+        InputError: the file cannot be read, is not JSON (with line and column), is not an object
+            or names a key twice.
+    """
+    name = Path(path).name
+    try:
+        value = json.loads(Path(path).read_bytes(), object_pairs_hook=_unique)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{name} must hold a JSON object, but it holds a {type(value).__name__}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; a key that stands twice in it is an error, not a choice of one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = (key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError("it names " + ", ".join(map(repr, islice(twice, 5))) + " twice")
+    return found
+
+
+def _problems(tokens: Mapping[str, int]) -> Iterator[str]:
+    owners: dict[int, str] = {}
+    for token, index in tokens.items():
+        if type(index) is not int:
+            yield f"token {token!r} must have an integer id, but it has {index!r:.50}"
+        elif index < 0 or (index == 0 and token != PADDING):
+            yield f"token {token!r} has id {index}, but ids begin at 1 (0 is {PADDING!r} alone)"
+        elif owners.setdefault(index, token) != token:
+            yield f"tokens {owners[index]!r} and {token!r} both have id {index}"
+
+
+def _normal(token: str, lowercase: bool) -> str:
+    token = _QUOTES.get(token, token)
+    return token.lower() if lowercase else token
+
+
+@cache
+def _treebank() -> Any:
+    from nltk.tokenize.treebank import TreebankWordTokenizer  # noqa: PLC0415  its import is slow
+
+    return TreebankWordTokenizer()

@@ -1,0 +1,214 @@
+"""Writing a model directory: all of it or nothing, and nobody else's files are touched."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from o2v_jax.checkpoint import Model, flatten, load, nest, save
+from o2v_jax.checkpoint.replace import exchange, exchange_by_renaming, is_fixed, replacing
+from o2v_jax.errors import CheckpointError
+from o2v_jax.vocabulary import Vocabulary
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def with_arrays(model, change):
+    return replace(model, params=nest(change(flatten(model.params))))
+
+
+def test_a_model_comes_back_as_it_was(saved, make_model, difference):
+    arrays = flatten(make_model().params).keys()
+    others = {"vocabulary", "metrics", "provenance", "length_histogram"}
+    assert difference(make_model(), make_model(1)) == {*arrays, *others}
+    assert difference(load(saved), make_model()) == set()
+
+
+def test_a_model_may_have_neither_words_nor_figures(tmp_path, make_model):
+    model = Model(make_model().config, make_model().params)
+    bare = load(save(model, tmp_path / "new" / "model"))
+    assert (bare.vocabulary, bare.metrics, bare.provenance) == (None, {}, {})
+    assert bare.length_histogram is None
+    assert names(tmp_path / "new") == ["model"]
+
+
+def test_the_files_are_plain_json(saved, make_model):
+    document = json.loads((saved / "config.json").read_bytes())
+    assert (document["format"], document["format_version"]) == ("o2v_jax", 1)
+    assert document["hyperparameters"] == make_model().config.to_strings()
+    assert document["length_histogram"] == {"in0": {"1": 3}, "in1": {"0": 1, "3": 2}}
+    assert document["tokenizer"] == {"name": "treebank", "lowercase": False}
+    assert json.loads((saved / "vocab.json").read_bytes()) == {"<unk>": 1, "man": 19}
+
+
+def test_the_files_have_the_modes_that_the_user_asks_for(saved):
+    umask = os.umask(0)
+    os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in saved.iterdir()} == {0o666 & ~umask}
+    assert saved.stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_numpy_figures_are_written_and_those_not_finite_as_null(tmp_path, make_model):
+    model = replace(make_model(), metrics={"a": np.float32(0.5), "b": float("nan")})
+    assert load(save(model, tmp_path / "m")).metrics == {"a": 0.5, "b": None}
+
+
+def test_equal_models_give_equal_files(tmp_path, make_model):
+    one, two = (save(make_model(), tmp_path / name) for name in "ab")
+    assert names(one) == names(two)
+    assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names(one))
+
+
+def test_memory_order_does_not_matter(tmp_path, make_model, difference):
+    fortran = with_arrays(
+        make_model(), lambda arrays: {n: np.asarray(a, order="F") for n, a in arrays.items()}
+    )
+    assert difference(load(save(fortran, tmp_path / "m")), make_model()) == set()
+
+
+WRONG = {
+    "'extra' is unexpected": lambda m: with_arrays(m, lambda a: a | {"extra": np.float32([1])}),
+    "'embed_0.weight' is missing": lambda m: with_arrays(
+        m, lambda a: {n: v for n, v in a.items() if n != "embed_0.weight"}
+    ),
+    "it is float64": lambda m: with_arrays(m, lambda a: {n: np.float64(v) for n, v in a.items()}),
+    "not finite": lambda m: with_arrays(m, lambda a: {n: v / 0.0 for n, v in a.items()}),
+    "below the vocab_size 20": lambda m: replace(m, vocabulary=Vocabulary({"a": 20})),
+    "metrics.json cannot be written as JSON": lambda m: replace(m, metrics={"a": object()}),
+    "length_histogram.in0": lambda m: replace(m, length_histogram=(np.array([-1]), np.zeros(1))),
+}
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize("message", WRONG)
+def test_what_load_would_refuse_is_not_written(saved, make_model, difference, message):
+    with pytest.raises(CheckpointError, match=message):
+        save(WRONG[message](make_model()), saved)
+    assert difference(load(saved), make_model()) == set()
+    assert names(saved.parent) == ["model"]
+
+
+def test_saving_again_replaces_every_file(saved, make_model):
+    save(Model(make_model().config, make_model(1).params), saved)
+    assert load(saved).vocabulary is None
+    assert load(saved).metrics == {}
+    assert names(saved.parent) == ["model"]
+
+
+def test_other_peoples_files_are_never_deleted(saved, make_model, difference):
+    (saved / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match=r"holds other things than a model \(notes\.txt\)"):
+        save(make_model(1), saved)
+    assert (saved / "notes.txt").read_text() == "mine"
+    assert difference(load(saved), make_model()) == set()
+
+
+@pytest.mark.parametrize("content", ['{"architectures": ["Bert"]}', "oops"])
+def test_another_librarys_model_is_not_replaced(tmp_path, make_model, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match="is not empty and not an o2v_jax model"):
+        save(make_model(), tmp_path)
+    assert (tmp_path / "config.json").read_text() == content
+
+
+def test_a_file_is_not_replaced(tmp_path, make_model):
+    (tmp_path / "model").write_text("mine")
+    with pytest.raises(CheckpointError, match="is a file"):
+        save(make_model(), tmp_path / "model")
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_the_family(tmp_path, make_model):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot be written: File exists"):
+        save(make_model(), tmp_path / "file" / "model")
+
+
+def test_an_empty_directory_and_a_link_are_written_to(tmp_path, saved, make_model, difference):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(saved)
+    assert difference(load(save(make_model(1), tmp_path / "empty")), make_model(1)) == set()
+    assert save(make_model(1), tmp_path / "link") == saved
+    assert difference(load(saved), make_model(1)) == set()
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = {path!r}
+from o2v_jax.checkpoint import load, replace, save
+doomed = getattr(replace, {function!r})
+def last(*arguments):
+    if {after}:
+        doomed(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(replace, {function!r}, last)
+save(load({source!r}), {target!r})
+"""
+
+
+@pytest.mark.parametrize("moment", [("_sync", False), ("exchange", False), ("exchange", True)])
+def test_a_killed_process_leaves_a_whole_model(saved, make_model, difference, moment):
+    function, after = moment
+    source = str(save(make_model(1), saved.with_name("other")))
+    code = KILLED.format(
+        path=sys.path, function=function, after=after, source=source, target=str(saved)
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=False)
+    assert result.returncode == -signal.SIGKILL
+    assert difference(load(saved), make_model(1 if after else 0)) == set()
+
+
+def interrupted(target):
+    with replacing(target, ["a"], last="a") as staging:
+        (staging / "a").write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_an_exception_in_the_middle_leaves_the_old_model(saved, make_model, difference):
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(saved)
+    assert difference(load(saved), make_model()) == set()
+    assert names(saved.parent) == ["model"]
+
+
+@pytest.mark.parametrize("swap", [exchange, exchange_by_renaming])
+def test_two_directories_change_names(tmp_path, swap):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"was {name}").touch()
+    swap(tmp_path / "a", tmp_path / "b")
+    assert names(tmp_path) == ["a", "b"]
+    assert names(tmp_path / "a") + names(tmp_path / "b") == ["was b", "was a"]
+
+
+def test_a_swap_that_fails_half_way_is_undone(tmp_path, saved, make_model, difference):
+    with pytest.raises(FileNotFoundError):
+        exchange_by_renaming(tmp_path / "nothing", saved)
+    assert difference(load(saved), make_model()) == set()
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_directory_that_must_stay_is_known_by_its_mount(tmp_path):
+    assert is_fixed(Path("/"))
+    assert not is_fixed(tmp_path)
+    assert not is_fixed(tmp_path / "new")
+
+
+def test_a_directory_that_must_stay_is_filled_once(tmp_path, make_model, difference):
+    target = tmp_path / "parent" / "model"
+    target.mkdir(parents=True)
+    target.parent.chmod(0o555)
+    if os.access(target.parent, os.W_OK):
+        pytest.skip("root may write anywhere")
+    assert difference(load(save(make_model(), target)), make_model()) == set()
+    with pytest.raises(CheckpointError, match="cannot be exchanged: empty it first"):
+        save(make_model(1), target)
+    assert difference(load(target), make_model()) == set()
+    target.parent.chmod(0o755)

@@ -1,0 +1,123 @@
+"""`o2v score` and `o2v embed`: every kind of input, and one-line errors."""
+
+import json
+
+import numpy as np
+import pytest
+
+import o2v_jax
+
+PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
+LINES = "".join(json.dumps({"in0": a, "in1": b}) + "\n" for a, b in PAIRS).encode()
+
+
+@pytest.fixture(scope="module")
+def scorer(model):
+    return o2v_jax.Scorer(o2v_jax.load(model))
+
+
+@pytest.fixture
+def expected(scorer):
+    return scorer.score(*zip(*PAIRS, strict=True))
+
+
+def scores(result):
+    return np.array([row["scores"] for row in result.rows])
+
+
+def test_json_lines_from_standard_input(o2v, model, expected):
+    np.testing.assert_allclose(scores(o2v("score", "--model", model, stdin=LINES)), expected)
+
+
+def test_json_lines_and_json_files(o2v, model, expected, tmp_path):
+    lines, document = tmp_path / "pairs.jsonl", tmp_path / "pairs.json"
+    lines.write_bytes(LINES)
+    document.write_text(json.dumps({"instances": [{"in0": a, "in1": b} for a, b in PAIRS]}))
+    for file in (lines, document):
+        np.testing.assert_allclose(scores(o2v("score", "--model", model, file)), expected)
+
+
+def test_text(o2v, model, scorer, tmp_path):
+    ids = scorer.score([[2, 3, 4, 5, 6]], [[7, 4, 8, 6]])
+    one = o2v("score", "--model", model, "--text", "A man is sleeping.", "Nobody is awake.")
+    np.testing.assert_allclose(scores(one), ids)
+    file = tmp_path / "pairs.tsv"
+    file.write_text(
+        "A man is sleeping.\tNobody is awake.\n\nA man is sleeping.\tNobody is awake.\n"
+    )
+    np.testing.assert_allclose(scores(o2v("score", "--model", model, file)), ids.repeat(2, 0))
+
+
+def test_embeddings_of_either_side(o2v, model, scorer):
+    singles = b'{"in0": [1, 2]}\n{"in1": [1, 2]}\n'
+    rows = o2v("embed", "--model", model, stdin=singles).rows
+    np.testing.assert_allclose(rows[0]["embeddings"], scorer.embed(in0=[[1, 2]])[0])
+    np.testing.assert_allclose(rows[1]["embeddings"], scorer.embed(in1=[[1, 2]])[0])
+    rows = o2v("embed", "--model", model, "--side", "in1", stdin=LINES).rows
+    sides = [row["embeddings"] for row in rows]
+    np.testing.assert_allclose(sides, scorer.embed(in1=[b for _, b in PAIRS]))
+
+
+@pytest.mark.parametrize(("side", "keyword"), [("in0", "in0"), ("in1", "in1"), (None, "in0")])
+def test_text_embeddings(o2v, model, scorer, side, keyword):
+    chosen = () if side is None else ("--side", side)
+    row = o2v("embed", "--model", model, *chosen, "--text", "A man is sleeping.").rows[0]
+    expected = scorer.embed(**{keyword: [[2, 3, 4, 5, 6]]})[0]
+    np.testing.assert_allclose(row["embeddings"], expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (
+            ("score",),
+            b'{"in0": [1], "in1": [1]}\n{"in0": [99], "in1": [1]}\n',
+            "standard input:2: $.in0[0]: 99",
+        ),
+        (("score",), b'{"in0": [1]}\n', "standard input:1: $: scoring needs both in0 and in1"),
+        (("score",), b"not json\n", "standard input:1: "),
+        (
+            ("score", "--format", "text"),
+            b"a\tb\tc\n",
+            "standard input:1: expected one or two texts",
+        ),
+        (("score", "--format", "text"), b"a\tb\na\n", "standard input:2: "),
+        (("score", "--format", "text"), b"\xff\tb\n", "standard input:1: is not UTF-8"),
+        (("score", "--format", "json"), b"[]", "standard input: $"),
+        (("score", "missing.jsonl"), b"", "missing.jsonl: cannot be read"),
+        (("embed",), LINES, "--side"),
+        (("embed", "--side", "in1"), b'{"in0": [1]}\n', "standard input:1: $: has no in1"),
+        (("evaluate", "--format", "text"), b"x\ta\tb\n", "standard input:1: $: the label 'x'"),
+        (("score", "--nonsense"), b"", "No such option"),
+    ],
+)
+def test_errors_are_one_line_with_status_2(o2v, model, arguments, stdin, message):
+    command, *others = arguments
+    result = o2v(command, "--model", model, *others, stdin=stdin)
+    assert result.status == 2
+    assert len(result.err.splitlines()) == 1
+    assert message in result.err
+
+
+def test_results_before_a_bad_line_are_kept(o2v, model, expected):
+    result = o2v("score", "--model", model, stdin=LINES + b'{"in0": "x"}\n' + LINES)
+    assert result.status == 2
+    np.testing.assert_allclose(scores(result), expected)
+
+
+def test_a_model_must_be_there(o2v, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("O2V_MODEL", raising=False)
+    assert "give --model, set O2V_MODEL" in o2v("score").err
+    assert o2v("score", "--model", tmp_path / "nothing").status == 2
+
+
+def test_text_needs_a_vocabulary(o2v, model, tmp_path):
+    loaded = o2v_jax.load(model)
+    o2v_jax.save(o2v_jax.Model(loaded.config, loaded.params), tmp_path / "bare")
+    result = o2v("score", "--model", tmp_path / "bare", "--text", "a", "b")
+    assert "no vocab.json" in result.err
+
+
+def test_nothing_in_nothing_out(o2v, model):
+    assert o2v("score", "--model", model, stdin=b"\n\n") == (0, "", "")

@@ -1,0 +1,80 @@
+"""Strict JAX for all tests, a compilation cache of their own, and small models."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# two devices for shard_map; not through XLA_FLAGS, which the servers under test would inherit
+jax.config.update("jax_num_cpu_devices", 2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keeps programs that tests compile out of the cache of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("O2V_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def config_of():
+    """A function of hyperparameters: a small configuration with these values."""
+    return _config_of
+
+
+@pytest.fixture(scope="session")
+def model_of():
+    """A function (configuration, seed) -> a model with random parameters."""
+    return _model_of
+
+
+def _config_of(**overrides):
+    from o2v_jax import Hyperparameters  # noqa: PLC0415
+
+    small = {
+        "enc0_max_seq_len": 7,
+        "enc0_vocab_size": 20,
+        "enc0_token_embedding_dim": 8,
+        "enc_dim": 8,
+        "mlp_dim": 6,
+        "num_classes": 3,
+    }
+    if overrides.get("enc1_network", "enc0") != "enc0":
+        small |= {name.replace("enc0_", "enc1_"): value for name, value in small.items()}
+    return Hyperparameters(**(small | overrides))
+
+
+def _model_of(config, seed=0):
+    """Unlike `o2v_jax.init`, every bias is random too, so that none can be left out unseen."""
+    from o2v_jax import Model  # noqa: PLC0415
+    from o2v_jax.checkpoint import nest  # noqa: PLC0415
+    from o2v_jax.model import parameter_shapes  # noqa: PLC0415
+
+    rng = np.random.default_rng(seed)
+    shapes = parameter_shapes(config)
+    return Model(config, nest({name: _random(rng, name, shape) for name, shape in shapes.items()}))
+
+
+def _random(rng, name, shape):
+    inputs = 1 if name.startswith("embed") else np.prod(shape[:-1], initial=1)
+    return rng.normal(0.0, 1.0 / np.sqrt(inputs), shape).astype(np.float32)
+
+
+@pytest.fixture
+def compilations():
+    """A list that gains an item for every program that JAX compiles during the test."""
+    seen = []
+
+    def listen(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)
