@@ -16,9 +16,12 @@ jax.config.update("jax_num_cpu_devices", 2)
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    """Keeps programs that tests compile out of the cache of whoever runs them."""
+    """Programs are compiled once for all tests, in a cache that is not the user's own."""
+    from o2v_jax import use_compilation_cache  # noqa: PLC0415
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("O2V_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        use_compilation_cache()
         yield
 
 

@@ -15,7 +15,8 @@ from o2v_jax.cli.train import train
 from o2v_jax.errors import O2VError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Any option can be given by the environment, as the Dockerfile does: O2V_SERVE_HOST=0.0.0.0.
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "O2V"})
 @click.version_option(__version__, prog_name="o2v")
 def cli() -> None:
     """Object2Vec in JAX: train, score, embed, serve."""

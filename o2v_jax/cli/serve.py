@@ -4,19 +4,28 @@ from pathlib import Path
 
 import click
 
-from o2v_jax.cli.options import model_option, model_path_of
-
 
 @click.command()
-@model_option
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model directory or model.tar.gz; default $O2V_MODEL, else /opt/ml/model, else the demo.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
     help="Port; default $SAGEMAKER_BIND_TO_PORT, else 8080.",
 )
-def serve(model_path: Path | None, host: str, port: int | None) -> None:
+@click.option(
+    "--drain-seconds",
+    type=click.IntRange(0),
+    default=25,
+    show_default=True,
+    help="How long requests in flight get to end after SIGTERM.",
+)
+def serve(model: Path | None, host: str, port: int | None, drain_seconds: int) -> None:
     """Answer Object2Vec requests on http://HOST:PORT/invocations until SIGTERM or Ctrl-C."""
     from serving.run import serve as run
 
-    run(model_path_of(model_path), host=host, port=port)
+    run(model, host=host, port=port, drain_s=drain_seconds)

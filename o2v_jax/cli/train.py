@@ -14,21 +14,46 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--train", type=EXISTING, required=True, help="Labelled JSON Lines to train on.")
-@click.option("--validation", type=EXISTING, help="Labelled JSON Lines for early stopping.")
-@click.option("--test", type=EXISTING, help="Labelled JSON Lines for the final metrics.")
+@click.option("--train", type=EXISTING, multiple=True, help="Labelled JSON Lines to train on.")
+@click.option("--validation", type=EXISTING, multiple=True, help="The same, for early stopping.")
+@click.option("--test", type=EXISTING, multiple=True, help="The same, for the final metrics.")
 @click.option("--hyperparameters", type=EXISTING, help="JSON map of Object2Vec hyperparameters.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="One hyperparameter.")
 @click.option("--vocabulary", type=EXISTING, help="JSON map token -> id, kept with the model.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Model directory.")
+@click.option("--output", type=click.Path(path_type=Path), help="Model directory to write.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def train(**options: Any) -> None:
-    """Train a model and write it to a directory; the best epoch's parameters are kept."""
-    from o2v_jax.training.job import Job
+@click.option("--sagemaker", is_flag=True, help="Read and write SageMaker's container layout.")
+@click.option(
+    "--prefix",
+    type=click.Path(path_type=Path),
+    default="/opt/ml",
+    show_default=True,
+    help="Where that layout is.",
+)
+def train(sagemaker: bool, prefix: Path, seed: int, **options: Any) -> None:
+    """Train a model and write it to a directory; the best epoch's parameters are kept.
 
+    Options for several files may be repeated. With --sagemaker, hyperparameters and channels come
+    from PREFIX/input, the model goes to PREFIX/model and a failure's reason to PREFIX/output.
+    """
+    from o2v_jax.training import Job, container_job, failure_reported
+
+    common: dict[str, Any] = {"seed": seed, "command": shlex.join(["o2v", *sys.argv[1:]])}
+    if sagemaker:
+        _refuse([name for name, value in options.items() if value])
+        with failure_reported(prefix):
+            container_job(prefix, **common).run()
+        return
+    if not (options["train"] and options["output"]):
+        raise click.UsageError("train needs --train and --output, or --sagemaker")
     config = _configuration(options.pop("hyperparameters"), options.pop("settings"))
-    command = shlex.join(["o2v", *sys.argv[1:]])
-    Job(config=config, command=command, **options).run()
+    Job(config=config, **options, **common).run()
+
+
+def _refuse(names: list[str]) -> None:
+    if names:
+        listed = ", ".join(f"--{name}" for name in names)
+        raise click.UsageError(f"{listed} cannot stand beside --sagemaker, which reads the layout")
 
 
 def _configuration(file: Path | None, settings: tuple[str, ...]) -> "Hyperparameters":

@@ -4,5 +4,15 @@ from o2v_jax.training.data import Dataset, dataset, read_dataset
 from o2v_jax.training.evaluation import evaluate
 from o2v_jax.training.job import Job
 from o2v_jax.training.loop import Run
+from o2v_jax.training.sagemaker import container_job, failure_reported
 
-__all__ = ["Dataset", "Job", "Run", "dataset", "evaluate", "read_dataset"]
+__all__ = [
+    "Dataset",
+    "Job",
+    "Run",
+    "container_job",
+    "dataset",
+    "evaluate",
+    "failure_reported",
+    "read_dataset",
+]

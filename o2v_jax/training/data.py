@@ -1,6 +1,6 @@
 """Labelled records for training and evaluation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,20 +29,24 @@ class Dataset:
         return tuple(np.bincount(side.lengths) for side in (self.in0, self.in1))  # type: ignore[return-value]
 
 
-def read_dataset(path: Path, config: Hyperparameters) -> Dataset:
-    """Reads a JSON Lines file of {"label": y, "in0": [...], "in1": [...]} records.
+def read_dataset(files: Sequence[Path], config: Hyperparameters) -> Dataset:
+    """Reads JSON Lines files of {"label": y, "in0": [...], "in1": [...]} records, in order.
 
     Raises:
-        InputError: the file cannot be read or holds no record.
+        InputError: a file cannot be read, or there is no record in any.
         RecordError: names the file, the line and the JSON path of what is wrong.
     """
+    chunks = (chunk for file in files for chunk in _read_file(file, config))
+    return dataset(chunks, config, ", ".join(map(str, files)))
+
+
+def _read_file(file: Path, config: Hyperparameters) -> Iterator[Records]:
     sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
     try:
-        with path.open("rb") as stream:
-            chunks = read_lines(stream, str(path), vocab_sizes=sizes, labelled=True)
-            return dataset(chunks, config, str(path))
+        with file.open("rb") as stream:
+            yield from read_lines(stream, str(file), vocab_sizes=sizes, labelled=True)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def dataset(chunks: Iterable[Records], config: Hyperparameters, name: str) -> Dataset:

@@ -15,16 +15,18 @@ from o2v_jax.training.data import Dataset, read_dataset
 from o2v_jax.training.loop import Run, refuse_unsupported
 from o2v_jax.vocabulary import Vocabulary
 
+CHANNELS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What `o2v train` was asked for."""
+    """What a training command was asked for: files of each channel, where the model goes."""
 
     config: Hyperparameters
-    train: Path
+    train: tuple[Path, ...]
     output: Path
-    validation: Path | None = None
-    test: Path | None = None
+    validation: tuple[Path, ...] = ()
+    test: tuple[Path, ...] = ()
     vocabulary: Path | None = None
     seed: int = 0
     command: str = ""
@@ -38,16 +40,15 @@ class Job:
         refuse_unsupported(self.config)
         check_target(self.output)
         vocabulary = Vocabulary.read(self.vocabulary) if self.vocabulary else None
-        data = {name: read_dataset(path, self.config) for name, path in self._files().items()}
+        data = {name: read_dataset(files, self.config) for name, files in self._files().items()}
         channels = data["train"], data.get("validation"), data.get("test")
         run = Run(self.config, *channels, seed=self.seed)
         model = self._model(run.fit(), run, vocabulary)
         save(model, self.output)
         return model
 
-    def _files(self) -> dict[str, Path]:
-        files = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: path for name, path in files.items() if path is not None}
+    def _files(self) -> dict[str, tuple[Path, ...]]:
+        return {name: getattr(self, name) for name in CHANNELS if getattr(self, name)}
 
     def _model(self, params: Any, run: Run, vocabulary: Vocabulary | None) -> Model:
         return Model(
@@ -67,7 +68,7 @@ class Job:
             "command": self.command,
             "seed": self.seed,
             "records": len(data),
-            "files": {name: _described(path) for name, path in self._files().items()},
+            "files": {name: [*map(_described, files)] for name, files in self._files().items()},
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
 

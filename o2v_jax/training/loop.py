@@ -103,19 +103,24 @@ class Run:
             self.reporter.metrics("test", self.metrics["test"])
 
 
+AUXILIARY_FILES = (
+    "enc0_pretrained_embedding_file",
+    "enc1_pretrained_embedding_file",
+    "enc0_vocab_file",
+    "enc1_vocab_file",
+)
+
+
 def refuse_unsupported(config: Hyperparameters) -> None:
     """Refuses, rather than ignores, what this version cannot train yet."""
     storage = config.token_embedding_storage_type
     unsupported: Mapping[str, bool] = {
         f"token_embedding_storage_type={storage}": storage == "row_sparse",
         "negative_sampling_rate above 0": config.negative_sampling_rate > 0,
-        "enc0_pretrained_embedding_file": bool(config.enc0_pretrained_embedding_file),
-        "enc1_pretrained_embedding_file": bool(config.enc1_pretrained_embedding_file),
+        **{name: bool(getattr(config, name)) for name in AUXILIARY_FILES},
     }
     problems = [
-        f"{name} cannot be trained by this version"
-        for name, is_set in unsupported.items()
-        if is_set
+        f"{name} cannot be trained by this version" for name, used in unsupported.items() if used
     ]
     if problems:
         raise HyperparameterError(problems)

@@ -1,0 +1,114 @@
+"""Scoring from ragged ids to host scores, against PyTorch with the same weights in the same run.
+
+    python -m bench.score [--quick] [--device cpu|gpu] [--json FILE]
+
+Three length distributions of real data, three encoders. Outputs are compared before anything is
+timed; the two sides take turns, and the figures are medians.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import bench.lengths as lengths_of
+from bench.machine import describe
+from bench.timing import alternate
+from bench.torch_peer import TorchPeer
+from o2v_jax import Hyperparameters, Model, Ragged, Scorer, init
+from o2v_jax.buckets import plan
+from o2v_jax.checkpoint import flatten, nest
+from o2v_jax.unique import unique_rows
+
+VOCABULARY = 20_000
+ENCODERS: dict[str, dict[str, Any]] = {
+    "hcnn": {"enc_dim": 1024, "enc0_token_embedding_dim": 300},
+    "bilstm": {"enc_dim": 512, "enc0_token_embedding_dim": 300},
+    "pooled_embedding": {"enc_dim": 300},
+}
+
+
+def model_of(encoder: str, distribution: str) -> Model:
+    """A randomly initialised model whose ladder fits the distribution."""
+    histograms = lengths_of.histograms(distribution)
+    config = Hyperparameters(
+        enc0_max_seq_len=max(len(counts) - 1 for counts in histograms),
+        enc0_vocab_size=VOCABULARY,
+        enc0_network=encoder,  # type: ignore[arg-type]
+        **ENCODERS[encoder],
+    )
+    arrays = {name: np.asarray(array) for name, array in flatten(init(config)).items()}
+    return Model(config, nest(arrays), length_histogram=histograms)
+
+
+def useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
+    """Real tokens over all tokens that the encoders compute, padding included."""
+    real = computed = 0
+    for side, rows in enumerate(sides):
+        distinct = rows.take(unique_rows(rows)[0])
+        steps = plan(distinct.lengths, scorer.layout.encode[side])
+        real += len(distinct.ids)
+        computed += sum(step.batch * step.length for step in steps)
+    return real / computed
+
+
+def measure(
+    encoder: str, distribution: str, records: int, rounds: int, device: str
+) -> dict[str, Any]:
+    """One row of the table."""
+    model = model_of(encoder, distribution)
+    scorer, peer = Scorer(model), TorchPeer(model, "cuda" if device == "gpu" else "cpu")
+    counts0, counts1 = lengths_of.histograms(distribution)
+    in0 = lengths_of.draw(counts0, records, VOCABULARY, seed=0)
+    in1 = lengths_of.draw(counts1, records, VOCABULARY, seed=1)
+    scorer.warm()
+    ready = scorer.compiled
+    np.testing.assert_allclose(scorer.score(in0, in1), peer.score(in0, in1), atol=1e-4)
+    ours, theirs, ratio = alternate(
+        lambda: scorer.score(in0, in1), lambda: peer.score(in0, in1), rounds
+    )
+    return {
+        "encoder": encoder,
+        "lengths": distribution,
+        "records": records,
+        "records_per_s": round(records / ours, 1),
+        "torch_records_per_s": round(records / theirs, 1),
+        "ratio": round(ratio, 3),
+        "useful_tokens": round(useful_share(scorer, (in0, in1)), 4),
+        "programs": ready,
+        "compiled_while_timed": scorer.compiled - ready,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in Markdown."""
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Fewer records and rounds.")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the results here.")
+def main(quick: bool, device: str, file: Path | None) -> None:
+    """Measure scoring on every length distribution with every encoder."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu" if device == "cpu" else "cuda")
+    records, rounds = (1000, 3) if quick else (4000, 7)
+    rows = [
+        measure(encoder, distribution, records, rounds, device)
+        for encoder in ENCODERS
+        for distribution in lengths_of.names()
+    ]
+    click.echo(table(rows))
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        results = {"benchmark": "score", "machine": describe("torch"), "rows": rows}
+        file.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The SageMaker container contract as functions of header values. Knows no Flask and no JAX.
+
+Sources: the Amazon SageMaker developer guide ("Use Your Own Inference Code with Hosting Services")
+and the Object2Vec documentation for `infer_max_seqlens`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO
+
+import orjson
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header, parse_options_header
+
+from o2v_jax.errors import InputError, RecordError
+from o2v_jax.records import Format
+
+MEDIA_TYPES: Mapping[str, Format] = {
+    "application/json": Format.JSON,
+    "application/jsonlines": Format.JSON_LINES,
+    "application/x-jsonlines": Format.JSON_LINES,
+}
+CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+SEQUENCE_LENGTHS = range(1, 5001)
+RETRY_AFTER_S = 1
+_READABLE = " and ".join(Format)
+_PARAMETER = re.compile(r";\s*(infer\w*)\s*=?\s*([^;]*)", re.IGNORECASE)
+_LENGTHS = re.compile(r"(\"?)\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*\1")
+
+
+class MediaTypeError(InputError):
+    """The request's Content-Type or Content-Encoding is not one that can be read."""
+
+
+class AcceptError(InputError):
+    """The request accepts no format that can be written."""
+
+
+class TooLargeError(InputError):
+    """The request's body is over the limit."""
+
+
+class BusyError(InputError):
+    """All permits and all places in the waiting room are taken."""
+
+
+STATUS: Mapping[type[Exception], int] = {
+    RecordError: 400,
+    InputError: 400,
+    AcceptError: 406,
+    TooLargeError: 413,
+    MediaTypeError: 415,
+    BusyError: 503,
+}
+
+
+@dataclass(frozen=True)
+class ContentType:
+    """What a Content-Type header says.
+
+    Attributes:
+        format: the body's format; None where there is no header and the body must tell.
+        max_seq_lens: `infer_max_seqlens`, tokens of in0 and in1; None: the model's own.
+    """
+
+    format: Format | None = None
+    max_seq_lens: tuple[int, int] | None = None
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of an error: that of its nearest class in `STATUS`, else 500."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def error_body(message: str, *, path: str | None = None) -> bytes:
+    """The JSON body of an error: "error" for people, "message" for botocore, which shows that."""
+    return orjson.dumps({"error": message, "message": message} | ({"path": path} if path else {}))
+
+
+def read_content_type(header: str | None) -> ContentType:
+    """Reads a Content-Type such as `application/json; infer_max_seqlens=64,64`.
+
+    Raises:
+        MediaTypeError: not a media type that can be read, or not UTF-8.
+        InputError: `infer_max_seqlens` is not two integers in 1..5000.
+    """
+    if not header or not header.strip():
+        return ContentType()
+    media_type, parameters = parse_options_header(header)
+    known = MEDIA_TYPES.get(media_type.lower())
+    if known is None:
+        raise MediaTypeError(f"Content-Type {media_type} cannot be read: use {_READABLE}")
+    if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise MediaTypeError(f"the charset {parameters['charset']} cannot be read: use utf-8")
+    return ContentType(known, _max_seq_lens(header))
+
+
+def _max_seq_lens(header: str) -> tuple[int, int] | None:
+    # The documented value has a bare comma, which is not an HTTP token: header parsers cut it off.
+    found = _PARAMETER.findall(header)
+    if not found:
+        return None
+    (name, value), *more = found
+    lengths = _LENGTHS.fullmatch(value.strip())
+    if name.lower() != "infer_max_seqlens" or more or not lengths:
+        raise InputError(f"{name}={value} was sent, but infer_max_seqlens=64,64 is the form")
+    in0, in1 = int(lengths[2]), int(lengths[3])
+    if in0 not in SEQUENCE_LENGTHS or in1 not in SEQUENCE_LENGTHS:
+        raise InputError(f"infer_max_seqlens={value} is outside 1..5000")
+    return in0, in1
+
+
+def choose_format(accept: str | None, preferred: Format) -> Format:
+    """The format to answer in.
+
+    Args:
+        accept: the Accept header, perhaps a list with q values.
+        preferred: what to answer where the header leaves the choice open.
+
+    Raises:
+        AcceptError: the header rules out both formats.
+    """
+    if not accept or not accept.strip():
+        return preferred
+    # Java's own client sends "q=.2", which is not quite HTTP.
+    parsed = parse_accept_header(accept.replace("q=.", "q=0."), MIMEAccept)
+    # Parameters of an acceptable type (a charset, say) do not make it another type.
+    wanted = MIMEAccept([(value.partition(";")[0].strip(), q) for value, q in parsed])
+    found = wanted.best_match([preferred, *MEDIA_TYPES])
+    if found is None:
+        raise AcceptError(f"Accept {accept} cannot be answered: these can: {_READABLE}")
+    return MEDIA_TYPES[found]
+
+
+def read_body(stream: IO[bytes], announced: int | None, limit: int) -> bytes:
+    """Reads a body of at most `limit` bytes, and not a byte more of a longer one than tells.
+
+    Args:
+        stream: the body; reading may give fewer bytes than asked for.
+        announced: Content-Length, if there is one.
+        limit: bytes.
+
+    Raises:
+        TooLargeError: the body is longer than `limit`.
+        InputError: the body ended before the announced length.
+    """
+    if announced is not None and announced > limit:
+        raise TooLargeError(f"the body has {announced} bytes, but at most {limit} can be taken")
+    body = bytearray()
+    while len(body) <= limit and (part := stream.read(limit + 1 - len(body))):
+        body += part
+    if len(body) > limit:
+        raise TooLargeError(f"the body is longer than the {limit} bytes that can be taken")
+    if announced is not None and len(body) < announced:
+        raise InputError(f"the body ended after {len(body)} of the {announced} announced bytes")
+    return bytes(body)

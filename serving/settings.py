@@ -1,0 +1,153 @@
+"""The server's settings, read from the environment variables that SageMaker sets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from o2v_jax.errors import InputError
+from o2v_jax.records import Format
+from serving.contract import MEDIA_TYPES
+
+Mode: TypeAlias = Literal["classification", "embedding"]
+
+MIB = 1024 * 1024
+SAGEMAKER_MODEL = Path("/opt/ml/model")
+EXAMPLE_MODEL = Path(__file__).parents[1] / "checkpoints" / "snli-hcnn"
+MAX_PAYLOAD_IN_MB = 6  # of a real-time endpoint
+MAX_BATCH_IN_MB = 100  # of concurrency x payload in a batch transform job
+CONCURRENCY = 4
+_STRATEGIES = {
+    "multirecord": "MULTI_RECORD",
+    "singlerecord": "SINGLE_RECORD",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve; the environment variable that sets each is in brackets.
+
+    Attributes:
+        model: model directory or archive [O2V_MODEL]; None: SageMaker's, else the example's.
+        preferred_mode: what to warm up, None for both [INFERENCE_PREFERRED_MODE].
+        port: [SAGEMAKER_BIND_TO_PORT].
+        batch: whether this is a batch transform job [SAGEMAKER_BATCH].
+        max_payload_mb: MiB of the largest body [SAGEMAKER_MAX_PAYLOAD_IN_MB].
+        batch_strategy: MULTI_RECORD or SINGLE_RECORD [SAGEMAKER_BATCH_STRATEGY].
+        max_concurrent: requests scored at a time [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS].
+        default_accept: answers' format where a request leaves it open, None for the request's own
+            [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
+    """
+
+    model: Path | None = None
+    preferred_mode: Mode | None = None
+    port: int = 8080
+    batch: bool = False
+    max_payload_mb: int = MAX_PAYLOAD_IN_MB
+    batch_strategy: str = "MULTI_RECORD"
+    max_concurrent: int = CONCURRENCY
+    default_accept: Format | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Reads and validates the variables; an empty one counts as not set.
+
+        Raises:
+            InputError: a variable has a value that it cannot have.
+        """
+        given = {name: value.strip() for name, value in environment.items() if value.strip()}
+        payload, concurrent = _payload_and_concurrency(given)
+        return cls(
+            model=Path(given["O2V_MODEL"]) if "O2V_MODEL" in given else None,
+            preferred_mode=_mode(given),
+            port=_integer(given, "SAGEMAKER_BIND_TO_PORT", 1, 65535) or cls.port,
+            batch=_batch(given),
+            max_payload_mb=payload,
+            batch_strategy=_strategy(given),
+            max_concurrent=concurrent,
+            default_accept=_default_accept(given),
+        )
+
+    @property
+    def model_path(self) -> Path:
+        """Where the model is.
+
+        Raises:
+            InputError: none was named, and neither default exists.
+        """
+        found = self.model or next(
+            (p for p in (SAGEMAKER_MODEL, EXAMPLE_MODEL) if p.exists()), None
+        )
+        if found is None:
+            raise InputError(f"there is no model in {SAGEMAKER_MODEL}: name one by O2V_MODEL")
+        return found
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body: a payload's limit in a batch job, else that of real-time endpoints."""
+        return (self.max_payload_mb if self.batch else MAX_PAYLOAD_IN_MB) * MIB
+
+    def execution_parameters(self) -> dict[str, object]:
+        """The answer to GET /execution-parameters."""
+        return {
+            "MaxConcurrentTransforms": self.max_concurrent,
+            "BatchStrategy": self.batch_strategy,
+            "MaxPayloadInMB": self.max_payload_mb,
+        }
+
+
+def _integer(given: Mapping[str, str], name: str, low: int, high: int) -> int | None:
+    text = given.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        raise InputError(f"{name}={text} must be an integer in {low}..{high}")
+    return int(text)
+
+
+def _payload_and_concurrency(given: Mapping[str, str]) -> tuple[int, int]:
+    """Both, with a product of at most 100 MiB; where one is given, the other makes room for it."""
+    payload = _integer(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 1, MAX_BATCH_IN_MB)
+    concurrent = _integer(given, "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", 1, MAX_BATCH_IN_MB)
+    payload = payload or min(MAX_PAYLOAD_IN_MB, MAX_BATCH_IN_MB // (concurrent or 1))
+    concurrent = concurrent or min(CONCURRENCY, MAX_BATCH_IN_MB // payload)
+    if payload * concurrent > MAX_BATCH_IN_MB:
+        raise InputError(
+            f"SAGEMAKER_MAX_CONCURRENT_TRANSFORMS={concurrent} times "
+            f"SAGEMAKER_MAX_PAYLOAD_IN_MB={payload} must be at most {MAX_BATCH_IN_MB}"
+        )
+    return payload, concurrent
+
+
+def _mode(given: Mapping[str, str]) -> Mode | None:
+    text = given.get("INFERENCE_PREFERRED_MODE")
+    for mode in get_args(Mode):
+        if text == mode:
+            return mode  # type: ignore[no-any-return]
+    if text is None:
+        return None
+    raise InputError(f"INFERENCE_PREFERRED_MODE={text} must be {' or '.join(get_args(Mode))}")
+
+
+def _batch(given: Mapping[str, str]) -> bool:
+    text = given.get("SAGEMAKER_BATCH", "false")
+    if text.lower() not in {"true", "false"}:
+        raise InputError(f"SAGEMAKER_BATCH={text} must be true or false")
+    return text.lower() == "true"
+
+
+def _strategy(given: Mapping[str, str]) -> str:
+    text = given.get("SAGEMAKER_BATCH_STRATEGY", "MULTI_RECORD")
+    strategy = _STRATEGIES.get(text.replace("_", "").lower())
+    if strategy is None:
+        raise InputError(f"SAGEMAKER_BATCH_STRATEGY={text} must be MULTI_RECORD or SINGLE_RECORD")
+    return strategy
+
+
+def _default_accept(given: Mapping[str, str]) -> Format | None:
+    text = given.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
+    if text is not None and text not in MEDIA_TYPES:
+        raise InputError(
+            f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT={text} must be {' or '.join(Format)}"
+        )
+    return MEDIA_TYPES[text] if text else None

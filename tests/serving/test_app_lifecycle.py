@@ -1,0 +1,143 @@
+"""From start to SIGTERM, with real processes: warm-up, settings, draining, wrong settings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
+HEAD = b"POST /invocations HTTP/1.1\r\nHost: o2v\r\nContent-Type: application/json\r\n"
+
+
+def begin_upload(server, sent):
+    connection = server.connect()
+    connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(RECORDS) + RECORDS[:sent])
+    return connection
+
+
+def test_ping_is_empty_and_quick(server):
+    reply = server.request("GET", "/ping", timeout=2)
+    assert (reply.status, reply.body) == (200, b"")
+
+
+def test_settings_of_a_batch_job(start, tiny_model):
+    environment = {
+        "O2V_MODEL": str(tiny_model),
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "20",
+        "SAGEMAKER_BATCH_STRATEGY": "SingleRecord",
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/jsonlines",
+        "INFERENCE_PREFERRED_MODE": "embedding",
+    }
+    with start(**environment) as server:
+        server.wait_until_ready()
+        assert server.request("GET", "/execution-parameters").json == {
+            "MaxConcurrentTransforms": 4,
+            "BatchStrategy": "SINGLE_RECORD",
+            "MaxPayloadInMB": 20,
+        }
+        large = RECORDS.ljust(20 * 2**20)
+        reply = server.invoke(large)
+        assert reply.headers["Content-Type"] == "application/jsonlines"
+        assert len(json.loads(reply.body)["scores"]) == 3
+        over = {"Content-Length": str(len(large) + 1)}
+        assert server.request("POST", "/invocations", headers=over).status == 413
+        assert server.stop() == 0
+
+
+def test_an_empty_cache_shows_the_warm_up(start, tiny_model, tmp_path):
+    with start("--model", tiny_model, O2V_CACHE_DIR=str(tmp_path / "cold")) as server:
+        while (status := ping_status(server)) is None:
+            time.sleep(0.01)
+        assert status == 503
+        assert server.invoke(RECORDS).status == 200
+        server.wait_until_ready()
+        log = server.log.read_text()
+        assert f"serving {tiny_model} at {server.url}" in log
+        assert server.stop() == 0
+
+
+def ping_status(server):
+    try:
+        return server.request("GET", "/ping", timeout=2).status
+    except OSError:
+        return None
+
+
+def test_sigterm_finishes_what_is_in_flight(start, tiny_model):
+    with start("--model", tiny_model) as server:
+        server.wait_until_ready()
+        upload = begin_upload(server, 10)
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert ping_status(server) is None  # refused: nobody sends more work here
+        upload.sendall(RECORDS[10:])
+        assert upload.recv(65536).startswith(b"HTTP/1.1 200 ")
+        upload.close()
+        assert server.process.wait(10) == 0
+
+
+def test_control_c_stops_all_processes_at_once(start, tiny_model):
+    with start("--model", tiny_model) as server:
+        server.wait_until_ready()
+        os.killpg(server.process.pid, signal.SIGINT)
+        assert server.process.wait(10) == 0
+
+
+def test_sigterm_gives_a_stalled_upload_up(start, tiny_model):
+    with start("--model", tiny_model, "--drain-seconds", 2) as server:
+        server.wait_until_ready()
+        upload = begin_upload(server, 10)
+        time.sleep(0.2)
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert 1.5 < time.monotonic() - begun < 8
+        upload.close()
+
+
+def test_the_default_drain_ends_before_sagemaker_kills():
+    from serving.run import DRAIN_S  # noqa: PLC0415
+
+    assert DRAIN_S <= 25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ([], {"INFERENCE_PREFERRED_MODE": "speed"}, "must be classification or embedding"),
+        ([], {"SAGEMAKER_BIND_TO_PORT": "x"}, "SAGEMAKER_BIND_TO_PORT=x must be an integer"),
+        (["--model", "/nowhere"], {}, "/nowhere"),
+        (["--host", "256.0.0.1"], {}, "cannot listen on 256.0.0.1 port"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why(start, tiny_model, arguments, environment, message):
+    with start("--model", tiny_model, *arguments, **environment) as server:
+        assert server.process.wait(60) not in (0, None)
+        log = server.log.read_text()
+        assert message in log
+        assert "Traceback" not in log
+
+
+def test_a_port_that_is_taken_is_named(start, tiny_model, server):
+    with start("--model", tiny_model, port=server.port) as second:
+        assert second.process.wait(60) == 2
+        assert f"cannot listen on 127.0.0.1 port {server.port}" in second.log.read_text()
+
+
+def test_the_parent_process_stays_light():
+    code = "import serving.run, sys; sys.exit(bool({'jax', 'flask'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_flask_run_works_as_is(start, tiny_model):
+    command = "flask --app serving.app run"
+    with start(command=command, O2V_MODEL=str(tiny_model)) as server:
+        server.wait_until_ready()
+        reply = server.invoke(RECORDS)
+        assert (reply.status, len(reply.json["predictions"])) == (200, 1)
+        assert server.invoke(b"{").status == 400

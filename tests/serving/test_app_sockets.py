@@ -1,0 +1,118 @@
+"""Clients that misbehave on the wire never take the server with them."""
+
+import http.client
+import socket
+
+import pytest
+
+HEAD = b"POST /invocations HTTP/1.1\r\nHost: o2v\r\nContent-Type: application/json\r\n"
+RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
+
+
+def exchange(server, data, *, end=False):
+    """Everything that the server says to some bytes; closed or reset connections say b""."""
+    with server.connect() as connection:
+        connection.sendall(data)
+        if end:
+            connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(10)
+        try:
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+        except ConnectionResetError:
+            return b""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"zz\r\n" + RECORDS[:10],
+        b"5\r\n{123456789\r\n0\r\n\r\n",
+        b"-5\r\nhello\r\n",
+        b"ffffffffffffffffffff\r\nhello\r\n",
+        b"5;" + b"x" * 70_000 + b"\r\nhello\r\n0\r\n\r\n",
+    ],
+)
+@pytest.mark.usefixtures("still_good")
+def test_malformed_chunks(server, body):
+    head = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    reply = exchange(server, head + body)
+    assert reply == b"" or reply.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.usefixtures("still_good")
+def test_well_formed_chunks(server):
+    head = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in RECORDS)
+    assert exchange(server, head + chunks + b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.usefixtures("still_good")
+def test_a_body_shorter_than_announced(server):
+    # What arrives is a whole document, so that only its length tells that something is missing.
+    head = HEAD + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % (len(RECORDS) + 1)
+    reply = exchange(server, head + RECORDS, end=True)
+    assert reply == b"" or reply.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("sent", [0, 10, len(HEAD), len(HEAD) + 30])
+@pytest.mark.usefixtures("still_good")
+def test_a_client_that_hangs_up(server, sent):
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % (len(RECORDS)) + RECORDS
+    for _ in range(5):
+        with server.connect() as connection:
+            connection.sendall(request[:sent])
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
+)
+@pytest.mark.usefixtures("still_good")
+def test_what_is_not_http(server, data):
+    reply = exchange(server, data, end=True)
+    assert reply == b"" or reply.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.usefixtures("still_good")
+def test_stalled_uploads_block_neither_ping_nor_others(server, pairs):
+    stalled = [server.connect() for _ in range(40)]
+    try:
+        for connection in stalled:
+            connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+        assert server.request("GET", "/ping", timeout=2).status == 200
+        assert server.request("POST", "/invocations", RECORDS, timeout=5).status == 200
+    finally:
+        for connection in stalled:
+            connection.close()
+
+
+def test_a_client_may_ask_before_it_sends(server):
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: 41\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(RECORDS)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_is_kept_for_the_next_request(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    for body, status in ((RECORDS, 200), (b"{", 400), (RECORDS, 200)):
+        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        assert (reply.status, reply.getheader("Connection")) == (status, None)
+        reply.read()
+    connection.close()
+
+
+@pytest.mark.usefixtures("still_good")
+def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent(server):
+    reply = exchange(server, HEAD + b"Content-Length: 6291457\r\nConnection: close\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert b"the body has 6291457 bytes, but at most 6291456 can be taken" in reply
+
+
+@pytest.mark.usefixtures("still_good")
+def test_an_endless_body_is_refused_at_the_limit(server):
+    # The chunk goes on, but not a byte over the limit is waited for.
+    head = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    reply = exchange(server, head + b"fffffff\r\n" + b" " * 6_291_457)
+    assert reply.startswith(b"HTTP/1.1 413 ")

@@ -1,0 +1,102 @@
+"""What the Dockerfile calls, with the environment it sets, on a layout in a temporary folder."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import o2v_jax
+
+LINES = (Path(__file__).parents[1] / "Dockerfile").read_text().splitlines()
+HYPERPARAMETERS = {
+    "enc0_max_seq_len": "4",
+    "enc0_vocab_size": "9",
+    "enc0_network": "pooled_embedding",
+    "enc_dim": "4",
+    "epochs": "1",
+    "_kvstore": "device",
+}
+
+
+def environment():
+    words = next(line for line in LINES if line.startswith("ENV ")).split()[1:]
+    return dict(word.split("=", 1) for word in words)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    """SageMaker's folders with a training job of two files, one of them nested."""
+    config, data = tmp_path / "input" / "config", tmp_path / "input" / "data" / "train"
+    config.mkdir(parents=True)
+    (data / "more").mkdir(parents=True)
+    (config / "hyperparameters.json").write_text(json.dumps(HYPERPARAMETERS))
+    (config / "resourceconfig.json").write_text('{"current_host": "algo-1", "hosts": ["algo-1"]}')
+    (data / "a.jsonl").write_text('{"label": 0, "in0": [1], "in1": [2]}\n')
+    (data / "more" / "b.jsonl").write_text('{"label": 1, "in0": [3], "in1": [4]}\n')
+    return tmp_path
+
+
+def run_train(prefix):
+    entry = json.loads(
+        next(line for line in LINES if line.startswith("ENTRYPOINT")).split(" ", 1)[1]
+    )
+    assert entry == ["o2v"]
+    command = [sys.executable, "-m", "o2v_jax", "train"]
+    env = os.environ | environment() | {"O2V_TRAIN_PREFIX": str(prefix)}
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_train_reads_and_writes_the_layout(layout):
+    done = run_train(layout)
+    assert done.returncode == 0, done.stderr
+    model = o2v_jax.load(layout / "model")
+    assert model.config.enc_dim == 4
+    assert [file["name"] for file in model.provenance["files"]["train"]] == ["a.jsonl", "b.jsonl"]
+    assert not (layout / "output" / "failure").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        (
+            "config/hyperparameters.json",
+            json.dumps(HYPERPARAMETERS | {"enc_dim": "3"}),
+            "enc_dim=3: must be an integer in 4",
+        ),
+        ("config/resourceconfig.json", '{"hosts": ["algo-1", "algo-2"]}', "several hosts"),
+        ("data/train/a.jsonl", '{"label": 0, "in0": [9], "in1": []}', r"a.jsonl:1: \$.in0\[0\]: 9"),
+    ],
+)
+def test_a_failure_is_written_down(layout, file, content, reason):
+    (layout / "input" / file).write_text(content)
+    done = run_train(layout)
+    assert done.returncode == 2
+    failure = (layout / "output" / "failure").read_text()
+    assert re.search(reason, failure)
+    assert re.search(reason, done.stderr)
+    assert not (layout / "model").exists()
+
+
+def test_a_missing_channel_is_named(layout):
+    for path in (layout / "input" / "data" / "train").rglob("*.jsonl"):
+        path.unlink()
+    assert "channel train is missing or empty" in run_train(layout).stderr
+
+
+def test_the_image_copies_what_the_package_needs():
+    copied = {word for line in LINES if line.startswith("COPY") for word in shlex.split(line)[1:-1]}
+    assert {
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        "o2v_jax",
+        "serving",
+    } == copied
