@@ -17,7 +17,7 @@ Counts: TypeAlias = npt.NDArray[np.int64]
 # What one more program call costs, in padded tokens: about 0.1 ms on one CPU core.
 CALL_COST = 64
 
-# The fitted ladder looks at this many candidate lengths at most; its work grows with their square.
+# The fitted ladder weighs about this many lengths at most; its work grows with their square.
 CANDIDATES = 512
 
 
@@ -58,34 +58,39 @@ def fitted_ladder(histogram: npt.NDArray[np.integer], longest: int, rungs: int) 
     """The at most `rungs` lengths that pad sequences of this histogram the least.
 
     `histogram[n]` counts the sequences of n tokens; those above `longest` are cut to it. The last
-    rung is always `longest`. Dynamic programme over (rungs left, longest length covered).
+    rung is always `longest`, the others are lengths that occur. Dynamic programme over (rungs
+    used, longest length covered); exact up to `CANDIDATES` different lengths.
 
     >>> fitted_ladder(np.array([0, 0, 5, 0, 0, 0, 0, 5, 0, 0]), 9, 3)
     (2, 7, 9)
     """
-    step = -(-longest // CANDIDATES)
-    top = -(-longest // step)
-    weight = _counts(histogram, step, top)
-    ladder = _walk_back(_best_rungs(weight, min(rungs, top)), top)
-    return (*(step * rung for rung in ladder[:-1]), longest)
+    counts = np.zeros(
+        longest + 1, np.int64
+    )  # empty sequences pad to the first rung, like one token
+    np.add.at(counts, np.clip(np.arange(len(histogram)), 1, longest), histogram)
+    candidates = _candidates(counts, rungs)
+    up_to = np.cumsum(counts)[candidates]
+    choices = _best_rungs(candidates, up_to, min(rungs, len(candidates)))
+    return tuple(int(length) for length in candidates[_walk_back(choices, len(candidates) - 1)])
 
 
-def _counts(histogram: npt.NDArray[np.integer], step: int, top: int) -> Counts:
-    """Sequences by length in units of `step`, rounded up; the longer ones counted at `top`."""
-    weight = np.zeros(top + 1, np.int64)
-    np.add.at(weight, np.minimum(-(-np.arange(len(histogram)) // step), top), histogram)
-    return weight
+def _candidates(counts: Counts, rungs: int) -> Counts:
+    """The lengths worth a rung: those that occur, or their quantiles and a geometric ladder."""
+    longest = len(counts) - 1
+    occurring = np.flatnonzero(counts)
+    if len(occurring) > CANDIDATES:
+        share = np.cumsum(counts[occurring]) / counts[occurring].sum()
+        picked = np.searchsorted(share, np.linspace(0, 1, CANDIDATES, endpoint=False))
+        occurring = np.union1d(occurring[picked], geometric_ladder(longest, rungs))
+    return np.union1d(occurring, [longest])
 
 
-def _best_rungs(weight: Counts, rungs: int) -> list[Counts]:
-    """For every number of rungs above one and every last rung: the best rung before it, or -1."""
-    lengths = np.arange(len(weight))
-    below = np.concatenate([[0], np.cumsum(weight)])  # below[n]: sequences shorter than n
+def _best_rungs(candidates: Counts, up_to: Counts, rungs: int) -> list[Counts]:
+    """For every number of rungs above one and every last rung: the rung before it, or -1."""
     # cost[a, b]: padded tokens if rung b takes every sequence longer than rung a
-    cost = (below[None, 1:] - below[1:, None]) * lengths[None, :].astype(np.float64)
-    cost[lengths[:, None] >= lengths[None, :]] = np.inf
-    cost[0] += weight[0] * lengths  # the empty sequences ride in the first rung
-    best, choices = cost[0].copy(), []
+    cost = (up_to[None, :] - up_to[:, None]) * candidates[None, :].astype(np.float64)
+    cost[np.tril_indices(len(candidates))] = np.inf
+    best, choices = (up_to * candidates).astype(np.float64), []
     for _ in range(rungs - 1):
         total = best[:, None] + cost
         choices.append(np.where(total.min(0) < best, total.argmin(0), -1))
@@ -93,13 +98,14 @@ def _best_rungs(weight: Counts, rungs: int) -> list[Counts]:
     return choices
 
 
-def _walk_back(choices: Sequence[Counts], longest: int) -> tuple[int, ...]:
-    ladder = [longest]
+def _walk_back(choices: Sequence[Counts], last: int) -> list[int]:
+    """Indices of the rungs that lead to the last one at the least cost."""
+    ladder = [last]
     for choice in reversed(choices):
         previous = int(choice[ladder[0]])
-        if previous > 0:
+        if previous >= 0:
             ladder.insert(0, previous)
-    return tuple(ladder)
+    return ladder
 
 
 def batch_ladder(length: int, token_budget: int, ratio: int = 8) -> tuple[int, ...]:
@@ -138,6 +144,12 @@ def plan(lengths: npt.NDArray[np.integer], table: Shapes) -> list[Step]:
         steps.append(Step(order[at : at + batch], batch, table.lengths[k]))
         at += batch
     return steps
+
+
+def prepare(table: Shapes) -> None:
+    """Works out beforehand what `plan` remembers of these shapes, so that no request waits."""
+    for length, ladder in zip(table.lengths, table.batches, strict=True):
+        _cover(ladder, length)
 
 
 def _first_batch(ladder: tuple[int, ...], length: int, rows: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ class Ragged:
         ids: int32 `[tokens]`, the sequences one after the other.
         offsets: int64 `[rows + 1]`; row `r` is `ids[offsets[r]:offsets[r + 1]]`.
 
+    Raises:
+        InputError: the offsets do not divide the ids into rows.
+
     >>> Ragged.of([[3, 1], [], [4]]).row(0)
     array([3, 1], dtype=int32)
     """
@@ -29,18 +32,28 @@ class Ragged:
     ids: Ids
     offsets: Index
 
+    def __post_init__(self) -> None:
+        ends = self.offsets[:1].tolist() + self.offsets[-1:].tolist()
+        if ends != [0, len(self.ids)] or (np.diff(self.offsets) < 0).any():
+            raise InputError(f"offsets must rise from 0 to {len(self.ids)}, the number of ids")
+
     @classmethod
     def of(cls, rows: "Ragged | Iterable[Sequence[int]]") -> "Ragged":
         """Makes ragged arrays of any sequence of sequences of integers (or returns them as is).
 
         Raises:
-            InputError: something in a row is not an integer that fits int32.
+            InputError: it is no sequence of sequences, or something in one of them is not an
+                integer that fits int32.
         """
         if isinstance(rows, Ragged):
             return rows
-        rows = list(rows)
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        return cls(_int32(list(chain.from_iterable(rows))), offsets_of(lengths))
+        try:
+            rows = list(rows)
+            lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+            flat = np.array(list(chain.from_iterable(rows)) or np.zeros(0, np.int32))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"expected a sequence of sequences of token ids ({error})") from None
+        return cls(_int32(flat), offsets_of(lengths))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -76,8 +89,7 @@ class Ragged:
         return out
 
 
-def _int32(values: list[int]) -> Ids:
-    flat = np.asarray(values) if values else np.zeros(0, np.int32)
+def _int32(flat: npt.NDArray[Any]) -> Ids:
     if flat.dtype.kind not in "iu" or flat.ndim != 1:
         raise InputError(f"token ids must be integers, but these are {flat.dtype} values")
     bounds = np.iinfo(np.int32)

@@ -41,12 +41,12 @@ def layout(tmp_path):
     return tmp_path
 
 
-def run_train(prefix):
+def run_train(prefix, *arguments):
     entry = json.loads(
         next(line for line in LINES if line.startswith("ENTRYPOINT")).split(" ", 1)[1]
     )
     assert entry == ["o2v"]
-    command = [sys.executable, "-m", "o2v_jax", "train"]
+    command = [sys.executable, "-m", "o2v_jax", "train", *map(str, arguments)]
     env = os.environ | environment() | {"O2V_TRAIN_PREFIX": str(prefix)}
     return subprocess.run(
         command, env=env, capture_output=True, text=True, check=False, timeout=120
@@ -71,6 +71,7 @@ def test_train_reads_and_writes_the_layout(layout):
             "enc_dim=3: must be an integer in 4",
         ),
         ("config/resourceconfig.json", '{"hosts": ["algo-1", "algo-2"]}', "several hosts"),
+        ("config/resourceconfig.json", '{"hosts": 5}', "hosts must be a list of names"),
         ("data/train/a.jsonl", '{"label": 0, "in0": [9], "in1": []}', r"a.jsonl:1: \$.in0\[0\]: 9"),
     ],
 )
@@ -82,6 +83,26 @@ def test_a_failure_is_written_down(layout, file, content, reason):
     assert re.search(reason, failure)
     assert re.search(reason, done.stderr)
     assert not (layout / "model").exists()
+
+
+def test_metric_lines_name_this_host_and_hidden_files_are_no_data(layout):
+    resources = layout / "input" / "config" / "resourceconfig.json"
+    resources.write_text('{"current_host": "algo-7", "hosts": ["algo-7"]}')
+    (layout / "input" / "data" / "train" / ".a.jsonl.swp").write_bytes(b"\x00junk")
+    done = run_train(layout)
+    assert done.returncode == 0, done.stderr
+    assert "#quality_metric: host=algo-7, epoch=0, train accuracy" in done.stdout
+
+
+def test_options_given_by_hand_overrule_the_container(layout, tmp_path):
+    inside = layout / "input"
+    settings = inside / "config" / "hyperparameters.json"
+    options = ("--hyperparameters", settings, "--output", tmp_path / "elsewhere")
+    done = run_train(layout, "--train", inside / "data" / "train" / "a.jsonl", *options)
+    assert done.returncode == 0, done.stderr
+    assert o2v_jax.load(tmp_path / "elsewhere").provenance["records"] == 1
+    refused = run_train(layout, "--sagemaker", *options)
+    assert "--hyperparameters, --output cannot stand beside --sagemaker" in refused.stderr
 
 
 def test_a_missing_channel_is_named(layout):

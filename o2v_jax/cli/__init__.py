@@ -1,5 +1,6 @@
 """The command `o2v`: errors as one line and exit status 2, results on standard output."""
 
+import logging
 import os
 import sys
 from typing import NoReturn
@@ -28,8 +29,12 @@ for command in (serve, train, score, embed, evaluate, inspect):
 
 def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 2 the caller's mistake, 130 interrupted."""
+    _log_to_stderr()
     try:
         status = cli.main(prog_name="o2v", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        status = error.exit_code
     except click.ClickException as error:
         status = _complain(error.format_message())
     except (O2VError, OSError) as error:
@@ -37,6 +42,14 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         status = 130
     sys.exit(status)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("o2v: %(message)s"))
+    logger = logging.getLogger("o2v_jax")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
 
 
 def _complain(message: str) -> int:

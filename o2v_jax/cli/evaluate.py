@@ -25,7 +25,7 @@ def evaluate(model_path: Path | None, file: Path, form: str | None, as_json: boo
 
     model = load(model_path_of(model_path))
     with opened(file) as stream:
-        chunks = read_records(stream, file, form, model.config, model.vocabulary, labelled=True)
+        chunks = read_records(stream, file, form, model, labelled=True)
         data = dataset(chunks, model.config, str(file))
     metrics = evaluate_model(model, data) | {"records": len(data)}
     if as_json:

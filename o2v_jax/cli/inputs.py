@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from o2v_jax.checkpoint import Model
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.ragged import Ragged
 from o2v_jax.records import Format, Places, Records, decode, read_lines
 from o2v_jax.vocabulary import Vocabulary
@@ -37,31 +37,30 @@ def opened(file: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
+def form_of(file: Path, form: str | None) -> str:
+    """The form of the input: the one that was named, else by the file's ending, else JSON Lines."""
+    return form or ENDINGS.get(file.suffix, "jsonl")
+
+
 def read_records(
-    stream: BinaryIO,
-    file: Path,
-    form: str | None,
-    config: Hyperparameters,
-    vocabulary: Vocabulary | None,
-    *,
-    labelled: bool = False,
+    stream: BinaryIO, file: Path, form: str | None, model: Model, *, labelled: bool = False
 ) -> Iterator[Records]:
     """Records chunk by chunk; those before a bad one come out first.
 
     Text holds a record a line: two texts, or one, separated by a tab, after the label if
-    `labelled`.
+    `labelled`. A line without anything is no record; one that holds a tab is.
 
     Raises:
         RecordError: names the file, the line and what is wrong.
         InputError: text was given and the model has no vocabulary.
     """
     name = "standard input" if str(file) == "-" else str(file)
-    sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
-    form = form or ENDINGS.get(file.suffix, "jsonl")
+    sizes = model.config.encoder(0).vocab_size, model.config.encoder(1).vocab_size
+    form = form_of(file, form)
     if form == "json":
         yield _document(stream, name, sizes, labelled=labelled)
     elif form == "text":
-        yield from _texts(stream, name, required(vocabulary), labelled=labelled)
+        yield from _texts(stream, name, required(model.vocabulary), labelled=labelled)
     else:
         yield from read_lines(stream, name, vocab_sizes=sizes, labelled=labelled, chunk_lines=CHUNK)
 
@@ -89,7 +88,7 @@ def _texts(
 ) -> Iterator[Records]:
     lines, first = iter(stream), 1
     while chunk := list(islice(lines, CHUNK)):
-        numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip()]
+        numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip(b"\r\n")]
         rows = [_columns(name, n, line, labelled=labelled) for n, line in numbered]
         if rows:
             lines_at = np.array([n for n, _ in numbered], np.int64)

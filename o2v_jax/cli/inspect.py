@@ -33,9 +33,9 @@ def inspect(model_path: Path | None, as_json: bool) -> None:
 def describe(model: "Model") -> dict[str, Any]:
     """A model in plain data: hyperparameters, parameters, shapes and programs, metrics."""
     from o2v_jax.checkpoint import flatten
-    from o2v_jax.scoring import layout
+    from o2v_jax.scoring import layout_of
 
-    shapes = layout(model.config, model.length_histogram)
+    shapes = layout_of(model)
     parameters = [
         {"name": name, "shape": list(array.shape), "count": array.size, "bytes": array.nbytes}
         for name, array in sorted(flatten(model.params).items())
@@ -56,7 +56,7 @@ def describe(model: "Model") -> dict[str, Any]:
 
 def _buckets(shapes: Any) -> list[dict[str, Any]]:
     """For each part of the network: its padded lengths, each with its batch sizes."""
-    parts = dict(zip((*shapes.towers, "head"), (*shapes.encode, shapes.head), strict=True))
+    parts = dict(zip((*shapes.towers, "head"), (*shapes.usual, shapes.head), strict=True))
     return [
         {"part": part, "length": length, "batches": list(batches)}
         for part, table in parts.items()

@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 import numpy as np
@@ -17,7 +18,40 @@ if TYPE_CHECKING:
     from o2v_jax.records import Records
     from o2v_jax.scoring import Scorer
 
-Floats = npt.NDArray[np.float32]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Compute: TypeAlias = Callable[["Scorer", "Records"], Floats]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the records come from: a file in some form, or texts of the command line."""
+
+    file: Path
+    form: str | None
+    text: tuple[str, ...] | None
+
+    def __post_init__(self) -> None:
+        if self.text is not None and (str(self.file) != "-" or self.form):
+            raise click.UsageError("--text is all of the input: leave FILE and --format out")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether words are read, not token ids."""
+        from o2v_jax.cli.inputs import form_of
+
+        return self.text is not None or form_of(self.file, self.form) == "text"
+
+    def records(self, model: "Model") -> Iterator["Records"]:
+        """Chunk by chunk, so that memory stays flat."""
+        from o2v_jax.cli.inputs import opened, read_records, required, text_records
+        from o2v_jax.records import Places
+
+        if self.text is not None:
+            places = Places("--text", np.ones(1, np.int64))
+            yield text_records([list(self.text)], required(model.vocabulary), places)
+            return
+        with opened(self.file) as stream:
+            yield from read_records(stream, self.file, self.form, model)
 
 
 @click.command()
@@ -32,85 +66,75 @@ def score(
     JSON Lines hold {"in0": [ids], "in1": [ids]} a line; text holds two tab-separated texts a line.
     """
 
-    def score_chunk(scorer: "Scorer", records: "Records") -> Floats:
-        if not records.paired:
-            at = int((~(records.has0 & records.has1)).argmax())
-            raise RecordError(records.places.of(at), "scoring needs both in0 and in1")
+    def compute(scorer: "Scorer", records: "Records") -> Floats:
+        _require(records, records.has0 & records.has1, "scoring needs both in0 and in1")
         return scorer.score(records.in0, records.in1)
 
-    _run(model_path, file, form, text, "scores", score_chunk)
+    _run(model_path, Source(file, form, text), "scores", compute)
 
 
 @click.command()
 @model_option
 @input_options
-@click.option("--text", nargs=1, metavar="TEXT", help="Embed this one text.")
+@click.option("--text", metavar="TEXT", help="Embed this one text.")
 @click.option(
     "--side",
     type=click.Choice(["in0", "in1"]),
-    help="Which encoder to use; needed for pairs (default: the side a record has; in0 for text).",
+    help="Which encoder to use: needed for pairs. Default: the side a record has; in0 for texts.",
 )
 def embed(
     model_path: Path | None, file: Path, form: str | None, text: str | None, side: str | None
 ) -> None:
     """Embed single objects: {"embeddings": [...]} for every record of FILE (default: stdin).
 
-    JSON Lines hold {"in0": [ids]} or {"in1": [ids]} a line; text holds one text a line.
+    JSON Lines hold {"in0": [ids]} or {"in1": [ids]} a line, text one text. Of pairs, --side picks
+    the one to embed.
     """
+    source = Source(file, form, None if text is None else (text,))
 
-    def embed_chunk(scorer: "Scorer", records: "Records") -> Floats:
-        return _embedded(scorer, records, side, from_text=text is not None or form == "text")
+    def compute(scorer: "Scorer", records: "Records") -> Floats:
+        if records.paired and side is None:
+            raise InputError("the records are pairs: say by --side which of in0 and in1 to embed")
+        if source.is_text and not records.paired and side == "in1":
+            return scorer.embed(in1=records.in0)  # a single text is for either side
+        return _either(scorer, records) if side is None else _one_side(scorer, records, side)
 
-    _run(model_path, file, form, None if text is None else (text,), "embeddings", embed_chunk)
+    _run(model_path, source, "embeddings", compute)
 
 
 def _run(
     model_path: Path | None,
-    file: Path,
-    form: str | None,
-    text: tuple[str, ...] | None,
+    source: Source,
     key: Literal["scores", "embeddings"],
-    compute: Callable[["Scorer", "Records"], Floats],
+    compute: Compute,
 ) -> None:
-    """Reads, computes and writes chunk by chunk, so that memory stays flat."""
+    """Reads, computes and writes chunk by chunk."""
     from o2v_jax.checkpoint import load
-    from o2v_jax.records import Format, encode
+    from o2v_jax.cli.progress import Counter
+    from o2v_jax.notices import Notices
     from o2v_jax.scoring import Scorer, use_compilation_cache
 
     use_compilation_cache()
     model = load(model_path_of(model_path))
-    scorer = Scorer(model)
-    for records in _chunks(model, file, form, text):
-        lines = encode(compute(scorer, records), key, Format.JSON_LINES)
-        sys.stdout.buffer.write(lines + b"\n")
-        sys.stdout.buffer.flush()
-
-
-def _chunks(
-    model: "Model", file: Path, form: str | None, text: tuple[str, ...] | None
-) -> Iterator["Records"]:
-    from o2v_jax.cli.inputs import opened, read_records, required, text_records
-    from o2v_jax.cli.progress import Counter
-    from o2v_jax.records import Places
-
-    if text is not None:
-        places = Places("--text", np.ones(1, np.int64))
-        yield text_records([list(text)], required(model.vocabulary), places)
-        return
-    with opened(file) as stream, Counter() as counter:
-        for records in read_records(stream, file, form, model.config, model.vocabulary):
-            yield records
+    scorer, notices = Scorer(model), Notices(model.config)
+    with Counter() as counter:
+        for records in filter(len, source.records(model)):
+            name = records.places.name or str(source.file)
+            notices.look(0, records.in0, name)
+            notices.look(1, records.in1, name)
+            _write(compute(scorer, records), key)
             counter.advance(len(records))
 
 
-def _embedded(scorer: "Scorer", records: "Records", side: str | None, *, from_text: bool) -> Floats:
-    if records.paired and side is None and not from_text:
-        raise InputError("the records are pairs: say which side to embed with --side in0 or in1")
-    if from_text:
-        rows: Any = records.in0
-        return scorer.embed(in1=rows) if side == "in1" else scorer.embed(in0=rows)
-    if side is not None:
-        return _one_side(scorer, records, side)
+def _write(values: Floats, key: Literal["scores", "embeddings"]) -> None:
+    from o2v_jax.records import Format, encode
+
+    sys.stdout.buffer.write(encode(values, key, Format.JSON_LINES) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _either(scorer: "Scorer", records: "Records") -> Floats:
+    """Embeddings of single objects, each by the encoder of the side it is given as."""
     out = np.empty((len(records), scorer.config.enc_dim), np.float32)
     out[records.has0] = scorer.embed(in0=records.in0)
     out[records.has1] = scorer.embed(in1=records.in1)
@@ -118,7 +142,13 @@ def _embedded(scorer: "Scorer", records: "Records", side: str | None, *, from_te
 
 
 def _one_side(scorer: "Scorer", records: "Records", side: str) -> Floats:
-    has = records.has0 if side == "in0" else records.has1
-    if not has.all():
-        raise RecordError(records.places.of(int((~has).argmax())), f"has no {side}")
-    return scorer.embed(in0=records.in0) if side == "in0" else scorer.embed(in1=records.in1)
+    if side == "in0":
+        _require(records, records.has0, "has no in0")
+        return scorer.embed(in0=records.in0)
+    _require(records, records.has1, "has no in1")
+    return scorer.embed(in1=records.in1)
+
+
+def _require(records: "Records", right: npt.NDArray[np.bool_], reason: str) -> None:
+    if not right.all():
+        raise RecordError(records.places.of(int((~right).argmax())), reason)

@@ -39,8 +39,9 @@ def train(sagemaker: bool, prefix: Path, seed: int, **options: Any) -> None:
     from o2v_jax.training import Job, container_job, failure_reported
 
     common: dict[str, Any] = {"seed": seed, "command": shlex.join(["o2v", *sys.argv[1:]])}
-    if sagemaker:
-        _refuse([name for name, value in options.items() if value])
+    given = [name for name, value in options.items() if value]
+    if sagemaker and not (given and _from_environment()):
+        _refuse(given)
         with failure_reported(prefix):
             container_job(prefix, **common).run()
         return
@@ -50,9 +51,15 @@ def train(sagemaker: bool, prefix: Path, seed: int, **options: Any) -> None:
     Job(config=config, **options, **common).run()
 
 
+def _from_environment() -> bool:
+    """Whether --sagemaker is only the container's default, which options given by hand overrule."""
+    source = click.get_current_context().get_parameter_source("sagemaker")
+    return source is click.core.ParameterSource.ENVIRONMENT
+
+
 def _refuse(names: list[str]) -> None:
     if names:
-        listed = ", ".join(f"--{name}" for name in names)
+        listed = ", ".join("--set" if name == "settings" else f"--{name}" for name in names)
         raise click.UsageError(f"{listed} cannot stand beside --sagemaker, which reads the layout")
 
 

@@ -36,7 +36,8 @@ class LSTM(nnx.Module):
         """Hidden states at every step; a masked step leaves the state as it was."""
         gates = x @ self.weight_input[...] + self.bias[...][None, None, :]
         steps = (jnp.swapaxes(gates, 0, 1), jnp.swapaxes(mask, 0, 1))
-        start = jnp.zeros((x.shape[0], self.weight_hidden.shape[0]), jnp.float32)
+        # zeros of the gates, not just zeros: inside shard_map they vary over devices as those do
+        start = jnp.zeros_like(gates[:, 0, : self.weight_hidden.shape[0]])
         step = _step(self.weight_hidden[...])
         _, hidden = jax.lax.scan(step, (start, start), steps, reverse=reverse)
         return jnp.swapaxes(hidden, 0, 1)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.head import Head
-from o2v_jax.model.object2vec import NETWORKS, Object2Vec, build
+from o2v_jax.model.object2vec import NETWORKS, Object2Vec
 
 Params: TypeAlias = dict[str, Any]
 Encodings: TypeAlias = Float[Array, "batch enc_dim"]
@@ -30,7 +30,14 @@ Vectors: TypeAlias = Float[AnyArray, "batch enc_dim"]
 
 def init(config: Hyperparameters, seed: int = 0) -> Params:
     """Initial parameters: a nested dict of float32 arrays, keyed like the module's attributes."""
-    return dict(nnx.to_pure_dict(nnx.state(build(config, seed), nnx.Param)))
+
+    def make(key: Array) -> Params:
+        network = Object2Vec(config, rngs=nnx.Rngs(params=key))
+        return dict(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
+
+    # one program instead of one for each initialiser
+    params: Params = jax.jit(make)(jax.random.key(seed))
+    return params
 
 
 def parameter_shapes(config: Hyperparameters) -> dict[str, tuple[int, ...]]:
@@ -43,9 +50,10 @@ def parameter_shapes(config: Hyperparameters) -> dict[str, tuple[int, ...]]:
 def score_fn(config: Hyperparameters) -> Callable[[Params, Batch0, Batch1], Scores]:
     """A pure function (params, in0 ids, in1 ids) -> scores.
 
-    Ids are int32 `[batch, length]`, padded with 0 anywhere, each side to its own length. Scores
-    are float32 `[batch, classes]` probabilities or `[batch, 1]` values. The function composes with
-    jit, grad, vmap and shard_map.
+    Ids are int32 `[batch, length]`, padded with 0 anywhere, each side to its own length of at
+    least 1. They must lie in 0..vocab_size-1: a pure function cannot check that, and what it gives
+    for others is undefined (`Scorer` checks). Scores are float32 `[batch, classes]` probabilities
+    or `[batch, 1]` values. The function composes with jit, grad, vmap and shard_map.
 
     >>> import jax, numpy as np
     >>> from o2v_jax import Hyperparameters, init, score_fn
@@ -79,9 +87,14 @@ def logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
 def encode_fn(config: Hyperparameters, side: int) -> Callable[[Params, Batch], Encodings]:
     """A pure function (params, ids) -> encodings of in0 (`side` 0) or in1 (`side` 1).
 
-    Ids are int32 `[batch, length]`, padded with 0; encodings are float32 `[batch, enc_dim]`.
-    `params` is the whole network's dict, of which the encoder's part is read.
+    Ids are int32 `[batch, length]` in 0..vocab_size-1, unchecked as for `score_fn`, padded with 0;
+    encodings are float32 `[batch, enc_dim]`. `params` is the whole network's dict, of which the
+    encoder's part is read.
+
+    Raises:
+        InputError: there is no such side.
     """
+    config.encoder(side)
 
     def encode(params: Params, ids: Batch) -> Encodings:
         encodings: Encodings = _bind(Object2Vec, config, params).encode(side, jnp.asarray(ids))
@@ -131,4 +144,5 @@ def _abstract(module: Any, config: Hyperparameters | EncoderConfig) -> tuple[Any
 
 
 def _bind(module: Any, config: Hyperparameters | EncoderConfig, params: Params) -> Any:
-    return nnx.merge(_abstract(module, config)[0], params)
+    """The module with these parameters; NumPy arrays, as a checkpoint gives them, do as well."""
+    return nnx.merge(_abstract(module, config)[0], jax.tree.map(jnp.asarray, params))

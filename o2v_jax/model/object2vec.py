@@ -1,6 +1,5 @@
 """The whole network: token tables, two encoders, a head."""
 
-import jax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -73,8 +72,3 @@ class Object2Vec(nnx.Module):
     ) -> Float[Array, "batch outputs"]:
         """Class probabilities, or for regression the raw value."""
         return self.head(self.encode(0, in0), self.encode(1, in1))
-
-
-def build(config: Hyperparameters, seed: int = 0) -> Object2Vec:
-    """A freshly initialised network."""
-    return Object2Vec(config, rngs=nnx.Rngs(params=jax.random.key(seed)))

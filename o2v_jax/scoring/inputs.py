@@ -4,8 +4,8 @@ import numpy as np
 
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.limits import LONGEST_REQUEST
 from o2v_jax.ragged import Ragged
-from o2v_jax.scoring.layout import LONGEST_REQUEST
 
 
 def checked(rows: Ragged, side: int, vocab_size: int) -> Ragged:
@@ -28,10 +28,12 @@ def cut_lengths(config: Hyperparameters, max_seq_lens: tuple[int, int] | None) -
     """Where sequences are cut: at `max_seq_lens` if given, else at the model's max_seq_len.
 
     Raises:
-        InputError: one of them is outside 1..5000.
+        InputError: they are not two lengths in 1..5000.
     """
     if max_seq_lens is None:
         return config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
-    if not all(1 <= length <= LONGEST_REQUEST for length in max_seq_lens):
-        raise InputError(f"max_seq_lens must lie in 1..{LONGEST_REQUEST}, got {max_seq_lens}")
+    in_range = all(n in range(1, LONGEST_REQUEST + 1) for n in max_seq_lens)
+    if len(max_seq_lens) != 2 or not in_range:  # noqa: PLR2004 - in0 and in1
+        bounds = f"two lengths in 1..{LONGEST_REQUEST}"
+        raise InputError(f"max_seq_lens must be {bounds}, got {max_seq_lens}")
     return max_seq_lens

@@ -1,17 +1,23 @@
 """The padded shapes that a model is served with: one table, for warm-up and run time alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import jax
 import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.buckets import Shapes, fitted_ladder, geometric_ladder, shapes
+from o2v_jax.checkpoint import Model
+from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
+from o2v_jax.limits import LONGEST_REQUEST
 
-LONGEST_REQUEST = 5000  # the documented upper end of infer_max_seqlens
 MOST_RUNGS = 10
 HEAD_ROWS = 1024
+# padded tokens of the largest batch: a CPU gains nothing by more, a GPU does
+TOKEN_BUDGET = {"cpu": 8192}
+TOKEN_BUDGET_ACCELERATOR = 65536
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
@@ -21,29 +27,37 @@ class Layout:
 
     Attributes:
         towers: for each side the name of its tower; equal names share programs.
-        encode: for each side the shapes up to its max_seq_len.
-        beyond: for each side `encode` and, above max_seq_len, shapes for longer
+        usual: for each side the shapes up to its max_seq_len.
+        encode: for each side the usual shapes and, above max_seq_len, those for longer
             `infer_max_seqlens`; these are compiled when first asked for.
         head: the batch sizes of pairs of encodings.
     """
 
     towers: tuple[str, str]
+    usual: tuple[Shapes, Shapes]
     encode: tuple[Shapes, Shapes]
-    beyond: tuple[Shapes, Shapes]
     head: Shapes
 
     def programs(self) -> list[tuple[str, int, int]]:
         """Keys (part, batch, length) of all programs that warm-up compiles, small ones first."""
-        sides = zip(self.towers, self.encode, strict=True)
+        sides = zip(self.towers, self.usual, strict=True)
         keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
         keys |= {("head", *pair) for pair in self.head.pairs()}
         return sorted(keys, key=lambda key: (key[1] * key[2], key))
 
     def on_demand(self) -> list[tuple[str, int, int]]:
         """Keys of the programs that only a long `infer_max_seqlens` asks for."""
-        sides = zip(self.towers, self.beyond, strict=True)
+        sides = zip(self.towers, self.encode, strict=True)
         keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
         return sorted(keys - set(self.programs()))
+
+
+def layout_of(model: Model, *, max_programs: int = 60) -> Layout:
+    """The layout that a model is served with on this machine's device; see `layout`."""
+    budget = TOKEN_BUDGET.get(jax.default_backend(), TOKEN_BUDGET_ACCELERATOR)
+    return layout(
+        model.config, model.length_histogram, token_budget=budget, max_programs=max_programs
+    )
 
 
 def layout(
@@ -58,13 +72,17 @@ def layout(
     Two encoders of the same structure share a ladder and its programs. With the length histograms
     of the training data, int64 `[length]` counts a side, the ladder is the one that pads them
     least; without, it is geometric. `token_budget` is the padded tokens of the largest batch.
+
+    Raises:
+        InputError: `max_programs` is less than one rung a side needs.
     """
     head = shapes((1,), HEAD_ROWS)
     for rungs in range(MOST_RUNGS, 0, -1):
         found = _layout(config, histograms, token_budget, rungs, head)
         if len(found.programs()) <= max_programs:
-            break
-    return found
+            return found
+    fewest = len(found.programs())
+    raise InputError(f"max_programs={max_programs} is too few: this model needs {fewest}")
 
 
 def _layout(
@@ -90,8 +108,9 @@ def _layout(
 
 
 def structure(encoder: EncoderConfig) -> EncoderConfig:
-    """What decides an encoder's compiled program: all of it but how long its inputs may be."""
-    return EncoderConfig(**{**vars(encoder), "max_seq_len": 1, "dropout": 0.0})
+    """What decides an encoder's compiled program, with everything else set to 1 or 0."""
+    width = encoder.cnn_filter_width if encoder.network == "hcnn" else 1
+    return replace(encoder, max_seq_len=1, dropout=0.0, cnn_filter_width=width)
 
 
 def _ladder(counts: npt.NDArray[np.int64] | None, longest: int, rungs: int) -> tuple[int, ...]:

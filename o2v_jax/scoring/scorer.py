@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.buckets import Shapes, plan
+from o2v_jax.buckets import Step, plan, prepare
 from o2v_jax.errors import InputError
+from o2v_jax.limits import Mode
 from o2v_jax.model import NETWORK_NAMES, head_fn, table_name, tower_fn
 from o2v_jax.ragged import Ragged
 from o2v_jax.scoring.inputs import checked, cut_lengths
-from o2v_jax.scoring.layout import layout
+from o2v_jax.scoring.layout import layout_of
+from o2v_jax.scoring.pipeline import run_steps
 from o2v_jax.scoring.programs import Key, Program, ProgramTable, compile_ahead
-from o2v_jax.scoring.ranking import Ranking, best, in_class
+from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_query
 from o2v_jax.unique import unique_rows
 
 if TYPE_CHECKING:
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
 Floats: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = Ragged | Iterable[Sequence[int]]
 Lengths: TypeAlias = tuple[int, int]
-Mode: TypeAlias = Literal["classification", "embedding"]
-
-TOKEN_BUDGET = {"cpu": 8192}  # padded tokens of the largest batch
-TOKEN_BUDGET_ACCELERATOR = 65536
 
 
 class Scorer:
@@ -42,6 +40,9 @@ class Scorer:
         preferred_mode: as Object2Vec's INFERENCE_PREFERRED_MODE. "embedding" leaves the comparator
             and the MLP off the device until a score is asked for, and out of the warm-up.
         max_programs: upper bound on how many programs warm-up compiles.
+
+    Raises:
+        InputError: `preferred_mode` is neither, or `max_programs` is too few for any ladder.
 
     >>> import o2v_jax
     >>> config = o2v_jax.Hyperparameters(
@@ -59,12 +60,12 @@ class Scorer:
     def __init__(
         self, model: "Model", *, preferred_mode: Mode | None = None, max_programs: int = 60
     ) -> None:
+        if preferred_mode not in (None, *get_args(Mode)):
+            modes = " or ".join(get_args(Mode))
+            raise InputError(f"preferred_mode={preferred_mode!r} must be {modes}, or None for both")
         self.config = model.config
         self.preferred_mode = preferred_mode
-        budget = TOKEN_BUDGET.get(jax.default_backend(), TOKEN_BUDGET_ACCELERATOR)
-        self.layout = layout(
-            model.config, model.length_histogram, token_budget=budget, max_programs=max_programs
-        )
+        self.layout = layout_of(model, max_programs=max_programs)
         params = dict(model.params)
         self._head_on_host = params.pop("head")
         self._encoders = jax.device_put(params)
@@ -113,7 +114,7 @@ class Scorer:
     def rank(
         self,
         query: Sequence[int] | Floats,
-        candidates: Rows | Floats,
+        candidates: Rows | Floats | Sequence[Floats],
         k: int,
         *,
         query_side: Literal[0, 1] = 0,
@@ -135,7 +136,7 @@ class Scorer:
             candidates' order.
         """
         column = in_class(self.config, class_index)
-        one, row = self._encodings(query_side, _one(query))
+        one, row = self._encodings(query_side, one_query(query))
         many, rows = self._encodings(1 - query_side, candidates)
         ones = np.repeat(row, len(rows))
         if query_side == 0:
@@ -145,6 +146,8 @@ class Scorer:
     def warm(self, threads: int = 2) -> int:
         """Compiles every program that `preferred_mode` asks for; returns how many there are."""
         keys = self.warm_keys()
+        for table in (*self.layout.encode, self.layout.head):
+            prepare(table)
         self.programs.warm(keys, threads)
         return len(keys)
 
@@ -158,13 +161,14 @@ class Scorer:
         """Programs compiled so far, or loaded from the persistent cache."""
         return self.programs.compiled
 
-    def _encodings(self, side: int, rows: Rows | Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def _encodings(
+        self, side: int, rows: Rows | Floats | Sequence[Floats]
+    ) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Encodings and each object's row in them, computed or taken as given."""
-        if not (isinstance(rows, np.ndarray) and rows.dtype.kind == "f"):
-            return self._encode(side, Ragged.of(rows), None)
-        if rows.ndim != 2 or rows.shape[1] != self.config.enc_dim:  # noqa: PLR2004
-            raise InputError(f"encodings must be [n, {self.config.enc_dim}], got {rows.shape}")
-        return rows.astype(np.float32, copy=False), np.arange(len(rows))
+        given = as_encodings(rows, self.config.enc_dim)
+        if given is None:
+            return self._encode(side, Ragged.of(rows), None)  # type: ignore[arg-type]
+        return given, np.arange(len(given))
 
     def _encode(
         self, side: int, rows: Ragged, max_seq_lens: Lengths | None
@@ -179,23 +183,13 @@ class Scorer:
 
     def _encode_distinct(self, side: int, rows: Ragged) -> Floats:
         tower, arguments = self.layout.towers[side], self._tower(side)
-        steps = plan(rows.lengths, self._shapes(side, rows))
-        started = [
-            self.programs[tower, step.batch, step.length](
-                *arguments, rows.take(step.rows).padded(step.batch, step.length)
-            )
-            for step in steps
-        ]
-        out = np.empty((len(rows), self.config.enc_dim), np.float32)
-        for step, encodings in zip(steps, started, strict=True):
-            # to the host first: a cut on the device would compile once per size
-            out[step.rows] = np.asarray(encodings)[: len(step.rows)]
-        return out
 
-    def _shapes(self, side: int, rows: Ragged) -> Shapes:
-        usual = self.layout.encode[side]
-        longest = int(rows.lengths.max(initial=0))
-        return usual if longest <= usual.lengths[-1] else self.layout.beyond[side]
+        def start(step: Step) -> jax.Array:
+            ids = rows.take(step.rows).padded(step.batch, step.length)
+            return self.programs[tower, step.batch, step.length](*arguments, ids)
+
+        out = np.empty((len(rows), self.config.enc_dim), np.float32)
+        return run_steps(plan(rows.lengths, self.layout.encode[side]), start, out)
 
     def _compare(
         self,
@@ -204,19 +198,13 @@ class Scorer:
         enc1: Floats,
         row1: npt.NDArray[np.int64],
     ) -> Floats:
-        steps = plan(np.ones(len(row0), np.int64), self.layout.head)
-        started = [
-            self.programs["head", step.batch, 1](
-                self._head,
-                _filled(enc0[row0[step.rows]], step.batch),
-                _filled(enc1[row1[step.rows]], step.batch),
-            )
-            for step in steps
-        ]
+        def start(step: Step) -> jax.Array:
+            one = _filled(enc0[row0[step.rows]], step.batch)
+            two = _filled(enc1[row1[step.rows]], step.batch)
+            return self.programs["head", step.batch, 1](self._head, one, two)
+
         out = np.empty((len(row0), self.config.outputs), np.float32)
-        for step, scores in zip(steps, started, strict=True):
-            out[step.rows] = np.asarray(scores)[: len(step.rows)]
-        return out
+        return run_steps(plan(np.ones(len(row0), np.int64), self.layout.head), start, out)
 
     @cached_property
     def _head(self) -> Any:
@@ -236,12 +224,6 @@ class Scorer:
         ids = jax.ShapeDtypeStruct((batch, length), np.int32)
         function: Callable[..., Any] = tower_fn(self.config.encoder(side))
         return compile_ahead(function, *self._tower(side), ids)
-
-
-def _one(query: Sequence[int] | Floats) -> Rows | Floats:
-    """A single query, ids or encoding, as one row."""
-    array = np.asarray(query)
-    return array[None] if array.dtype.kind == "f" and array.size else [array.tolist()]
 
 
 def _filled(rows: Floats, batch: int) -> Floats:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.notices import Notices
 from o2v_jax.ragged import Ragged, offsets_of
 from o2v_jax.records import Records, read_lines
 
@@ -52,6 +53,8 @@ def _read_file(file: Path, config: Hyperparameters) -> Iterator[Records]:
 def dataset(chunks: Iterable[Records], config: Hyperparameters, name: str) -> Dataset:
     """Labelled records as one data set; sequences are cut at the max_seq_len of their side.
 
+    A warning is logged, once a side, if any are cut and if id 0 stands inside any.
+
     Raises:
         InputError: there is no record.
         RecordError: a record lacks a side, or its label is not one of this configuration.
@@ -59,10 +62,16 @@ def dataset(chunks: Iterable[Records], config: Hyperparameters, name: str) -> Da
     kept = [_checked(chunk, config) for chunk in chunks]
     if not kept:
         raise InputError(f"{name}: holds no records")
-    in0 = _concatenated([records.in0 for records in kept]).cut(config.encoder(0).max_seq_len)
-    in1 = _concatenated([records.in1 for records in kept]).cut(config.encoder(1).max_seq_len)
+    in0 = _concatenated([records.in0 for records in kept])
+    in1 = _concatenated([records.in1 for records in kept])
+    notices = Notices(config)
+    for side, rows in enumerate((in0, in1)):
+        notices.look(side, rows, name)
+    longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
     labels = [records.labels for records in kept if records.labels is not None]
-    return Dataset(in0, in1, np.concatenate(labels).astype(np.float32))
+    return Dataset(
+        in0.cut(longest[0]), in1.cut(longest[1]), np.concatenate(labels).astype(np.float32)
+    )
 
 
 def _checked(records: Records, config: Hyperparameters) -> Records:

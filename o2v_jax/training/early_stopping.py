@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ def judge(losses: Sequence[float], patience: int, tolerance: float) -> Verdict:
 
     An epoch is good if its loss is lower than the least of the `patience` epochs before it by more
     than `tolerance` (absolute). A bad epoch adds one to a count that a good one resets; the run
-    stops when the count exceeds `patience`. The best epoch is the one with the lowest loss.
+    stops when the count exceeds `patience`. The best epoch is the one with the lowest loss. A loss
+    that is not finite stops the run too: nothing can be learnt from there on.
 
     >>> published = [0.2085, 0.1976, 0.2025, 0.1813, 0.1969, 0.1930, 0.1977]
     >>> judge(published, patience=2, tolerance=0.01)
@@ -28,5 +30,5 @@ def judge(losses: Sequence[float], patience: int, tolerance: float) -> Verdict:
     for epoch in range(1, len(losses)):
         least = min(losses[max(0, epoch - patience) : epoch])
         bad = 0 if losses[epoch] < least - tolerance else bad + 1
-    best = min(range(len(losses)), key=losses.__getitem__)
-    return Verdict(bad, best, bad > patience)
+    best = min(range(len(losses)), key=lambda epoch: (not isfinite(losses[epoch]), losses[epoch]))
+    return Verdict(bad, best, stop=bad > patience or not isfinite(losses[-1]))

@@ -1,6 +1,9 @@
 """Metrics of a model on labelled data, by their documented names."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import jax
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.hyperparameters import Hyperparameters
@@ -9,11 +12,16 @@ from o2v_jax.training.batches import Batch, Batcher
 from o2v_jax.training.data import Dataset
 from o2v_jax.training.step import Sums, evaluation_step
 
+EVALUATION_TOKENS = 8192  # padded tokens of a batch, about
+
 
 def evaluate(model: Model, data: Dataset) -> dict[str, float]:
     """cross_entropy and accuracy of a model on `data`, or mean_squared_error for regression."""
-    batches = Batcher.of(model.config, data).in_order(data)
-    return measure(model.config, evaluation_step(model.config), model.params, batches)
+    longest = max(int(side.lengths.max(initial=1)) for side in (data.in0, data.in1))
+    size = max(1, EVALUATION_TOKENS // longest)
+    batches = replace(Batcher.of(model.config, data), size=size).in_order(data)
+    step = evaluation_step(model.config)
+    return measure(model.config, step, jax.device_put(model.params), batches)
 
 
 def measure(

@@ -13,6 +13,7 @@ from o2v_jax.checkpoint import Model, check_target, save
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.training.data import Dataset, read_dataset
 from o2v_jax.training.loop import Run, refuse_unsupported
+from o2v_jax.training.reporting import HOST, Reporter
 from o2v_jax.vocabulary import Vocabulary
 
 CHANNELS = ("train", "validation", "test")
@@ -30,6 +31,7 @@ class Job:
     vocabulary: Path | None = None
     seed: int = 0
     command: str = ""
+    host: str = HOST
 
     def run(self) -> Model:
         """Trains and writes the model; what is wrong with the inputs is said before training.
@@ -42,7 +44,7 @@ class Job:
         vocabulary = Vocabulary.read(self.vocabulary) if self.vocabulary else None
         data = {name: read_dataset(files, self.config) for name, files in self._files().items()}
         channels = data["train"], data.get("validation"), data.get("test")
-        run = Run(self.config, *channels, seed=self.seed)
+        run = Run(self.config, *channels, seed=self.seed, reporter=Reporter(self.host))
         model = self._model(run.fit(), run, vocabulary)
         save(model, self.output)
         return model

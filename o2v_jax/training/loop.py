@@ -3,19 +3,20 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import jax
 import numpy as np
 
-from o2v_jax.errors import HyperparameterError
+from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params
 from o2v_jax.training.batches import Batcher
 from o2v_jax.training.data import Dataset
 from o2v_jax.training.early_stopping import Verdict, judge
 from o2v_jax.training.evaluation import loss_name, means, measure
-from o2v_jax.training.reporting import Reporter, progress_line, throughput_line
+from o2v_jax.training.reporting import Reporter
 from o2v_jax.training.step import State, Sums, evaluation_step, start, train_step
 
 
@@ -44,7 +45,11 @@ class Run:
         self._evaluate = evaluation_step(self.config)
 
     def fit(self) -> Params:
-        """Trains until early stopping or the last epoch; returns the best epoch's parameters."""
+        """Trains until early stopping or the last epoch; returns the best epoch's parameters.
+
+        Raises:
+            InputError: the loss is not finite after the first epoch.
+        """
         state = start(self.config, self.seed)
         for epoch in range(self.config.epochs):
             state = self._epoch(state, epoch)
@@ -72,8 +77,8 @@ class Run:
         self.history.append(metrics)
         for channel, values in metrics.items():
             self.reporter.metrics(channel, values, epoch)
-        self.reporter.line(progress_line(100 * (epoch + 1) / self.config.epochs))
-        self.reporter.line(throughput_line(rate))
+        self.reporter.progress(100 * (epoch + 1) / self.config.epochs)
+        self.reporter.throughput(rate)
         return state
 
     def _pass(self, state: State, epoch: int) -> tuple[State, Sums]:
@@ -93,13 +98,22 @@ class Run:
         """Early stopping's verdict on the validation losses, or on the training ones without."""
         channel = "train" if self.validation is None else "validation"
         losses = [epoch[channel][loss_name(self.config)] for epoch in self.history]
+        if not isfinite(losses[-1]):
+            self._diverged(f"the {channel} loss is {losses[-1]} after epoch {len(losses) - 1}")
         patience = self.config.early_stopping_patience
         return judge(losses, patience, self.config.early_stopping_tolerance)
+
+    def _diverged(self, what: str) -> None:
+        """Says so, and gives up where no earlier epoch can be kept."""
+        advice = f"{what}: lower learning_rate={self.config.learning_rate}"
+        if len(self.history) == 1:
+            raise InputError(advice)
+        self.reporter.line(advice)
 
     def _finish(self, verdict: Verdict) -> None:
         self.metrics = {"best_epoch": verdict.best, **self.history[verdict.best]}
         if self.test is not None:
-            self.metrics["test"] = self.evaluate(self.params, self.test)
+            self.metrics["test"] = self.evaluate(jax.device_put(self.params), self.test)
             self.reporter.metrics("test", self.metrics["test"])
 
 

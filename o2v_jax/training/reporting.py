@@ -8,10 +8,12 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-HOST = "algo-1"
+HOST = "algo-1"  # as SageMaker names the first host
 
 
-def quality_line(channel: str, name: str, value: float, epoch: int | None = None) -> str:
+def quality_line(
+    channel: str, name: str, value: float, epoch: int | None = None, host: str = HOST
+) -> str:
     """A metric line as tuners read it with their regular expressions.
 
     >>> quality_line("validation", "accuracy", 0.87, epoch=0)
@@ -21,24 +23,14 @@ def quality_line(channel: str, name: str, value: float, epoch: int | None = None
     """
     when = "" if epoch is None else f" epoch={epoch},"
     kind = "score" if name == "accuracy" else "loss"
-    return f"#quality_metric: host={HOST},{when} {channel} {name} <{kind}>={value}"
-
-
-def progress_line(percent: float) -> str:
-    """How far a run is, as the original says it."""
-    return f"#progress_metric: host={HOST}, completed {percent:.1f} % of epochs"
-
-
-def throughput_line(records_per_second: float) -> str:
-    """Training speed, as the original says it."""
-    rate = f"{records_per_second:.2f}"
-    return f"#throughput_metric: host={HOST}, train throughput={rate} records/second"
+    return f"#quality_metric: host={host},{when} {channel} {name} <{kind}>={value}"
 
 
 @dataclass
 class Reporter:
-    """Writes lines to `stream`, and on a terminal a progress bar below them."""
+    """Writes lines that name `host` to `stream`, and on a terminal a progress bar below them."""
 
+    host: str = HOST
     stream: TextIO = field(default_factory=lambda: sys.stdout)
 
     def __post_init__(self) -> None:
@@ -52,7 +44,16 @@ class Reporter:
     def metrics(self, channel: str, metrics: Mapping[str, float], epoch: int | None = None) -> None:
         """A line for each metric of a channel."""
         for name, value in metrics.items():
-            self.line(quality_line(channel, name, value, epoch))
+            self.line(quality_line(channel, name, value, epoch, self.host))
+
+    def progress(self, percent: float) -> None:
+        """How far a run is, as the original says it."""
+        self.line(f"#progress_metric: host={self.host}, completed {percent:.1f} % of epochs")
+
+    def throughput(self, rate: float) -> None:
+        """Training speed in records a second, as the original says it."""
+        what = f"train throughput={rate:.2f} records/second"
+        self.line(f"#throughput_metric: host={self.host}, {what}")
 
     def bar(self, title: str, total: int) -> "Bar":
         """A bar of `total` records; it shows on a terminal only."""

@@ -11,6 +11,7 @@ from typing import Any
 from o2v_jax.errors import InputError, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.training.job import CHANNELS, Job
+from o2v_jax.training.reporting import HOST
 from o2v_jax.vocabulary import read_json_object
 
 FAILURE_SHOWN = 1024  # characters of the failure file that SageMaker shows
@@ -19,12 +20,13 @@ FAILURE_SHOWN = 1024  # characters of the failure file that SageMaker shows
 def container_job(prefix: Path, **options: Any) -> Job:
     """The job that the files under `prefix` describe.
 
-    Every file of a channel's directory is read, nested ones too, in the order of their names.
+    Every file of a channel's directory is read, nested ones too, in the order of their names, but
+    for those whose name begins with a dot.
 
     Raises:
         O2VError: a file is missing or wrong, or the job asks for several hosts.
     """
-    _refuse_several_hosts(prefix / "input" / "config" / "resourceconfig.json")
+    host = _only_host(prefix / "input" / "config" / "resourceconfig.json")
     settings = read_json_object(prefix / "input" / "config" / "hyperparameters.json")
     train, validation, test = (_files(prefix / "input" / "data" / name) for name in CHANNELS)
     if not train:
@@ -35,6 +37,7 @@ def container_job(prefix: Path, **options: Any) -> Job:
         validation=validation,
         test=test,
         output=prefix / "model",
+        host=host,
         **options,
     )
 
@@ -59,12 +62,20 @@ def _write_failure(prefix: Path, reason: str) -> None:
 
 
 def _files(directory: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in directory.rglob("*") if path.is_file()))
+    """The files below a directory; an editor's or a file system's hidden ones are not data."""
+    paths = sorted(directory.rglob("[!.]*"))
+    return tuple(path for path in paths if path.is_file())
 
 
-def _refuse_several_hosts(file: Path) -> None:
-    hosts = read_json_object(file).get("hosts", []) if file.exists() else []
+def _only_host(file: Path) -> str:
+    """The name of this host, which metric lines carry."""
+    if not file.exists():
+        return HOST
+    resources = read_json_object(file)
+    hosts, host = resources.get("hosts", [HOST]), resources.get("current_host", HOST)
+    if not (isinstance(hosts, list) and isinstance(host, str)):
+        raise InputError(f"{file}: hosts must be a list of names, current_host one of them")
     if len(hosts) > 1:
-        raise InputError(
-            f"training on several hosts ({', '.join(hosts)}) is not supported: use one"
-        )
+        names = ", ".join(map(str, hosts))
+        raise InputError(f"{file}: training on several hosts ({names}) is not supported: use one")
+    return host

@@ -32,6 +32,11 @@ class Result(NamedTuple):
     err: str
 
     @property
+    def complaints(self) -> list[str]:
+        """Lines on standard error, but for the one about names that are ignored on purpose."""
+        return [line for line in self.err.splitlines() if "ignored" not in line]
+
+    @property
     def rows(self) -> list:
         return [json.loads(line) for line in self.out.splitlines()]
 

@@ -122,7 +122,7 @@ def test_bad_records_are_named(line, files, o2v, tmp_path):
     options = ("--hyperparameters", files["hyperparameters"], "--output", tmp_path / "model")
     run = o2v("train", "--train", bad, *options)
     assert run.status == 2
-    assert len(run.err.splitlines()) == 1
+    assert len(run.complaints) == 1
     assert re.search(BAD_RECORDS[line], run.err), run.err
     assert not (tmp_path / "model").exists()
 
@@ -141,7 +141,7 @@ def test_bad_records_are_named(line, files, o2v, tmp_path):
 def test_bad_settings_are_refused(setting, message, files, o2v, tmp_path):
     common = ("--train", files["train"], "--hyperparameters", files["hyperparameters"])
     run = o2v("train", *common, "--set", setting, "--output", tmp_path / "model")
-    assert (run.status, len(run.err.splitlines())) == (2, 1)
+    assert (run.status, len(run.complaints)) == (2, 1)
     assert message in run.err
 
 
@@ -154,3 +154,32 @@ def test_an_empty_file_and_a_taken_output_are_refused(files, o2v, tmp_path):
     run = o2v(*common, tmp_path, "--train", files["train"])
     assert "choose another name" in run.err
     assert (tmp_path / "notes.txt").exists()
+
+
+def test_odd_data_and_ignored_names_are_said_once(files, o2v, tmp_path):
+    data = tmp_path / "odd.jsonl"
+    data.write_text('{"label": 1, "in0": [1, 0, 2, 3, 4, 5, 6], "in1": [1]}\n' * 3)
+    options = ("--hyperparameters", files["hyperparameters"], "--set", "epochs=1")
+    run = o2v("train", "--train", data, *options, "--output", tmp_path / "model")
+    assert run.status == 0
+    ignored, cut, zero = run.err.splitlines()
+    assert "ignored" in ignored
+    assert "_kvstore" in ignored
+    assert "odd.jsonl: in0: 3 sequences are cut to enc0_max_seq_len=6" in cut
+    assert "odd.jsonl: in0: id 0 is padding" in zero
+
+
+def test_a_diverged_run_says_so(files, o2v, tmp_path):
+    wild = "optimizer=sgd", "learning_rate=1.0", "weight_decay=10000", "epochs=5"
+    options = [word for setting in wild for word in ("--set", setting)]
+    common = ("--train", files["train"], "--hyperparameters", files["hyperparameters"])
+    run = o2v("train", *common, *options, "--output", tmp_path / "model")
+    assert run.status == 2
+    assert "loss is nan after epoch 0: lower learning_rate=1.0" in run.err.splitlines()[-1]
+    assert not (tmp_path / "model").exists()
+
+
+def test_help_for_no_command(o2v):
+    result = o2v()
+    assert result.status == 2
+    assert "Usage: o2v" in (result.out + result.err).splitlines()[0]

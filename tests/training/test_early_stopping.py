@@ -30,3 +30,10 @@ def test_the_published_run_is_replayed():
 )
 def test_verdicts(losses, patience, expected):
     assert judge(losses, patience, 0.01) == expected
+
+
+@pytest.mark.parametrize("worst", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_best(worst):
+    assert judge([worst], 3, 0.01).stop
+    verdict = judge([0.5, worst], 3, 0.01)
+    assert (verdict.best, verdict.stop) == (0, True)

@@ -1,0 +1,49 @@
+"""What a scoring benchmark measures with, on our side alone."""
+
+from typing import Any
+
+import numpy as np
+
+import bench.lengths as lengths_of
+from o2v_jax import Hyperparameters, Model, Ragged, Scorer, init
+from o2v_jax.buckets import plan
+from o2v_jax.checkpoint import flatten, nest
+from o2v_jax.unique import unique_rows
+
+VOCABULARY = 20_000
+ENCODERS: dict[str, dict[str, Any]] = {
+    "hcnn": {"enc_dim": 1024, "enc0_token_embedding_dim": 300},
+    "bilstm": {"enc_dim": 512, "enc0_token_embedding_dim": 300},
+    "pooled_embedding": {"enc_dim": 300},
+}
+
+
+def model_of(encoder: str, distribution: str) -> Model:
+    """A randomly initialised model whose ladder fits the distribution."""
+    histograms = lengths_of.histograms(distribution)
+    config = Hyperparameters(
+        enc0_max_seq_len=max(len(counts) - 1 for counts in histograms),
+        enc0_vocab_size=VOCABULARY,
+        enc0_network=encoder,  # type: ignore[arg-type]
+        **ENCODERS[encoder],
+    )
+    arrays = {name: np.asarray(array) for name, array in flatten(init(config)).items()}
+    return Model(config, nest(arrays), length_histogram=histograms)
+
+
+def useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
+    """Real tokens over all tokens that the encoders compute, padding included."""
+    real = computed = 0
+    for side, rows in enumerate(sides):
+        distinct = rows.take(unique_rows(rows)[0])
+        steps = plan(distinct.lengths, scorer.layout.encode[side])
+        real += len(distinct.ids)
+        computed += sum(step.batch * step.length for step in steps)
+    return real / computed
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in Markdown."""
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

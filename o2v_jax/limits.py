@@ -1,0 +1,9 @@
+"""Bounds and choices that requests name, from the Object2Vec documentation."""
+
+from typing import Literal, TypeAlias
+
+# infer_max_seqlens lies in 1..LONGEST_REQUEST, and so does max_seq_len
+LONGEST_REQUEST = 5000
+
+# INFERENCE_PREFERRED_MODE
+Mode: TypeAlias = Literal["classification", "embedding"]

@@ -1,0 +1,120 @@
+"""Imports go one way, and the outermost commands start without JAX."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import o2v_jax
+
+REPOSITORY = Path(o2v_jax.__file__).parents[1]
+# a package imports from itself and from the layers above its own line
+LAYERS = [
+    {"o2v_jax.errors", "o2v_jax.limits"},
+    {"o2v_jax.ragged", "o2v_jax.hyperparameters"},
+    {
+        "o2v_jax.records",
+        "o2v_jax.buckets",
+        "o2v_jax.unique",
+        "o2v_jax.vocabulary",
+        "o2v_jax.notices",
+    },
+    {"o2v_jax.model"},
+    {"o2v_jax.checkpoint"},
+    {"o2v_jax.scoring", "o2v_jax.training"},
+    {"serving", "bench"},
+    {"o2v_jax.cli"},
+    {"o2v_jax.__main__"},
+]
+LEVEL = {package: level for level, layer in enumerate(LAYERS) for package in layer}
+SOURCES = [
+    path
+    for folder in ("o2v_jax", "serving", "bench")
+    for path in sorted((REPOSITORY / folder).rglob("*.py"))
+    if path != REPOSITORY / "o2v_jax" / "__init__.py"
+]
+
+
+def module_name(path):
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def package_of(module):
+    """The entry of the table that a module belongs to; its top level name if there is none."""
+    parts = module.split(".")
+    return next((name for n in (2, 1) if (name := ".".join(parts[:n])) in LEVEL), parts[0])
+
+
+def imported(source):
+    """Every module that a source imports anywhere, names of `o2v_jax` itself looked through."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (_home(node.module, alias.name) for alias in node.names)
+
+
+def _home(module, name):
+    if module != "o2v_jax":
+        return module
+    return f"o2v_jax.{o2v_jax._HOMES.get(name, name)}"
+
+
+def forbidden(module, source):
+    own = package_of(module)
+    for other in map(package_of, imported(source)):
+        if other in LEVEL and other != own and LEVEL[other] >= LEVEL[own]:
+            yield other
+        if other == "flask" and own.startswith("o2v_jax") and own != "o2v_jax.cli":
+            yield other
+
+
+def test_every_source_stands_in_a_layer():
+    assert len(SOURCES) > 40
+    assert {package_of(module_name(path)) for path in SOURCES} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_go_one_way(path):
+    assert list(forbidden(module_name(path), path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("o2v_jax.ragged", "from o2v_jax.hyperparameters.text import show"),
+        ("o2v_jax.model.hcnn", "from o2v_jax import Scorer"),
+        ("o2v_jax.scoring.layout", "def f():\n    import serving.app"),
+        ("o2v_jax.records", "if TYPE_CHECKING:\n    from o2v_jax.model import init"),
+        ("o2v_jax.scoring.scorer", "from o2v_jax.training import Run"),
+        ("o2v_jax.checkpoint", "from flask import Flask"),
+        ("serving.app", "from o2v_jax.cli import main"),
+    ],
+)
+def test_the_check_sees_what_is_forbidden(module, source):
+    assert list(forbidden(module, source))
+
+
+def test_serving_never_imports_training():
+    for path in SOURCES:
+        if module_name(path).startswith("serving"):
+            assert "o2v_jax.training" not in map(package_of, imported(path.read_text()))
+
+
+@pytest.mark.parametrize("module", ["o2v_jax", "o2v_jax.cli", "serving.settings"])
+def test_imports_neither_jax_nor_flax_nor_flask(module):
+    code = f"import sys, {module}; print({{'jax', 'flax', 'flask'}} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_table_of_contents_names_what_it_has():
+    assert set(o2v_jax.__all__) == set(o2v_jax._HOMES)
+    assert all(getattr(o2v_jax, name) is not None for name in o2v_jax.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = o2v_jax.nothing

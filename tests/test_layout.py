@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from o2v_jax import InputError
+from o2v_jax.scoring import layout
+
+DIFFERENT = {"enc0_network": "hcnn", "enc1_network": "bilstm"}
+LONG = {"enc0_max_seq_len": 5000, "enc1_max_seq_len": 5000}
+BUDGETS = [8192, 65536]  # of the CPU and of accelerators
+
+
+def lengths(mean, longest):
+    return np.bincount(np.random.default_rng(0).poisson(mean, 9000), minlength=longest + 1)
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize(
+    "encoders",
+    [
+        {"enc0_max_seq_len": 1},
+        {"enc0_max_seq_len": 82},
+        {"enc0_max_seq_len": 82, "enc1_max_seq_len": 300, **DIFFERENT},
+        {"enc0_max_seq_len": 5000},
+        LONG | DIFFERENT,
+    ],
+)
+def test_at_most_sixty_programs(config_of, encoders, fitted, budget):
+    histograms = (lengths(14, 90), lengths(8, 90)) if fitted else None
+    found = layout(config_of(**encoders), histograms, token_budget=budget)
+    assert 10 < len(found.programs()) <= 60
+    assert len(set(found.programs())) == len(found.programs())
+
+
+@pytest.mark.parametrize("most", [15, 16, 20, 30, 60, 200])
+@pytest.mark.parametrize("encoders", [{}, DIFFERENT])
+def test_max_programs_is_an_upper_bound(config_of, encoders, most):
+    assert len(layout(config_of(**encoders), max_programs=most).programs()) <= most
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1, 9])
+def test_a_bound_that_one_rung_a_side_cannot_keep_is_refused(config_of, most):
+    with pytest.raises(InputError, match="max_programs"):
+        layout(config_of(), max_programs=most)
+
+
+def test_more_programs_buy_more_rungs(config_of):
+    few, many = (layout(config_of(enc0_max_seq_len=82), max_programs=n) for n in (20, 60))
+    assert len(few.usual[0].lengths) < len(many.usual[0].lengths)
+
+
+def test_towers_of_one_structure_share_programs(config_of):
+    found = layout(config_of(enc0_max_seq_len=82))
+    assert found.towers == ("encoder", "encoder")
+    assert found.usual[0] == found.usual[1]
+    assert {key[0] for key in found.programs()} == {"encoder", "head"}
+
+
+def test_another_max_seq_len_does_not_part_the_towers(config_of):
+    config = config_of(enc0_max_seq_len=82, enc1_network="hcnn", enc1_max_seq_len=9)
+    found = layout(config)
+    assert found.towers == ("encoder", "encoder")
+    assert found.usual[0].lengths[-1] == 82
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"enc1_vocab_size": 21},
+        {"enc1_network": "bilstm"},
+        {"enc1_layers": 2},
+        {"enc1_cnn_filter_width": 5},
+        {"enc1_token_embedding_dim": 5},
+    ],
+)
+def test_towers_of_other_structure_have_programs_of_their_own(config_of, difference):
+    found = layout(config_of(**({"enc1_network": "hcnn"} | difference)))
+    assert found.towers == ("encoder0", "encoder1")
+    assert {key[0] for key in found.programs()} == {"encoder0", "encoder1", "head"}
+
+
+def test_each_side_ends_at_its_own_max_seq_len(config_of):
+    config = config_of(**DIFFERENT, enc0_max_seq_len=82, enc1_max_seq_len=300)
+    assert [table.lengths[-1] for table in layout(config).usual] == [82, 300]
+
+
+def test_histograms_move_the_rungs(config_of):
+    config = config_of(enc0_max_seq_len=82)
+    histograms = (lengths(14, 82), lengths(8, 82))
+    plain, fitted = layout(config), layout(config, histograms)
+    assert fitted.usual[0].lengths != plain.usual[0].lengths
+    assert np.median(fitted.usual[0].lengths[:-1]) < 25
+
+
+def test_empty_histograms_are_no_histograms(config_of):
+    config, nothing = config_of(enc0_max_seq_len=82), np.zeros(83, np.int64)
+    assert layout(config, (nothing, nothing)) == layout(config)
+
+
+@pytest.mark.parametrize("encoders", [{}, DIFFERENT, LONG | DIFFERENT])
+def test_beyond_carries_on_to_what_a_request_may_ask_for(config_of, encoders):
+    found = layout(config_of(**encoders))
+    for usual, beyond in zip(found.usual, found.encode, strict=True):
+        assert beyond.lengths[: len(usual.lengths)] == usual.lengths
+        assert beyond.lengths[-1] == 5000
+    assert not set(found.on_demand()) & set(found.programs())
+
+
+def test_the_largest_batch_keeps_to_the_token_budget(config_of):
+    found = layout(config_of(enc0_max_seq_len=82), token_budget=1000)
+    assert max(batch * length for _, batch, length in found.programs() if length > 1) <= 1000
+
+
+def test_small_programs_come_first(config_of):
+    sizes = [batch * length for _, batch, length in layout(config_of(**DIFFERENT)).programs()]
+    assert sizes == sorted(sizes)
