@@ -2,10 +2,12 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
 
 log = logging.getLogger(__name__)
+
+
+class StartError(click.ClickException, O2VError):
+    """What the environment names cannot be served; `flask run` shows this as one line."""
 
 
 def create_app(
@@ -40,9 +46,12 @@ def create_app(
     Raises:
         InputError: a setting cannot be used, or there is no model.
         CheckpointError: the model cannot be loaded.
+        StartError: either, where no argument was given, as by `flask --app serving.app run`.
     """
-    settings = settings or Settings.from_environment(os.environ)
-    scorer = scorer or _scorer(model, settings)
+    is_given = any(argument is not None for argument in (model, settings, scorer))
+    with nullcontext() if is_given else _start_errors():
+        settings = settings or Settings.from_environment(os.environ)
+        scorer = scorer or _scorer(model, settings)
     app = Flask(__name__)
     health = Health()
     _add_routes(app, Service(scorer, settings, health))
@@ -50,6 +59,14 @@ def create_app(
     app.after_request(_echo_custom_attributes)
     health.warm(scorer.warm)
     return app
+
+
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    try:
+        yield
+    except O2VError as error:
+        raise StartError(str(error)) from error
 
 
 def _scorer(model: "Model | str | Path | None", settings: Settings) -> ScorerLike:
@@ -72,8 +89,8 @@ def _add_routes(app: Flask, service: Service) -> None:
     @app.post("/endpoints/<_name>/invocations")
     def invocations(_name: str = "") -> Response:
         headers = request.headers
-        limit = service.settings.max_body_bytes
-        body = contract.read_body(request.stream, request.content_length, limit)
+        contract.require_plain(headers.get("Content-Encoding"))
+        body = service.read(request.stream, request.content_length)
         answer = service.answer(body, headers.get("Content-Type"), headers.get("Accept"))
         return Response(answer.body, content_type=str(answer.format))
 

@@ -14,6 +14,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 
 from o2v_jax.errors import InputError, RecordError
+from o2v_jax.limits import LONGEST_REQUEST
 from o2v_jax.records import Format
 
 MEDIA_TYPES: Mapping[str, Format] = {
@@ -22,7 +23,6 @@ MEDIA_TYPES: Mapping[str, Format] = {
     "application/x-jsonlines": Format.JSON_LINES,
 }
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
-SEQUENCE_LENGTHS = range(1, 5001)
 RETRY_AFTER_S = 1
 _READABLE = " and ".join(Format)
 _PARAMETER = re.compile(r";\s*(infer\w*)\s*=?\s*([^;]*)", re.IGNORECASE)
@@ -38,11 +38,11 @@ class AcceptError(InputError):
 
 
 class TooLargeError(InputError):
-    """The request's body is over the limit."""
+    """The request's body is over the limit, or its answer would be."""
 
 
 class BusyError(InputError):
-    """All permits and all places in the waiting room are taken."""
+    """The server has as many requests as it can take."""
 
 
 STATUS: Mapping[type[Exception], int] = {
@@ -83,7 +83,7 @@ def read_content_type(header: str | None) -> ContentType:
 
     Raises:
         MediaTypeError: not a media type that can be read, or not UTF-8.
-        InputError: `infer_max_seqlens` is not two integers in 1..5000.
+        InputError: `infer_max_seqlens` is not two integers in 1..LONGEST_REQUEST.
     """
     if not header or not header.strip():
         return ContentType()
@@ -106,9 +106,19 @@ def _max_seq_lens(header: str) -> tuple[int, int] | None:
     if name.lower() != "infer_max_seqlens" or more or not lengths:
         raise InputError(f"{name}={value} was sent, but infer_max_seqlens=64,64 is the form")
     in0, in1 = int(lengths[2]), int(lengths[3])
-    if in0 not in SEQUENCE_LENGTHS or in1 not in SEQUENCE_LENGTHS:
-        raise InputError(f"infer_max_seqlens={value} is outside 1..5000")
+    if not 1 <= min(in0, in1) <= max(in0, in1) <= LONGEST_REQUEST:
+        raise InputError(f"infer_max_seqlens={value} is outside 1..{LONGEST_REQUEST}")
     return in0, in1
+
+
+def require_plain(content_encoding: str | None) -> None:
+    """Lets a Content-Encoding pass that leaves the body as it is.
+
+    Raises:
+        MediaTypeError: it is another one, such as gzip.
+    """
+    if content_encoding and content_encoding.strip().lower() != "identity":
+        raise MediaTypeError(f"Content-Encoding {content_encoding} cannot be read: use identity")
 
 
 def choose_format(accept: str | None, preferred: Format) -> Format:

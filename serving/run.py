@@ -1,25 +1,35 @@
-"""Runs the app under Granian. The parent process imports neither JAX nor Flask: it only forks."""
+"""Runs the app under Granian. The parent process imports neither JAX nor Flask: it only forks.
+
+SIGTERM closes the listening socket at once. While requests in flight end, whoever wants to ask
+/ping is refused a connection rather than answered 503, and connections kept alive are closed.
+"""
 
 import logging
 import os
-import signal
 import socket
-import sys
-from collections.abc import Callable
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
+from granian.log import logger as granian_log
+from granian.server.common import AbstractServer
 
-from o2v_jax.errors import InputError, O2VError
+from o2v_jax.errors import InputError
+from serving.capacity import threads_for
 from serving.settings import Settings
+from serving.worker import load, log_to_stderr
 
-# A request holds a thread while its body arrives, so stalled uploads use threads up, one each.
-# Threads start on demand, end when idle, and mostly wait; requests beyond them queue.
-THREADS = 256
+# Well above the threads, so that /ping is accepted whatever else is connected, and below the 1024
+# files that a process may usually open.
+CONNECTIONS = 768
 # SageMaker kills 30 s after SIGTERM: requests that are still open then are given up before.
 DRAIN_S = 25
 
@@ -34,8 +44,6 @@ def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what is in flight; returns once stopped.
 
-    Stopping closes the listening socket at once, so that new connections are refused.
-
     Args:
         model: directory or archive of a model; None: the one that the environment names.
         host: address to listen on; in a container 0.0.0.0.
@@ -43,16 +51,25 @@ def serve(
         drain_s: seconds that requests in flight get to end, e.g. uploads that stall.
 
     Raises:
-        InputError: a setting cannot be used, the port is taken, or there is no model.
-        SystemExit: the worker could not start, or died.
+        InputError: a setting cannot be used, the port is taken, or there is no model that can be
+            loaded.
+        SystemExit: the worker died.
     """
     settings = Settings.from_environment(os.environ)
     path = Path(model) if model else settings.model_path
     port = settings.port if port is None else port
+    _require_model(path)
     _require_free(host, port)
-    _log_to_stderr()
-    log.info("serving %s at http://%s:%d", path, host, port)
-    server = Granian(
+    log_to_stderr()
+    with _reasons() as reasons:
+        loader = partial(load, path, settings, _url(host, port), reasons)
+        server = _server(host, port, settings.max_concurrent, drain_s)
+        server.serve(target_loader=loader, wrap_loader=False)
+    log.info("stopped")
+
+
+def _server(host: str, port: int, concurrent: int, drain_s: int) -> AbstractServer[Any]:
+    return Granian(
         "serving.app:create_app",
         address=host,
         port=port,
@@ -60,13 +77,43 @@ def serve(
         http=HTTPModes.http1,
         websockets=False,
         workers=1,  # one owner of the device
-        blocking_threads=THREADS,
-        backpressure=THREADS,
+        blocking_threads=threads_for(concurrent),  # started on demand, ended when idle
+        backpressure=CONNECTIONS,
         workers_kill_timeout=drain_s,
-        log_level=LogLevels.error,  # the lines above and below say the rest, with the model
+        log_level=LogLevels.error,  # our own lines say the rest, with the model
     )
-    server.serve(target_loader=partial(_load, path, settings), wrap_loader=False)
-    log.info("stopped")
+
+
+@contextmanager
+def _reasons() -> Iterator[Connection]:
+    """Where the worker says why it ends. That is raised here, and all that is said of its end."""
+    heard, tell = Pipe(duplex=False)
+
+    def is_news(_: logging.LogRecord) -> bool:
+        return not heard.poll()
+
+    granian_log.addFilter(is_news)
+    try:
+        yield tell
+    except SystemExit:
+        if heard.poll():
+            raise InputError(heard.recv()) from None
+        raise
+    finally:
+        granian_log.removeFilter(is_news)
+
+
+def _require_model(path: Path) -> None:
+    """Finds what is plainly no model without starting a worker, which takes seconds."""
+    try:
+        if not path.exists():
+            raise InputError(f"{path} does not exist: name a model directory or a .tar.gz of one")
+        if path.is_dir() and not (path / "config.json").exists():
+            raise InputError(f"{path} holds no config.json: name a model directory")
+        if not path.is_dir() and not (path.is_file() and tarfile.is_tarfile(path)):
+            raise InputError(f"{path} is neither a model directory nor a .tar.gz of one")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _require_free(host: str, port: int) -> None:
@@ -78,22 +125,5 @@ def _require_free(host: str, port: int) -> None:
         raise InputError(f"cannot listen on {host} port {port}: {error}") from error
 
 
-def _load(path: Path, settings: Settings) -> Callable[..., Any]:
-    """Makes the app in the worker process; an error that a person can mend is one line."""
-    # Ctrl-C reaches every process of a terminal. The parent passes it on as SIGTERM, and Granian's
-    # worker hangs when it is told to stop twice.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    _log_to_stderr()
-    try:
-        from serving.app import create_app  # noqa: PLC0415 - brings JAX and Flask
-
-        return create_app(path, settings=settings)
-    except O2VError as error:
-        sys.exit(f"o2v: {error}")
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of devices that are not there
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -4,15 +4,15 @@ The body is complete before a permit is taken, so a slow upload never keeps othe
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.ragged import Ragged
 from o2v_jax.records import Format, Records, decode, encode, sniff
-from serving.capacity import Capacity
-from serving.contract import choose_format, read_content_type
+from serving.capacity import UPLOADS, WAITING_PLACES, Capacity
+from serving.contract import TooLargeError, choose_format, read_body, read_content_type
 from serving.health import Health
 from serving.settings import Settings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = npt.NDArray[np.float32]
 Lengths: TypeAlias = tuple[int, int] | None
 
-WAITING_PLACES = 64
+MAX_NUMBERS = 2**24  # in an answer: 64 MiB of float32, a few times as much as text
 
 
 class ScorerLike(Protocol):
@@ -61,7 +61,21 @@ class Service:
         self.scorer, self.settings, self.health = scorer, settings, health
         sizes = [scorer.config.encoder(side).vocab_size for side in (0, 1)]
         self._vocab_sizes = sizes[0], sizes[1]
+        self._uploads = Capacity(UPLOADS, places=0)
         self._capacity = Capacity(settings.max_concurrent, WAITING_PLACES)
+
+    def read(self, stream: IO[bytes], announced: int | None) -> bytes:
+        """Reads a body, unless there are enough uploads already: each holds a thread meanwhile.
+
+        Args:
+            stream: the body.
+            announced: Content-Length, if there is one.
+
+        Raises:
+            InputError: as `read_body`; `BusyError` at once, not a byte read.
+        """
+        with self._uploads.permit():
+            return read_body(stream, announced, self.settings.max_body_bytes)
 
     def answer(self, body: bytes, content_type: str | None, accept: str | None) -> Answer:
         """Scores pairs, or embeds single sides, whichever the records hold.
@@ -74,8 +88,18 @@ class Service:
         format_out = choose_format(accept, self.settings.default_accept or format_in)
         with self._capacity.permit():
             records = decode(body, format_in, vocab_sizes=self._vocab_sizes)
+            self._require_room(records)
             key, values = self._compute(records, sent.max_seq_lens)
             return Answer(encode(values, key, format_out), format_out)
+
+    def _require_room(self, records: Records) -> None:
+        config = self.scorer.config
+        numbers = len(records) * (config.outputs if records.paired else config.enc_dim)
+        if numbers > MAX_NUMBERS:
+            raise TooLargeError(
+                f"the answer would hold {numbers} numbers, but at most {MAX_NUMBERS} can be sent: "
+                "send fewer records at a time"
+            )
 
     def _compute(
         self, records: Records, max_seq_lens: Lengths
@@ -89,9 +113,11 @@ class Service:
             return "embeddings", self._embed(records, max_seq_lens)
 
     def _embed(self, records: Records, max_seq_lens: Lengths) -> Floats:
+        if records.has0.all():
+            return self.scorer.embed(in0=records.in0, max_seq_lens=max_seq_lens)
+        if records.has1.all():
+            return self.scorer.embed(in1=records.in1, max_seq_lens=max_seq_lens)
         out = np.empty((len(records), self.scorer.config.enc_dim), np.float32)
-        if records.has0.any():
-            out[records.has0] = self.scorer.embed(in0=records.in0, max_seq_lens=max_seq_lens)
-        if records.has1.any():
-            out[records.has1] = self.scorer.embed(in1=records.in1, max_seq_lens=max_seq_lens)
+        out[records.has0] = self.scorer.embed(in0=records.in0, max_seq_lens=max_seq_lens)
+        out[records.has1] = self.scorer.embed(in1=records.in1, max_seq_lens=max_seq_lens)
         return out

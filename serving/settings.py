@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
+from o2v_jax.checkpoint import default_model
 from o2v_jax.errors import InputError
+from o2v_jax.limits import Mode
 from o2v_jax.records import Format
 from serving.contract import MEDIA_TYPES
 
-Mode: TypeAlias = Literal["classification", "embedding"]
-
 MIB = 1024 * 1024
-SAGEMAKER_MODEL = Path("/opt/ml/model")
-EXAMPLE_MODEL = Path(__file__).parents[1] / "checkpoints" / "snli-hcnn"
 MAX_PAYLOAD_IN_MB = 6  # of a real-time endpoint
 MAX_BATCH_IN_MB = 100  # of concurrency x payload in a batch transform job
 CONCURRENCY = 4
@@ -28,13 +26,14 @@ class Settings:
     """How to serve; the environment variable that sets each is in brackets.
 
     Attributes:
-        model: model directory or archive [O2V_MODEL]; None: SageMaker's, else the example's.
+        model: model directory or archive [O2V_MODEL]; None: `o2v_jax.checkpoint.default_model`.
         preferred_mode: what to warm up, None for both [INFERENCE_PREFERRED_MODE].
         port: [SAGEMAKER_BIND_TO_PORT].
-        batch: whether this is a batch transform job [SAGEMAKER_BATCH].
-        max_payload_mb: MiB of the largest body [SAGEMAKER_MAX_PAYLOAD_IN_MB].
+        max_payload_mb: MiB of the largest body [SAGEMAKER_MAX_PAYLOAD_IN_MB]; 0 is read as the
+            most that is possible.
         batch_strategy: MULTI_RECORD or SINGLE_RECORD [SAGEMAKER_BATCH_STRATEGY].
-        max_concurrent: requests scored at a time [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS].
+        max_concurrent: requests scored at a time [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS]; 0 is read
+            as the default.
         default_accept: answers' format where a request leaves it open, None for the request's own
             [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
     """
@@ -42,7 +41,6 @@ class Settings:
     model: Path | None = None
     preferred_mode: Mode | None = None
     port: int = 8080
-    batch: bool = False
     max_payload_mb: int = MAX_PAYLOAD_IN_MB
     batch_strategy: str = "MULTI_RECORD"
     max_concurrent: int = CONCURRENCY
@@ -61,7 +59,6 @@ class Settings:
             model=Path(given["O2V_MODEL"]) if "O2V_MODEL" in given else None,
             preferred_mode=_mode(given),
             port=_integer(given, "SAGEMAKER_BIND_TO_PORT", 1, 65535) or cls.port,
-            batch=_batch(given),
             max_payload_mb=payload,
             batch_strategy=_strategy(given),
             max_concurrent=concurrent,
@@ -75,17 +72,12 @@ class Settings:
         Raises:
             InputError: none was named, and neither default exists.
         """
-        found = self.model or next(
-            (p for p in (SAGEMAKER_MODEL, EXAMPLE_MODEL) if p.exists()), None
-        )
-        if found is None:
-            raise InputError(f"there is no model in {SAGEMAKER_MODEL}: name one by O2V_MODEL")
-        return found
+        return self.model or default_model({})
 
     @property
     def max_body_bytes(self) -> int:
-        """The largest body: a payload's limit in a batch job, else that of real-time endpoints."""
-        return (self.max_payload_mb if self.batch else MAX_PAYLOAD_IN_MB) * MIB
+        """The largest body, in bytes."""
+        return self.max_payload_mb * MIB
 
     def execution_parameters(self) -> dict[str, object]:
         """The answer to GET /execution-parameters."""
@@ -106,10 +98,15 @@ def _integer(given: Mapping[str, str], name: str, low: int, high: int) -> int | 
 
 
 def _payload_and_concurrency(given: Mapping[str, str]) -> tuple[int, int]:
-    """Both, with a product of at most 100 MiB; where one is given, the other makes room for it."""
-    payload = _integer(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 1, MAX_BATCH_IN_MB)
-    concurrent = _integer(given, "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", 1, MAX_BATCH_IN_MB)
-    payload = payload or min(MAX_PAYLOAD_IN_MB, MAX_BATCH_IN_MB // (concurrent or 1))
+    """Both, with a product of at most 100 MiB; where one is given, the other makes room for it.
+
+    The API reference of CreateTransformJob gives 0 a meaning: a payload without a limit, and as
+    many transforms as the server wants.
+    """
+    payload = _integer(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 0, MAX_BATCH_IN_MB)
+    concurrent = _integer(given, "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", 0, MAX_BATCH_IN_MB)
+    room = MAX_BATCH_IN_MB // (concurrent or 1)
+    payload = payload or (min(MAX_PAYLOAD_IN_MB, room) if payload is None else room)
     concurrent = concurrent or min(CONCURRENCY, MAX_BATCH_IN_MB // payload)
     if payload * concurrent > MAX_BATCH_IN_MB:
         raise InputError(
@@ -127,13 +124,6 @@ def _mode(given: Mapping[str, str]) -> Mode | None:
     if text is None:
         return None
     raise InputError(f"INFERENCE_PREFERRED_MODE={text} must be {' or '.join(get_args(Mode))}")
-
-
-def _batch(given: Mapping[str, str]) -> bool:
-    text = given.get("SAGEMAKER_BATCH", "false")
-    if text.lower() not in {"true", "false"}:
-        raise InputError(f"SAGEMAKER_BATCH={text} must be true or false")
-    return text.lower() == "true"
 
 
 def _strategy(given: Mapping[str, str]) -> str:

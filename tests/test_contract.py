@@ -19,6 +19,7 @@ from serving.contract import (
     choose_format,
     read_body,
     read_content_type,
+    require_plain,
     status_of,
 )
 from serving.settings import Settings
@@ -65,6 +66,17 @@ def test_doubled_or_misspelt_sequence_lengths_are_refused(parameters):
 def test_other_media_types_are_refused(header):
     with pytest.raises(MediaTypeError, match="cannot be read: use "):
         read_content_type(header)
+
+
+@pytest.mark.parametrize("header", [None, "", "identity", " Identity"])
+def test_a_plain_body_is_let_pass(header):
+    require_plain(header)
+
+
+@pytest.mark.parametrize("header", ["gzip", "br", "identity, gzip"])
+def test_other_content_encodings_are_refused(header):
+    with pytest.raises(MediaTypeError, match=f"Content-Encoding {header} cannot .*use identity"):
+        require_plain(header)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +159,7 @@ def test_a_body_that_ends_early_is_refused():
 
 
 def test_settings_default():
-    settings = Settings.from_environment({"SAGEMAKER_BATCH": "", "PATH": "/bin"})
+    settings = Settings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "", "PATH": "/bin"})
     assert settings == Settings()
     assert settings.max_body_bytes == 6_291_456
     assert settings.execution_parameters() == {
@@ -170,9 +182,7 @@ def test_settings_of_the_documented_batch_job():
             "SAGEMAKER_MAX_PAYLOAD_IN_MB": "1",
         }
     )
-    assert settings == Settings(
-        Path("models/a"), "embedding", 9000, True, 1, "MULTI_RECORD", 2, LINES
-    )
+    assert settings == Settings(Path("models/a"), "embedding", 9000, 1, "MULTI_RECORD", 2, LINES)
     assert settings.model_path == Path("models/a")
     assert settings.max_body_bytes == 1024 * 1024
 
@@ -183,26 +193,29 @@ def test_settings_of_the_documented_batch_job():
         ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "100"}, 100, 1),
         ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "30"}, 30, 3),
         ({"SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "50"}, 2, 50),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0"}, 100, 1),
+        ({"SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "0"}, 6, 4),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "20", "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "0"}, 20, 4),
+        ({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0", "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "2"}, 50, 2),
     ],
 )
 def test_concurrency_times_payload_is_at_most_100_mb(given, payload, concurrent):
     settings = Settings.from_environment(given)
     assert (settings.max_payload_mb, settings.max_concurrent) == (payload, concurrent)
-    assert settings.max_body_bytes == 6_291_456  # not a batch job
+    assert settings.max_body_bytes == payload * 1024 * 1024
+    assert settings.execution_parameters()["MaxPayloadInMB"] == payload
 
 
 @pytest.mark.parametrize(
     ("name", "value", "right"),
     [
         ("INFERENCE_PREFERRED_MODE", "fast", "classification or embedding"),
-        ("SAGEMAKER_BATCH", "1", "true or false"),
         ("SAGEMAKER_BATCH_STRATEGY", "some", "MULTI_RECORD or SINGLE_RECORD"),
         ("SAGEMAKER_BIND_TO_PORT", "0", r"1\.\.65535"),
         ("SAGEMAKER_BIND_TO_PORT", "eighty", r"1\.\.65535"),
         ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv", "application/json or "),
-        ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "-1", r"1\.\.100"),
-        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "101", r"1\.\.100"),
-        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "0", r"1\.\.100"),
+        ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "-1", r"0\.\.100"),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "101", r"0\.\.100"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_says_what_would_be_right(name, value, right):
@@ -239,12 +252,34 @@ def test_capacity_refuses_at_once_when_the_waiting_room_is_full():
         assert capacity.free_places == 1
 
 
+def test_capacity_is_first_in_first_out():
+    capacity, order, threads = Capacity(1, places=8), [], []
+
+    def pass_through(name):
+        with capacity.permit():
+            order.append(name)
+
+    with capacity.permit():
+        for name in range(5):
+            threads.append(threading.Thread(target=pass_through, args=(name,)))
+            threads[-1].start()
+            while capacity.free_places > 7 - name:
+                time.sleep(0.001)
+    pass_through("newcomer")
+    for thread in threads:
+        thread.join(10)
+    assert order == [0, 1, 2, 3, 4, "newcomer"]
+    assert (capacity.free_permits, capacity.free_places) == (1, 8)
+
+
 def test_patience_is_bounded_and_gives_the_place_back():
     capacity = Capacity(1, places=1, patience_s=0.01)
     with capacity.permit():
         for _ in range(3):
             with pytest.raises(BusyError, match=r"busy for 0\.01 s"), capacity.permit():
                 pass
+        assert capacity.free_places == 1
+    assert capacity.free_permits == 1
 
 
 def test_an_error_gives_the_permit_back():

@@ -1,5 +1,6 @@
 import io
 import json
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -220,9 +221,30 @@ def test_results_may_be_a_cut_of_a_padded_array():
     assert encode(padded[:, :2], "scores", LINES) == b'{"scores":[0.0,1.0]}\n{"scores":[4.0,5.0]}'
 
 
+@pytest.mark.parametrize("media_type", Format)
+@pytest.mark.parametrize("shape", [(70_000, 1), (131_073, 1), (30, 5000), (2, 70_000)])
+def test_a_large_result_is_written_whole(shape, media_type):
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    data = encode(values, "scores", media_type)
+    text = data if media_type == JSON else b'{"predictions":[%s]}' % data.replace(b"\n", b",")
+    assert text == orjson.dumps({"predictions": [{"scores": row} for row in values.tolist()]})
+
+
+@pytest.mark.parametrize("media_type", Format)
+def test_a_large_result_takes_little_more_memory_than_its_bytes(media_type):
+    values = np.full((100_000, 4), 0.123456, np.float32)
+    tracemalloc.start()
+    data = encode(values, "scores", media_type)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * len(data)
+
+
 def test_results_that_json_cannot_express_are_refused():
     with pytest.raises(ValueError, match="the scores hold values that are not finite"):
         encode(np.float32([[np.nan]]), "scores", JSON)
+    with pytest.raises(ValueError, match="the embeddings hold values that are not finite"):
+        encode(np.float32([[1]] * 70_000 + [[np.inf]]), "embeddings", LINES)
 
 
 def test_the_documented_answer_layout():

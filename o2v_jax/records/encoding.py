@@ -1,5 +1,6 @@
 """Results -> bytes."""
 
+from io import BytesIO
 from typing import Literal
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy.typing as npt
 import orjson
 
 from o2v_jax.records.arrays import Format
+
+_CHUNK = 2**16  # numbers written at a time, so that the answer is the only thing of its size
 
 
 def encode(
@@ -26,12 +29,21 @@ def encode(
     >>> encode(np.float32([[0.5], [2]]), "scores", Format.JSON)
     b'{"predictions":[{"scores":[0.5]},{"scores":[2.0]}]}'
     """
+    lines = Format(media_type) is Format.JSON_LINES
+    between, out = b"\n" if lines else b",", BytesIO()
+    out.write(b"" if lines else b'{"predictions":[')
+    step = max(1, _CHUNK // max(1, values.shape[1]))
+    for first in range(0, len(values), step):
+        out.write(between if first else b"")
+        out.write(_rows(values[first : first + step], key, between))
+    out.write(b"" if lines else b"]}")
+    return out.getvalue()
+
+
+def _rows(values: npt.NDArray[np.float32], key: str, between: bytes) -> bytes:
     if not np.isfinite(values).all():
         raise ValueError(f"the {key} hold values that are not finite")
-    lines = Format(media_type) is Format.JSON_LINES
     start = b'{"%s":[' % key.encode()
     rows = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     # The matrix is nothing but numbers, so "],[" stands between its rows and nowhere else.
-    joined = rows[2:-2].replace(b"],[", b"]}" + (b"\n" if lines else b",") + start)
-    body = start + joined + b"]}" if len(values) else b""
-    return body if lines else b'{"predictions":[' + body + b"]}"
+    return start + rows[2:-2].replace(b"],[", b"]}" + between + start) + b"]}"

@@ -186,6 +186,7 @@ def test_bad_bodies(server, body, media_type, message):
     [
         ("POST", "/invocations", {"Content-Type": "text/csv"}, 415),
         ("POST", "/invocations", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ("POST", "/invocations", {"Content-Type": JSON, "Content-Encoding": "gzip"}, 415),
         ("POST", "/invocations", {"Content-Type": JSON, "Accept": "text/html"}, 406),
         ("GET", "/invocations", {}, 405),
         ("PUT", "/endpoints/a/invocations", {}, 405),
@@ -216,6 +217,11 @@ def test_a_body_of_just_the_limit_is_read(server, pairs, good_answer):
 def test_custom_attributes_come_back_with_every_answer(server, body):
     reply = server.invoke(body, **{"X-Amzn-SageMaker-Custom-Attributes": "trace=17; a, b"})
     assert reply.headers["X-Amzn-SageMaker-Custom-Attributes"] == "trace=17; a, b"
+
+
+def test_a_body_that_is_said_to_be_as_it_is(server, pairs, good_answer):
+    reply = server.invoke(as_body(pairs, JSON), **{"Content-Encoding": "identity"})
+    assert reply.body == good_answer
 
 
 def test_unknown_headers_are_ignored(server, pairs, good_answer):

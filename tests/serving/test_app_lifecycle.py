@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_ping_is_empty_and_quick(server):
 def test_settings_of_a_batch_job(start, tiny_model):
     environment = {
         "O2V_MODEL": str(tiny_model),
-        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_BATCH": "True",
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "20",
         "SAGEMAKER_BATCH_STRATEGY": "SingleRecord",
         "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/jsonlines",
@@ -57,7 +58,7 @@ def test_an_empty_cache_shows_the_warm_up(start, tiny_model, tmp_path):
         assert server.invoke(RECORDS).status == 200
         server.wait_until_ready()
         log = server.log.read_text()
-        assert f"serving {tiny_model} at {server.url}" in log
+        assert log.index(f"serving {tiny_model} at {server.url}") < log.index("warm and ready")
         assert server.stop() == 0
 
 
@@ -71,10 +72,13 @@ def ping_status(server):
 def test_sigterm_finishes_what_is_in_flight(start, tiny_model):
     with start("--model", tiny_model) as server:
         server.wait_until_ready()
-        upload = begin_upload(server, 10)
+        upload, kept = begin_upload(server, 10), server.connect()
+        kept.sendall(b"GET /ping HTTP/1.1\r\nHost: o2v\r\n\r\n")
+        assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
         time.sleep(0.2)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        assert kept.recv(65536) == b""  # closed
+        kept.close()
         assert ping_status(server) is None  # refused: nobody sends more work here
         upload.sendall(RECORDS[10:])
         assert upload.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -111,16 +115,47 @@ def test_the_default_drain_ends_before_sagemaker_kills():
     [
         ([], {"INFERENCE_PREFERRED_MODE": "speed"}, "must be classification or embedding"),
         ([], {"SAGEMAKER_BIND_TO_PORT": "x"}, "SAGEMAKER_BIND_TO_PORT=x must be an integer"),
-        (["--model", "/nowhere"], {}, "/nowhere"),
+        (["--model", "/nowhere"], {}, "/nowhere does not exist: name a model directory"),
+        (["--model", "/dev/null"], {}, "/dev/null is neither a model directory nor a .tar.gz"),
+        (["--model", "/dev"], {}, "/dev holds no config.json"),
+        (["--model", __file__], {}, "test_app_lifecycle.py is neither a model directory nor"),
         (["--host", "256.0.0.1"], {}, "cannot listen on 256.0.0.1 port"),
     ],
 )
 def test_a_server_that_cannot_start_says_why(start, tiny_model, arguments, environment, message):
     with start("--model", tiny_model, *arguments, **environment) as server:
-        assert server.process.wait(60) not in (0, None)
-        log = server.log.read_text()
-        assert message in log
-        assert "Traceback" not in log
+        assert complaint_of(server, 2, "o2v: ").find(message) >= 0
+
+
+def complaint_of(server, status, beginning):
+    """The one line that a server says that ends with this status."""
+    assert server.process.wait(60) == status
+    (line,) = server.log.read_text().splitlines()
+    assert line.startswith(beginning)
+    return line
+
+
+@pytest.fixture
+def broken_model(tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{}")
+    return tmp_path / "broken"
+
+
+def test_what_only_the_worker_finds_is_one_line_too(start, broken_model):
+    with start("--model", broken_model) as server:
+        line = complaint_of(server, 2, f"o2v: {broken_model}: ")
+        assert "params.safetensors is missing" in line
+
+
+def test_a_worker_that_dies_is_not_passed_over(start, tiny_model):
+    with start("--model", tiny_model) as server:
+        server.wait_until_ready()
+        children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
+        (worker,) = Path(children).read_text().split()
+        os.kill(int(worker), signal.SIGKILL)
+        assert server.process.wait(10) == 1
+        assert "Unexpected exit from worker-1" in server.log.read_text()
 
 
 def test_a_port_that_is_taken_is_named(start, tiny_model, server):
@@ -141,3 +176,8 @@ def test_flask_run_works_as_is(start, tiny_model):
         reply = server.invoke(RECORDS)
         assert (reply.status, len(reply.json["predictions"])) == (200, 1)
         assert server.invoke(b"{").status == 400
+
+
+def test_flask_run_of_a_wrong_model_is_one_line(start, broken_model):
+    with start(command="flask --app serving.app run", O2V_MODEL=str(broken_model)) as server:
+        complaint_of(server, 1, f"Error: {broken_model}: ")

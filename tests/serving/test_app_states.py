@@ -9,8 +9,12 @@ import pytest
 
 import o2v_jax
 from o2v_jax import Hyperparameters
-from serving.app import create_app
-from serving.service import WAITING_PLACES
+from o2v_jax.errors import CheckpointError, O2VError
+from o2v_jax.records import Format, decode
+from serving.app import StartError, create_app
+from serving.capacity import WAITING_PLACES
+from serving.health import Health
+from serving.service import Service
 from serving.settings import Settings
 
 PAIR = {"instances": [{"in0": [1], "in1": [2]}]}
@@ -147,3 +151,66 @@ def test_a_model_may_be_given(tiny_model, cache, monkeypatch):
     assert len(client.post("/invocations", json=PAIR).json["predictions"][0]["scores"]) == 3
     wait_for_warm_up()
     assert client.get("/ping").status_code == 200
+
+
+class WideScorer(LengthScorer):
+    """Embeds anything as 4096 zeros."""
+
+    config = Hyperparameters(
+        enc0_max_seq_len=8,
+        enc0_network="pooled_embedding",
+        enc0_vocab_size=40,
+        enc_dim=4096,
+        num_classes=30,
+    )
+
+    def embed(self, in0=None, in1=None, **_):
+        self.embeddings = np.zeros((len(in0 or in1), 4096), np.float32)
+        return self.embeddings
+
+
+@pytest.fixture(scope="module")
+def wide():
+    return create_app(scorer=WideScorer(), settings=Settings(max_payload_mb=20)).test_client()
+
+
+@pytest.mark.parametrize(
+    ("record", "most", "numbers"),
+    [('{"in0":[]}', 4096, 16_781_312), ('{"in0":[],"in1":[]}', 559_240, 16_777_230)],
+)
+def test_an_answer_that_would_take_all_memory_is_refused(wide, record, most, numbers):
+    body = f'{{"instances": [{",".join([record] * (most + 1))}]}}'
+    reply = wide.post("/invocations", data=body)
+    assert reply.status_code == 413
+    assert reply.json["error"] == (
+        f"the answer would hold {numbers} numbers, but at most 16777216 can be sent: "
+        "send fewer records at a time"
+    )
+
+
+def test_the_largest_answer_is_sent(wide):
+    reply = wide.post("/invocations", data="\n".join(['{"in1":[]}'] * 4096))
+    assert (reply.status_code, reply.data.count(b"0.0")) == (200, 2**24)
+
+
+@pytest.mark.parametrize("side", ["in0", "in1"])
+def test_embeddings_of_one_side_are_not_copied(side):
+    scorer = WideScorer()
+    service = Service(scorer, Settings(), Health())
+    records = decode(b'{"%s": []}' % side.encode(), Format.JSON_LINES, vocab_sizes=None)
+    assert service._embed(records, None) is scorer.embeddings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("O2V_MODEL", "/nowhere", "/nowhere: does not"), ("SAGEMAKER_BIND_TO_PORT", "x", "=x must")],
+)
+def test_an_app_of_the_environment_tells_flask_and_libraries_why_not(
+    monkeypatch, name, value, message
+):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StartError, match=message) as caught:
+        create_app()
+    assert isinstance(caught.value, O2VError)
+    with pytest.raises(CheckpointError, match="/nowhere: does not"):
+        create_app("/nowhere", settings=Settings())
