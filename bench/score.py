@@ -54,14 +54,14 @@ def measure(
 @click.option("--quick", is_flag=True, help="Fewer records and rounds.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
 @click.option("--encoder", "encoders", type=click.Choice(list(ENCODERS)), multiple=True)
-@click.option("--records", type=click.IntRange(1), help="Default 4000, with --quick 1000.")
+@click.option("--records", type=click.IntRange(1), help="Default 2000, with --quick 1000.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the results here.")
 def main(
     quick: bool, device: str, encoders: tuple[str, ...], records: int | None, file: Path | None
 ) -> None:
     """Measure scoring on every length distribution with every encoder."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu" if device == "cpu" else "cuda")
-    count, rounds = (1000, 3) if quick else (4000, 7)
+    count, rounds = (1000, 3) if quick else (2000, 5)
     rows = [
         measure(encoder, distribution, records or count, rounds, device)
         for encoder in encoders or ENCODERS

@@ -25,11 +25,26 @@ class Convolution(nnx.Module):
         self, x: Float[Array, "batch length inputs"], mask: Bool[Array, "batch length"]
     ) -> Float[Array, "batch length filters"]:
         """Convolves `x`, which must be zero wherever `mask` is False."""
-        y = jax.lax.conv_general_dilated(
-            x, self.weight[...], (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
-        )
-        y = jax.nn.relu(y + self.bias[...][None, None, :])
+        y = jax.nn.relu(convolve(x, self.weight[...]) + self.bias[...][None, None, :])
         return jnp.where(mask[..., None], y, 0.0)
+
+
+def convolve(
+    x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
+) -> Float[Array, "batch length filters"]:
+    """Same-length convolution without bias.
+
+    XLA's convolution on a CPU is 15 to 30 times slower where a sequence is shorter than the filter
+    (measured at widths 3 and 5), so there the windows are laid out for one matrix product.
+    """
+    width, length = weight.shape[0], x.shape[1]
+    if length >= width:
+        layout = ("NWC", "WIO", "NWC")
+        return jax.lax.conv_general_dilated(x, weight, (1,), "SAME", dimension_numbers=layout)
+    before = (width - 1) // 2
+    padded = jnp.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
+    windows = [padded[:, k : k + length] for k in range(width)]
+    return jnp.concatenate(windows, axis=-1) @ weight.reshape(-1, weight.shape[-1])
 
 
 class HierarchicalCNN(nnx.Module):
