@@ -1,6 +1,7 @@
 """Progress on a terminal, silence in a pipe."""
 
 import sys
+import time
 from typing import Self
 
 from rich.console import Console
@@ -8,20 +9,20 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 
 class Counter:
-    """Records done so far and their rate, on standard error where both ends are not results."""
+    """Records done so far and their rate, on standard error where that is a terminal."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.completed:,.0f} records"),
-            TextColumn("{task.speed:,.0f} records/s"),
+            TextColumn("{task.completed:,.0f} records, {task.fields[rate]:,.0f} records/s"),
             TimeElapsedColumn(),
         )
         # results on the same terminal would be torn apart by a moving line
         disable = not console.is_terminal or sys.stdout.isatty()
         self._progress = Progress(*columns, console=console, transient=True, disable=disable)
-        self._task = self._progress.add_task("", total=None)
+        self._task = self._progress.add_task("", total=None, rate=0.0)
+        self._began, self._records = time.perf_counter(), 0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -32,4 +33,6 @@ class Counter:
 
     def advance(self, records: int) -> None:
         """More records are done."""
-        self._progress.update(self._task, advance=records)
+        self._records += records
+        rate = self._records / (time.perf_counter() - self._began)
+        self._progress.update(self._task, completed=self._records, rate=rate)
