@@ -2,7 +2,8 @@
 
     python -m bench.lengths DATA_DIRECTORY
 
-reads SNLI's and the two retrieval sets' training files and rewrites lengths.json.
+reads training files of SNLI (snli: premise, hypothesis), of ACL Anthology papers (acl: title,
+abstract) and of tldr-pages (tldr: description, command), and rewrites lengths.json.
 """
 
 import gzip

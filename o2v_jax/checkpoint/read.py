@@ -40,6 +40,14 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
             version, wrong hyperparameters, a wrong checksum, a truncated file, parameters that
             are missing, unexpected, misshapen, not float32 or not finite, token ids outside the
             vocabulary; or with the archive member that cannot be accepted.
+
+    >>> import o2v_jax, tempfile
+    >>> config = o2v_jax.Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     directory = o2v_jax.save(o2v_jax.Model(config, o2v_jax.init(config)), folder + "/model")
+    ...     model = o2v_jax.load(directory)
+    >>> model.config == config, model.params["embed_0"]["weight"].shape
+    (True, (50, 300))
     """
     path = Path(path)
     try:

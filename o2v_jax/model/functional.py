@@ -93,6 +93,12 @@ def encode_fn(config: Hyperparameters, side: int) -> Callable[[Params, Batch], E
 
     Raises:
         InputError: there is no such side.
+
+    >>> import jax, numpy as np
+    >>> from o2v_jax import Hyperparameters, encode_fn, init
+    >>> config = Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16)
+    >>> jax.jit(encode_fn(config, 1))(init(config), np.array([[4, 7, 0]], np.int32)).shape
+    (1, 16)
     """
     config.encoder(side)
 
@@ -104,7 +110,15 @@ def encode_fn(config: Hyperparameters, side: int) -> Callable[[Params, Batch], E
 
 
 def compare_fn(config: Hyperparameters) -> Callable[[Params, Vectors, Vectors], Scores]:
-    """A pure function (params, enc0, enc1) -> scores of pairs of encodings `[batch, enc_dim]`."""
+    """A pure function (params, enc0, enc1) -> scores of pairs of encodings `[batch, enc_dim]`.
+
+    >>> import jax, numpy as np
+    >>> from o2v_jax import Hyperparameters, compare_fn, init
+    >>> config = Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16)
+    >>> enc0, enc1 = np.ones((2, 5, 16), np.float32)
+    >>> jax.jit(compare_fn(config))(init(config), enc0, enc1).shape
+    (5, 2)
+    """
     head = head_fn(config)
 
     def compare(params: Params, enc0: Vectors, enc1: Vectors) -> Scores:
