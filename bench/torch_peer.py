@@ -32,7 +32,8 @@ class TorchPeer:
             torch.softmax(self._head(self._encode(0, a), self._encode(1, b)), -1)
             for a, b in zip(_batches(in0), _batches(in1), strict=True)
         ]
-        return torch.cat(parts).cpu().numpy()
+        scores: npt.NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+        return scores
 
     def _is(self, network: str) -> bool:
         return self.config.encoder(0).network == network
