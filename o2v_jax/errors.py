@@ -1,6 +1,8 @@
 """One family of errors. Each says what the caller did wrong, where, and what would be right."""
 
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class O2VError(Exception):
@@ -33,3 +35,17 @@ class CheckpointError(O2VError):
 
 class InputError(O2VError):
     """An argument, a file or a setting is not usable."""
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing is wrong
+    """A signal asked for the end. What had been reached is saved, if `saved` says where."""
+
+    def __init__(self, number: int, saved: Path | None = None) -> None:
+        self.signal, self.saved = signal.Signals(number), saved
+        where = f"; the same command goes on from {saved}" if saved else ""
+        super().__init__(f"stopped by {self.signal.name}{where}")
+
+    @property
+    def status(self) -> int:
+        """The exit status that shells give a process that a signal ended."""
+        return 128 + self.signal

@@ -26,11 +26,21 @@ class Notices:
             name: where they come from.
         """
         longest = self._config.encoder(side).max_seq_len
-        over = int((rows.lengths > longest).sum())
+        self.tell(side, int((rows.lengths > longest).sum()), zero_inside(rows), name)
+
+    def tell(self, side: int, over: int, zero: bool, name: str) -> None:
+        """The same for what was counted already.
+
+        Args:
+            side: 0 for in0, 1 for in1.
+            over: how many sequences are longer than max_seq_len.
+            zero: whether id 0 stands before another id in any.
+            name: where they come from.
+        """
         if over:
-            limit = f"enc{side}_max_seq_len={longest}"
+            limit = f"enc{side}_max_seq_len={self._config.encoder(side).max_seq_len}"
             self._once(f"{name}: in{side}: {over} sequences are cut to {limit}", f"cut{side}")
-        if zero_inside(rows):
+        if zero:
             meaning = "id 0 is padding and counts for nothing, but stands before other ids"
             self._once(f"{name}: in{side}: {meaning}", f"zero{side}")
 

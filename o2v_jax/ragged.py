@@ -13,6 +13,8 @@ from o2v_jax.errors import InputError
 Ids: TypeAlias = npt.NDArray[np.int32]
 Index: TypeAlias = npt.NDArray[np.int64]
 
+_SLICE = 2**20  # offsets looked at together
+
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
@@ -34,7 +36,7 @@ class Ragged:
 
     def __post_init__(self) -> None:
         ends = self.offsets[:1].tolist() + self.offsets[-1:].tolist()
-        if ends != [0, len(self.ids)] or (np.diff(self.offsets) < 0).any():
+        if ends != [0, len(self.ids)] or not _rises(self.offsets):
             raise InputError(f"offsets must rise from 0 to {len(self.ids)}, the number of ids")
 
     @classmethod
@@ -67,11 +69,17 @@ class Ragged:
         """The ids of one row, int32 `[length]`."""
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
-    def take(self, rows: npt.NDArray[np.integer]) -> "Ragged":
-        """The given rows, in the given order."""
-        lengths = self.lengths[rows]
+    def take(self, rows: npt.NDArray[np.integer], max_length: int | None = None) -> "Ragged":
+        """The given rows, in the given order, of each only the first `max_length` ids (None: all).
+
+        Nothing but these rows is read: the arrays may be larger than memory.
+        """
+        starts = self.offsets[:-1][rows]
+        lengths = self.offsets[1:][rows] - starts
+        if max_length is not None:
+            lengths = np.minimum(lengths, max_length)
         offsets = offsets_of(lengths)
-        shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        shift = np.repeat(starts - offsets[:-1], lengths)
         return Ragged(self.ids[np.arange(offsets[-1]) + shift], offsets)
 
     def cut(self, max_length: int) -> "Ragged":
@@ -87,6 +95,12 @@ class Ragged:
         out = np.zeros((batch, length), np.int32)
         out[: len(self)][np.arange(length) < self.lengths[:, None]] = self.ids
         return out
+
+
+def _rises(offsets: Index) -> bool:
+    """Whether none is less than the one before; in slices, because there may be very many."""
+    slices = (offsets[start : start + _SLICE + 1] for start in range(0, len(offsets), _SLICE))
+    return all((part[1:] >= part[:-1]).all() for part in slices)
 
 
 def _int32(flat: npt.NDArray[Any]) -> Ids:

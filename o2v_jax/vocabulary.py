@@ -33,8 +33,8 @@ class Vocabulary:
         lowercase: whether texts are made lower case before they are looked up.
 
     Raises:
-        InputError: an id is not an integer, negative, used twice or 0; every such token is named
-            (the first five of them).
+        InputError: an id is not an integer, negative, used twice or 0, or a token is no text that
+            can be written; every such token is named (the first five of them).
 
     >>> words = Vocabulary({"<unk>": 1, "a": 2, "man": 3})
     >>> words.encode("A man eats")
@@ -70,7 +70,7 @@ class Vocabulary:
         reserved = (PADDING, UNKNOWN)
         if size < len(reserved):
             raise InputError(f"a vocabulary holds at least <pad> and <unk>, but its size is {size}")
-        counts = Counter(_normal(token, lowercase) for tokens in texts for token in tokens)
+        counts = Counter(normalised(token, lowercase) for tokens in texts for token in tokens)
         ranked = sorted(counts.keys() - set(reserved), key=lambda token: (-counts[token], token))
         names = (*reserved, *ranked[: size - len(reserved)])
         return cls({token: index for index, token in enumerate(names)}, lowercase)
@@ -106,7 +106,7 @@ class Vocabulary:
     def encode_tokens(self, tokens: Iterable[str]) -> list[int]:
         """The ids of tokens that `tokenize` made."""
         unknown = self.tokens.get(UNKNOWN)
-        ids = (self.tokens.get(_normal(token, self.lowercase), unknown) for token in tokens)
+        ids = (self.tokens.get(normalised(token, self.lowercase), unknown) for token in tokens)
         return [index for index in ids if index is not None]
 
 
@@ -121,7 +121,7 @@ def tokenize(text: str, lowercase: bool = True) -> list[str]:
     >>> tokenize("A man isn't sleeping.")
     ['a', 'man', 'is', "n't", 'sleeping', '.']
     """
-    return [_normal(token, lowercase) for token in _treebank().tokenize(text)]
+    return [normalised(token, lowercase) for token in _treebank().tokenize(text)]
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
@@ -155,7 +155,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _problems(tokens: Mapping[str, int]) -> Iterator[str]:
     owners: dict[int, str] = {}
     for token, index in tokens.items():
-        if type(index) is not int:
+        if not _is_text(token):
+            yield f"token {token!r} holds half of a surrogate pair, which is no Unicode text"
+        elif type(index) is not int:
             yield f"token {token!r} must have an integer id, but it has {index!r:.50}"
         elif index < 0 or (index == 0 and token != PADDING):
             yield f"token {token!r} has id {index}, but ids begin at 1 (0 is {PADDING!r} alone)"
@@ -163,7 +165,16 @@ def _problems(tokens: Mapping[str, int]) -> Iterator[str]:
             yield f"tokens {owners[index]!r} and {token!r} both have id {index}"
 
 
-def _normal(token: str, lowercase: bool) -> str:
+def _is_text(token: str) -> bool:
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def normalised(token: str, lowercase: bool) -> str:
+    """The form of a token that a vocabulary holds: one double quote, lower case if asked for."""
     token = _QUOTES.get(token, token)
     return token.lower() if lowercase else token
 

@@ -72,7 +72,7 @@ def test_train_reads_and_writes_the_layout(layout):
         ),
         ("config/resourceconfig.json", '{"hosts": ["algo-1", "algo-2"]}', "several hosts"),
         ("config/resourceconfig.json", '{"hosts": 5}', "hosts must be a list of names"),
-        ("data/train/a.jsonl", '{"label": 0, "in0": [9], "in1": []}', r"a.jsonl:1: \$.in0\[0\]: 9"),
+        ("data/train/a.jsonl", '{"label": 0, "in0": [9], "in1": []}', r"a.jsonl:1 \$.in0\[0\]: 9"),
     ],
 )
 def test_a_failure_is_written_down(layout, file, content, reason):
@@ -89,6 +89,9 @@ def test_metric_lines_name_this_host_and_hidden_files_are_no_data(layout):
     resources = layout / "input" / "config" / "resourceconfig.json"
     resources.write_text('{"current_host": "algo-7", "hosts": ["algo-7"]}')
     (layout / "input" / "data" / "train" / ".a.jsonl.swp").write_bytes(b"\x00junk")
+    hidden = layout / "input" / "data" / "train" / ".ipynb_checkpoints"
+    hidden.mkdir()
+    (hidden / "a-checkpoint.jsonl").write_bytes(b"\x00junk")
     done = run_train(layout)
     assert done.returncode == 0, done.stderr
     assert "#quality_metric: host=algo-7, epoch=0, train accuracy" in done.stdout

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from reference import network as reference
 
-from o2v_jax import compare_fn, encode_fn, logits_fn, score_fn
+from o2v_jax import compare_fn, encode_fn, init, logits_fn, score_fn
 from o2v_jax.checkpoint import flatten, nest
 
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
@@ -116,3 +116,27 @@ def test_parameters_as_loaded_serve_everywhere(config_of, model_of, way):
         "vmap": lambda: jax.vmap(score, (None, 0, 0))(params, in0[None], in1[None])[0],
     }
     np.testing.assert_allclose(ways[way](), jax.jit(score)(params, in0, in1), **CLOSE)
+
+
+@pytest.mark.parametrize("network", ["hcnn", "bilstm", "pooled_embedding"])
+def test_gradients_inside_and_around_shard_map_are_those_of_one_device(network, config_of):
+    config = config_of(enc0_network=network)
+    params, score = init(config), score_fn(config)
+    in0, in1 = np.random.default_rng(0).integers(0, 20, (2, 4, 7)).astype(np.int32)
+    mesh = Mesh(np.array(jax.devices()[:2]), ("rows",))
+
+    def loss(params, in0, in1):
+        return (score(params, in0, in1)[:, 0] ** 2).sum()
+
+    def sharded(function, out):
+        specs = (P(), P("rows"), P("rows"))
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=out)
+
+    def total(params, in0, in1):
+        return jax.lax.psum(loss(params, in0, in1), "rows")
+
+    expected = jax.grad(loss)(params, in0, in1)
+    around = jax.grad(sharded(total, P()))(params, in0, in1)
+    inside = sharded(jax.grad(loss), P())(params, in0, in1)
+    for found in (around, inside):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)

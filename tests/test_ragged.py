@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +28,31 @@ def test_take_gives_the_rows_in_the_given_order(rows, data):
     chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=9))
     taken = Ragged.of(rows).take(np.array(chosen, np.int64))
     assert lists(taken) == [rows[at] for at in chosen]
+
+
+@given(ROWS.filter(bool), st.integers(0, 7), st.data())
+def test_take_may_cut(rows, longest, data):
+    chosen = data.draw(st.lists(st.integers(-len(rows), len(rows) - 1), max_size=9))
+    taken = Ragged.of(rows).take(np.array(chosen, np.int64), longest)
+    assert lists(taken) == [rows[at][:longest] for at in chosen]
+
+
+def test_take_costs_what_it_takes():
+    ragged = Ragged(np.ones(2**20, np.int32), np.arange(2**20 + 1))
+    tracemalloc.start()
+    taken = ragged.take(np.array([5, 2**20 - 1]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert lists(taken) == [[1], [1]]
+    assert peak < 2**14
+
+
+@pytest.mark.parametrize("at", [1, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20 - 1])
+def test_offsets_that_fall_anywhere_are_found(at):
+    offsets = np.arange(3 * 2**20 + 1)
+    offsets[at] = offsets[at + 1] + 1
+    with pytest.raises(InputError, match="offsets must rise"):
+        Ragged(np.ones(3 * 2**20, np.int32), offsets)
 
 
 @given(ROWS, st.integers(0, 7))

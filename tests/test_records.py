@@ -67,7 +67,7 @@ def test_unknown_keys_are_ignored_and_labels_only_read_when_asked_for():
     assert decode(data, LINES, vocab_sizes=SIZES).labels is None
     assert (
         problem(data, LINES, labelled=True)
-        == 'line 1: $.label: expected a number, got "x" (a string)'
+        == 'line 1 $.label: expected a number, got "x" (a string)'
     )
 
 
@@ -104,7 +104,7 @@ def test_a_bad_id_is_named_by_its_path(ids, reason):
     document = f'{{"instances": [{{"in0": [1], "in1": [1]}}, {record}]}}'.encode()
     assert problem(document) == reason
     lines = f'\n{{"in0": [1], "in1": [1]}}\r\n\n{record}\n'.encode()
-    assert problem(lines, LINES) == reason.replace("$.instances[1]", "line 4: $")
+    assert problem(lines, LINES) == reason.replace("$.instances[1]", "line 4 $")
 
 
 def test_each_side_has_its_own_vocabulary():
@@ -146,7 +146,7 @@ def test_pairs_and_singles_do_not_mix():
         "$.instances[2]: gives only one side, but $.instances[0] gives both: ask for scores"
     )
     assert problem(body([single, pair], LINES), LINES).startswith(
-        "line 2: $: gives both sides, but line 1: $ gives only one"
+        "line 2 $: gives both sides, but line 1 $ gives only one"
     )
 
 
@@ -283,15 +283,15 @@ def test_records_before_a_bad_line_come_out_first(bad):
     data = f'{good}{good}{good}{{{bad}, "in1": []}}\n{good}'.encode()
     chunks, error = read_all(data)
     assert [len(c) for c in chunks] == [2, 1]
-    assert error.startswith("pairs.jsonl:4: $.in0[3]: ")
-    assert chunks[1].places.of(0) == "pairs.jsonl:3: $"
+    assert error.startswith("pairs.jsonl:4 $.in0[3]: ")
+    assert chunks[1].places.of(0) == "pairs.jsonl:3 $"
 
 
 def test_a_file_must_not_mix_pairs_and_singles_across_chunks():
     chunks, error = read_all(b'{"in0": [1], "in1": []}\n' * 2 + b'{"in0": [1]}')
     assert [len(c) for c in chunks] == [2]
     assert error.startswith(
-        "pairs.jsonl:3: $: gives only one side, but the lines before pairs.jsonl:3"
+        "pairs.jsonl:3 $: gives only one side, but the lines before pairs.jsonl:3"
     )
 
 

@@ -21,6 +21,7 @@ WORDS = Vocabulary({"<pad>": 0, "<unk>": 1, "a": 2, "man": 3, '"': 4})
         ({"a": True}, "token 'a' must have an integer id, but it has True"),
         ({"a": "1"}, "token 'a' must have an integer id, but it has '1'"),
         ({"a": 7, "b": 7}, "tokens 'a' and 'b' both have id 7"),
+        ({"a": 1, "\ud800": 2}, r"token '\\ud800' holds half of a surrogate pair"),
         ({str(n): -1 for n in range(9)}, "and 4 more tokens like these"),
     ],
 )

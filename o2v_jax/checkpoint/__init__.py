@@ -11,6 +11,7 @@ A model is a directory of plain files, written at once or not at all:
 Nothing in it is pickled, so a model from a stranger can be wrong but cannot run code.
 """
 
+from o2v_jax.checkpoint.config_file import check_vocabulary
 from o2v_jax.checkpoint.default import default_model
 from o2v_jax.checkpoint.model import Histogram, Model, Params, flatten, nest
 from o2v_jax.checkpoint.packing import pack
@@ -24,6 +25,7 @@ __all__ = [
     "Model",
     "Params",
     "check_target",
+    "check_vocabulary",
     "default_model",
     "flatten",
     "load",

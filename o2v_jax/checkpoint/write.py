@@ -3,9 +3,11 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from o2v_jax.checkpoint import config_file, params_file
@@ -55,8 +57,9 @@ def save(model: Model, directory: str | Path) -> Path:
         check_target(target)
         with replacing(target, FILES, last=CONFIG) as staging:
             _write(model, arrays, staging)
-    except OSError as error:
-        raise CheckpointError(target, [f"cannot be written: {error.strerror or error}"]) from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(target, [f"cannot be written: {reason}"]) from error
     return target
 
 
@@ -93,6 +96,7 @@ def check_target(directory: str | Path) -> None:
     """
     target = Path(directory).resolve()
     if not target.exists():
+        _check_parent(target)
         return
     if not target.is_dir():
         raise CheckpointError(target, ["is a file, but a model is a directory"])
@@ -108,6 +112,16 @@ def check_target(directory: str | Path) -> None:
         )
     if names and is_fixed(target):
         raise CheckpointError(target, ["holds a model and cannot be exchanged: empty it first"])
+
+
+def _check_parent(target: Path) -> None:
+    """Checks that a directory can be made there."""
+    parent = next(path for path in target.parents if path.exists())
+    try:
+        with TemporaryDirectory(dir=parent, prefix=f".{target.name}."):
+            pass
+    except OSError as error:
+        raise CheckpointError(target, [f"cannot be made: {error.strerror or error}"]) from error
 
 
 def _is_model(directory: Path) -> bool:

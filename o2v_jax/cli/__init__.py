@@ -10,25 +10,27 @@ import click
 from o2v_jax import __version__
 from o2v_jax.cli.evaluate import evaluate
 from o2v_jax.cli.inspect import inspect
+from o2v_jax.cli.prepare import prepare
 from o2v_jax.cli.score import embed, score
 from o2v_jax.cli.serve import serve
 from o2v_jax.cli.train import train
-from o2v_jax.errors import O2VError
+from o2v_jax.cli.tune import tune
+from o2v_jax.errors import Interrupted, O2VError
 
 
 # Any option can be given by the environment, as the Dockerfile does: O2V_SERVE_HOST=0.0.0.0.
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "O2V"})
 @click.version_option(__version__, prog_name="o2v")
 def cli() -> None:
-    """Object2Vec in JAX: train, score, embed, serve."""
+    """Object2Vec in JAX: prepare data, train, tune, score, embed, serve."""
 
 
-for command in (serve, train, score, embed, evaluate, inspect):
+for command in (serve, prepare, train, tune, score, embed, evaluate, inspect):
     cli.add_command(command)
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0 done, 2 the caller's mistake, 130 interrupted."""
+    """Runs the command line and exits: 0 done, 2 the caller's mistake, 130 or 143 interrupted."""
     _log_to_stderr()
     try:
         status = cli.main(prog_name="o2v", standalone_mode=False)
@@ -37,8 +39,17 @@ def main() -> NoReturn:
         status = error.exit_code
     except click.ClickException as error:
         status = _complain(error.format_message())
-    except (O2VError, OSError) as error:
-        status = _hang_up() if isinstance(error, BrokenPipeError) else _complain(str(error))
+    except O2VError as error:
+        status = _complain(str(error))
+    except BrokenPipeError:
+        status = _hang_up()
+    except OSError as error:
+        status = _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError:
+        status = _complain("out of memory: try smaller batches, sequences or a smaller model")
+    except Interrupted as stop:
+        _complain(str(stop))
+        status = stop.status
     except (KeyboardInterrupt, click.Abort):
         status = 130
     sys.exit(status)

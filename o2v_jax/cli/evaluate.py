@@ -8,7 +8,7 @@ import click
 from o2v_jax.cli.options import input_options, model_option, model_path_of
 
 
-@click.command()
+@click.command(short_help="Print metrics of a model on labelled records.")
 @model_option
 @input_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

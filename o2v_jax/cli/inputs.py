@@ -12,7 +12,7 @@ import numpy as np
 from o2v_jax.checkpoint import Model
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.ragged import Ragged
-from o2v_jax.records import Format, Places, Records, decode, read_lines
+from o2v_jax.records import Format, Places, Records, decode, read_lines, sniff
 from o2v_jax.vocabulary import Vocabulary
 
 CHUNK = 4096
@@ -77,10 +77,14 @@ def required(vocabulary: Vocabulary | None) -> Vocabulary:
 
 
 def _document(stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: bool) -> Records:
+    body = stream.read()
     try:
-        return decode(stream.read(), Format.JSON, vocab_sizes=sizes, labelled=labelled)
+        return decode(body, Format.JSON, vocab_sizes=sizes, labelled=labelled)
     except RecordError as error:
-        raise RecordError(f"{name}: {error.where}", error.reason) from error
+        is_lines = sniff(body) is Format.JSON_LINES
+        # what `decode` says of it is for a request, which has a Content-Type
+        reason = "the input is JSON Lines: give --format jsonl" if is_lines else error.reason
+        raise RecordError(f"{name} {error.where}", reason) from error
 
 
 def _texts(

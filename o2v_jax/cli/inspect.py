@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
 
 
-@click.command()
+@click.command(short_help="Show a model's network, sizes and programs.")
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(model_path: Path | None, as_json: bool) -> None:
@@ -67,8 +67,9 @@ def _buckets(shapes: Any) -> list[dict[str, Any]]:
 def _print(path: Path, description: dict[str, Any]) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False)
-    console.print(f"[bold]{path}[/bold]")
+    # paths, settings and metrics may hold what Rich takes for markup or an emoji's name
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(str(path), style="bold")
     console.print(_parameter_table(description))
     console.print(_bucket_table(description))
     count, on_demand = description["programs"], description["programs_on_demand"]

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,49 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
+SEED = click.IntRange(0, 2**63 - 1)  # what JAX takes for a seed
+
+
+class Seconds(click.FloatRange):
+    """A time, which "nan" is not, though it is in no order with any limit."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number of seconds."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number of seconds", param, ctx)
+        return seconds
+
+
+def model_data_options(function: F) -> F:
+    """What belongs to the data that models are trained on, however they are trained."""
+    options = (
+        click.option(
+            "--auxiliary", type=FOLDER, help="Where pretrained vectors and vocab_files are."
+        ),
+        click.option("--vocabulary", type=FILE, help="JSON map token -> id, kept with the model."),
+        click.option(
+            "--on-error",
+            type=click.Choice(["fail", "skip"]),
+            default="fail",
+            show_default=True,
+            help="What to do at a bad record; skipped ones are counted and listed.",
+        ),
+        click.option(
+            "--cache", type=NEW_FOLDER, help="Data in parsed form; default the user's cache."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def model_option(function: F) -> F:

@@ -54,7 +54,7 @@ class Source:
             yield from read_records(stream, self.file, self.form, model)
 
 
-@click.command()
+@click.command(short_help="Score pairs of token ids or texts.")
 @model_option
 @input_options
 @click.option("--text", nargs=2, metavar="TEXT TEXT", help="Score this one pair of texts.")
@@ -73,7 +73,7 @@ def score(
     _run(model_path, Source(file, form, text), "scores", compute)
 
 
-@click.command()
+@click.command(short_help="Embed single objects or one side of pairs.")
 @model_option
 @input_options
 @click.option("--text", metavar="TEXT", help="Embed this one text.")

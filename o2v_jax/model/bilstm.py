@@ -1,12 +1,12 @@
 """bilstm: a bidirectional LSTM over time, max-pooled over the real tokens."""
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.recurrence import recur
 
 
 class LSTM(nnx.Module):
@@ -35,25 +35,9 @@ class LSTM(nnx.Module):
     ) -> Float[Array, "batch length units"]:
         """Hidden states at every step; a masked step leaves the state as it was."""
         gates = x @ self.weight_input[...] + self.bias[...][None, None, :]
-        steps = (jnp.swapaxes(gates, 0, 1), jnp.swapaxes(mask, 0, 1))
-        # zeros of the gates, not just zeros: inside shard_map they vary over devices as those do
-        start = jnp.zeros_like(gates[:, 0, : self.weight_hidden.shape[0]])
-        step = _step(self.weight_hidden[...])
-        _, hidden = jax.lax.scan(step, (start, start), steps, reverse=reverse)
+        by_step = jnp.swapaxes(gates, 0, 1), jnp.swapaxes(mask, 0, 1)
+        hidden = recur(*by_step, self.weight_hidden[...], reverse=reverse)
         return jnp.swapaxes(hidden, 0, 1)
-
-
-def _step(weight_hidden: Float[Array, "units gates"]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    def step(carry, now):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        (h, c), (gates, real) = carry, now
-        i, f, g, o = jnp.split(gates + h @ weight_hidden, 4, axis=-1)
-        new_c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        new_h = jax.nn.sigmoid(o) * jnp.tanh(new_c)
-        keep = real[:, None]
-        h, c = jnp.where(keep, new_h, h), jnp.where(keep, new_c, c)
-        return (h, c), h
-
-    return step
 
 
 class BiLSTM(nnx.Module):

@@ -5,7 +5,7 @@ dict, which JAX flattens in C, and not module state, which would be flattened in
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import jax
@@ -30,14 +30,15 @@ Vectors: TypeAlias = Float[AnyArray, "batch enc_dim"]
 
 def init(config: Hyperparameters, seed: int = 0) -> Params:
     """Initial parameters: a nested dict of float32 arrays, keyed like the module's attributes."""
-
-    def make(key: Array) -> Params:
-        network = Object2Vec(config, rngs=nnx.Rngs(params=key))
-        return dict(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
-
-    # one program instead of one for each initialiser
-    params: Params = jax.jit(make)(jax.random.key(seed))
+    params: Params = _init(config, jax.random.key(seed))
     return params
+
+
+# one program instead of one for each initialiser
+@partial(jax.jit, static_argnums=0)
+def _init(config: Hyperparameters, key: Array) -> Params:
+    network = Object2Vec(config, rngs=nnx.Rngs(params=key))
+    return dict(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
 
 
 def parameter_shapes(config: Hyperparameters) -> dict[str, tuple[int, ...]]:

@@ -1,5 +1,6 @@
 """The two layers that hold weights outside the encoders: token embedding and fully connected."""
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
@@ -31,6 +32,17 @@ class FullyConnected(nnx.Module):
 def real_tokens(ids: Int[Array, "batch length"]) -> Bool[Array, "batch length"]:
     """True where a token is, False where id 0 pads, wherever in the sequence that is."""
     return ids != PADDING_ID
+
+
+def spread_like(array: Array, *others: Array) -> Array:
+    """`array`, made to vary over the devices of a shard_map as the others do; outside, itself.
+
+    A gradient that is written out has to give every argument a cotangent of its own kind. With
+    this before it, JAX sums the cotangents over the devices itself.
+    """
+    wanted = frozenset().union(*(jax.typeof(other).mat.varying for other in others))
+    axes = tuple(wanted - jax.typeof(array).mat.varying)
+    return jax.lax.pcast(array, axes, to="varying") if axes else array
 
 
 def embed(

@@ -1,11 +1,12 @@
 """pooled_embedding: the mean of a sequence's token vectors."""
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.layers import embed, real_tokens, spread_like
 
 
 class PooledEmbedding(nnx.Module):
@@ -27,5 +28,66 @@ class PooledEmbedding(nnx.Module):
     ) -> Float[Array, "batch enc_dim"]:
         """Encodes each row of ids; `rngs` draws the dropout, none means inference."""
         count = jnp.maximum(real_tokens(ids).sum(axis=1, dtype=jnp.int32), 1)
-        mean = embed(table, ids).sum(axis=1) / count.astype(jnp.float32)[:, None]
+        mean = _summed(table, ids) / count.astype(jnp.float32)[:, None]
         return self.dropout(mean, deterministic=rngs is None, rngs=rngs)
+
+
+def _summed(
+    table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
+) -> Float[Array, "batch enc_dim"]:
+    """Sum of the token vectors of each row."""
+    total: Float[Array, "batch enc_dim"]
+    both = spread_like(table, ids), spread_like(ids, table)
+    total = jax.lax.platform_dependent(*both, cpu=_by_position, default=_at_once)
+    return total
+
+
+def _at_once(
+    table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
+) -> Float[Array, "batch enc_dim"]:
+    return embed(table, ids).sum(axis=1)
+
+
+@jax.custom_vjp
+def _by_position(
+    table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
+) -> Float[Array, "batch enc_dim"]:
+    """The same position by position.
+
+    All token vectors at once would be written to memory and read back, and their gradient too,
+    which a CPU spends most of its time on. (A GPU's compiler does not write them at all.)
+    """
+
+    def add(at: Array, total: Array) -> Array:
+        return total + _column(table, ids, at)
+
+    # zeros of the table and the ids, which inside shard_map vary over devices as those do
+    start = jnp.zeros_like(_column(table, ids, 0))
+    total: Array = jax.lax.fori_loop(0, ids.shape[1], add, start)
+    return total
+
+
+def _column(
+    table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"], at: Array | int
+) -> Float[Array, "batch enc_dim"]:
+    column = jax.lax.dynamic_slice_in_dim(ids, at, 1, axis=1)
+    return embed(table, column)[:, 0]
+
+
+def _forward(table: Array, ids: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _by_position(table, ids), (table, ids)
+
+
+def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, None]:
+    """Adds a row's gradient to each of its tokens; padding's goes nowhere."""
+    table, ids = saved
+    beyond = jnp.where(real_tokens(ids), ids, table.shape[0])
+
+    def add(at: Array, total: Array) -> Array:
+        column = jax.lax.dynamic_index_in_dim(beyond, at, axis=1, keepdims=False)
+        return total.at[column].add(gradient, mode="drop")
+
+    return jax.lax.fori_loop(0, ids.shape[1], add, jnp.zeros_like(table)), None
+
+
+_by_position.defvjp(_forward, _backward)

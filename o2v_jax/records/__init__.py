@@ -3,10 +3,24 @@
 The formats are those of the Object2Vec documentation ("Data formats for Object2Vec inference").
 Decoding keeps no Python object per record, and the first thing that is wrong is raised as a
 `RecordError` that names its JSON path, with the line (and file) for JSON Lines.
+
+`labelled` reads whole files for training. It stands apart, because it needs pyarrow.
 """
 
-from o2v_jax.records.arrays import Format, Places, Records
+from o2v_jax.records.arrays import Format, Places, Records, at_line
 from o2v_jax.records.decoding import decode, read_lines, sniff
 from o2v_jax.records.encoding import encode
+from o2v_jax.records.explain import Fault, outside
 
-__all__ = ["Format", "Places", "Records", "decode", "encode", "read_lines", "sniff"]
+__all__ = [
+    "Fault",
+    "Format",
+    "Places",
+    "Records",
+    "at_line",
+    "decode",
+    "encode",
+    "outside",
+    "read_lines",
+    "sniff",
+]

@@ -32,7 +32,7 @@ class Places:
         """The place of something in a record, e.g. `of(3, ".in0[7]")`."""
         if self.lines is None:
             return f"$.instances[{record}]{path}"
-        return f"{at_line(self.name, int(self.lines[record]))}: ${path}"
+        return f"{at_line(self.name, int(self.lines[record]))} ${path}"
 
 
 @dataclass(frozen=True, eq=False)

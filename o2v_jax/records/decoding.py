@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -13,20 +12,9 @@ from o2v_jax.ragged import Ragged
 from o2v_jax.records.arrays import Format, Places, Records, at_line
 from o2v_jax.records.checks import VocabSizes, first_problem, mixed
 from o2v_jax.records.explain import explain
+from o2v_jax.records.schema import BODY, LINE, Labelled, Record, require_utf8
 
 BOM = b"\xef\xbb\xbf"
-
-_Id: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=np.iinfo(np.int32).max)]
-_Side: TypeAlias = list[_Id] | UnsetType
-
-
-class _Record(msgspec.Struct, gc=False):
-    in0: _Side = UNSET
-    in1: _Side = UNSET
-
-
-class _Labelled(_Record, kw_only=True, gc=False):
-    label: float
 
 
 class _Probe(msgspec.Struct):
@@ -35,22 +23,6 @@ class _Probe(msgspec.Struct):
     in1: msgspec.Raw | UnsetType = UNSET
 
 
-_R = TypeVar("_R", bound=_Record)
-
-
-class _Body(msgspec.Struct, Generic[_R]):
-    instances: list[_R]
-
-
-# By `labelled`; built once, because building a decoder costs more than a small request.
-_BODY: dict[bool, msgspec.json.Decoder[Any]] = {
-    False: msgspec.json.Decoder(_Body[_Record]),
-    True: msgspec.json.Decoder(_Body[_Labelled]),
-}
-_LINE: dict[bool, msgspec.json.Decoder[Any]] = {
-    False: msgspec.json.Decoder(_Record),
-    True: msgspec.json.Decoder(_Labelled),
-}
 _PROBE = msgspec.json.Decoder(_Probe)
 
 
@@ -105,7 +77,7 @@ def read_lines(
         chunk_lines: lines in a chunk.
 
     Raises:
-        RecordError: the first thing that is wrong, as `name:line: $.in0[3]: ...`.
+        RecordError: the first thing that is wrong, as `name:line $.in0[3]: ...`.
     """
     lines, first, paired = iter(stream), 1, None
     while chunk := list(islice(lines, chunk_lines)):
@@ -135,11 +107,12 @@ def _decode_document(
     body: bytes, vocab_sizes: VocabSizes, labelled: bool
 ) -> tuple[Records, RecordError | None]:
     try:
-        _require_utf8(body)
-        rows = _BODY[labelled].decode(body).instances
+        require_utf8(body)
+        rows = BODY[labelled].decode(body).instances
     except (ValueError, RecursionError) as error:
-        where, reason = explain(error, body, vocab_sizes, is_line=False)
-        return _records([], Places(), labelled), RecordError(where, reason)
+        fault = explain(error, body, is_line=False)
+        problem = RecordError(fault.path, fault.reason(vocab_sizes))
+        return _records([], Places(), labelled), problem
     return _checked(rows, Places(), vocab_sizes, labelled)
 
 
@@ -147,16 +120,17 @@ def _decode_lines(
     lines: Iterable[bytes], first: int, name: str | None, vocab_sizes: VocabSizes, labelled: bool
 ) -> tuple[Records, RecordError | None]:
     rows, numbers, failure = [], [], None
-    decoder = _LINE[labelled]
+    decoder = LINE[labelled]
     for number, line in enumerate(lines, first):
         if not line or line.isspace():
             continue
         try:
-            _require_utf8(line)
+            require_utf8(line)
             rows.append(decoder.decode(line))
         except (ValueError, RecursionError) as error:
-            where, reason = explain(error, line, vocab_sizes, is_line=True)
-            failure = RecordError(f"{at_line(name, number)}: {where}", reason)
+            fault = explain(error, line, is_line=True)
+            where = f"{at_line(name, number)} {fault.path}"
+            failure = RecordError(where, fault.reason(vocab_sizes))
             break
         numbers.append(number)
     places = Places(name, np.asarray(numbers, np.int64))
@@ -165,7 +139,7 @@ def _decode_lines(
 
 
 def _checked(
-    rows: Sequence[_Record], places: Places, vocab_sizes: VocabSizes, labelled: bool
+    rows: Sequence[Record], places: Places, vocab_sizes: VocabSizes, labelled: bool
 ) -> tuple[Records, RecordError | None]:
     """The records before the first bad one, and what is wrong with that."""
     records = _records(rows, places, labelled)
@@ -176,12 +150,12 @@ def _checked(
     return _records(rows[:good], places, labelled), error
 
 
-def _records(rows: Sequence[_Record], places: Places, labelled: bool) -> Records:
+def _records(rows: Sequence[Record], places: Places, labelled: bool) -> Records:
     in0 = [row.in0 for row in rows if row.in0 is not UNSET]
     in1 = [row.in1 for row in rows if row.in1 is not UNSET]
     has0 = np.fromiter((row.in0 is not UNSET for row in rows), np.bool_, len(rows))
     has1 = np.fromiter((row.in1 is not UNSET for row in rows), np.bool_, len(rows))
-    labels = np.array([r.label for r in rows if isinstance(r, _Labelled)]) if labelled else None
+    labels = np.array([r.label for r in rows if isinstance(r, Labelled)]) if labelled else None
     return Records(Ragged.of(in0), Ragged.of(in1), has0, has1, labels, places)
 
 
@@ -202,9 +176,3 @@ def _probe(text: bytes) -> _Probe | None:
         return _PROBE.decode(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _require_utf8(text: bytes) -> None:
-    """The decoder does not look inside strings that it skips; invalid bytes there are an error."""
-    if not text.isascii():
-        text.decode()

@@ -2,7 +2,7 @@
 
 import re
 from types import NoneType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,39 +19,54 @@ _KINDS = {float: "a float", bool: "a bool", int: "an integer", str: "a string", 
 _LONGEST_SHOWN = 40
 _INT32_IDS = 2**31
 
-Where: TypeAlias = tuple[str, str]
+
+class Fault(NamedTuple):
+    """What is wrong with a text.
+
+    Attributes:
+        path: the JSON path of the place.
+        text: the reason; where an id is out of range, the id as it is shown.
+        is_id: whether an id is out of range. The reason then names the vocabulary.
+    """
+
+    path: str
+    text: str
+    is_id: bool = False
+
+    def reason(self, vocab_sizes: tuple[int, int] | None) -> str:
+        """The reason, for the vocabulary of each side if it is known."""
+        if not self.is_id:
+            return self.text
+        side = int(self.path[self.path.rindex(".in") + 3])
+        return outside(self.text, vocab_sizes[side] if vocab_sizes else None)
 
 
-def outside(value: int | None, size: int | None) -> str:
+def outside(value: int | str, size: int | None) -> str:
     """The reason for an id that is not in the vocabulary 0..size-1 (None: any int32 id)."""
-    shown = "the integer" if value is None else _clip(str(value))
     valid = f"the vocabulary 0..{size - 1}" if size else f"the range of ids 0..{_INT32_IDS - 1}"
-    return f"{shown} is outside {valid}"
+    return f"{_clip(str(value))} is outside {valid}"
 
 
-def explain(
-    error: Exception, text: bytes, vocab_sizes: tuple[int, int] | None, *, is_line: bool
-) -> Where:
+def explain(error: Exception, text: bytes, *, is_line: bool) -> Fault:
     """The JSON path and the reason of an error that decoding `text` gave.
 
     Args:
         error: what msgspec (or decoding UTF-8) raised.
         text: a JSON document, or one line of JSON Lines.
-        vocab_sizes: the vocabulary of each side, if known.
         is_line: whether `text` is one line of JSON Lines: `$` is a record there.
     """
     if isinstance(error, RecursionError):
-        return "$", "the JSON is nested too deeply"
+        return Fault("$", "the JSON is nested too deeply")
     if isinstance(error, UnicodeDecodeError):
-        return "$", f"not UTF-8: byte {error.start} is 0x{text[error.start]:02x}"
+        return Fault("$", f"not UTF-8: byte {error.start} is 0x{text[error.start]:02x}")
     if not isinstance(error, msgspec.ValidationError):
-        return "$", f"not valid JSON: {_plain(str(error))}"
+        return Fault("$", f"not valid JSON: {_plain(str(error))}")
     found = _PATH.search(str(error))
     path = found["path"] if found else "$"
     value = _value_at(text, path)
     if path == "$" and not is_line:
-        return path, _invalid_document(str(error), value)
-    return path, _invalid(str(error), path, value, vocab_sizes)
+        return Fault(path, _invalid_document(str(error), value))
+    return _invalid(str(error), path, value)
 
 
 def _invalid_document(message: str, value: Any) -> str:
@@ -61,15 +76,13 @@ def _invalid_document(message: str, value: Any) -> str:
     return f'expected {{"instances": [...]}}{_got(value)}{hint}'
 
 
-def _invalid(message: str, path: str, value: Any, vocab_sizes: tuple[int, int] | None) -> str:
+def _invalid(message: str, path: str, value: Any) -> Fault:
     if missing := re.match(r"Object missing required field `(\w+)`", message):
-        return f'the field "{missing[1]}" is missing'
+        return Fault(path, f'the field "{missing[1]}" is missing')
     wanted = next((name for pattern, name in _WANTED if pattern.search(path)), _RECORD)
     if wanted == "an integer token id" and _is_out_of_range(message):
-        side = int(path[path.rindex(".in") + 3])
-        size = vocab_sizes[side] if vocab_sizes else None
-        return outside(value if type(value) is int else None, size)
-    return f"expected {wanted}{_got(value)}"
+        return Fault(path, _clip(str(value)) if type(value) is int else "the integer", is_id=True)
+    return Fault(path, f"expected {wanted}{_got(value)}")
 
 
 def _is_out_of_range(message: str) -> bool:

@@ -1,6 +1,6 @@
 """From ragged ids to host arrays: padded shapes, compiled programs, the Scorer."""
 
-from o2v_jax.scoring.cache import cache_directory, use_compilation_cache
+from o2v_jax.scoring.cache import use_compilation_cache
 from o2v_jax.scoring.layout import Layout, layout, layout_of
 from o2v_jax.scoring.ranking import Ranking
 from o2v_jax.scoring.scorer import Scorer
@@ -9,7 +9,6 @@ __all__ = [
     "Layout",
     "Ranking",
     "Scorer",
-    "cache_directory",
     "layout",
     "layout_of",
     "use_compilation_cache",

@@ -1,15 +1,10 @@
 """The persistent compilation cache: programs compiled once are loaded by the next process."""
 
-import os
 from pathlib import Path
 
 import jax
 
-
-def cache_directory() -> Path:
-    """`O2V_CACHE_DIR`, else o2v_jax under `XDG_CACHE_HOME` or ~/.cache."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "o2v_jax"
-    return Path(os.environ.get("O2V_CACHE_DIR") or default)
+from o2v_jax.cache_directory import cache_directory
 
 
 def use_compilation_cache(directory: Path | None = None) -> Path:

@@ -1,7 +1,8 @@
 """Which records make a batch, and their padded arrays."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,11 @@ from o2v_jax.buckets import fitted_ladder
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.ragged import Ragged
 from o2v_jax.training.data import Dataset
+from o2v_jax.training.negatives import Pairs, drawn_shifts, pairs_of
 
 TRAINING_RUNGS = 5  # lengths a side: a training step is compiled for the pairs that occur
+NO_SHIFTS = np.zeros(0, np.int32)
+SAMPLED = 1000  # batches, in random order, that the lengths are fitted to
 
 
 class Batch(NamedTuple):
@@ -30,57 +34,90 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Batcher:
-    """Cuts a data set into batches of `size` records, padded to a rung of each side's ladder."""
+    """Cuts a data set into batches of `size` records, padded to a rung of each side's ladder.
+
+    With a `negative_rate` above 0, an epoch holds as many negatives for each record.
+    """
 
     size: int
     bucket_width: int
     ladders: tuple[tuple[int, ...], tuple[int, ...]]
+    negative_rate: int = 0
 
     @classmethod
     def of(cls, config: Hyperparameters, data: Dataset) -> "Batcher":
-        """The batcher of a configuration; its ladders fit the lengths in `data`."""
-        longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
-        sides = zip(data.histograms(), longest, strict=True)
-        one, two = (fitted_ladder(counts, most, TRAINING_RUNGS) for counts, most in sides)
-        return cls(config.mini_batch_size, config.bucket_width, (one, two))
+        """The batcher of a configuration; its ladders fit the longest rows of batches of `data`."""
+        rate, bounds = config.negative_sampling_rate, _bounds(config)
+        plain = cls(config.mini_batch_size, config.bucket_width, ((), ()), rate)
+        longest = np.zeros((2, max(bounds) + 1), np.int64)  # batches by the longest row of a side
+        for pairs in islice(plain.cuts(data, np.random.default_rng(0)), SAMPLED):
+            for side, rows in enumerate(pairs):
+                longest[side, data.lengths(side)[rows].max()] += 1
+        one, two = (
+            fitted_ladder(counts, most, TRAINING_RUNGS)
+            for counts, most in zip(longest, bounds, strict=True)
+        )
+        return replace(plain, ladders=(one, two))
+
+    def examples(self, data: Dataset) -> int:
+        """Examples in an epoch: the records and their negatives."""
+        return len(data) * (1 + self.negative_rate)
 
     def count(self, data: Dataset) -> int:
         """Batches in an epoch."""
-        return -(-len(data) // self.size)
+        return -(-self.examples(data) // self.size)
 
-    def epoch(self, data: Dataset, rng: np.random.Generator) -> Iterator[Batch]:
-        """Every record once, in an order drawn from `rng`.
+    def epoch(self, data: Dataset, rng: np.random.Generator, first: int = 0) -> Iterator[Batch]:
+        """Every record once, and its negatives, in an order drawn from `rng`.
+
+        The batches before the one numbered `first` are left out, which changes nothing in those
+        that follow.
+        """
+        return (self.batch(data, pairs) for pairs in self.cuts(data, rng, first))
+
+    def cuts(self, data: Dataset, rng: np.random.Generator, first: int = 0) -> Iterator[Pairs]:
+        """The records of each batch of an epoch.
 
         With a bucket_width the records are grouped by length, in steps of that many tokens, before
         they are cut into batches; the batches then come in random order.
         """
-        groups = self.bucket(data)
-        order = np.lexsort((rng.permutation(len(data)), groups))
-        for start in rng.permutation(np.arange(0, len(data), self.size)):
-            yield self.padded(data, order[start : start + self.size])
+        records, rate = len(data), self.negative_rate
+        shifts = drawn_shifts(records, rate, rng) if rate else NO_SHIFTS
+        order = np.arange(self.examples(data), dtype=np.min_scalar_type(-self.examples(data)))
+        rng.shuffle(order)
+        if self.bucket_width:
+            buckets = self.bucket(data, pairs_of(order, shifts, records))
+            order = order[np.argsort(buckets, kind="stable")]
+        for start in rng.permutation(np.arange(0, len(order), self.size))[first:]:
+            yield pairs_of(order[start : start + self.size], shifts, records)
 
     def in_order(self, data: Dataset) -> Iterator[Batch]:
         """Every record once, sorted by length: for evaluation, where order changes nothing."""
-        order = np.argsort(np.maximum(data.in0.lengths, data.in1.lengths), kind="stable")
+        order = np.argsort(np.maximum(data.lengths(0), data.lengths(1)), kind="stable")
         for start in range(0, len(data), self.size):
-            yield self.padded(data, order[start : start + self.size])
+            rows = order[start : start + self.size]
+            yield self.batch(data, Pairs(rows, rows))
 
-    def bucket(self, data: Dataset) -> npt.NDArray[np.int64]:
-        """The length bucket of every record, by its longer side; all 0 without a bucket_width."""
-        if self.bucket_width == 0:
-            return np.zeros(len(data), np.int64)
-        return -(-np.maximum(data.in0.lengths, data.in1.lengths) // self.bucket_width)
+    def bucket(self, data: Dataset, pairs: Pairs) -> npt.NDArray[np.integer]:
+        """The length bucket of every pair, by its longer side."""
+        longer = np.maximum(data.lengths(0)[pairs.first], data.lengths(1)[pairs.second])
+        return -(-longer // self.bucket_width)
 
-    def padded(self, data: Dataset, rows: npt.NDArray[np.int64]) -> Batch:
-        """The given records as one batch; rows of weight zero fill it."""
+    def batch(self, data: Dataset, pairs: Pairs) -> Batch:
+        """The given pairs as one batch, negatives with label 0; rows of weight zero fill it."""
         labels, weights = np.zeros((2, self.size), np.float32)
-        labels[: len(rows)] = data.labels[rows]
-        weights[: len(rows)] = 1.0
+        labels[: len(pairs.first)] = np.where(pairs.positive, data.labels[pairs.first], 0)
+        weights[: len(pairs.first)] = 1.0
         in0, in1 = (
-            _padded(side.take(rows), self.size, ladder)
-            for side, ladder in zip((data.in0, data.in1), self.ladders, strict=True)
+            _padded(data.rows(side, rows), self.size, self.ladders[side])
+            for side, rows in enumerate(pairs)
         )
         return Batch(in0, in1, labels, weights)
+
+
+def _bounds(config: Hyperparameters) -> tuple[int, int]:
+    """max_seq_len of each side."""
+    return config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
 
 
 def _padded(rows: Ragged, size: int, ladder: tuple[int, ...]) -> npt.NDArray[np.int32]:

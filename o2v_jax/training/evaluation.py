@@ -11,15 +11,17 @@ from o2v_jax.model import Params
 from o2v_jax.training.batches import Batch, Batcher
 from o2v_jax.training.data import Dataset
 from o2v_jax.training.step import Sums, evaluation_step
+from o2v_jax.training.tally import Tally
 
 EVALUATION_TOKENS = 8192  # padded tokens of a batch, about
 
 
 def evaluate(model: Model, data: Dataset) -> dict[str, float]:
     """cross_entropy and accuracy of a model on `data`, or mean_squared_error for regression."""
-    longest = max(int(side.lengths.max(initial=1)) for side in (data.in0, data.in1))
+    longest = max(int(data.lengths(side).max(initial=1)) for side in (0, 1))
     size = max(1, EVALUATION_TOKENS // longest)
-    batches = replace(Batcher.of(model.config, data), size=size).in_order(data)
+    config = replace(model.config, negative_sampling_rate=0)
+    batches = replace(Batcher.of(config, data), size=size).in_order(data)
     step = evaluation_step(model.config)
     return measure(model.config, step, jax.device_put(model.params), batches)
 
@@ -31,13 +33,15 @@ def measure(
     batches: Iterable[Batch],
 ) -> dict[str, float]:
     """Metrics over batches; `step` is `evaluation_step(config)`, compiled once by the caller."""
-    first, *others = (step(params, batch) for batch in batches)
-    return means(config, sum(others, first))
+    tally = Tally()
+    for batch in batches:
+        tally.add(step(params, batch))
+    return means(config, tally)
 
 
-def means(config: Hyperparameters, sums: Sums) -> dict[str, float]:
+def means(config: Hyperparameters, tally: Tally) -> dict[str, float]:
     """Metrics of summed records: the loss, and for classification the accuracy."""
-    loss, correct, weight = (float(value) for value in sums)
+    loss, correct, weight = tally.total()
     metrics = {loss_name(config): loss / weight}
     if config.output_layer == "softmax":
         metrics["accuracy"] = correct / weight

@@ -1,19 +1,27 @@
-"""A training job: files in, a model directory out."""
+"""A training job: files in, a model directory out, with its state and reports beside it."""
 
-import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from o2v_jax import __version__
-from o2v_jax.checkpoint import Model, check_target, save
+from o2v_jax.checkpoint import Model, check_target, check_vocabulary, save
+from o2v_jax.errors import CheckpointError, InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.interruption import Signals
 from o2v_jax.training.data import Dataset, read_dataset
-from o2v_jax.training.loop import Run, refuse_unsupported
+from o2v_jax.training.loop import Run
+from o2v_jax.training.pretrained import pretrained_of
+from o2v_jax.training.report import check_report, write_report, write_skipped
 from o2v_jax.training.reporting import HOST, Reporter
+from o2v_jax.training.saved import INTERVAL, Checkpoints, check_state_directory
+from o2v_jax.training.sources import Described, auxiliary_files, described, identity
 from o2v_jax.vocabulary import Vocabulary
 
 CHANNELS = ("train", "validation", "test")
@@ -21,41 +29,134 @@ CHANNELS = ("train", "validation", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a training command was asked for: files of each channel, where the model goes."""
+    """What a training command was asked for.
+
+    Attributes:
+        config: the hyperparameters.
+        train: files of the training channel; likewise `validation` and `test`.
+        output: the model directory to write.
+        checkpoints: where the state of an unfinished run is kept; default OUTPUT.checkpoints.
+        report: where tables and plots go; default OUTPUT.report.
+        auxiliary: where the files are that hyperparameters name.
+        vocabulary: a JSON map token -> id that the model keeps.
+        seed: decides the initial values, the order of the records and the dropout.
+        skip: whether bad records are left out, counted and listed, or end the job.
+        cache: where parsed data are kept; default the user's cache.
+        checkpoint_interval: seconds between two savings of the state.
+        resume: whether to go on where an interrupted run of the same job was.
+        keep_interrupted: whether an interrupted run leaves its best epoch so far as a model.
+        command: what the user typed, for the model's provenance.
+        host: the name that metric lines carry.
+    """
 
     config: Hyperparameters
     train: tuple[Path, ...]
     output: Path
     validation: tuple[Path, ...] = ()
     test: tuple[Path, ...] = ()
+    checkpoints: Path | None = None
+    report: Path | None = None
+    auxiliary: Path | None = None
     vocabulary: Path | None = None
     seed: int = 0
+    skip: bool = False
+    cache: Path | None = None
+    checkpoint_interval: float = INTERVAL
+    resume: bool = True
+    keep_interrupted: bool = False
     command: str = ""
     host: str = HOST
+    signals: Signals = field(default_factory=Signals)
 
     def run(self) -> Model:
         """Trains and writes the model; what is wrong with the inputs is said before training.
 
         Raises:
             O2VError: a file, a record or a hyperparameter is not usable.
+            Interrupted: SIGTERM or Ctrl-C ended the run, after its state was saved.
         """
-        refuse_unsupported(self.config)
+        with self.signals.caught():
+            self._check_places()
+            vocabulary = self._vocabulary()
+            run = self._prepared()
+            # a signal that arrives once training is done waits until the model is written
+            with self.signals.deferred(), self._checkpoints() as run.checkpoints:
+                model = self._trained(run, vocabulary)
+                run.checkpoints.discard()
+                write_report(self._report, run)
+        return model
+
+    def _check_places(self) -> None:
+        """Nobody should train for hours to find that nothing can be written."""
         check_target(self.output)
-        vocabulary = Vocabulary.read(self.vocabulary) if self.vocabulary else None
-        data = {name: read_dataset(files, self.config) for name, files in self._files().items()}
-        channels = data["train"], data.get("validation"), data.get("test")
-        run = Run(self.config, *channels, seed=self.seed, reporter=Reporter(self.host))
-        model = self._model(run.fit(), run, vocabulary)
-        save(model, self.output)
+        folders = {"report": self._report, "checkpoints": self._state, "cache": self.cache}
+        for name, folder in folders.items():
+            if folder and folder.resolve().is_relative_to(self.output.resolve()):
+                raise InputError(
+                    f"{name} {folder} lies in {self.output}, which holds the model alone"
+                )
+        check_report(self._report)
+        check_state_directory(self._state)
+
+    def _vocabulary(self) -> Vocabulary | None:
+        if self.vocabulary is None:
+            return None
+        vocabulary = Vocabulary.read(self.vocabulary)
+        check_vocabulary(vocabulary, self.config)
+        return vocabulary
+
+    def _prepared(self) -> Run:
+        """The run, with everything read that it needs."""
+        data = {name: self._read(name, files) for name, files in self._files().items()}
+        write_skipped(self._report, data)
+        run = Run(
+            *(self.config, data["train"], data.get("validation"), data.get("test")),
+            seed=self.seed,
+            reporter=Reporter(self.host),
+            pretrained=pretrained_of(self.config, self.auxiliary),
+            signals=self.signals,
+        )
+        run.on_epoch = lambda *_: write_report(self._report, run)
+        return run
+
+    def _read(self, channel: str, files: tuple[Path, ...]) -> Dataset:
+        positives = channel == "train" and self.config.negative_sampling_rate > 0
+        return read_dataset(
+            files, self.config, skip=self.skip, positives=positives, cache=self.cache
+        )
+
+    def _trained(self, run: Run, vocabulary: Vocabulary | None) -> Model:
+        """Trains, and writes the model; if a signal ends the run early, what there is of one."""
+        try:
+            run.fit()
+        except Interrupted:
+            if self.keep_interrupted:
+                save(self._model(run, vocabulary), self.output)
+            write_report(self._report, run)
+            raise
+        try:
+            model = self._model(run, vocabulary)
+            save(model, self.output)
+        except CheckpointError:  # a full disk, say: the same command then tries again
+            run.save()
+            raise
         return model
 
     def _files(self) -> dict[str, tuple[Path, ...]]:
         return {name: getattr(self, name) for name in CHANNELS if getattr(self, name)}
 
-    def _model(self, params: Any, run: Run, vocabulary: Vocabulary | None) -> Model:
+    @contextmanager
+    def _checkpoints(self) -> Iterator[Checkpoints]:
+        run = identity(self.config, self._sources, seed=self.seed, skipping=self.skip)
+        with closing(Checkpoints(self._state, run, self.checkpoint_interval)) as checkpoints:
+            if not self.resume:
+                checkpoints.discard()
+            yield checkpoints
+
+    def _model(self, run: Run, vocabulary: Vocabulary | None) -> Model:
         return Model(
             self.config,
-            params,
+            run.best(),
             vocabulary,
             metrics=run.metrics,
             provenance=self._provenance(run.train),
@@ -70,11 +171,25 @@ class Job:
             "command": self.command,
             "seed": self.seed,
             "records": len(data),
-            "files": {name: [*map(_described, files)] for name, files in self._files().items()},
+            "files": self._sources,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
 
+    @property
+    def _report(self) -> Path:
+        return self.report or beside(self.output, "report")
 
-def _described(path: Path) -> dict[str, str]:
-    with path.open("rb") as stream:
-        return {"name": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    @property
+    def _state(self) -> Path:
+        return self.checkpoints or beside(self.output, "checkpoints")
+
+    @cached_property
+    def _sources(self) -> Described:
+        auxiliary = auxiliary_files(self.config, self.auxiliary)
+        return described(self._files() | ({"auxiliary": tuple(auxiliary)} if auxiliary else {}))
+
+
+def beside(output: Path, what: str) -> Path:
+    """OUTPUT.checkpoints and the like."""
+    output = output.resolve()
+    return output.with_name(f"{output.name}.{what}")

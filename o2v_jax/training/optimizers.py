@@ -1,21 +1,52 @@
-"""Object2Vec's five optimizers, by optax."""
+"""Object2Vec's five optimizers, by optax, with MXNet's constants, which the original runs on.
 
+| name | rule |
+|---|---|
+| adadelta | Zeiler 2012, rho 0.9, epsilon 1e-5; the rule has no learning rate |
+| adagrad | Duchi et al. 2011, epsilon 1e-7, accumulators from 0 |
+| adam | Kingma and Ba 2015, beta1 0.9, beta2 0.999, epsilon 1e-8 |
+| rmsprop | Tieleman and Hinton 2012, decay 0.9, epsilon 1e-8 |
+| sgd | stochastic gradient descent, no momentum |
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import optax
 
 from o2v_jax.hyperparameters import Hyperparameters
 
-OPTIMIZERS = {
-    "adadelta": optax.adadelta,
-    "adagrad": optax.adagrad,
+_log = logging.getLogger("o2v_jax")
+
+OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "adadelta": lambda _: optax.adadelta(learning_rate=1.0, rho=0.9, eps=1e-5),
+    "adagrad": lambda rate: optax.adagrad(rate, initial_accumulator_value=0.0, eps=1e-7),
     "adam": optax.adam,
-    "rmsprop": optax.rmsprop,
+    "rmsprop": lambda rate: optax.rmsprop(rate, decay=0.9, eps=1e-8),
     "sgd": optax.sgd,
 }
 
 
 def optimizer(config: Hyperparameters) -> optax.GradientTransformation:
-    """The configured optimizer; `weight_decay` times the parameter is added to its gradient."""
+    """The configured optimizer.
+
+    `weight_decay` times a weight is added to its gradient. Biases do not decay, as in MXNet.
+    """
     rule = OPTIMIZERS[config.optimizer](config.learning_rate)
     if config.weight_decay == 0:
         return rule
-    return optax.chain(optax.add_decayed_weights(config.weight_decay), rule)
+    return optax.chain(optax.add_decayed_weights(config.weight_decay, mask=_weights), rule)
+
+
+def note_learning_rate(config: Hyperparameters) -> None:
+    """Says that adadelta does without a learning rate."""
+    if config.optimizer == "adadelta":
+        rate = config.learning_rate
+        _log.warning("optimizer=adadelta sets its own steps: learning_rate=%g is not used", rate)
+
+
+def _weights(params: Any) -> Any:
+    """True for the parameters that decay."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key != "bias", params)

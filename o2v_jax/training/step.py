@@ -1,6 +1,7 @@
 """One step of training and of evaluation, as jitted pure functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -12,8 +13,11 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params, init, logits_fn
 from o2v_jax.training.batches import Batch
 from o2v_jax.training.optimizers import optimizer
+from o2v_jax.training.pretrained import Pretrained, frozen_rows, with_pretrained
+from o2v_jax.training.row_sparse import Rows, gathered, renamed, scattered
 
 Scalar: TypeAlias = Float[Array, ""]
+Frozen: TypeAlias = Mapping[str, Array]  # for each table that has any: which rows are, bool [vocab]
 
 
 class State(NamedTuple):
@@ -35,40 +39,82 @@ class Sums(NamedTuple):
         """Mean loss of a record; waits for the device."""
         return float(self.loss / self.weight)
 
+    @classmethod
+    def zero(cls) -> "Sums":
+        """Sums over nothing."""
+        return cls(*jnp.zeros((3,), jnp.float32))
+
     def __add__(self, other: "Sums") -> "Sums":  # type: ignore[override]
         return Sums(*map(jnp.add, self, other))
 
 
-def start(config: Hyperparameters, seed: int) -> State:
-    """Freshly initialised parameters and optimizer state."""
-    params = init(config, seed)
+def start(config: Hyperparameters, seed: int, pretrained: Sequence[Pretrained] = ()) -> State:
+    """Freshly initialised parameters, with the pretrained vectors, and optimizer state."""
+    params = with_pretrained(init(config, seed), pretrained)
     return State(params, optimizer(config).init(params), jax.random.key(seed + 1))
 
 
-def train_step(config: Hyperparameters) -> Callable[[State, Batch], tuple[State, Sums]]:
-    """A jitted function (state, batch) -> (next state, sums over the batch)."""
-    rule, logits = optimizer(config), logits_fn(config)
+def train_step(
+    config: Hyperparameters, pretrained: Sequence[Pretrained] = ()
+) -> Callable[[State, Batch], tuple[State, Sums]]:
+    """A function (state, batch) -> (next state, sums over the batch), jitted; the state is donated.
 
-    def loss(params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
-        sums = _sums(config, logits(params, batch.in0, batch.in1, key), batch)
-        return sums.loss / sums.weight, sums
+    Rows of frozen pretrained vectors stay exactly as they are.
+    """
+    frozen = jax.device_put(frozen_rows(config, pretrained))
+    sparse = config.token_embedding_storage_type == "row_sparse"
 
-    def step(state: State, batch: Batch) -> tuple[State, Sums]:
-        key, dropout_key = jax.random.split(state.key)
-        gradients, sums = jax.grad(loss, has_aux=True)(state.params, batch, dropout_key)
-        # optax mixes its int32 step counts with floats, which strict promotion would refuse
-        with jax.numpy_dtype_promotion("standard"):
-            updates, memory = rule.update(gradients, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return State(params, memory, key), sums
+    def train(state: State, batch: Batch) -> tuple[State, Sums]:
+        rows: Rows = {}
+        if sparse:
+            rows, in0, in1 = renamed(config, batch.in0, batch.in1)
+            batch = batch._replace(in0=in0, in1=in1)
+        result: tuple[State, Sums] = _step(config, state, batch, rows, frozen)
+        return result
 
-    return jax.jit(step, donate_argnums=0)
+    return train
+
+
+# with a static configuration, runs of equal ones share their programs
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _step(
+    config: Hyperparameters, state: State, batch: Batch, rows: Rows, frozen: Frozen
+) -> tuple[State, Sums]:
+    """Differentiates and updates the whole tables, or only the given rows of them."""
+    rule, (key, dropout_key) = optimizer(config), jax.random.split(state.key)
+    params, memory = gathered(state.params, rows), gathered(state.optimizer, rows)
+    gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
+    # optax mixes its int32 step counts with floats, which strict promotion would refuse
+    with jax.numpy_dtype_promotion("standard"):
+        updates, memory = rule.update(gradients, memory, params)
+    params = optax.apply_updates(params, _thawed(updates, frozen, rows))
+    whole = scattered(state.params, params, rows), scattered(state.optimizer, memory, rows)
+    return State(*whole, key), sums
+
+
+def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
+    outputs = logits_fn(config)(params, batch.in0, batch.in1, key)
+    sums = _sums(config, outputs, batch)
+    return sums.loss / sums.weight, sums
+
+
+def _thawed(updates: Params, frozen: Frozen, rows: Rows) -> Params:
+    """`updates`, zero where a row is frozen."""
+    tables = {}
+    for name, mask in frozen.items():
+        still = mask.at[rows[name]].get(mode="fill", fill_value=True) if name in rows else mask
+        tables[name] = {"weight": jnp.where(still[:, None], 0.0, updates[name]["weight"])}
+    return {**updates, **tables}
 
 
 def evaluation_step(config: Hyperparameters) -> Callable[[Params, Batch], Sums]:
     """A jitted function (params, batch) -> sums over the batch, without dropout."""
-    logits = logits_fn(config)
-    return jax.jit(lambda params, batch: _sums(config, logits(params, *batch[:2]), batch))
+    return partial(_evaluation_step, config)
+
+
+@partial(jax.jit, static_argnums=0)
+def _evaluation_step(config: Hyperparameters, params: Params, batch: Batch) -> Sums:
+    return _sums(config, logits_fn(config)(params, batch.in0, batch.in1), batch)
 
 
 def _sums(config: Hyperparameters, outputs: Float[Array, "batch outputs"], batch: Batch) -> Sums:

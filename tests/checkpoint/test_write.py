@@ -127,7 +127,7 @@ def test_a_file_is_not_replaced(tmp_path, make_model):
 
 def test_a_place_that_cannot_be_written_is_an_error_of_the_family(tmp_path, make_model):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match="cannot be written: File exists"):
+    with pytest.raises(CheckpointError, match="cannot be made: Not a directory"):
         save(make_model(), tmp_path / "file" / "model")
 
 

@@ -1,5 +1,8 @@
 """`o2v inspect` shows what the model is and what serves it."""
 
+import re
+import shutil
+
 import o2v_jax
 from o2v_jax.checkpoint import flatten
 
@@ -24,6 +27,21 @@ def test_tables_for_people(o2v, model):
     out = o2v("inspect", "--model", model).out
     for words in ("embed_0.weight", "20x16", "batch sizes", "programs at warm-up", "best_epoch"):
         assert words in out
+
+
+def test_markup_in_names_is_only_text(o2v, model, tmp_path):
+    odd = tmp_path / "z[/x]:dog:"
+    shutil.copytree(model, odd)
+    shown = o2v("inspect", "--model", odd)
+    assert shown.status == 0, shown.err
+    assert "z[/x]:dog:" in shown.out.replace("\n", "")
+
+
+def test_help_has_whole_sentences(o2v):
+    for command in ("prepare", "tune", "score", "embed", "evaluate", "inspect"):
+        (line,) = re.findall(rf"^ +{command} .*$", o2v("--help").out, re.MULTILINE)
+        assert line.endswith(".")
+        assert not line.endswith("...")
 
 
 def test_help_and_version(o2v):

@@ -55,7 +55,7 @@ def test_results_on_a_terminal_are_not_torn_apart(model):
 
 @pytest.mark.parametrize("on_terminal", [True, False])
 def test_training_shows_a_bar(files, tmp_path, on_terminal):
-    options = ("--hyperparameters", files["hyperparameters"], "--set", "epochs=1")
+    options = ("--hyperparameters", files["hyperparameters"], "--epochs=1")
     arguments = ("train", "--train", files["train"], *options, "--output", tmp_path / "model")
     stdout = None if on_terminal else subprocess.PIPE
     done, shown = run_on_a_terminal(arguments, stdout=stdout)

@@ -141,7 +141,7 @@ def test_bad_ids(server, ids, message):
     assert reply.json == {"error": message, "message": message, "path": message.split(": ")[0]}
     reply = server.invoke(f"{first}\n\n{bad}", LINES)
     assert reply.status == 400
-    assert reply.json["error"] == message.replace("$.instances[1]", "line 3: $")
+    assert reply.json["error"] == message.replace("$.instances[1]", "line 3 $")
 
 
 BAD_BODIES = [
@@ -157,8 +157,8 @@ BAD_BODIES = [
     (b'{"instances": {"in0": [1]}}', JSON, "$.instances: expected a list of records"),
     (b'{"instances": [[1]]}', JSON, "$.instances[0]: expected an object that holds"),
     (b'{"instances": [{"in2": [1]}]}', JSON, "$.instances[0]: holds neither in0 nor in1"),
-    (b'{"in1": [1]}\n{}', LINES, "line 2: $: holds neither in0 nor in1"),
-    (b'{"in1": [1]}\n[]', LINES, "line 2: $: expected an object that holds in0, in1"),
+    (b'{"in1": [1]}\n{}', LINES, "line 2 $: holds neither in0 nor in1"),
+    (b'{"in1": [1]}\n[]', LINES, "line 2 $: expected an object that holds in0, in1"),
     (
         b'{"instances": [{"in0": [1]}, {"in0": [1], "in1": [1]}]}',
         JSON,
@@ -167,7 +167,7 @@ BAD_BODIES = [
     (b'{"in0": [1]}\n{"in0": [1]}', JSON, "$: the body is JSON Lines: send it with Content-Type"),
     (b'{"instances": [{"in0": [1]}]}', LINES, "$: the body is one JSON document: send it with"),
     (b'{"instances": [], "x": ' + b"[" * 200_000, JSON, "$: the JSON is nested too deeply"),
-    (b'{"in0": ' + b"[" * 200_000, LINES, "line 1: $.in0[0]: expected an integer token id"),
+    (b'{"in0": ' + b"[" * 200_000, LINES, "line 1 $.in0[0]: expected an integer token id"),
     (b'{"instances": []}', f"{JSON}; infer_max_seqlens=0,9", "infer_max_seqlens=0,9 is outside"),
 ]  # fmt: skip
 

@@ -1,0 +1,190 @@
+"""`o2v prepare`: raw tables in, what `o2v train` reads out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from o2v_jax.cli.options import SEED
+
+if TYPE_CHECKING:
+    from o2v_jax.preparation import LabelColumn, Preparation, Side
+
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+KIND = click.Choice(["text", "tokens", "value", "ids"])
+SIZE = click.IntRange(2, 3_000_000)
+SHARE = click.FloatRange(0, 1, max_open=True)
+
+
+@click.command(short_help="Turn tables into what train reads.")
+@click.argument("files", nargs=-1, type=EXISTING, metavar="[FILE]...")
+@click.option("--in0", required=True, metavar="COLUMN", help="Column of in0.")
+@click.option("--in1", required=True, metavar="COLUMN", help="Column of in1.")
+@click.option("--in0-type", type=KIND, default="text", show_default=True, help="What it holds.")
+@click.option("--in1-type", type=KIND, default="text", show_default=True, help="What it holds.")
+@click.option("--label", metavar="COLUMN", help="Column of labels; none: every label is 1.")
+@click.option("--classes", metavar="A,B,C", help="Labels are these names, for 0, 1, 2 ...")
+@click.option(
+    "--output-layer",
+    type=click.Choice(["softmax", "mean_squared_error"]),
+    help="Labels are classes, or any numbers; default: as they look.",
+)
+@click.option("--vocab-size", type=SIZE, help="Ids at most, the most frequent tokens'.")
+@click.option("--in1-vocab-size", type=SIZE, help="The same for in1, where it differs.")
+@click.option(
+    "--min-count", type=click.IntRange(1), help="Ids for tokens seen at least this often."
+)
+@click.option("--in1-min-count", type=click.IntRange(1), help="The same for in1.")
+@click.option("--shared-vocabulary", "shared", is_flag=True, help="One vocabulary for both.")
+@click.option("--vocabulary", type=EXISTING, help="Use this one, of in0 or shared, as it is.")
+@click.option("--in1-vocabulary", type=EXISTING, help="Use this one for in1.")
+@click.option(
+    "--validation",
+    type=SHARE,
+    default=0.0,
+    show_default=True,
+    help="Share of FILE to validate with.",
+)
+@click.option(
+    "--test", type=SHARE, default=0.0, show_default=True, help="Share of FILE to test with."
+)
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Decides which records are for validation and for test.",
+)
+@click.option("--validation-file", type=EXISTING, multiple=True, help="A table to validate with.")
+@click.option("--test-file", type=EXISTING, multiple=True, help="A table to test with.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "tsv", "parquet"]),
+    help="Form of all tables; default by each one's ending.",
+)
+@click.option("--no-header", is_flag=True, help="CSV and TSV begin with data, not with names.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Stop at the first bad record, or leave bad records out and count them.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
+)
+@click.option("--force", is_flag=True, help="Replace an earlier preparation there.")
+def prepare(**options: Any) -> None:
+    """Turn tables into JSON Lines of token ids, vocabularies and hyperparameters.
+
+    FILE is CSV (quoted as RFC 4180), TSV (never quoted) or Parquet; .csv, .tsv and .txt may be
+    gzipped. COLUMN is a name, or a number from 0. A column holds, by its type:
+
+    \b
+    text    a sentence, split by NLTK's Treebank tokenizer and made lower case
+    tokens  tokens between blanks, made lower case
+    value   one token, whatever it is: a user, a film, a category
+    ids     token ids between blanks, which stay as they are
+
+    Parquet may also hold lists of tokens or ids. Vocabularies are counted in the training part
+    alone; id 0 is <pad>, id 1 <unk>. Labels are numbers, or names as the first of them is; names
+    without --classes get numbers in their order by code point.
+
+    Writes train.jsonl, validation.jsonl and test.jsonl, vocab0.json and vocab1.json or vocab.json,
+    labels.json if labels are names, and hyperparameters.json, which holds what follows from the
+    data and is meant to be added to.
+    """  # noqa: D301 - click's mark of a paragraph to leave alone
+    from rich.console import Console
+
+    from o2v_jax.interruption import Signals
+
+    _refuse_contradictions(options)
+    rows = 0
+    with Console(stderr=True).status("") as status:
+
+        def progress(more: int) -> None:
+            nonlocal rows
+            rows += more
+            status.update(f"{rows:,} rows")
+
+        with Signals().caught():  # so that half an output is removed
+            report = _preparation(options, progress).run()
+    for line in report.lines():
+        click.echo(line, err=True)
+
+
+def _preparation(options: dict[str, Any], progress: Callable[[int], None]) -> "Preparation":
+    from o2v_jax.preparation import Layout, Preparation, Split
+
+    return Preparation(
+        files=options["files"],
+        sides=(_side(options, 0), _side(options, 1)),
+        output=options["output"],
+        label=_label(options),
+        validation_files=options["validation_file"],
+        test_files=options["test_file"],
+        split=Split(options["validation"], options["test"], options["seed"]),
+        layout=Layout(options["form"], header=not options["no_header"]),
+        shared=options["shared"],
+        skip=options["on_error"] == "skip",
+        force=options["force"],
+        progress=progress,
+    )
+
+
+def _side(options: dict[str, Any], side: int) -> "Side":
+    """What is not said of in1 alone is as for in0, but for a vocabulary that is not shared."""
+    from o2v_jax.preparation import Side
+
+    limits = {
+        name: (side and options[f"in1_{name}"]) or options[name]
+        for name in ("vocab_size", "min_count")
+    }
+    kind = options[f"in{side}_type"]
+    own = side and not options["shared"]
+    vocabulary = options["in1_vocabulary" if own else "vocabulary"]
+    given = {name: value for name, value in limits.items() if value}
+    return Side(options[f"in{side}"], kind, vocabulary=vocabulary, **given)
+
+
+def _label(options: dict[str, Any]) -> "LabelColumn | None":
+    from o2v_jax.preparation import LabelColumn
+
+    if options["label"] is None:
+        return None
+    classes = options["classes"]
+    names = () if classes is None else tuple(name.strip() for name in classes.split(","))
+    return LabelColumn(options["label"], names, options["output_layer"])
+
+
+def _refuse_contradictions(options: dict[str, Any]) -> None:
+    given = {name for name, value in options.items() if value}
+    limits = {"vocab_size", "min_count", "in1_vocab_size", "in1_min_count"}
+    alone = {"vocabulary", "in1_vocabulary"} & given
+    ids = "ids" in (options["in0_type"], options["in1_type"])
+    if not options["label"] and (odd := {"classes", "output_layer"} & given):
+        raise click.UsageError(f"{_flags(odd)} needs --label")
+    if "shared" in given and (odd := {"in1_vocabulary", "in1_vocab_size", "in1_min_count"} & given):
+        raise click.UsageError(f"--shared-vocabulary leaves nothing for {_flags(odd)}")
+    if alone and (odd := limits & given):
+        raise click.UsageError(f"a vocabulary is used as it is: leave {_flags(odd)} out")
+    for side, names in ((0, {"vocab_size", "min_count"}), (1, {"in1_vocab_size", "in1_min_count"})):
+        if options[f"in{side}_type"] == "ids" and (odd := names & given):
+            raise click.UsageError(_leaves_nothing(odd, side))
+    if len(alone) == 1 and "shared" not in given and not ids:
+        (missing,) = {"vocabulary", "in1_vocabulary"} - alone
+        raise click.UsageError(
+            f"{_flags(alone)} is for one side: give {_flags({missing})} too, or "
+            "--shared-vocabulary where one file is for both"
+        )
+
+
+def _leaves_nothing(odd: set[str], side: int) -> str:
+    told = f"in{side} holds ids already, which leaves nothing for {_flags(odd)}"
+    return told if side else f"{told}: for in1 there is {_flags({f'in1_{name}' for name in odd})}"
+
+
+def _flags(names: set[str]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in sorted(names))

@@ -1,0 +1,29 @@
+"""From raw tables to what `o2v train` reads: JSON Lines of ids, vocabularies, hyperparameters.
+
+The first pass (`collecting`): `tables` reads CSV, TSV and Parquet in chunks of `rows`, `cells`
+makes tokens or ids of a cell, `words` numbers and counts tokens, `labels` reads labels, `split`
+deals records out to the parts and `spill` keeps them on the disk. The second (`finishing`): once
+all tokens are counted, `sides` gives them ids, and `writing` and `settings` make the files. `job`
+is the order of these steps and `report` what they found.
+"""
+
+from o2v_jax.preparation.cells import KINDS, Kind
+from o2v_jax.preparation.job import Preparation
+from o2v_jax.preparation.labels import LabelColumn
+from o2v_jax.preparation.report import Report
+from o2v_jax.preparation.sides import Side
+from o2v_jax.preparation.split import Split
+from o2v_jax.preparation.tables import FORMS, Form, Layout
+
+__all__ = [
+    "FORMS",
+    "KINDS",
+    "Form",
+    "Kind",
+    "LabelColumn",
+    "Layout",
+    "Preparation",
+    "Report",
+    "Side",
+    "Split",
+]

@@ -1,0 +1,123 @@
+"""What a cell of in0 or in1 means: the four kinds of columns."""
+
+import re
+from collections.abc import Callable
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from o2v_jax.errors import InputError
+from o2v_jax.preparation.rows import Cells, is_list
+from o2v_jax.preparation.words import Words
+from o2v_jax.ragged import Ids, Index, Ragged, offsets_of
+from o2v_jax.vocabulary import normalised, tokenize
+
+# text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
+# does; value: the whole cell, exactly as it stands, is one token; ids: token ids between blanks
+Kind: TypeAlias = Literal["text", "tokens", "value", "ids"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+LARGEST_ID = 2_999_999  # the documentation's largest vocab_size is 3,000,000
+
+_ID = re.compile(r"[0-9]{1,7}", re.ASCII)
+_NO_ID = f"is not a token id, an integer in 0..{LARGEST_ID}"
+_LISTS = "lists of integers are ids, lists of strings are tokens"
+
+# sequences, and what is wrong with a row
+Sequences: TypeAlias = tuple[Ragged, dict[int, str]]
+
+
+def encode(kind: Kind, cells: Cells, words: Words) -> Sequences:
+    """The numbers of each cell's tokens in `words`, or its ids; and what is wrong, by row.
+
+    An empty cell is wrong: it most often means that something is missing.
+
+    Raises:
+        InputError: the cells hold lists that are not read as this kind.
+    """
+    rows, faults = (_lists if is_list(cells) else _texts)(kind, cells, words)
+    empty = np.flatnonzero(rows.lengths == 0).tolist()
+    return rows, dict.fromkeys(empty, "the cell is empty") | faults
+
+
+def distinct(cells: Cells) -> tuple[list[str], Index]:
+    """The different texts of a column, and for each row which of them it holds, int64 `[rows]`."""
+    packed = cells.dictionary_encode()
+    return packed.dictionary.to_pylist(), packed.indices.to_numpy().astype(np.int64)
+
+
+def _texts(kind: Kind, cells: Cells, words: Words) -> Sequences:
+    texts, which = distinct(cells)  # people repeat texts, and tokenizing takes long
+    if kind == "ids":
+        parsed = [_parsed(text) for text in texts]
+        found = [parsed[text][1] for text in which.tolist()]
+        faults = {row: fault for row, fault in enumerate(found) if fault}
+        return Ragged.of([ids for ids, _ in parsed]).take(which), faults
+    tokens = [_SPLIT[kind](text) for text in texts]
+    flat = words.numbers(token for row in tokens for token in row)
+    return Ragged(flat, offsets_of(np.array([*map(len, tokens)], np.int64))).take(which), {}
+
+
+def _parsed(text: str) -> tuple[list[int], str]:
+    """The ids of a text, and what is wrong with it."""
+    items = text.split()
+    bad = next((item for item in items if not _is_id(item)), None)
+    return ([*map(int, items)], "") if bad is None else ([], f"{bad[:40]!r} {_NO_ID}")
+
+
+def _is_id(item: str) -> bool:
+    return bool(_ID.fullmatch(item)) and int(item) <= LARGEST_ID
+
+
+def _whole(text: str) -> list[str]:
+    return [text] if text.strip() else []
+
+
+def _between_blanks(text: str) -> list[str]:
+    return [normalised(token, lowercase=True) for token in text.split()]
+
+
+_SPLIT: dict[Kind, Callable[[str], list[str]]] = {
+    "text": tokenize,
+    "tokens": _between_blanks,
+    "value": _whole,
+}
+
+
+def _lists(kind: Kind, cells: Cells, words: Words) -> Sequences:
+    """A list a cell, as Parquet has them."""
+    lengths = pc.list_value_length(cells).fill_null(0).to_numpy().astype(np.int64)
+    offsets, flat = offsets_of(lengths), cells.flatten()
+    if kind == "ids" and pa.types.is_integer(flat.type):
+        ids, wrong = _checked(flat)
+        return Ragged(ids, offsets), _first_wrong(offsets, flat, wrong, _NO_ID)
+    if kind == "tokens" and (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):
+        numbers = words.numbers(
+            normalised(token or "", lowercase=True) for token in flat.to_pylist()
+        )
+        missing = flat.is_null().to_numpy(zero_copy_only=False)
+        return Ragged(numbers, offsets), _first_wrong(offsets, flat, missing, "is not a token")
+    raise InputError(f"a column of type {cells.type} is not read as {kind}: {_LISTS}")
+
+
+def _checked(flat: Cells) -> tuple[Ids, npt.NDArray[np.bool_]]:
+    """Ids as int32 `[ids]`, 0 where wrong, and which are wrong."""
+    missing = flat.is_null().to_numpy(zero_copy_only=False)
+    values = flat.fill_null(0).to_numpy(zero_copy_only=False)
+    wrong = missing | (values < 0) | (values > LARGEST_ID)
+    return np.where(wrong, 0, values).astype(np.int32), wrong
+
+
+def _first_wrong(
+    offsets: Index, flat: Cells, wrong: npt.NDArray[np.bool_], reason: str
+) -> dict[int, str]:
+    at = np.flatnonzero(wrong)
+    rows, first = np.unique(np.searchsorted(offsets, at, side="right") - 1, return_index=True)
+    shown = (flat[place].as_py() for place in at[first].tolist())
+    return {
+        row: f"{'null' if value is None else value} {reason}"
+        for row, value in zip(rows.tolist(), shown, strict=True)
+    }

@@ -1,0 +1,124 @@
+"""A preparation from beginning to end: tables in, a directory for `o2v train` out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from o2v_jax.checkpoint.replace import replacing
+from o2v_jax.errors import InputError
+from o2v_jax.preparation.collecting import SPILLS, Collection
+from o2v_jax.preparation.finishing import Given, finish
+from o2v_jax.preparation.labels import LabelColumn
+from o2v_jax.preparation.output import FILES, HYPERPARAMETERS, check_target
+from o2v_jax.preparation.problems import Problems
+from o2v_jax.preparation.report import Report
+from o2v_jax.preparation.sides import Side
+from o2v_jax.preparation.split import PARTS, Part, Split
+from o2v_jax.preparation.tables import Layout, read_table
+from o2v_jax.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What is to be prepared, and where to.
+
+    Attributes:
+        files: tables that `split` deals out to the parts.
+        sides: where in0 and in1 come from.
+        output: the directory to write.
+        label: where labels come from; None: every record is a positive, with label 1.
+        validation_files: tables of records for validation.
+        test_files: tables of records for testing.
+        split: the shares of `files` for validation and for testing.
+        layout: how all files are to be read.
+        shared: whether in0 and in1 have one vocabulary, and so may have one token table.
+        skip: whether bad records are left out; otherwise the first one is an error.
+        force: whether an earlier preparation in `output` is replaced.
+        progress: is called with the number of each few thousand rows read.
+
+    Raises:
+        InputError: some of this excludes other.
+    """
+
+    files: tuple[Path, ...]
+    sides: tuple[Side, Side]
+    output: Path
+    label: LabelColumn | None = None
+    validation_files: tuple[Path, ...] = ()
+    test_files: tuple[Path, ...] = ()
+    split: Split = field(default_factory=Split)
+    layout: Layout = field(default_factory=Layout)
+    shared: bool = False
+    skip: bool = False
+    force: bool = False
+    progress: Callable[[int], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        for contradiction in self._contradictions():
+            raise InputError(contradiction)
+
+    def run(self) -> Report:
+        """Reads, counts and writes; the output appears at the end, or not at all.
+
+        Raises:
+            O2VError: a file, a record or an argument is not usable.
+        """
+        target = self.output.resolve()
+        check_target(target, force=self.force)
+        for _, file in self._sources():
+            self.layout.form_of(
+                file
+            )  # what is wrong with the last is said before the first is read
+        given = self._given()
+        problems = Problems(self.skip)
+        with replacing(target, (*FILES, *SPILLS.values()), last=HYPERPARAMETERS) as staging:
+            collection = Collection(staging, self.sides, self.label, problems, shared=self.shared)
+            with closing(collection):
+                self._collect(collection)
+            return finish(staging, collection, given, self._wanted_parts())
+
+    def _contradictions(self) -> Iterator[str]:
+        kinds = [side.kind for side in self.sides]
+        if self.shared and kinds.count("ids") == 1:
+            yield "a shared vocabulary is for two columns of ids, or for none"
+        if not any(True for _ in self._sources()):
+            yield "there are no files to prepare"
+        for at, side in enumerate(self.sides):
+            if side.kind == "ids" and side.vocabulary:
+                yield f"in{at} holds ids already, so no vocabulary is for it"
+            if side.kind != "ids" and not (side.vocabulary or self.files):
+                yield f"in{at} needs files to train on, or a vocabulary"
+        for part, files in (("validation", self.validation_files), ("test", self.test_files)):
+            if files and getattr(self.split, part):
+                yield f"{part} is either files of its own or a share of the others"
+
+    def _given(self) -> Given:
+        paths = [side.vocabulary for side in self.sides]
+        first, second = (Vocabulary.read(path) if path else None for path in paths)
+        return first, second
+
+    def _collect(self, collection: Collection) -> None:
+        wanted = [side.column for side in self.sides]
+        wanted += [self.label.column] if self.label else []
+        dealer = self.split.dealer()
+        for part, file in self._sources():
+            for rows in read_table(file, wanted, self.layout, collection.problems):
+                chunk = collection.checked(rows)
+                if part == "train":
+                    for dealt, which in dealer.deal(len(chunk)):
+                        collection.add(dealt, chunk.take(which))
+                else:
+                    collection.add(part, chunk)
+                self.progress(len(rows))
+
+    def _sources(self) -> Iterator[tuple[Part, Path]]:
+        """Every file, those to be split first."""
+        parts = zip(PARTS, (self.files, self.validation_files, self.test_files), strict=True)
+        return ((part, file) for part, files in parts for file in files)
+
+    def _wanted_parts(self) -> tuple[Part, ...]:
+        """The parts that were asked for: each must get records."""
+        shares = {"validation": self.split.validation, "test": self.split.test}
+        given = {part for part, _ in self._sources()} | {part for part in shares if shares[part]}
+        return tuple(part for part in PARTS if part in given)

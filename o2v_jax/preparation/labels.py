@@ -1,0 +1,124 @@
+"""The labels of a preparation, read chunk by chunk."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from o2v_jax.errors import InputError
+from o2v_jax.hyperparameters import OutputLayer
+from o2v_jax.preparation.cells import distinct
+from o2v_jax.preparation.label_kinds import (
+    MOST_CLASSES,
+    Classes,
+    Floats,
+    Kind,
+    Names,
+    Numbers,
+    Outcome,
+    Used,
+    is_number,
+)
+from o2v_jax.preparation.rows import Cells, is_list
+
+_POSITIVES = "none, so that every record is a positive: train with a negative_sampling_rate"
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """Where labels come from.
+
+    Attributes:
+        column: a name, or a number from 0.
+        classes: names of the classes 0, 1, 2 ...; none: numbers or names, as the first label is.
+        output_layer: what the labels are for; None: it follows from them.
+
+    Raises:
+        InputError: the classes cannot be such.
+    """
+
+    column: str
+    classes: tuple[str, ...] = ()
+    output_layer: OutputLayer | None = None
+
+    def __post_init__(self) -> None:
+        distinct_names = set(self.classes) - {""}
+        fit = 2 <= len(distinct_names) <= MOST_CLASSES  # noqa: PLR2004 - as documented
+        if self.classes and not (fit and len(distinct_names) == len(self.classes)):
+            shown = ",".join(self.classes)
+            raise InputError(f"classes {shown!r} must be 2 to {MOST_CLASSES} different names")
+        if self.classes and self.output_layer == "mean_squared_error":
+            raise InputError("classes are for output_layer=softmax, not for mean_squared_error")
+
+
+class Labels:
+    """Reads labels and remembers what they were.
+
+    Args:
+        source: where they come from, or None: every label is 1.
+        again: whether vocabularies are given: then names of classes are to have the numbers that
+            they had before, which those of the names here would not tell.
+    """
+
+    def __init__(self, source: LabelColumn | None, *, again: bool = False) -> None:
+        self._source, self._again = source, again
+        self._kind: Kind | None = None
+        self._low, self._high = np.inf, -np.inf
+        self._distinct: set[float] = set()
+
+    def read(self, columns: tuple[Cells, ...], records: int) -> tuple[Floats, dict[int, str]]:
+        """Labels, float64 `[records]`, and what is wrong, by row.
+
+        Args:
+            columns: the label column, or none: every label is 1.
+            records: how many there are.
+
+        Raises:
+            InputError: the labels are lists, or names of too many classes.
+        """
+        if not columns:
+            return np.ones(records, np.float64), {}
+        if is_list(columns[0]):
+            raise InputError(f"the label column holds lists ({columns[0].type}), not labels")
+        texts, which = distinct(columns[0])
+        parsed = [self._parsed(text.strip()) for text in texts]
+        faults = {row: parsed[text][1] for row, text in enumerate(which.tolist())}
+        labels = np.array([label for label, _ in parsed], np.float64)[which]
+        return labels, {row: fault for row, fault in faults.items() if fault}
+
+    def keep(self, labels: Floats) -> None:
+        """Notes the labels of records that are kept."""
+        self._low = float(labels.min(initial=self._low))
+        self._high = float(labels.max(initial=self._high))
+        if len(self._distinct) <= MOST_CLASSES:
+            self._distinct.update(np.unique(labels)[: MOST_CLASSES + 1].tolist())
+
+    def outcome(self) -> Outcome:
+        """What the labels turned out to be; some must have been kept."""
+        if self._source is None or self._kind is None:
+            return Outcome(_POSITIVES, {})
+        few = len(self._distinct) <= MOST_CLASSES
+        distinct_labels = frozenset(self._distinct if few else ())
+        return self._kind.outcome(Used(self._low, self._high, distinct_labels))
+
+    def _parsed(self, text: str) -> tuple[float, str]:
+        """A label, and what is wrong with it."""
+        if not text:
+            return np.nan, "the label is empty"
+        self._kind = self._kind or self._kind_by(text)
+        try:
+            return self._kind.label(text), ""
+        except ValueError as error:
+            return np.nan, str(error)
+
+    def _kind_by(self, first: str) -> Kind:
+        source = self._source or LabelColumn("")
+        if source.classes:
+            return Classes(source.classes)
+        if source.output_layer == "mean_squared_error" or is_number(first):
+            return Numbers(source.output_layer)
+        if self._again:
+            raise InputError(
+                f"the labels are names ({first[:40]!r}), and with given vocabularies --classes "
+                "must say which numbers they have"
+            )
+        return Names()

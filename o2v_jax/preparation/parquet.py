@@ -1,0 +1,62 @@
+"""Parquet files, a chunk of rows at a time."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from o2v_jax.errors import InputError
+from o2v_jax.preparation.rows import CHUNK, Cells, Rows, index, is_list, places_in, positions
+
+
+def read_parquet(file: Path, wanted: Sequence[str]) -> Iterator[Rows]:
+    """The wanted columns of a file: lists as they are, anything else as text, null as "".
+
+    Args:
+        file: a Parquet file.
+        wanted: columns, by name or by number from 0.
+
+    Raises:
+        InputError: the file cannot be read, lacks a column or holds no text in one.
+    """
+    try:
+        with pq.ParquetFile(file) as table:
+            yield from _chunks(file, table, wanted)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{file}: cannot be read as Parquet ({reason})") from error
+
+
+def _chunks(file: Path, table: pq.ParquetFile, wanted: Sequence[str]) -> Iterator[Rows]:
+    names = table.schema_arrow.names
+    at = positions(file, names, wanted, header=True)
+    if not table.metadata.num_rows:
+        raise InputError(f"{file}: holds no rows")
+    places, first = places_in(file, ": row "), 1
+    for batch in table.iter_batches(CHUNK, columns=list({names[column] for column in at})):
+        columns = tuple(_cells(file, names[column], _column(batch, names, column)) for column in at)
+        yield Rows(places, index(range(first, first + len(batch))), columns)
+        first += len(batch)
+
+
+def _column(batch: pa.RecordBatch, names: Sequence[str], column: int) -> Cells:
+    """Of columns with one name, all of which are in the batch, the right one."""
+    earlier = names[:column].count(names[column])
+    return batch.column(batch.schema.get_all_field_indices(names[column])[earlier])
+
+
+def _cells(file: Path, name: str, column: Cells) -> Cells:
+    if is_list(column):
+        return column
+    if pa.types.is_dictionary(column.type):
+        return _cells(file, name, column.dictionary_decode())
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)  # how pandas writes what is missing
+    try:
+        return column.cast(pa.string()).fill_null("")
+    except pa.ArrowException as error:
+        wanted = "text, numbers or lists of ids are wanted"
+        message = f"{file}: column {name!r} of type {column.type} cannot be read: {wanted}"
+        raise InputError(message) from error

@@ -1,0 +1,87 @@
+"""What a preparation found and wrote."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from o2v_jax.preparation.problems import Problems
+from o2v_jax.preparation.sides import Side
+from o2v_jax.preparation.split import Part
+
+
+@dataclass
+class SideCount:
+    """Figures of one side of the records of one part.
+
+    Attributes:
+        tokens: before any is left out.
+        known: those of them that the vocabulary has.
+        longest: the longest sequence of ids.
+        largest: the largest id.
+        zero_inside: whether id 0 stands before other ids.
+    """
+
+    tokens: int = 0
+    known: int = 0
+    longest: int = 0
+    largest: int = 0
+    zero_inside: bool = False
+
+
+@dataclass
+class PartCount:
+    """Figures of one part of the data: its records, and each side of them."""
+
+    records: int
+    sides: tuple[SideCount, SideCount]
+
+    @classmethod
+    def empty(cls) -> "PartCount":
+        """Of no records yet."""
+        return cls(0, (SideCount(), SideCount()))
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a preparation.
+
+    Attributes:
+        parts: figures of each part that was written.
+        sides: where in0 and in1 came from.
+        vocab_sizes: of each side.
+        labels: what the labels are.
+        problems: the records that were left out, and remarks.
+    """
+
+    parts: Mapping[Part, PartCount]
+    sides: tuple[Side, Side]
+    vocab_sizes: tuple[int, int]
+    labels: str
+    problems: Problems
+
+    def lines(self) -> Iterator[str]:
+        """All of it for a person, a line at a time."""
+        yield ", ".join(f"{name} {part.records:,} records" for name, part in self.parts.items())
+        for at, side in enumerate(self.sides):
+            counts = {name: part.sides[at] for name, part in self.parts.items()}
+            yield f"in{at}: {_side(side, self.vocab_sizes[at], counts)}"
+            if any(count.zero_inside for count in counts.values()):
+                yield f"in{at}: id 0 stands before other ids, but is padding and counts for nothing"
+        yield f"labels: {self.labels}"
+        if self.problems.count:
+            yield f"left out {self.problems.count:,} records, such as:"
+            yield from self.problems.listed
+        yield from self.problems.remarks
+
+
+def _side(side: Side, size: int, counts: Mapping[Part, SideCount]) -> str:
+    longest = max(count.longest for count in counts.values())
+    text = f"{side.kind} of column {side.column!r}, longest {longest:,}, vocabulary {size:,} ids"
+    if side.kind == "ids":
+        return text
+    shares = (f"{_share(count)} of {name}" for name, count in counts.items())
+    return f"{text}, which cover {', '.join(shares)} tokens"
+
+
+def _share(count: SideCount) -> str:
+    """Never rounded up to all."""
+    return f"{int(1000 * count.known / max(count.tokens, 1)) / 10:.1f} %"

@@ -1,0 +1,89 @@
+"""Rows of a table, the wanted columns alone, and how a column is named."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from o2v_jax.errors import InputError
+from o2v_jax.ragged import Index
+
+CHUNK = 4096
+_SHOWN = 20
+
+# strings, or lists of integers or of strings
+Cells: TypeAlias = "pa.Array[Any]"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of a table.
+
+    Attributes:
+        places: a template of where a row stood, such as "pairs.csv:{}".
+        numbers: int64 `[rows]`, what fills the template: a line, or a row counted from 1.
+        columns: the cells of each wanted column.
+    """
+
+    places: str
+    numbers: Index
+    columns: tuple[Cells, ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def places_in(file: Path, counted: str) -> str:
+    """The template of places in a file; its name may hold braces."""
+    name = str(file).replace("{", "{{").replace("}", "}}")
+    return f"{name}{counted}{{}}"
+
+
+def positions(
+    file: Path, names: Sequence[str], wanted: Sequence[str], *, header: bool
+) -> list[int]:
+    """Where the wanted columns are: by name, or by number from 0 where there is no such name.
+
+    Args:
+        file: for messages.
+        names: the table's columns; without a header, anything of as many items.
+        wanted: names or numbers.
+        header: whether the columns have names.
+
+    Raises:
+        InputError: a column is missing, or its name stands twice.
+    """
+    return [_position(file, list(names), column, header) for column in wanted]
+
+
+def _position(file: Path, names: list[str], column: str, header: bool) -> int:
+    found = names.count(column) if header else 0
+    if found > 1:
+        raise InputError(f"{file}: {found} columns are named {column!r}: give its number, from 0")
+    if found:
+        return names.index(column)
+    if column in map(str, range(len(names))):
+        return int(column)
+    raise InputError(f"{file}: there is no column {column!r}; {_known(names, header)}")
+
+
+def _known(names: list[str], header: bool) -> str:
+    if not header:
+        return f"without a header, columns are numbered 0..{len(names) - 1}"
+    more = [] if len(names) <= _SHOWN else [f"and {len(names) - _SHOWN} more"]
+    shown = ", ".join([*(f"{name:.40}" for name in names[:_SHOWN]), *more])
+    return f"its columns are {shown}, or numbers 0..{len(names) - 1}"
+
+
+def is_list(cells: Cells) -> bool:
+    """Whether every cell holds a list."""
+    kinds = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+    return any(is_kind(cells.type) for is_kind in kinds)
+
+
+def index(values: Sequence[int]) -> Index:
+    """Integers as int64 `[rows]`."""
+    return np.array(values, np.int64)

@@ -1,0 +1,116 @@
+"""Files -> columns, a block at a time."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from o2v_jax.errors import InputError
+from o2v_jax.records.decoding import BOM
+from o2v_jax.records.labelled import read_labelled
+from o2v_jax.training.columns import Columns, ColumnWriter, Summary
+
+BLOCK_BYTES = 2**24
+LONGEST_LINE = 2**27  # bytes; a line must fit into memory many times over
+_FORMAT = b"o2v_jax columns 1"  # another for every change of what columns hold
+
+
+class Written(NamedTuple):
+    """What was written: its summary, and the key of the files if they were read to the end."""
+
+    summary: Summary
+    key: str | None
+
+
+class Reading:
+    """Files to be read, in order.
+
+    Args:
+        files: JSON Lines files; pipes too, which can be read only once.
+        stop: called with every part; true if nothing behind it is wanted.
+        block_bytes: how much of a file is read at a time.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], stop: Callable[[Columns], bool], block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        self.files = files
+        self._stop, self._block_bytes, self._begun = stop, block_bytes, False
+
+    def into(self, create: Callable[[str], BinaryIO]) -> Written:
+        """Reads everything, and writes it to what `create` gives for the name of each column.
+
+        Raises:
+            InputError: a file cannot be read, or holds a line of more than 128 MB.
+            OSError: the columns cannot be written. This may then be called again.
+        """
+        writer = ColumnWriter.to(create)
+        self._begin()
+        digests, size = [], 0
+        for number, file in enumerate(self.files):
+            digest = hashlib.sha256()
+            for first, block in _blocks(file, self._block_bytes, digest):
+                size += len(block)
+                part = Columns.of(read_labelled(_without_bom(block, first), first), number)
+                writer.add(part)
+                if self._stop(part):
+                    return Written(writer.summary, None)
+            writer.end_file()
+            digests.append(digest.digest())
+        return Written(writer.summary, _key(size, digests))
+
+    def _begin(self) -> None:
+        once = next((file for file in self.files if not file.is_file()), None)
+        if self._begun and once:
+            raise InputError(f"{once}: what was read could not be kept, and it cannot be reread")
+        self._begun = True
+
+
+def key_start(files: Sequence[Path]) -> str:
+    """How the key of these files begins: quick to know, and often enough to miss the cache."""
+    return f"{sum(file.stat().st_size for file in files)}-"
+
+
+def key_of(files: Sequence[Path]) -> str:
+    """The key of the files' content, which names their columns in the cache."""
+    digests, size = [], 0
+    for file in files:
+        with file.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").digest())
+            size += stream.tell()
+    return _key(size, digests)
+
+
+def _key(size: int, digests: Iterable[bytes]) -> str:
+    return f"{size}-{hashlib.sha256(_FORMAT + b''.join(digests)).hexdigest()}"
+
+
+def _without_bom(block: bytes, first: int) -> bytes:
+    return block.removeprefix(BOM) if first == 1 else block
+
+
+def _blocks(file: Path, block_bytes: int, digest: Any) -> Iterator[tuple[int, bytes]]:
+    """Whole lines, with the number of the first of them; `digest` sees every byte."""
+    first, rest = 1, b""
+    for chunk in _chunks(file, block_bytes):
+        digest.update(chunk)
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            block = rest + chunk[:end]
+            yield first, block
+            first, rest = first + block.count(b"\n"), b""
+        rest += chunk[end:]
+        if len(rest) > LONGEST_LINE:
+            reason = f"is longer than {LONGEST_LINE} bytes: expected JSON Lines, one record a line"
+            raise InputError(f"{file}:{first} {reason}")
+    if rest:
+        yield first, rest
+
+
+def _chunks(file: Path, size: int) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(size):
+                yield chunk
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,206 @@
+"""A tuning job: files in, a study with its best model and reports out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+
+from o2v_jax.checkpoint import check_target, check_vocabulary
+from o2v_jax.errors import InputError, Interrupted
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.interruption import Signals
+from o2v_jax.training import Dataset, Run, read_dataset
+from o2v_jax.training.pretrained import Pretrained, pretrained_of
+from o2v_jax.training.report import write_skipped
+from o2v_jax.training.reporting import Reporter
+from o2v_jax.training.sources import Described, auxiliary_files, described, identity
+from o2v_jax.tuning.journal import journal
+from o2v_jax.tuning.objective import Objective
+from o2v_jax.tuning.plot import plot
+from o2v_jax.tuning.report import best_of, line_of, rows_of, summary_of, table_of, write_files
+from o2v_jax.tuning.search import Search
+from o2v_jax.tuning.space import Space, space_of
+from o2v_jax.tuning.study import Study
+from o2v_jax.tuning.winner import Winner
+from o2v_jax.vocabulary import Vocabulary
+
+CHANNELS = ("train", "validation", "test")
+STUDY = "study.log"
+PIPE_WIDTH = 200  # columns of the table where there is no terminal
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the trials of a search share."""
+
+    data: dict[str, Dataset]
+    pretrained: tuple[Pretrained, ...]
+    vocabulary: Vocabulary | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What a tuning command was asked for.
+
+    Attributes:
+        base: the hyperparameters that are not searched.
+        train: files of the training channel; likewise `validation` and `test`.
+        output: the directory for the study, the best model and the reports.
+        tune: what is searched, as NAME or NAME=RANGE; nothing for the default search.
+        objective: the metric's documented name; by default the validation loss.
+        trials: how many trials are to be finished in all.
+        timeout: seconds after which no trial is begun.
+        pruning: whether trials that are behind the median of those before are given up.
+        seed: decides which values are tried, and every trial's training.
+        auxiliary: where the files are that hyperparameters name.
+        vocabulary: a JSON map token -> id that the model keeps.
+        skip: whether bad records are left out, counted and listed, or end the job.
+        cache: where parsed data are kept; default the user's cache.
+        command: what the user typed, for the model's provenance.
+    """
+
+    base: Hyperparameters
+    train: tuple[Path, ...]
+    validation: tuple[Path, ...]
+    output: Path
+    test: tuple[Path, ...] = ()
+    tune: tuple[str, ...] = ()
+    objective: str | None = None
+    trials: int = 20
+    timeout: float | None = None
+    pruning: bool = True
+    seed: int = 0
+    auxiliary: Path | None = None
+    vocabulary: Path | None = None
+    skip: bool = False
+    cache: Path | None = None
+    command: str = ""
+    signals: Signals = field(default_factory=Signals)
+
+    def run(self) -> None:
+        """Runs the trials that are missing; writes the best model, the reports and the table.
+
+        Raises:
+            O2VError: a file, a record, a hyperparameter or the directory is not usable, or no
+                trial could be trained.
+            Interrupted: SIGTERM or Ctrl-C ended the search; what is done is kept.
+        """
+        space = space_of(self.base, self.tune)
+        objective = Objective.of(self.objective, self.base, tuple(self._files))
+        self._check_output()
+        with self.signals.caught():
+            # a new study is begun when all can be read; whether one goes on is said before reading
+            inputs = None if (self.output / STUDY).exists() else self._inputs()
+            with self._study(space, objective) as study:
+                self._search_in(study, inputs or self._inputs())
+
+    def _search_in(self, study: Study, inputs: _Inputs) -> None:
+        """Runs the trials that are missing from a study."""
+        write_skipped(self.output, inputs.data)
+        search = self._search(study, inputs)
+        study.recover()
+        try:
+            search.run(self.trials, self.timeout)
+        except Interrupted as stop:
+            study.recover(killed=False)
+            self._conclude(study)
+            raise Interrupted(stop.signal, self.output) from None
+        self._conclude(study)
+        self._check_success(study)
+        self._say_what_is_left(study)
+
+    def _check_output(self) -> None:
+        known = (self.output / STUDY).exists()
+        if self.output.exists() and any(self.output.iterdir()) and not known:
+            raise InputError(f"{self.output}: holds other things than a study; choose another name")
+        check_target(self.output / "model")
+
+    @contextmanager
+    def _study(self, space: Space, objective: Objective) -> Iterator[Study]:
+        """The study in the output directory, which is continued if there is one."""
+        searched = "; ".join(f"{name}={values}" for name, values in space.ranges.items())
+        marks = {"seed": self.seed, "objective": objective, "search_space": searched}
+        marks |= {"skipping": self.skip, "pruning": self.pruning}
+        words = described({"vocabulary": (self.vocabulary,)} if self.vocabulary else {})
+        search = identity(self.base, self._sources | words, **marks)
+        self.output.mkdir(parents=True, exist_ok=True)
+        with journal(self.output / STUDY) as storage:
+            study = Study(storage, space, objective, pruning=self.pruning)
+            study.claim(search, self.output)
+            yield study
+
+    def _inputs(self) -> _Inputs:
+        vocabulary = Vocabulary.read(self.vocabulary) if self.vocabulary else None
+        if vocabulary is not None:
+            check_vocabulary(vocabulary, self.base)
+        data = {name: self._read(name, files) for name, files in self._files.items()}
+        return _Inputs(data, pretrained_of(self.base, self.auxiliary), vocabulary)
+
+    def _search(self, study: Study, inputs: _Inputs) -> Search:
+        known = {"command": self.command, "seed": self.seed, "files": self._sources}
+        winner = Winner(self.output / "model", inputs.vocabulary, known)
+
+        def keep(run: Run, value: float) -> None:
+            number = len(study.finished) + 1
+            tuning = {"objective": str(study.objective), "value": value, "trial": number}
+            winner.replace(run, tuning)
+
+        def tell() -> None:
+            self._reporter.line(line_of(write_files(study, self.output), study, self.trials))
+
+        return Search(
+            study=study,
+            data=inputs.data,
+            pretrained=inputs.pretrained,
+            seed=self.seed,
+            signals=self.signals,
+            keep=keep,
+            tell=tell,
+        )
+
+    def _read(self, channel: str, files: tuple[Path, ...]) -> Dataset:
+        positives = channel == "train" and self.base.negative_sampling_rate > 0
+        return read_dataset(files, self.base, skip=self.skip, positives=positives, cache=self.cache)
+
+    def _conclude(self, study: Study) -> None:
+        """Writes the reports once more, for a kill may have come before, and shows the best."""
+        rows = write_files(study, self.output)
+        if not best_of(rows, study):
+            return
+        plot(rows, study, self.output / "tuning.png")
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console = Console(highlight=False, width=PIPE_WIDTH)
+        self._reporter.line(summary_of(rows, study))
+        with console.capture() as table:  # Rich would end the process where nobody reads any more
+            console.print(table_of(rows, study))
+        self._reporter.line(table.get().rstrip("\n"))
+
+    def _check_success(self, study: Study) -> None:
+        rows = rows_of(study)
+        if rows and not best_of(rows, study):
+            reason = rows[-1].reason
+            raise InputError(f"none of {len(rows)} trials could be trained; the last: {reason}")
+
+    def _say_what_is_left(self, study: Study) -> None:
+        finished = len(study.finished)
+        if finished < self.trials:
+            self._reporter.line(
+                f"{finished} of {self.trials} trials are finished; the same command goes on"
+            )
+
+    @property
+    def _files(self) -> dict[str, tuple[Path, ...]]:
+        return {name: getattr(self, name) for name in CHANNELS if getattr(self, name)}
+
+    @cached_property
+    def _sources(self) -> Described:
+        auxiliary = auxiliary_files(self.base, self.auxiliary)
+        return described(self._files | ({"auxiliary": tuple(auxiliary)} if auxiliary else {}))
+
+    @cached_property
+    def _reporter(self) -> Reporter:
+        return Reporter()

@@ -1,0 +1,127 @@
+"""What a search leaves beside the model: a line a trial, a table and the best hyperparameters."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.table import Table
+
+from o2v_jax.hyperparameters.text import write
+from o2v_jax.training.history import replaced
+from o2v_jax.tuning.ranges import Value
+from o2v_jax.tuning.study import REASON, Study
+
+BEST_SHOWN = 10
+SMALL = 0.001  # metrics below it have no four decimals worth showing
+
+
+class Row(NamedTuple):
+    """A finished trial.
+
+    Attributes:
+        number: its place in the order of finishing, from 1.
+        state: complete or pruned.
+        value: the objective; of a pruned trial its last value on the same data, if there is one.
+        seconds: how long it took.
+        settings: the hyperparameters that were searched.
+        reason: why it was pruned.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    seconds: float
+    settings: Mapping[str, Value]
+    reason: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was trained to its end."""
+        return self.state == "complete"
+
+
+def rows_of(study: Study) -> list[Row]:
+    """The finished trials in order."""
+    return [_row(study, number, trial) for number, trial in enumerate(study.finished, start=1)]
+
+
+def best_of(rows: Sequence[Row], study: Study) -> list[Row]:
+    """The complete trials from the best on, equals in their order."""
+    sign = -1 if study.objective.direction == "maximize" else 1
+    complete = [row for row in rows if row.complete and row.value is not None]
+    return sorted(complete, key=lambda row: sign * (row.value or 0.0))
+
+
+def line_of(rows: Sequence[Row], study: Study, trials: int) -> str:
+    """How the last trial went, beside the best one."""
+    last, ranked = rows[-1], best_of(rows, study)
+    how = f"{study.objective}={shown(last.value)}" if last.complete else f"pruned, {last.reason}"
+    best = f" (best {shown(ranked[0].value)}, trial {ranked[0].number})" if ranked else ""
+    return f"trial {last.number} of {trials}: {how}{best}, {last.seconds:.1f} s"
+
+
+def shown(value: float | None) -> str:
+    """A metric with four decimals, or where these would show nothing four digits.
+
+    >>> shown(0.681), shown(0.00001234), shown(None)
+    ('0.6810', '1.234e-05', '')
+    """
+    if value is None:
+        return ""
+    return f"{value:.4f}" if value == 0 or abs(value) >= SMALL else f"{value:.4g}"
+
+
+def write_files(study: Study, directory: Path) -> list[Row]:
+    """Writes trials.csv and, once a trial is complete, best.json; returns the finished trials."""
+    rows = rows_of(study)
+    _write_trials(rows, list(study.space.ranges), directory / "trials.csv")
+    if ranked := best_of(rows, study):
+        best = study.space.candidate(ranked[0].settings).to_strings()
+        with replaced(directory / "best.json") as path:
+            path.write_text(json.dumps(best, indent=2) + "\n")
+    return rows
+
+
+def summary_of(rows: Sequence[Row], study: Study) -> str:
+    """What the table is of."""
+    complete = sum(row.complete for row in rows)
+    counts = f"{complete} complete and {len(rows) - complete} pruned trials"
+    return f"{study.objective}, best of {counts}"
+
+
+def table_of(rows: Sequence[Row], study: Study) -> Table:
+    """The best ten trials."""
+    table = Table()
+    for name in ("trial", str(study.objective), "seconds", *study.space.ranges):
+        table.add_column(name, justify="right", overflow="fold")
+    for row in best_of(rows, study)[:BEST_SHOWN]:
+        figures = str(row.number), shown(row.value), f"{row.seconds:.1f}"
+        table.add_row(*figures, *map(write, row.settings.values()))
+    return table
+
+
+def _row(study: Study, number: int, trial: FrozenTrial) -> Row:
+    complete = trial.state is TrialState.COMPLETE
+    comparable = complete or study.objective.channel == "validation"
+    return Row(
+        number,
+        "complete" if complete else "pruned",
+        trial.value if comparable else None,
+        trial.duration.total_seconds() if trial.duration else 0.0,
+        study.space.values(trial.params),
+        trial.user_attrs.get(REASON, ""),
+    )
+
+
+def _write_trials(rows: Sequence[Row], names: Sequence[str], file: Path) -> None:
+    with replaced(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["number", "state", "value", "duration", *names, "reason"])
+        for row in rows:
+            settings = [write(row.settings[name]) for name in names]
+            value = "" if row.value is None else row.value
+            figures = [row.number, row.state, value, f"{row.seconds:.3f}"]
+            table.writerow([*figures, *settings, row.reason])

@@ -1,0 +1,131 @@
+"""A study: which search it belongs to, its trials, and how it goes on after a kill."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from o2v_jax.errors import InputError
+from o2v_jax.tuning.objective import Objective
+from o2v_jax.tuning.space import Space
+
+REASON = "reason"  # why a trial was pruned
+_IDENTITY, _CONTINUES, _ATTEMPT = "identity", "continues", "attempt"
+ATTEMPTS = 3  # so often a trial is begun that kills the process, or is killed with it
+
+
+class Study:
+    """Optuna's study of one search.
+
+    The next trial follows from the seed and the trials that are finished alone, so that a search
+    that was killed and continued is the one that was not. Trials are numbered from 1 in the order
+    in which they finished; those that a kill ended are not among them.
+    """
+
+    def __init__(
+        self, storage: JournalStorage, space: Space, objective: Objective, *, pruning: bool
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        pruner = optuna.pruners.MedianPruner(n_warmup_steps=1)
+        self.space, self.objective = space, objective
+        self._study = optuna.create_study(
+            storage=storage,
+            pruner=pruner if pruning else optuna.pruners.NopPruner(),
+            study_name="o2v",
+            direction=objective.direction,
+            load_if_exists=True,
+        )
+
+    def claim(self, identity: Mapping[str, str], directory: Path) -> None:
+        """Makes a new study the one of this search.
+
+        Args:
+            identity: what decides the outcome of a search, by name.
+            directory: where the study is.
+
+        Raises:
+            InputError: it is another search's.
+        """
+        kept = self._study.user_attrs.get(_IDENTITY)
+        if kept is None:
+            self._study.set_user_attr(_IDENTITY, dict(identity))
+            return
+        changed = [
+            f"{name} was {kept.get(name)}, now {identity.get(name)}"
+            for name in kept | dict(identity)
+            if kept.get(name) != identity.get(name)
+        ]
+        if changed:
+            raise InputError(
+                f"{directory} holds a study of another search ({'; '.join(changed[:3])}): "
+                "give its command again to continue it, or choose another --output"
+            )
+
+    @property
+    def finished(self) -> list[FrozenTrial]:
+        """The trials that are complete or pruned, in their order."""
+        states = TrialState.COMPLETE, TrialState.PRUNED
+        return self._study.get_trials(deepcopy=False, states=states)
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The best complete trial, the first of equals; None if there is none."""
+        complete = [trial for trial in self.finished if trial.state is TrialState.COMPLETE]
+        sign = -1 if self.objective.direction == "maximize" else 1
+        return min(complete, key=lambda trial: sign * value_of(trial), default=None)
+
+    def begin(self, seed: int) -> Trial:
+        """The next trial, its values drawn."""
+        entropy = np.random.SeedSequence([seed, len(self.finished)])
+        self._study.sampler = TPESampler(seed=int(entropy.generate_state(1)[0]))
+        return self._study.ask(self.space.distributions)
+
+    def complete(self, trial: Trial, value: float) -> None:
+        """Ends a trial with the objective's value."""
+        self._study.tell(trial, value)
+
+    def prune(self, trial: Trial, reason: str) -> None:
+        """Ends a trial without one."""
+        trial.set_user_attr(REASON, reason)
+        self._study.tell(trial, state=TrialState.PRUNED)
+
+    def recover(self, *, killed: bool = True) -> None:
+        """Ends the trials that were running when their process was, and puts them first in line.
+
+        Args:
+            killed: whether that counts as an attempt; after three of them a trial is given up.
+        """
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            attempt = trial.user_attrs.get(_ATTEMPT, 1)
+            if attempt >= ATTEMPTS and killed:
+                self._give_up(trial, f"the process ended {attempt} times while it ran")
+            # without all its values it is drawn again, with the same values
+            elif trial.params.keys() == self.space.ranges.keys() and not self._queued(trial):
+                notes = {_ATTEMPT: attempt + killed, _CONTINUES: trial.number}
+                self._study.enqueue_trial(trial.params, user_attrs=notes)
+            self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def _queued(self, trial: FrozenTrial) -> bool:
+        trials = self._study.get_trials(deepcopy=False)
+        return any(trial.number == other.user_attrs.get(_CONTINUES) for other in trials)
+
+    def _give_up(self, trial: FrozenTrial, reason: str) -> None:
+        """Adds a pruned trial in the place of one that Optuna knows to run."""
+        pruned = create_trial(
+            state=TrialState.PRUNED,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={REASON: reason},
+        )
+        self._study.add_trial(pruned)
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """The objective's value of a complete trial."""
+    if trial.value is None:
+        raise ValueError(f"trial {trial.number} is not complete")
+    return trial.value

@@ -1,0 +1,129 @@
+"""A training process that is killed at random points, and one that is asked to stop."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import o2v_jax
+from o2v_jax.checkpoint import flatten
+
+KILLS = 20
+
+
+def start(*arguments, **options):
+    command = [sys.executable, "-m", "o2v_jax", "train", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)
+
+
+def finish(process, timeout=120):
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, err
+
+
+def parameters(model):
+    return {name: array.tobytes() for name, array in flatten(o2v_jax.load(model).params).items()}
+
+
+@pytest.fixture(scope="module")
+def options(files):
+    """A run of some seconds, with dropout, buckets and a growing history."""
+    return (
+        *("--train", files["train"], "--validation", files["validation"]),
+        *("--hyperparameters", files["hyperparameters"], "--epochs", 60, "--dropout", 0.2),
+        *("--mini_batch_size", 4, "--early_stopping_patience", 5, "--learning_rate", 0.0001),
+        *("--early_stopping_tolerance", 0.000001, "--bucket_width", 3),
+    )
+
+
+def wait_for(process, text):
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"ended without {text!r}: {process.stderr.read()}")
+
+
+def killed(process, rng):
+    """Kills the process at a random point, of three in four after it has begun to train."""
+    early = rng.random() < 0.25
+    if not early:
+        process.stdout.readline()
+    time.sleep(rng.uniform(0, 2.5 if early else 1.5))
+    process.kill()
+    return process.communicate()[0]
+
+
+def test_twenty_kills_end_in_the_uninterrupted_runs_parameters(options, tmp_path):
+    status, _, err = finish(start(*options, "--output", tmp_path / "whole"))
+    assert status == 0, err
+    often = (*options, "--checkpoint-interval", 0.1, "--output", tmp_path / "model")
+    rng, unfinished = random.Random(0), 0
+    for _ in range(KILLS):
+        killed(start(*often), rng)
+        if (tmp_path / "model").exists():
+            break
+        unfinished += 1
+    assert unfinished >= KILLS // 2, "the run is too short for this test"
+    if unfinished == KILLS:
+        status, out, err = finish(start(*often))
+        assert status == 0, err
+        assert "Continuing epoch" in out
+    assert parameters(tmp_path / "model") == parameters(tmp_path / "whole")
+    one, two = (o2v_jax.load(tmp_path / name).metrics for name in ("whole", "model"))
+    assert one == two
+    if unfinished == KILLS:
+        assert not (tmp_path / "model.checkpoints").exists(), "a finished run leaves no state"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_and_goes_on(number, options, tmp_path):
+    process = start(*options, "--output", tmp_path / "model")
+    wait_for(process, "epoch=1, train")
+    process.send_signal(number)
+    began = time.monotonic()
+    status, out, err = finish(process)
+    assert time.monotonic() - began < 30
+    assert status == 128 + number
+    assert err.splitlines()[-1].startswith(f"o2v: stopped by {number.name}; the same command goes")
+    assert "Traceback" not in err
+    assert not (tmp_path / "model").exists()
+    again = start(*options, "--output", tmp_path / "model")
+    wait_for(again, "Continuing epoch")
+    again.send_signal(number)
+    assert finish(again)[0] == 128 + number
+    refused = finish(start(*options, "--epochs", 59, "--output", tmp_path / "model"))
+    assert refused[0] == 2
+    assert "holds the state of another run (epochs was 60, now 59)" in refused[2]
+    anew = start(*options, "--epochs", 2, "--no-resume", "--output", tmp_path / "model")
+    status, out, err = finish(anew)
+    assert status == 0, err
+    assert "Continuing" not in out
+
+
+def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
+    config, data = tmp_path / "input" / "config", tmp_path / "input" / "data" / "train"
+    config.mkdir(parents=True)
+    data.mkdir(parents=True)
+    (data / "train.jsonl").write_bytes(files["train"].read_bytes())
+    settings = json.loads(files["hyperparameters"].read_text())
+    settings |= {"epochs": "100", "mini_batch_size": "1", "early_stopping_patience": "5"}
+    settings |= {"early_stopping_tolerance": "0.000001", "learning_rate": "0.00001"}
+    (config / "hyperparameters.json").write_text(json.dumps(settings))
+    process = start("--sagemaker", "--prefix", tmp_path, env=os.environ)
+    wait_for(process, "epoch=1, train")
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 143
+    assert o2v_jax.load(tmp_path / "model").metrics["best_epoch"] >= 0
+    assert any((tmp_path / "checkpoints" / "state").iterdir())
+    assert (tmp_path / "output" / "data" / "history.csv").exists()
+    assert not (tmp_path / "output" / "failure").exists()
+    again = start("--sagemaker", "--prefix", tmp_path, env=os.environ)
+    wait_for(again, "Continuing epoch")
+    again.send_signal(signal.SIGTERM)
+    assert finish(again)[0] == 143

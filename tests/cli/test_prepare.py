@@ -1,0 +1,316 @@
+"""`o2v prepare`: what it writes, that it trains, and what it refuses."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import o2v_jax
+from o2v_jax.cli.prepare import KIND, SIZE, prepare
+from o2v_jax.preparation import FORMS, KINDS, Preparation, Side
+from o2v_jax.vocabulary import tokenize
+
+SENTENCES = ["A man isn't sleeping.", "Nobody is awake.", "Two dogs play", "a dog sleeps"]
+NAMES = ["neutral", "entailment", "contradiction"]
+PAIRS = ("--in0", "one", "--in1", "two")
+# what each kind of column makes of a cell
+TOKENS = {
+    "text": tokenize,
+    "value": lambda text: [text],
+    "tokens": lambda text: [{"``": '"', "''": '"'}.get(t, t).lower() for t in text.split()],
+}
+UNUSUAL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\x00"), min_size=1)
+
+
+def table(path, rows, names=("one", "two", "y")):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names[: len(rows[0])], *rows])
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """200 labelled pairs of sentences; each sentence of the second column is only there once."""
+    rows = [[SENTENCES[n % 4], f"w{n} so {SENTENCES[n % 4]}", NAMES[n % 3]] for n in range(200)]
+    return table(tmp_path / "pairs.csv", rows)
+
+
+@pytest.fixture
+def ran(o2v, tmp_path):
+    """Runs `o2v prepare ARGUMENTS --output tmp_path/"out"` and gives that directory."""
+
+    def run(*arguments):
+        result = o2v("prepare", *arguments, "--output", tmp_path / "out")
+        assert result.status == 0, result.err
+        return tmp_path / "out", result.err
+
+    return run
+
+
+def records(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def words(vocabulary, ids):
+    names = {index: token for token, index in json.loads(vocabulary.read_text()).items()}
+    return [names[index] for index in ids]
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_texts_names_and_settings(ran, pairs):
+    out, err = ran(pairs, *PAIRS, "--label", "y")
+    made = {"train.jsonl", "vocab0.json", "vocab1.json", "labels.json", "hyperparameters.json"}
+    assert {path.name for path in out.iterdir()} == made
+    assert json.loads((out / "labels.json").read_text()) == {
+        "contradiction": 0,
+        "entailment": 1,
+        "neutral": 2,
+    }
+    for row, record in zip(rows_of(pairs), records(out / "train.jsonl"), strict=True):
+        assert words(out / "vocab0.json", record["in0"]) == tokenize(row["one"])
+        assert words(out / "vocab1.json", record["in1"]) == tokenize(row["two"])
+        assert sorted(NAMES)[record["label"]] == row["y"]
+    sizes = [len(json.loads((out / f"vocab{side}.json").read_text())) for side in (0, 1)]
+    assert json.loads((out / "hyperparameters.json").read_text()) == {
+        "enc0_network": "hcnn",
+        "enc0_vocab_size": str(sizes[0]),
+        "enc0_max_seq_len": "6",
+        "enc1_network": "hcnn",
+        "enc1_vocab_size": str(sizes[1]),
+        "enc1_max_seq_len": "8",
+        "output_layer": "softmax",
+        "num_classes": "3",
+    }
+    covered = "which cover 100.0 % of train tokens"
+    assert err.splitlines() == [
+        "train 200 records",
+        f"in0: text of column 'one', longest 6, vocabulary {sizes[0]} ids, {covered}",
+        f"in1: text of column 'two', longest 8, vocabulary {sizes[1]} ids, {covered}",
+        "labels: contradiction=0, entailment=1, neutral=2",
+    ]
+
+
+def test_vocabularies_see_the_training_part_alone(ran, pairs):
+    out, err = ran(pairs, *PAIRS, "--shared-vocabulary", "--validation", "0.2", "--test", "0.1")
+    parts = {name: records(out / f"{name}.jsonl") for name in ("train", "validation", "test")}
+    seen = {word for row in parts["train"] for word in words(out / "vocab.json", row["in1"])}
+    seen |= {word for row in parts["train"] for word in words(out / "vocab.json", row["in0"])}
+    known = json.loads((out / "vocab.json").read_text())
+    assert [*known][:2] == ["<pad>", "<unk>"]
+    assert seen == known.keys() - {"<pad>", "<unk>"}
+    for name in ("validation", "test"):
+        assert all(row["in1"][0] == 1 for row in parts[name]), "its first word is nowhere else"
+    assert sum(map(len, parts.values())) == 200
+    assert " of validation, " in err
+
+
+def test_the_split_is_repeated_by_its_seed(o2v, pairs, tmp_path):
+    share = ("--validation", "0.3", *PAIRS)
+    for name, seed in (("one", 3), ("again", 3), ("other", 4)):
+        assert (
+            o2v("prepare", pairs, *share, "--seed", seed, "--output", tmp_path / name).status == 0
+        )
+    one, again, other = (
+        (tmp_path / n / "validation.jsonl").read_bytes() for n in ("one", "again", "other")
+    )
+    assert one == again
+    assert one != other
+
+
+def test_files_of_their_own_for_validation_and_test(ran, pairs, tmp_path):
+    extra = table(tmp_path / "extra.csv", [["A dog", "unseen", "neutral"]])
+    out, _ = ran(
+        pairs, *PAIRS, "--validation-file", extra, "--test-file", extra, "--test-file", extra
+    )
+    assert len(records(out / "train.jsonl")) == 200
+    (record,) = records(out / "validation.jsonl")
+    assert words(out / "vocab0.json", record["in0"]) == ["a", "dog"]
+    assert record["in1"] == [1]
+    assert records(out / "test.jsonl") == [record, record]
+
+
+def test_a_further_file_with_the_same_ids(o2v, ran, pairs, tmp_path):
+    first, _ = ran(pairs, *PAIRS, "--label", "y")
+    given_files = ("--vocabulary", first / "vocab0.json", "--in1-vocabulary", first / "vocab1.json")
+    options = (*PAIRS, "--label", "y", "--classes", "contradiction,entailment,neutral")
+    again = o2v("prepare", "--test-file", pairs, *options, *given_files, "--output", tmp_path / "b")
+    assert again.status == 0, again.err
+    assert (tmp_path / "b" / "test.jsonl").read_bytes() == (first / "train.jsonl").read_bytes()
+    assert (tmp_path / "b" / "vocab1.json").read_bytes() == (first / "vocab1.json").read_bytes()
+    refused = o2v(
+        "prepare", pairs, *PAIRS, "--label", "y", *given_files, "--output", tmp_path / "c"
+    )
+    assert refused.status == 2
+    assert "--classes must say which numbers they have" in refused.err
+
+
+def test_a_vocabulary_without_unk_drops_tokens(o2v, tmp_path):
+    vocabulary = tmp_path / "v.json"
+    vocabulary.write_text('{"dog": 3}')
+    path = table(tmp_path / "t.csv", [["a dog", "cat"], ["cat", "cat"]])
+    options = (*PAIRS, "--shared-vocabulary", "--vocabulary", vocabulary)
+    refused = o2v("prepare", path, *options, "--output", tmp_path / "out")
+    assert refused.status == 2
+    assert f"{path}:3: no token of in0 or in1 is in the vocabulary" in refused.err
+    skipped = o2v("prepare", path, *options, "--on-error", "skip", "--output", tmp_path / "out")
+    assert records(tmp_path / "out" / "train.jsonl") == [{"label": 1, "in0": [3], "in1": []}]
+    assert "left out 1 records" in skipped.err
+    assert "33.3 % of train" in skipped.err
+
+
+def test_values_and_ratings(ran, tmp_path):
+    rows = [["u1", "m1", "4.0"], ["u2", "m1", "0.5"], ["U1", "m2", "3"], ["u1", "m 3", "1"]]
+    kinds = ("--in0-type", "value", "--in1-type", "value")
+    out, _ = ran(table(tmp_path / "r.csv", rows), *PAIRS, *kinds, "--label", "y")
+    assert json.loads((out / "vocab0.json").read_text()) == {
+        "<pad>": 0,
+        "<unk>": 1,
+        "u1": 2,
+        "U1": 3,
+        "u2": 4,
+    }
+    labels = [4, 0.5, 3, 1]
+    expected = zip(labels, [[2], [4], [3], [2]], [[2], [2], [4], [3]], strict=True)
+    assert records(out / "train.jsonl") == [
+        {"label": label, "in0": in0, "in1": in1} for label, in0, in1 in expected
+    ]
+    settings = json.loads((out / "hyperparameters.json").read_text())
+    assert settings["output_layer"] == "mean_squared_error"
+    assert settings["enc0_network"] == settings["enc1_network"] == "pooled_embedding"
+
+
+def test_sizes_and_counts_of_each_side(ran, pairs):
+    limits = ("--vocab-size", 5, "--in1-vocab-size", 1000, "--in1-min-count", 2)
+    out, err = ran(pairs, *PAIRS, *limits)
+    assert len(json.loads((out / "vocab0.json").read_text())) == 5
+    assert not any(word.startswith("w") for word in json.loads((out / "vocab1.json").read_text()))
+    assert "vocabulary 5 ids, which cover " in err
+
+
+def test_ids_pass_through(ran, tmp_path):
+    path = table(tmp_path / "i.csv", [["3 1", "0 7", "1"], ["5", "2", "0"]])
+    ids = ("--in0-type", "ids", "--in1-type", "ids", "--shared-vocabulary")
+    out, err = ran(path, *PAIRS, *ids, "--label", "y")
+    assert records(out / "train.jsonl")[0] == {"label": 1, "in0": [3, 1], "in1": [0, 7]}
+    settings = json.loads((out / "hyperparameters.json").read_text())
+    assert settings["enc0_vocab_size"] == settings["enc1_vocab_size"] == "8"
+    assert settings["tied_token_embedding_weight"] == "True"
+    assert "in1: id 0 stands before other ids" in err
+    assert "in0: id 0" not in err
+
+
+def test_parquet_gives_what_csv_gives(o2v, pairs, tmp_path):
+    columns = {name: [row[name] for row in rows_of(pairs)] for name in ("one", "two", "y")}
+    parquet = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table(columns), parquet, row_group_size=30)
+    for name, path in (("a", pairs), ("b", parquet)):
+        options = (*PAIRS, "--label", "y", "--test", "0.2", "--output", tmp_path / name)
+        assert o2v("prepare", path, *options).status == 0
+    first = sorted((tmp_path / "a").iterdir())
+    assert len(first) == 6
+    assert [p.read_bytes() for p in first] == [
+        (tmp_path / "b" / p.name).read_bytes() for p in first
+    ]
+
+
+@given(
+    st.lists(st.tuples(UNUSUAL, UNUSUAL), min_size=1, max_size=8),
+    st.sampled_from([*TOKENS]),
+    st.booleans(),
+)
+def test_ids_decode_to_the_tokens(tmp_path_factory, rows, kind, shared):
+    folder = tmp_path_factory.mktemp("decoded")
+    path = table(folder / "t.csv", rows)
+    sides = Side("one", kind), Side("two", kind)
+    common = {"files": (path,), "sides": sides, "shared": shared, "skip": True}
+    usable = [row for row in rows if all(text.strip() for text in row)]
+    assume(usable)
+    Preparation(output=folder / "out", **common).run()
+    vocabularies = ["vocab.json"] * 2 if shared else ["vocab0.json", "vocab1.json"]
+    written = records(folder / "out" / "train.jsonl")
+    for row, record in zip(usable, written, strict=True):
+        for side, text in enumerate(row):
+            decoded = words(folder / "out" / vocabularies[side], record[f"in{side}"])
+            assert decoded == TOKENS[kind](text)
+
+
+def test_it_trains_at_once(o2v, ran, pairs, tmp_path):
+    out, _ = ran(pairs, *PAIRS, "--label", "y", "--validation", "0.1", "--test", "0.1")
+    settings = json.loads((out / "hyperparameters.json").read_text())
+    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4"}
+    (out / "hyperparameters.json").write_text(json.dumps(settings))
+    channels = [f"--{name}={out / name}.jsonl" for name in ("train", "validation", "test")]
+    common = ("--hyperparameters", out / "hyperparameters.json", "--output", tmp_path / "model")
+    trained = o2v("train", *channels, *common)
+    assert trained.status == 0, trained.err
+    assert trained.complaints == []
+    assert o2v_jax.load(tmp_path / "model").config.num_classes == 3
+
+
+def test_a_shared_vocabulary_trains_tied_and_reads_text(o2v, ran, pairs, tmp_path):
+    out, _ = ran(pairs, *PAIRS, "--shared-vocabulary")
+    settings = json.loads((out / "hyperparameters.json").read_text())
+    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4"}
+    settings |= {f"enc{side}_network": "pooled_embedding" for side in (0, 1)}
+    (out / "hyperparameters.json").write_text(json.dumps(settings))
+    common = ("--hyperparameters", out / "hyperparameters.json", "--vocabulary", out / "vocab.json")
+    model = tmp_path / "model"
+    assert o2v("train", "--train", out / "train.jsonl", *common, "--output", model).status == 0
+    assert o2v_jax.load(model).config.tied_token_embedding_weight
+    scored = o2v("score", "--model", model, "--text", *SENTENCES[:2])
+    assert len(scored.rows[0]["scores"]) == 2
+
+
+def test_bad_records_are_left_out_and_counted(ran, tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("one,two,y\na,b,1\n,b,1\na,b\na,b,many\na,c,0\na,,x\n")
+    out, err = ran(path, *PAIRS, "--label", "y", "--on-error", "skip")
+    assert len(records(out / "train.jsonl")) == 2
+    assert err.splitlines()[-5:] == [
+        "left out 4 records, such as:",
+        f"{path}:4: the row has 2 columns, but the first row has 3",
+        f"{path}:3: in0 (column 'one'): the cell is empty",
+        f"{path}:5: the label 'many' is not a finite number",
+        f"{path}:7: in1 (column 'two'): the cell is empty",
+    ]
+
+
+def test_the_command_knows_what_the_library_does():
+    options = {option.name: option.type for option in prepare.params}
+    assert tuple(KIND.choices) == KINDS
+    assert tuple(options["form"].choices) == FORMS
+    assert SIZE.max == Side("any").vocab_size
+
+
+def test_memory_stays_flat(tmp_path):
+    """Twenty times the rows take no more than a little more memory."""
+    peaks = []
+    for rows in (10_000, 200_000):
+        path = tmp_path / f"{rows}.tsv"
+        path.write_text("".join(f"u{n % 900}\ti{n % 1700}\t{n % 5}\n" for n in range(rows)))
+        peaks.append(_peak(path, tmp_path / str(rows)))
+    assert peaks[1] < peaks[0] + 20_000
+
+
+def _peak(path, output):
+    """KiB that a preparation takes at most."""
+    code = (
+        "import resource, sys; from pathlib import Path;"
+        "from o2v_jax.preparation import *;"
+        "sides = Side('0', 'value'), Side('1', 'value');"
+        "Preparation(files=(Path(sys.argv[1]),), sides=sides, label=LabelColumn('2'),"
+        " output=Path(sys.argv[2]), layout=Layout(header=False), split=Split(0.1)).run();"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, path, output]
+    return int(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout)

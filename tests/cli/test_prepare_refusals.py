@@ -1,0 +1,157 @@
+"""What `o2v prepare` refuses, in one line and without leaving anything behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PAIRS = ("--in0", "one", "--in1", "two")
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("one,two\n" + "a dog,a cat\n" * 50)
+    return path
+
+
+ERRORS = {
+    "a column that is missing": (
+        ("--in0", "three", "--in1", "two"),
+        "no column 'three'; its columns",
+    ),
+    "an empty cell": (PAIRS, ":3: in0 (column 'one'): the cell is empty"),
+    "no number": (
+        ("--in0", "two", "--in1", "2", "--label", "1"),
+        ":3: the label 'y' is not a finite",
+    ),
+    "no class": (
+        ("--in0", "two", "--in1", "2", "--label", "1", "--classes", "1,2"),
+        ":3: the label 'y' is none of the classes 1, 2",
+    ),
+    "no ids": ((*PAIRS, "--in0-type", "ids"), ":2: in0 (column 'one'): 'x' is not a token id"),
+    "no label": ((*PAIRS, "--classes", "a,b"), "--classes needs --label"),
+    "one class": ((*PAIRS, "--label", "2", "--classes", "a"), "2 to 30 different names"),
+    "classes of numbers": (
+        (*PAIRS, "--label", "2", "--classes", "a,b", "--output-layer", "mean_squared_error"),
+        "classes are for output_layer=softmax",
+    ),
+    "too much": ((*PAIRS, "--test", "0.5", "--validation", "0.5"), "sum to less than 1"),
+    "a share of nothing": (
+        ("--in0", "two", "--in1", "2", "--test", "0.0001"),
+        "test gets none of the 2 records",
+    ),
+    "two tests": (
+        (*PAIRS, "--test", "0.5", "--test-file", "{file}"),
+        "test is either files of its own",
+    ),
+    "half a vocabulary": ((*PAIRS, "--vocabulary", "{file}"), "give --in1-vocabulary too"),
+    "other half": ((*PAIRS, "--in1-vocabulary", "{file}"), "give --vocabulary too"),
+    "shared and not": (
+        (*PAIRS, "--shared-vocabulary", "--in1-vocab-size", "9"),
+        "--shared-vocabulary leaves nothing for --in1-vocab-size",
+    ),
+    "given and counted": (
+        (*PAIRS, "--shared-vocabulary", "--vocabulary", "{file}", "--min-count", "2"),
+        "leave --min-count out",
+    ),
+    "shared with ids": (
+        (*PAIRS, "--in0-type", "ids", "--shared-vocabulary"),
+        "for two columns of ids, or for none",
+    ),
+    "a vocabulary of ids": (
+        (*PAIRS, "--in0-type", "ids", "--vocabulary", "{file}"),
+        "in0 holds ids already",
+    ),
+    "no vocabulary": (
+        (*PAIRS, "--shared-vocabulary", "--vocabulary", "{file}"),
+        "bad.csv is not valid JSON",
+    ),
+    "limits of ids": (
+        (*PAIRS, "--in0-type", "ids", "--vocab-size", "9"),
+        "leaves nothing for --vocab-size: for in1 there is --in1-vocab-size",
+    ),
+    "limits of ids of in1": (
+        (*PAIRS, "--in1-type", "ids", "--in1-min-count", "9"),
+        "in1 holds ids already, which leaves nothing for --in1-min-count",
+    ),
+    "a number that is too long": (
+        ("--in0", "9" * 5000, "--in1", "two"),
+        "there is no column '999",
+    ),
+    "a seed that is too large": (
+        (*PAIRS, "--seed", f"{2**63}"),
+        "is not in the range 0<=x<=9223372036854775807",
+    ),
+    "another form": ((*PAIRS, "--format", "parquet"), "cannot be read as Parquet"),
+    "no such file": ((*PAIRS, "--test-file", "missing.csv"), "'missing.csv' does not exist"),
+    "a form nobody knows": ((*PAIRS, "--test-file", sys.executable), "say by --format what it is"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_are_one_line_with_status_2(o2v, tmp_path, name):
+    options, message = ERRORS[name]
+    file = tmp_path / "bad.csv"
+    file.write_text("one,two,\nx,1,b\n,y,b\n")
+    options = [option.format(file=file) for option in options]
+    result = o2v("prepare", file, *options, "--output", tmp_path / "out")
+    assert (result.status, result.out) == (2, "")
+    assert len(result.err.splitlines()) == 1
+    assert message in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"], "nothing is left behind"
+
+
+def test_training_files_or_a_vocabulary(o2v, pairs, tmp_path):
+    nothing = o2v("prepare", *PAIRS, "--output", tmp_path / "out")
+    assert "there are no files to prepare" in nothing.err
+    uncounted = o2v("prepare", "--test-file", pairs, *PAIRS, "--output", tmp_path / "out")
+    assert "in0 needs files to train on, or a vocabulary" in uncounted.err
+
+
+def test_directories_it_does_not_write_to(o2v, pairs, tmp_path):
+    common = ("prepare", pairs, *PAIRS, "--output")
+    assert "holds other things (pairs.csv)" in o2v(*common, tmp_path, "--force").err
+    assert "is a file" in o2v(*common, pairs).err
+    out = tmp_path / "out"
+    out.mkdir()
+    assert o2v(*common, out, "--test", "0.2").status == 0
+    assert "--force replaces it" in o2v(*common, out).err
+    assert (out / "test.jsonl").exists()
+    assert o2v(*common, out, "--force").status == 0
+    assert not (out / "test.jsonl").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pairs.csv"]
+
+
+def test_a_failure_leaves_the_earlier_preparation(o2v, pairs, tmp_path):
+    out, bad = tmp_path / "out", tmp_path / "bad.csv"
+    bad.write_text("one,two\na,\n")
+    assert o2v("prepare", pairs, *PAIRS, "--output", out).status == 0
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    assert o2v("prepare", bad, *PAIRS, "--output", out, "--force").status == 2
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "bad.csv", "pairs.csv"}
+
+
+def test_a_signal_leaves_nothing_behind(tmp_path):
+    """Rows come from a pipe that stays open, so that the signal comes in the middle."""
+    rows = tmp_path / "rows.csv"
+    os.mkfifo(rows)
+    output = tmp_path / "out"
+    arguments = ("prepare", rows, "--format", "csv", *PAIRS, "--output", output)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "o2v_jax", *map(str, arguments)], stderr=subprocess.PIPE, text=True
+    )
+    with rows.open("w") as writing:
+        writing.write("one,two\na,b\n")
+        writing.flush()
+        until = time.monotonic() + 60
+        while len([*tmp_path.iterdir()]) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, "o2v: stopped by SIGTERM\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]

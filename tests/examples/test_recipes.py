@@ -1,0 +1,109 @@
+"""Every recipe on an imitation of its raw data, to the metric that its served model repeats."""
+
+import gzip
+import os
+import random
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+WORDS = [f"word{k}" for k in range(60)]
+SMALL = ("--epochs", "2", "--enc_dim", "16", "--mini_batch_size", "32")
+
+
+def sentence(draw, words=6):
+    return " ".join(draw.choices(WORDS, k=words))
+
+
+def compressed(path, lines):
+    path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+
+
+def snli(raw, draw):
+    names = "entailment", "neutral", "contradiction"
+    for part, rows in (("train", 120), ("dev", 30), ("test", 40)):
+        lines = (f"{draw.choice(names)}\t{sentence(draw)}\t{sentence(draw)}" for _ in range(rows))
+        compressed(raw / f"{part}.tsv.gz", lines)
+
+
+def ratings(raw, draw):
+    pairs = sorted({(draw.randrange(20), draw.randrange(30)) for _ in range(300)})
+    rows = (f"{user},{movie},{draw.randrange(1, 11) / 2},9" for user, movie in pairs)
+    compressed(raw / "ratings.csv.gz", ["userId,movieId,rating,timestamp", *rows])
+
+
+def retrieval(raw, draw):
+    for part, rows in (("train", 40), ("dev", 12), ("test", 15)):
+        lines = (
+            "\t".join((f"P{k}", "2020", *(sentence(draw) for _ in range(4)))) for k in range(rows)
+        )
+        compressed(raw / f"{part}.tsv.gz", lines)
+
+
+@contextmanager
+def serving(model):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "o2v_jax", "serve", "--model", model, "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_until_ready(url, process):
+    for _ in range(600):
+        assert process.poll() is None
+        try:
+            urllib.request.urlopen(f"{url}/ping", timeout=2).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("the server does not get ready")
+
+
+def metrics(text):
+    """The metrics that are the last lines of an output."""
+    found = re.findall(r"^(accuracy|cross_entropy|mean_squared_error) (\S+)$", text, re.MULTILINE)
+    return {name: float(value) for name, value in found}
+
+
+def output_of(*command, env=None):
+    done = subprocess.run(
+        [*map(str, command)], cwd=REPOSITORY, env=env, check=False, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("recipe", [snli, ratings, retrieval])
+def test_a_recipe_runs_and_its_model_serves(recipe, tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    recipe(raw, random.Random(0))
+    name, work = recipe.__name__, tmp_path / "work"
+    python = shlex.quote(sys.executable)
+    env = os.environ | {"O2V": f"{python} -m o2v_jax", "PYTHON": python}
+    printed = output_of(f"examples/{name}/run.sh", raw, work, *SMALL, env=env)
+    assert "test" not in printed.split("#throughput_metric")[0], "no test channel in training"
+    with serving(work / "model") as url:
+        again = output_of(
+            sys.executable, "examples/evaluate_http.py", work / "data" / "test.jsonl", url
+        )
+    assert metrics(again)
+    assert metrics(printed) == pytest.approx(metrics(again), rel=1e-4)

@@ -1,0 +1,198 @@
+"""row_sparse against a statement of it in NumPy, and against dense training."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.model import logits_fn
+from o2v_jax.training.batches import Batch
+from o2v_jax.training.row_sparse import gathered, renamed, row_count, scattered
+from o2v_jax.training.step import evaluation_step, start, train_step
+
+VOCABULARY = 40
+TABLES = {False: ("embed_0", "embed_1"), True: ("embed_shared",)}
+
+
+def config_of(**settings) -> Hyperparameters:
+    defaults = {
+        "enc0_max_seq_len": 6,
+        "enc0_vocab_size": VOCABULARY,
+        "enc0_network": "pooled_embedding",
+        "enc_dim": 8,
+        "mlp_dim": 8,
+        "learning_rate": 0.05,
+        "token_embedding_storage_type": "row_sparse",
+    }
+    return Hyperparameters(**{**defaults, **settings})
+
+
+def batch_of(seed: int, low: int = 0, high: int = VOCABULARY) -> Batch:
+    rng = np.random.default_rng(seed)
+    in0, in1 = rng.integers(low, high, (2, 4, 6)).astype(np.int32)
+    in1[:, 4:] = 0
+    return Batch(in0, in1, rng.integers(0, 2, 4).astype(np.float32), np.float32([1, 1, 1, 0]))
+
+
+def trained(config, batches):
+    state, step = start(config, 0), train_step(config)
+    for batch in batches:
+        state, _ = step(state, batch)
+    return jax.device_get(state)
+
+
+def gradient_of(config, params, batch):
+    """The dense gradient of the mean loss with respect to every parameter."""
+
+    def loss(params):
+        logits = logits_fn(config)(params, batch.in0, batch.in1)
+        picked = jax.nn.log_softmax(logits)[np.arange(4), batch.labels.astype(int)]
+        return -(picked * batch.weights).sum() / batch.weights.sum()
+
+    return jax.device_get(jax.grad(loss)(params))
+
+
+def stated(rule, weight, gradient, memory, step):
+    """One update of whole rows, as the papers and the documentation state it, in NumPy."""
+    rate = 0.05
+    if rule == "sgd":
+        return weight - rate * gradient, memory
+    if rule == "adagrad":
+        total = memory["g2"] + gradient**2
+        return weight - rate * gradient / np.sqrt(total + 1e-7), {"g2": total}
+    m = 0.9 * memory["m"] + 0.1 * gradient
+    v = 0.999 * memory["v"] + 0.001 * gradient**2
+    moved = rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+    return weight - moved, {"m": m, "v": v}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("rule", ["adam", "adagrad", "sgd"])
+def test_touched_rows_follow_the_rule_and_others_stay(rule, tied):
+    config = config_of(optimizer=rule, tied_token_embedding_weight=tied)
+    state, step = start(config, 0), train_step(config)
+    memory = {
+        name: {key: np.zeros((VOCABULARY, 8)) for key in ("m", "v", "g2")} for name in TABLES[tied]
+    }
+    for number in range(1, 6):
+        batch, before = batch_of(number, 0, 12), jax.device_get(state.params)
+        gradient = gradient_of(config, before, batch)
+        state, _ = step(state, batch)
+        for side, name in enumerate(TABLES[tied]):
+            ids = [batch.in0, batch.in1] if tied else [batch[side]]
+            rows = np.unique(np.concatenate([part.ravel() for part in ids]))
+            expected, kept = before[name]["weight"].copy(), memory[name]
+            part = {key: value[rows] for key, value in kept.items()}
+            new, part = stated(rule, expected[rows], gradient[name]["weight"][rows], part, number)
+            expected[rows] = new
+            for key, value in part.items():
+                kept[key][rows] = value
+            np.testing.assert_allclose(state.params[name]["weight"], expected, atol=2e-5)
+            untouched = np.setdiff1d(np.arange(VOCABULARY), rows)
+            assert len(untouched) > 20
+            np.testing.assert_array_equal(
+                np.asarray(state.params[name]["weight"])[untouched],
+                before[name]["weight"][untouched],
+            )
+
+
+@pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
+@pytest.mark.parametrize("rule", ["adagrad", "sgd"])
+def test_it_equals_dense_training_where_the_rule_leaves_zero_gradients_alone(rule, network):
+    settings = {"optimizer": rule, "enc0_network": network, "enc0_token_embedding_dim": 8}
+    batches = [batch_of(seed) for seed in range(8)]
+    sparse, dense = (
+        trained(config_of(**settings, token_embedding_storage_type=storage), batches).params
+        for storage in ("row_sparse", "dense")
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), sparse, dense)
+
+
+def test_lazy_adam_equals_dense_adam_until_a_row_is_left_out():
+    config = {"optimizer": "adam"}
+    every = batch_of(0)._replace(
+        in0=np.arange(1, 25, dtype=np.int32).reshape(4, 6),
+        in1=np.arange(1, 25, dtype=np.int32).reshape(4, 6),
+        weights=np.ones(4, np.float32),
+    )
+    sparse, dense = (
+        trained(config_of(**config, token_embedding_storage_type=storage), [every] * 3)
+        for storage in ("row_sparse", "dense")
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), sparse.params, dense.params
+    )
+    part = every._replace(in0=every.in0.clip(max=6), in1=every.in1.clip(max=6))
+    sparse, dense = (
+        trained(config_of(**config, token_embedding_storage_type=storage), [every] * 3 + [part])
+        for storage in ("row_sparse", "dense")
+    )
+    moved = sparse.params["embed_0"]["weight"] != dense.params["embed_0"]["weight"]
+    assert moved[7:25].any(axis=1).all(), "dense adam moves rows by their momentum alone"
+
+
+def test_weight_decay_is_lazy_too():
+    config, batch = config_of(optimizer="sgd", weight_decay=0.1), batch_of(1, 1, 10)
+    before = jax.device_get(start(config, 0).params)["embed_0"]["weight"]
+    gradient = gradient_of(config, jax.device_get(start(config, 0).params), batch)
+    after = trained(config, [batch]).params["embed_0"]["weight"]
+    expected = before[:10] - 0.05 * (gradient["embed_0"]["weight"][:10] + 0.1 * before[:10])
+    np.testing.assert_allclose(after[:10], expected, atol=1e-6)
+    np.testing.assert_array_equal(after[10:], before[10:])
+
+
+def test_the_loss_of_a_step_is_that_of_the_whole_tables():
+    config, batch = config_of(), batch_of(3)
+    state = start(config, 0)
+    expected = evaluation_step(config)(state.params, batch).mean_loss()
+    assert train_step(config)(state, batch)[1].mean_loss() == pytest.approx(expected, rel=1e-5)
+
+
+def test_batches_of_like_size_compile_once(compilations):
+    config = config_of(enc0_vocab_size=5000)
+    state, step = start(config, 0), train_step(config)
+    batches = [batch_of(seed, 1, 5000) for seed in range(6)]
+    state, _ = step(state, batches[0])
+    compilations.clear()
+    for batch in batches[1:]:
+        state, _ = step(state, batch)
+    assert compilations == []
+
+
+@given(
+    st.lists(st.integers(0, 39), max_size=30),
+    st.lists(st.integers(0, 39), max_size=30),
+    st.booleans(),
+)
+def test_renaming_is_undone_by_the_rows(first, second, tied):
+    config = config_of(tied_token_embedding_weight=tied)
+    in0, in1 = (np.int32(ids).reshape(1, -1) for ids in (first, second))
+    rows, new0, new1 = renamed(config, in0, in1)
+    for side, (ids, new) in enumerate(((in0, new0), (in1, new1))):
+        table = rows[TABLES[tied][0 if tied else side]]
+        np.testing.assert_array_equal(table[new], ids)
+        np.testing.assert_array_equal(new == 0, ids == 0)
+        assert (np.diff(table) > 0).all()
+        assert set(table[table < VOCABULARY]) == {0, *(first + second if tied else ids.ravel())}
+
+
+@given(st.integers(1, 10**6))
+def test_row_counts_waste_at_most_a_quarter(rows):
+    size = row_count(rows, 10**7)
+    assert rows <= size <= max(rows + 1, 1.25 * rows)
+    assert row_count(size, 10**7) == size
+
+
+def test_scattering_what_was_gathered_changes_nothing():
+    rng = np.random.default_rng(0)
+    tree = {"embed_0": {"weight": jax.numpy.asarray(rng.normal(size=(9, 2)))}, "head": {"b": 1}}
+    rows = {"embed_0": np.int32([0, 3, 8, 9, 10])}
+    small = gathered(tree, rows)
+    assert small["embed_0"]["weight"].shape == (5, 2)
+    back = scattered(tree, small, rows)
+    np.testing.assert_array_equal(back["embed_0"]["weight"], tree["embed_0"]["weight"])
+    doubled = {**small, "embed_0": {"weight": small["embed_0"]["weight"] * 2}}
+    changed = scattered(tree, doubled, rows)["embed_0"]["weight"] != tree["embed_0"]["weight"]
+    assert changed.any(axis=1).nonzero()[0].tolist() == [0, 3, 8]
