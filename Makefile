@@ -23,6 +23,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench.score --json bench/results/score.json
+	$(BIN)/python -m bench.train --json bench/results/train.json
 
 clean:
 	rm -rf $(VENV)

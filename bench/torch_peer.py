@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from o2v_jax import Model, Ragged
+from o2v_jax.model import table_name
 
 BATCH = 256
 
@@ -24,6 +25,7 @@ class TorchPeer:
         self.config, self.device = model.config, device
         self.params = _tensors(model.params, device)
         self.lstms = {side: self._lstm(side) for side in (0, 1)} if self._is("bilstm") else {}
+        self.sparse, self.dropout = False, 0.0  # what training changes
 
     @torch.inference_mode()
     def score(self, in0: Ragged, in1: Ragged) -> npt.NDArray[np.float32]:
@@ -39,7 +41,7 @@ class TorchPeer:
         return self.config.encoder(0).network == network
 
     def _encode(self, side: int, rows: Ragged) -> Any:
-        table = self.params[f"embed_{side}"]["weight"]
+        table = self.params[table_name(self.config, side)]["weight"]
         if self._is("pooled_embedding"):
             return self._pooled(table, rows)
         longest = int(rows.lengths.max(initial=1))
@@ -51,14 +53,15 @@ class TorchPeer:
     def _pooled(self, table: Any, rows: Ragged) -> Any:
         ids = torch.from_numpy(rows.ids).to(self.device, torch.long)
         starts = torch.from_numpy(rows.offsets[:-1]).to(self.device)
-        return nn.functional.embedding_bag(ids, table, starts, mode="mean")
+        bag = nn.functional.embedding_bag
+        return self._dropped(bag(ids, table, starts, mode="mean", sparse=self.sparse))
 
     def _hcnn(self, weights: Any, x: Any, mask: Any) -> Any:
         x, pools = x.transpose(1, 2), []
         for layer in weights.values():
             kernel = layer["weight"].permute(2, 1, 0)
             x = torch.relu(nn.functional.conv1d(x, kernel, layer["bias"], padding="same"))
-            x *= mask[:, None, :]
+            x = x * mask[:, None, :] if torch.is_grad_enabled() else x.mul_(mask[:, None, :])
             pools.append(x.amax(2))
         return torch.cat(pools, 1)
 
@@ -78,8 +81,15 @@ class TorchPeer:
         x = torch.cat([v for name in self.config.comparator_list for v in joined[name]], 1)
         head = self.params["head"]
         for layer in head.get("mlp", {}).values():
-            x = torch.addmm(layer["bias"], x, layer["weight"])
+            x = self._dropped(self._active(torch.addmm(layer["bias"], x, layer["weight"])))
         return torch.addmm(head["output_layer"]["bias"], x, head["output_layer"]["weight"])
+
+    def _active(self, x: Any) -> Any:
+        activation = self.config.mlp_activation
+        return x if activation == "linear" else getattr(torch, activation)(x)
+
+    def _dropped(self, x: Any) -> Any:
+        return nn.functional.dropout(x, self.dropout) if self.dropout else x
 
     def _lstm(self, side: int) -> Any:
         encoder = self.config.encoder(side)

@@ -1,0 +1,148 @@
+"""Training steps against PyTorch: the same network, weights, batches and optimizer in the same run.
+
+    python -m bench.train [--quick] [--device cpu|gpu] [--json FILE]
+
+The loss is compared before anything is timed; the sides take turns, and the figures are medians.
+"""
+
+import json
+import os
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import click
+import jax
+import numpy as np
+
+from bench.machine import describe
+from bench.measures import table
+from bench.timing import alternate
+from bench.torch_trainer import TorchTrainer
+from bench.workloads import Workload, document, sentence
+from o2v_jax import Model
+from o2v_jax.training.batches import Batch, Batcher
+from o2v_jax.training.step import State, evaluation_step, start, train_step
+
+SMALL, LARGE = 30_000, 3_000_000
+
+
+class Trainer:
+    """Our side: the state and the compiled step."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.config = workload.config
+        self.state, self._step = start(self.config, 0), train_step(self.config)
+
+    def loss(self, batch: Batch) -> float:
+        """Mean loss, without dropout."""
+        return evaluation_step(self.config)(self.state.params, batch).mean_loss()
+
+    def run(self, batches: list[Batch]) -> State:
+        """A step for each batch; returns when the device is done."""
+        for batch in batches:
+            self.state, _ = self._step(self.state, batch)
+        jax.block_until_ready(self.state)
+        return self.state
+
+
+def against_torch(workload: Workload, steps: int, rounds: int, device: str) -> dict[str, Any]:
+    """Records a second of both sides."""
+    ours, batches = Trainer(workload), _batches(workload, steps)
+    params = jax.device_get(ours.state.params)
+    peer = TorchTrainer(Model(workload.config, params), "cuda" if device == "gpu" else "cpu")
+    prepared = [peer.prepared(batch) for batch in batches]
+    np.testing.assert_allclose(ours.loss(batches[0]), peer.loss(prepared[0]), rtol=1e-4)
+    ours.run(batches)  # compiles
+    _run_torch(peer, prepared[:2])
+    mine, theirs, ratio = alternate(
+        lambda: ours.run(batches), lambda: _run_torch(peer, prepared), rounds
+    )
+    records = len(batches) * workload.config.mini_batch_size
+    return {
+        "workload": workload.name,
+        "batch": workload.config.mini_batch_size,
+        "records_per_s": round(records / mine, 1),
+        "torch_records_per_s": round(records / theirs, 1),
+        "ratio": round(ratio, 3),
+        "input_share": round(input_share(ours, workload, steps, rounds), 4),
+    }
+
+
+def input_share(trainer: Trainer, workload: Workload, steps: int, rounds: int) -> float:
+    """What making batches adds to the time of training on them, as a share of a step's time."""
+    data, config = workload.dataset(steps * workload.config.mini_batch_size), workload.config
+    batcher = Batcher.of(config, data)
+
+    def epoch() -> list[Batch]:
+        return list(islice(batcher.epoch(data, np.random.default_rng(3)), steps))
+
+    def made_while_training() -> None:
+        for batch in islice(batcher.epoch(data, np.random.default_rng(3)), steps):
+            trainer.state, _ = trainer._step(trainer.state, batch)  # noqa: SLF001
+        jax.block_until_ready(trainer.state)
+
+    batches = epoch()
+    trainer.run(batches)
+    _, _, ratio = alternate(lambda: trainer.run(batches), made_while_training, rounds)
+    return ratio - 1
+
+
+def vocabulary_sizes(steps: int, rounds: int) -> dict[str, Any]:
+    """Seconds a row_sparse step at two vocabulary sizes, for texts of the same token types."""
+    sides = {size: document("row_sparse", size, SMALL) for size in (SMALL, LARGE)}
+    trainers = {size: Trainer(workload) for size, workload in sides.items()}
+    batches = {size: _batches(workload, steps) for size, workload in sides.items()}
+    for size, trainer in trainers.items():
+        trainer.run(batches[size])
+    large, small, ratio = alternate(
+        lambda: trainers[LARGE].run(batches[LARGE]),
+        lambda: trainers[SMALL].run(batches[SMALL]),
+        rounds,
+    )
+    return {
+        "workload": "document, row_sparse: step time by vocabulary",
+        f"ms_at_{SMALL}": round(1000 * small / steps, 2),
+        f"ms_at_{LARGE}": round(1000 * large / steps, 2),
+        "ratio": round(1 / ratio, 3),
+    }
+
+
+def _batches(workload: Workload, steps: int) -> list[Batch]:
+    records = steps * workload.config.mini_batch_size
+    batches = workload.batches(records)
+    return list(islice(cycle(batches), steps))
+
+
+def _run_torch(peer: TorchTrainer, batches: list[Any]) -> None:
+    for batch in batches:
+        loss = peer.step(batch)
+    float(loss)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Fewer steps and rounds.")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--only", multiple=True, help="Part of a workload's name.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the results here.")
+def main(quick: bool, device: str, only: tuple[str, ...], file: Path | None) -> None:
+    """Measure training."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu" if device == "cpu" else "cuda")
+    steps, rounds = (12, 3) if quick else (24, 7)
+    workloads = [document("row_sparse"), document("dense"), sentence("hcnn"), sentence("bilstm")]
+    rows = [
+        against_torch(workload, steps, rounds, device)
+        for workload in workloads
+        if not only or any(part in workload.name for part in only)
+    ]
+    click.echo(table(rows))
+    sizes = [] if only else [vocabulary_sizes(steps, rounds)]
+    click.echo(table(sizes) if sizes else "")
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        results = {"benchmark": "train", "machine": describe("torch"), "rows": rows + sizes}
+        file.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

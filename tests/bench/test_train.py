@@ -1,0 +1,56 @@
+"""The training benchmark: its data, and where PyTorch is installed a run against it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import bench
+from bench.workloads import document, sentence
+from o2v_jax import Model
+from o2v_jax.training.step import evaluation_step, start, train_step
+
+ROOT = Path(bench.__file__).parents[1]
+
+
+def test_types_are_spread_over_the_vocabulary_and_as_frequent_as_words():
+    small, large = document("row_sparse", 3000, 300), document("row_sparse", 30_000, 300)
+    few, many = (workload.dataset(400) for workload in (small, large))
+    np.testing.assert_array_equal(few.in1.offsets, many.in1.offsets)
+    assert len(np.unique(few.in1.ids)) == len(np.unique(many.in1.ids)) > 200
+    assert many.in1.ids.max() > 20_000
+    counts = np.bincount(few.in1.ids)
+    assert counts[1] == counts.max() > 5 * np.median(counts[counts > 0])
+
+
+@pytest.mark.parametrize("network", ["hcnn", "bilstm", "row_sparse", "dense"])
+def test_the_peer_trains_like_us(network):
+    torch_trainer = pytest.importorskip(
+        "bench.torch_trainer", reason="the bench extra, which brings PyTorch, is not installed"
+    )
+    workload = document(network, 500) if "e" in network else sentence(network)
+    config = workload.config.from_strings(
+        workload.config.to_strings() | {"mini_batch_size": "8", "dropout": "0"}
+    )
+    batches = type(workload)("small", config, workload.lengths, workload.types).batches(8)[:3]
+    state, step = start(config, 0), train_step(config)
+    peer = torch_trainer.TorchTrainer(Model(config, jax.device_get(state.params)), "cpu")
+    for batch in batches:
+        expected = evaluation_step(config)(state.params, batch).mean_loss()
+        assert peer.loss(peer.prepared(batch)) == pytest.approx(expected, rel=2e-3)
+        state, _ = step(state, batch)
+        peer.step(peer.prepared(batch))
+
+
+def test_the_command_writes_its_results(tmp_path):
+    pytest.importorskip("torch", reason="the bench extra, which brings PyTorch, is not installed")
+    file = tmp_path / "train.json"
+    command = [sys.executable, "-m", "bench.train", "--quick", "--only", "document, row_sparse"]
+    subprocess.run([*command, "--json", str(file)], cwd=ROOT, check=True, timeout=300)
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["ratio"] > 0
+    assert row["batch"] == 512
