@@ -1,0 +1,78 @@
+"""Papers -> pairs to match: a title and its abstract, a sentence and the rest of its abstract.
+
+    python examples/retrieval/pairs.py RAW PAIRS
+
+RAW holds {train,dev,test}.tsv.gz, a paper a line: id, year, title, sentence, sentence, ... (tokens
+separated by blanks). Into PAIRS go tables of label, text and text: train.tsv with all pairs of both
+kinds; {dev,test}-{title,sentence}.tsv with one pair a paper, of a sentence drawn at random; and
+{dev,test}.tsv, those pairs of both kinds with three false ones each, without which a loss would
+mean nothing. All that is drawn is drawn from seed 0.
+"""
+
+import gzip
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+Pair = tuple[str, str]
+NEGATIVES = 3
+
+
+def papers(file: Path) -> Iterator[tuple[str, list[str]]]:
+    """Title and sentences of every paper."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            _, _, title, *sentences = line.rstrip("\n").split("\t")
+            yield title, sentences
+
+
+def titles(file: Path) -> Iterator[Pair]:
+    """Every title with its abstract."""
+    return ((title, " ".join(sentences)) for title, sentences in papers(file))
+
+
+def sentences(file: Path) -> Iterator[list[Pair]]:
+    """For every abstract of at least two sentences, each of them with the rest."""
+    for _, parts in papers(file):
+        if len(parts) > 1:
+            yield [(part, " ".join(parts[:k] + parts[k + 1 :])) for k, part in enumerate(parts)]
+
+
+def write(file: Path, pairs: Iterable[Pair]) -> None:
+    """A table of true pairs, label 1."""
+    write_labelled(file, ((1, one, two) for one, two in pairs))
+
+
+def write_labelled(file: Path, rows: Iterable[tuple[int, str, str]]) -> None:
+    """A table of label, text, text."""
+    file.write_text("".join(f"{y}\t{one}\t{two}\n" for y, one, two in rows), encoding="utf-8")
+
+
+def with_negatives(pairs: list[Pair], draw: random.Random) -> Iterator[tuple[int, str, str]]:
+    """Every pair, and NEGATIVES times its first text with the second one of another pair."""
+    for at, (one, two) in enumerate(pairs):
+        yield 1, one, two
+        for _ in range(NEGATIVES):
+            yield 0, one, pairs[(at + draw.randrange(1, len(pairs))) % len(pairs)][1]
+
+
+def main(raw: Path, out: Path) -> None:
+    """Writes all tables."""
+    out.mkdir(parents=True, exist_ok=True)
+    train = raw / "train.tsv.gz"
+    write(
+        out / "train.tsv", [*titles(train), *(pair for each in sentences(train) for pair in each)]
+    )
+    draw = random.Random(0)
+    for part in ("dev", "test"):
+        file = raw / f"{part}.tsv.gz"
+        kinds = {"title": list(titles(file)), "sentence": [*map(draw.choice, sentences(file))]}
+        for kind, pairs in kinds.items():
+            write(out / f"{part}-{kind}.tsv", pairs)
+        both = (row for pairs in kinds.values() for row in with_negatives(pairs, draw))
+        write_labelled(out / f"{part}.tsv", both)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
