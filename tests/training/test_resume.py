@@ -158,7 +158,7 @@ def test_signals_raise_at_once_elsewhere_and_are_left_as_they_were():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-@pytest.mark.parametrize("part", ["notes", "arrays", "arrays/manifest.ocdbt", "notes/metadata"])
+@pytest.mark.parametrize("part", ["notes", "arrays", "notes/metadata"])
 def test_a_damaged_state_is_named_and_can_be_left_behind(part, tmp_path):
     checkpoints = checkpoints_of(tmp_path)
     with pytest.raises(Interrupted):
