@@ -14,6 +14,7 @@ Ids: TypeAlias = npt.NDArray[np.int32]
 Index: TypeAlias = npt.NDArray[np.int64]
 
 _SLICE = 2**20  # offsets looked at together
+_BOUNDS = np.iinfo(np.int32)  # looking them up costs more than all else here for one short row
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,23 @@ class Ragged:
     @property
     def lengths(self) -> Index:
         """Int64 `[rows]`, tokens in each row."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Ragged]") -> "Ragged":
+        """The rows of all parts, one after the other.
+
+        >>> Ragged.joined([Ragged.of([[3, 1], [5]]), Ragged.of([[4]])]).offsets
+        array([0, 2, 3, 4])
+        """
+        if len(parts) == 1:
+            return parts[0]
+        before = offsets_of(np.array([len(part.ids) for part in parts], np.int64))
+        offsets = [part.offsets[1:] for part in parts]
+        shift = np.repeat(before[:-1], [len(part) for part in parts])
+        joined = np.concatenate([_NONE, *offsets])
+        joined[1:] += shift
+        return cls(np.concatenate([part.ids for part in parts]), joined)
 
     def row(self, index: int) -> Ids:
         """The ids of one row, int32 `[length]`."""
@@ -97,6 +114,9 @@ class Ragged:
         return out
 
 
+_NONE = np.zeros(1, np.int64)
+
+
 def _rises(offsets: Index) -> bool:
     """Whether none is less than the one before; in slices, because there may be very many."""
     slices = (offsets[start : start + _SLICE + 1] for start in range(0, len(offsets), _SLICE))
@@ -106,8 +126,7 @@ def _rises(offsets: Index) -> bool:
 def _int32(flat: npt.NDArray[Any]) -> Ids:
     if flat.dtype.kind not in "iu" or flat.ndim != 1:
         raise InputError(f"token ids must be integers, but these are {flat.dtype} values")
-    bounds = np.iinfo(np.int32)
-    if flat.size and not bounds.min <= flat.min() <= flat.max() <= bounds.max:
+    if flat.size and not _BOUNDS.min <= flat.min() <= flat.max() <= _BOUNDS.max:
         raise InputError(f"token ids must fit int32, but they reach {flat.min()}..{flat.max()}")
     return flat.astype(np.int32)
 

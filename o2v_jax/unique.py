@@ -16,6 +16,8 @@ def unique_rows(ragged: Ragged) -> tuple[Index, Index]:
     Rows are grouped by a 64-bit hash and then compared in full, so that a collision of hashes
     costs speed and never a wrong answer.
     """
+    if len(ragged) == 1:
+        return np.zeros(1, np.int64), np.zeros(1, np.int64)
     _, first, kind = np.unique(_hashes(ragged), return_index=True, return_inverse=True)
     if _all_equal(ragged, ragged.take(first[kind])):
         return first, kind

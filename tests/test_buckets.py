@@ -1,39 +1,14 @@
 import time
-from itertools import combinations
+from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o2v_jax.buckets import (
-    CALL_COST,
-    batch_ladder,
-    fitted_ladder,
-    geometric_ladder,
-    plan,
-    shapes,
-)
+from o2v_jax.buckets import Cost, plan, shapes
+from o2v_jax.ladders import batch_ladder, geometric_ladder
 
 LENGTHS = st.lists(st.integers(0, 82), max_size=300).map(lambda rows: np.array(rows, np.int64))
-HISTOGRAM = st.lists(st.integers(0, 9), min_size=1, max_size=14).map(np.array)
-
-
-def padded_tokens(histogram, ladder):
-    """What rows of this histogram take up, each cut to the last rung and filled up to a rung."""
-    rungs = np.array(ladder)
-    at = np.searchsorted(rungs, np.minimum(np.arange(len(histogram)), rungs[-1]))
-    return int((rungs[at] * histogram).sum())
-
-
-def least(histogram, longest, rungs):
-    """The padded tokens of the best ladder, found by trying all."""
-    ladders = (
-        (*below, longest)
-        for n in range(min(rungs, longest))
-        for below in combinations(range(1, longest), n)
-    )
-    return min(padded_tokens(histogram, ladder) for ladder in ladders)
 
 
 @given(LENGTHS, st.integers(1, 10), st.sampled_from([1, 100, 8192]))
@@ -66,11 +41,30 @@ def test_plan_fills_free_places_with_shorter_rows():
 def test_plan_of_equal_rows_is_the_cheapest(rows, length):
     ladder = batch_ladder(length, 8192)
     steps = plan(np.full(rows, length), shapes((length,), 8192))
-    cost = sum(step.batch * length + CALL_COST for step in steps)
     cheapest = [0]
     for n in range(1, rows + 1):
-        cheapest.append(min(b * length + CALL_COST + cheapest[max(0, n - b)] for b in ladder))
-    assert cost == cheapest[rows]
+        cheapest.append(min(Cost().of(b, length) + cheapest[max(0, n - b)] for b in ladder))
+    assert price(steps) == cheapest[rows]
+
+
+@settings(max_examples=60)
+@given(LENGTHS.filter(len), st.sampled_from([Cost(), Cost(2000), Cost(8, 16), Cost(0)]))
+def test_plan_costs_little_more_than_the_cheapest_of_all(lengths, cost):
+    """The cheapest is found by trying every batch size at every row, from the longest down."""
+    table = shapes(geometric_ladder(82, 5), 512, cost)
+    rungs = np.searchsorted(table.lengths, np.sort(lengths)[::-1])
+    cheapest = [0.0]  # of the last n rows
+    for n, rung in enumerate(rungs[::-1], 1):
+        ladder, length = table.batches[rung], table.lengths[rung]
+        cheapest.append(min(cost.of(b, length) + cheapest[max(0, n - b)] for b in ladder))
+    assert cheapest[-1] <= price(plan(lengths, table), cost) <= 1.2 * cheapest[-1]
+
+
+def test_rows_join_a_longer_rung_where_calls_cost_more_than_padding():
+    lengths, dear = np.arange(1, 41), Cost(call=10_000.0)
+    table = shapes((10, 20, 30, 40), 4000)
+    assert len(plan(lengths, table)) > 3
+    assert [(s.batch, s.length) for s in plan(lengths, replace(table, cost=dear))] == [(64, 40)]
 
 
 def test_plan_of_no_rows():
@@ -88,79 +82,14 @@ def test_plan_of_many_rows_is_quick():
     assert seconds(lambda: plan(lengths, table)) < 1.0
 
 
-@given(st.integers(1, 5000), st.integers(1, 12))
-def test_geometric_ladder_rises_to_the_longest(longest, rungs):
-    ladder = geometric_ladder(longest, rungs)
-    assert ladder[-1] == longest
-    assert list(ladder) == sorted(set(ladder))
-    assert ladder[0] >= 1
-    assert len(ladder) <= rungs
-
-
-@settings(max_examples=60)
-@given(HISTOGRAM, st.integers(1, 10), st.integers(1, 5))
-def test_fitted_ladder_is_the_best_of_all(histogram, longest, rungs):
-    """Histograms may be longer than `longest`, shorter, or empty."""
-    ladder = fitted_ladder(histogram, longest, rungs)
-    assert ladder[-1] == longest
-    assert list(ladder) == sorted(set(ladder))
-    assert ladder[0] >= 1
-    assert len(ladder) <= rungs
-    assert padded_tokens(histogram, ladder) == least(histogram, longest, rungs)
-
-
-@settings(max_examples=30)
-@given(st.integers(1, 400), st.integers(1, 10), st.integers(0, 2**32 - 1))
-def test_fitted_ladder_is_never_worse_than_the_geometric(longest, rungs, seed):
-    rng = np.random.default_rng(seed)
-    histogram = rng.integers(0, 100, longest + 20) * (rng.random(longest + 20) < 0.3)
-    fitted = padded_tokens(histogram, fitted_ladder(histogram, longest, rungs))
-    assert fitted <= padded_tokens(histogram, geometric_ladder(longest, rungs))
-
-
-@pytest.mark.parametrize("longest", [513, 1025, 2049, 5000])
-@pytest.mark.parametrize("typical", [1, 7, 40, 600])
-def test_fitted_ladder_of_long_models_is_never_worse_than_the_geometric(longest, typical):
-    """Most models with a long max_seq_len see mostly short sequences."""
-    sequences = np.random.default_rng(0).poisson(typical, 10_000)
-    histogram = np.bincount(sequences, minlength=longest + 1)
-    fitted = padded_tokens(histogram, fitted_ladder(histogram, longest, 10))
-    assert fitted <= padded_tokens(histogram, geometric_ladder(longest, 10))
-
-
-def test_ladders_of_one():
-    assert fitted_ladder(np.array([3, 5]), 1, 10) == (1,)
-    assert geometric_ladder(1, 10) == (1,)
-
-
-def test_sequences_above_the_longest_count_as_cut_to_it():
-    assert fitted_ladder(np.array([0, 0, 0, 0, 0, 9]), 3, 2) == (3,)
-    assert fitted_ladder(np.array([0, 5, 0, 0, 0, 9]), 3, 2) == (1, 3)
-
-
-@pytest.mark.parametrize("longest", [512, 513, 1023, 1025, 4999, 5000])
-def test_fitted_ladder_of_the_longest_models(longest):
-    histogram = np.random.default_rng(0).integers(0, 100, 6000)
-    ladder = fitted_ladder(histogram, longest, 10)
-    assert (len(ladder), ladder[-1]) == (10, longest)
-    assert list(ladder) == sorted(set(ladder))
-    assert seconds(lambda: fitted_ladder(histogram, longest, 10)) < 1.0
-
-
-@given(st.integers(1, 5000), st.integers(1, 100_000))
-def test_batch_ladder_starts_at_one_and_keeps_to_the_budget(length, budget):
-    ladder = batch_ladder(length, budget)
-    assert ladder[0] == 1
-    assert list(ladder) == sorted(set(ladder))
-    assert ladder[-1] * length <= max(budget, length)
-    assert 2 * ladder[-1] * length > budget
-    assert all(size & (size - 1) == 0 for size in ladder)
-
-
 def test_pairs_are_all_shapes_and_the_small_ones_come_first():
     pairs = shapes((2, 5), 20).pairs()
     assert sorted(pairs) == [(1, 2), (1, 5), (4, 5), (8, 2)]
     assert [batch * length for batch, length in pairs] == [2, 5, 16, 20]
+
+
+def price(steps, cost=None):
+    return sum((cost or Cost()).of(step.batch, step.length) for step in steps)
 
 
 def seconds(work):

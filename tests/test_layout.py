@@ -3,17 +3,18 @@ import pytest
 
 from o2v_jax import InputError
 from o2v_jax.scoring import layout
+from o2v_jax.scoring.layout import ACCELERATOR, CPU, Machine
 
 DIFFERENT = {"enc0_network": "hcnn", "enc1_network": "bilstm"}
 LONG = {"enc0_max_seq_len": 5000, "enc1_max_seq_len": 5000}
-BUDGETS = [8192, 65536]  # of the CPU and of accelerators
+MACHINES = [CPU, ACCELERATOR]
 
 
 def lengths(mean, longest):
     return np.bincount(np.random.default_rng(0).poisson(mean, 9000), minlength=longest + 1)
 
 
-@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("fitted", [False, True])
 @pytest.mark.parametrize(
     "encoders",
@@ -25,9 +26,9 @@ def lengths(mean, longest):
         LONG | DIFFERENT,
     ],
 )
-def test_at_most_sixty_programs(config_of, encoders, fitted, budget):
+def test_at_most_sixty_programs(config_of, encoders, fitted, machine):
     histograms = (lengths(14, 90), lengths(8, 90)) if fitted else None
-    found = layout(config_of(**encoders), histograms, token_budget=budget)
+    found = layout(config_of(**encoders), histograms, machine=machine)
     assert 10 < len(found.programs()) <= 60
     assert len(set(found.programs())) == len(found.programs())
 
@@ -107,7 +108,7 @@ def test_beyond_carries_on_to_what_a_request_may_ask_for(config_of, encoders):
 
 
 def test_the_largest_batch_keeps_to_the_token_budget(config_of):
-    found = layout(config_of(enc0_max_seq_len=82), token_budget=1000)
+    found = layout(config_of(enc0_max_seq_len=82), machine=Machine({"hcnn": 1000}, 1e6))
     assert max(batch * length for _, batch, length in found.programs() if length > 1) <= 1000
 
 

@@ -1,6 +1,7 @@
 """params.safetensors: the parameters under their dotted names, and every rule of it."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -25,6 +26,8 @@ class Spec(NamedTuple):
 
 
 _FLOAT32 = "F32"  # as safetensors files call it
+ALIGNMENT = 64  # bytes; what XLA's CPU device asks of memory that it shares
+AT_A_TIME = 1 << 24  # bytes
 
 
 def expected_shapes(config: Hyperparameters) -> Shapes:
@@ -53,12 +56,38 @@ def read(path: Path, expected: Shapes | None, problems: Problems) -> Arrays:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  no dict
             specs = {n: Spec(s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
             problems.extend(mismatches(specs, expected))
-            arrays = {n: file.get_tensor(n) for n, spec in specs.items() if spec.dtype == _FLOAT32}
+            arrays = {n: _in_memory(slices[n], s) for n, s in specs.items() if s.dtype == _FLOAT32}
     except SafetensorError as error:
         problems.append(f"{PARAMS} is truncated or malformed: {error}")
         return {}
     problems.extend(not_finite(arrays))
     return arrays
+
+
+def _in_memory(part: Any, spec: Spec) -> npt.NDArray[np.float32]:
+    """A float32 array in a place from which JAX's CPU device uses it without a copy.
+
+    It is read a few MB at a time, so that memory holds a large table once.
+    """
+    out = _aligned(spec.shape)
+    for rows in _row_slices(out):
+        out[rows] = part[rows]
+    return out
+
+
+def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """An uninitialised array that begins at a multiple of `ALIGNMENT` bytes."""
+    size = 4 * math.prod(shape)
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(np.float32).reshape(shape)
+
+
+def _row_slices(array: npt.NDArray[Any]) -> Iterator[slice]:
+    """Slices of the first axis that hold about `AT_A_TIME` bytes each."""
+    step = max(1, AT_A_TIME * len(array) // max(1, array.nbytes))
+    starts = range(0, len(array), step)
+    return (slice(start, min(start + step, len(array))) for start in starts)
 
 
 def check(arrays: Arrays, expected: Shapes) -> Iterator[str]:
@@ -84,7 +113,8 @@ def mismatches(found: Mapping[str, Spec], expected: Shapes | None) -> Iterator[s
 def not_finite(arrays: Arrays) -> Iterator[str]:
     """A sentence for each array with a NaN or an infinity in it."""
     for name, array in sorted(arrays.items()):
-        wrong = array.size - np.count_nonzero(np.isfinite(array))
+        finite = sum(np.count_nonzero(np.isfinite(array[rows])) for rows in _row_slices(array))
+        wrong = array.size - finite
         if wrong:
             yield f"parameter {name!r} has {wrong} of {array.size} values that are not finite"
 

@@ -15,7 +15,9 @@ from o2v_jax.cli.score import embed, score
 from o2v_jax.cli.serve import serve
 from o2v_jax.cli.train import train
 from o2v_jax.cli.tune import tune
+from o2v_jax.cli.warm import warm
 from o2v_jax.errors import Interrupted, O2VError
+from o2v_jax.memory import keep_freed_memory
 
 
 # Any option can be given by the environment, as the Dockerfile does: O2V_SERVE_HOST=0.0.0.0.
@@ -25,13 +27,14 @@ def cli() -> None:
     """Object2Vec in JAX: prepare data, train, tune, score, embed, serve."""
 
 
-for command in (serve, prepare, train, tune, score, embed, evaluate, inspect):
+for command in (serve, warm, prepare, train, tune, score, embed, evaluate, inspect):
     cli.add_command(command)
 
 
 def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 2 the caller's mistake, 130 or 143 interrupted."""
     _log_to_stderr()
+    keep_freed_memory()
     try:
         status = cli.main(prog_name="o2v", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

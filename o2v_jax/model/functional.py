@@ -27,6 +27,8 @@ Batch0: TypeAlias = Int[AnyArray, "batch length0"]
 Batch1: TypeAlias = Int[AnyArray, "batch length1"]
 Vectors: TypeAlias = Float[AnyArray, "batch enc_dim"]
 
+READING = 64
+
 
 def init(config: Hyperparameters, seed: int = 0) -> Params:
     """Initial parameters: a nested dict of float32 arrays, keyed like the module's attributes."""
@@ -46,6 +48,17 @@ def parameter_shapes(config: Hyperparameters) -> dict[str, tuple[int, ...]]:
     state = nnx.to_pure_dict(_abstract(Object2Vec, config)[1])
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {".".join(key.key for key in path): leaf.shape for path, leaf in leaves}
+
+
+def multiplications(config: EncoderConfig) -> int:
+    """About how many multiplications an encoder takes for a token.
+
+    Each weight is used once a token. Reading a token's vector, all that pooled_embedding does,
+    takes a CPU as long as `READING` multiplications for each of its numbers.
+    """
+    _, state = _abstract(NETWORKS[config.network], config)
+    weights: int = sum(leaf.size for leaf in jax.tree.leaves(nnx.to_pure_dict(state)))
+    return weights + READING * config.token_embedding_dim
 
 
 def score_fn(config: Hyperparameters) -> Callable[[Params, Batch0, Batch1], Scores]:

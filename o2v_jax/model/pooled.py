@@ -8,6 +8,10 @@ from jaxtyping import Array, Float, Int
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model.layers import embed, real_tokens, spread_like
 
+# Positions that a CPU sums in one pass over the batch: twice as fast as one by one where rows are
+# long; more gain nothing.
+TOGETHER = 8
+
 
 class PooledEmbedding(nnx.Module):
     """Sum of the token vectors over the count of non-zero ids (over 1 if there is none).
@@ -52,19 +56,22 @@ def _at_once(
 def _by_position(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
-    """The same position by position.
+    """The same a few positions at a time.
 
     All token vectors at once would be written to memory and read back, and their gradient too,
     which a CPU spends most of its time on. (A GPU's compiler does not write them at all.)
     """
+    length = ids.shape[1]
 
-    def add(at: Array, total: Array) -> Array:
-        return total + _column(table, ids, at)
+    def add(turn: Array | int, total: Array, positions: int = TOGETHER) -> Array:
+        for k in range(positions):
+            total = total + _column(table, ids, turn * TOGETHER + k)
+        return total
 
     # zeros of the table and the ids, which inside shard_map vary over devices as those do
     start = jnp.zeros_like(_column(table, ids, 0))
-    total: Array = jax.lax.fori_loop(0, ids.shape[1], add, start)
-    return total
+    total: Array = jax.lax.fori_loop(0, length // TOGETHER, add, start)
+    return add(length // TOGETHER, total, length % TOGETHER)
 
 
 def _column(

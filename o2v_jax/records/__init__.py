@@ -9,7 +9,7 @@ Decoding keeps no Python object per record, and the first thing that is wrong is
 
 from o2v_jax.records.arrays import Format, Places, Records, at_line
 from o2v_jax.records.decoding import decode, read_lines, sniff
-from o2v_jax.records.encoding import encode
+from o2v_jax.records.encoding import encode, encode_pieces
 from o2v_jax.records.explain import Fault, outside
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "at_line",
     "decode",
     "encode",
+    "encode_pieces",
     "outside",
     "read_lines",
     "sniff",

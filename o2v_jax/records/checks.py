@@ -20,6 +20,8 @@ def first_problem(records: Records, vocab_sizes: VocabSizes) -> Problem:
 
 
 def _side_problem(records: Records) -> Problem:
+    if records.paired:
+        return None
     both, none = records.has0 & records.has1, ~(records.has0 | records.has1)
     odd = np.flatnonzero(none | (both != both[:1]))
     if not len(odd):

@@ -1,5 +1,6 @@
 """Results -> bytes."""
 
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Literal
 
@@ -9,7 +10,7 @@ import orjson
 
 from o2v_jax.records.arrays import Format
 
-_CHUNK = 2**16  # numbers written at a time, so that the answer is the only thing of its size
+_CHUNK = 2**15  # numbers written at a time: some 350 KB
 
 
 def encode(
@@ -29,20 +30,39 @@ def encode(
     >>> encode(np.float32([[0.5], [2]]), "scores", Format.JSON)
     b'{"predictions":[{"scores":[0.5]},{"scores":[2.0]}]}'
     """
-    lines = Format(media_type) is Format.JSON_LINES
-    between, out = b"\n" if lines else b",", BytesIO()
-    out.write(b"" if lines else b'{"predictions":[')
-    step = max(1, _CHUNK // max(1, values.shape[1]))
-    for first in range(0, len(values), step):
-        out.write(between if first else b"")
-        out.write(_rows(values[first : first + step], key, between))
-    out.write(b"" if lines else b"]}")
+    out = BytesIO()
+    out.writelines(encode_pieces(values, key, media_type))
     return out.getvalue()
 
 
-def _rows(values: npt.NDArray[np.float32], key: str, between: bytes) -> bytes:
-    if not np.isfinite(values).all():
+def encode_pieces(
+    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], media_type: str
+) -> Iterator[bytes]:
+    """What `encode` gives, in pieces of a few hundred KB, each made when it is asked for.
+
+    Raises:
+        ValueError: as `encode`, before the first piece.
+    """
+    if not all(np.isfinite(part).all() for part in _parts(values)):
         raise ValueError(f"the {key} hold values that are not finite")
+    return _pieces(values, key, Format(media_type) is Format.JSON_LINES)
+
+
+def _pieces(values: npt.NDArray[np.float32], key: str, lines: bool) -> Iterator[bytes]:
+    before, between = b"" if lines else b'{"predictions":[', b"\n" if lines else b","
+    for part in _parts(values):
+        yield before + _rows(part, key, between)
+        before = between
+    if not lines:
+        yield b"]}" if len(values) else before + b"]}"
+
+
+def _parts(values: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+    step = max(1, _CHUNK // max(1, values.shape[1]))
+    return (values[first : first + step] for first in range(0, len(values), step))
+
+
+def _rows(values: npt.NDArray[np.float32], key: str, between: bytes) -> bytes:
     start = b'{"%s":[' % key.encode()
     rows = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     # The matrix is nothing but numbers, so "],[" stands between its rows and nowhere else.

@@ -1,23 +1,44 @@
 """The padded shapes that a model is served with: one table, for warm-up and run time alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.buckets import Shapes, fitted_ladder, geometric_ladder, shapes
+from o2v_jax.buckets import Cost, Shapes, shapes
 from o2v_jax.checkpoint import Model
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
+from o2v_jax.ladders import fitted_ladder, geometric_ladder
 from o2v_jax.limits import LONGEST_REQUEST
+from o2v_jax.model import multiplications
 
 MOST_RUNGS = 10
 HEAD_ROWS = 1024
-# padded tokens of the largest batch: a CPU gains nothing by more, a GPU does
-TOKEN_BUDGET = {"cpu": 8192}
-TOKEN_BUDGET_ACCELERATOR = 65536
+FEW = 32  # rows of the larger of the two batches that are warm first
+
+
+class Machine(NamedTuple):
+    """What shapes a kind of device is served with.
+
+    Attributes:
+        tokens: padded tokens of the largest batch, by network.
+        call: what a call costs, in multiplications.
+    """
+
+    tokens: Mapping[str, int]
+    call: float
+
+
+# On a CPU a bilstm's gates of more tokens would not fit its caches, and a pooled_embedding's batch
+# of fewer takes less time than its call, which is about 0.2 ms of a core.
+CPU = Machine({"hcnn": 8192, "bilstm": 2048, "pooled_embedding": 32768}, 2e7)
+# 0.1 ms of a device that does ten million million multiplications a second; not measured
+ACCELERATOR = Machine(dict.fromkeys(CPU.tokens, 65536), 1e9)
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
@@ -45,6 +66,15 @@ class Layout:
         keys |= {("head", *pair) for pair in self.head.pairs()}
         return sorted(keys, key=lambda key: (key[1] * key[2], key))
 
+    def first(self) -> "Layout":
+        """A few shapes of this layout that every request fits, to be warm soon after the start."""
+        usual = _few(self.usual[0], 1), _few(self.usual[1], 1)
+        encode = [
+            _few(every, len(every.lengths) - len(table.lengths) + 1)
+            for table, every in zip(self.usual, self.encode, strict=True)
+        ]
+        return Layout(self.towers, usual, (encode[0], encode[1]), _few(self.head, 1))
+
     def on_demand(self) -> list[tuple[str, int, int]]:
         """Keys of the programs that only a long `infer_max_seqlens` asks for."""
         sides = zip(self.towers, self.encode, strict=True)
@@ -54,31 +84,29 @@ class Layout:
 
 def layout_of(model: Model, *, max_programs: int = 60) -> Layout:
     """The layout that a model is served with on this machine's device; see `layout`."""
-    budget = TOKEN_BUDGET.get(jax.default_backend(), TOKEN_BUDGET_ACCELERATOR)
-    return layout(
-        model.config, model.length_histogram, token_budget=budget, max_programs=max_programs
-    )
+    machine = CPU if jax.default_backend() == "cpu" else ACCELERATOR
+    return layout(model.config, model.length_histogram, machine=machine, max_programs=max_programs)
 
 
 def layout(
     config: Hyperparameters,
     histograms: Histograms | None = None,
     *,
-    token_budget: int = 8192,
+    machine: Machine = CPU,
     max_programs: int = 60,
 ) -> Layout:
     """Chooses the shapes: as many rungs as `max_programs` allows, at most ten a side.
 
     Two encoders of the same structure share a ladder and its programs. With the length histograms
     of the training data, int64 `[length]` counts a side, the ladder is the one that pads them
-    least; without, it is geometric. `token_budget` is the padded tokens of the largest batch.
+    least; without, it is geometric.
 
     Raises:
         InputError: `max_programs` is less than one rung a side needs.
     """
     head = shapes((1,), HEAD_ROWS)
     for rungs in range(MOST_RUNGS, 0, -1):
-        found = _layout(config, histograms, token_budget, rungs, head)
+        found = _layout(config, histograms, machine, rungs, head)
         if len(found.programs()) <= max_programs:
             return found
     fewest = len(found.programs())
@@ -88,7 +116,7 @@ def layout(
 def _layout(
     config: Hyperparameters,
     histograms: Histograms | None,
-    budget: int,
+    machine: Machine,
     rungs: int,
     head: Shapes,
 ) -> Layout:
@@ -96,14 +124,30 @@ def _layout(
     if structure(enc0) == structure(enc1):
         longest = max(enc0.max_seq_len, enc1.max_seq_len)
         ladder = _ladder(None if histograms is None else _sum(*histograms), longest, rungs)
-        both = (shapes(ladder, budget),) * 2
-        return Layout(("encoder", "encoder"), both, (_beyond(ladder, budget),) * 2, head)
+        usual, encode = _shapes(enc0, ladder, machine)
+        return Layout(("encoder", "encoder"), (usual, usual), (encode, encode), head)
     known = histograms or (None, None)
     sides = zip(known, (enc0, enc1), strict=True)
     one, two = (_ladder(counts, encoder.max_seq_len, rungs) for counts, encoder in sides)
-    encode = (shapes(one, budget), shapes(two, budget))
-    return Layout(
-        ("encoder0", "encoder1"), encode, (_beyond(one, budget), _beyond(two, budget)), head
+    (usual0, encode0), (usual1, encode1) = _shapes(enc0, one, machine), _shapes(enc1, two, machine)
+    return Layout(("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head)
+
+
+def _shapes(
+    encoder: EncoderConfig, ladder: tuple[int, ...], machine: Machine
+) -> tuple[Shapes, Shapes]:
+    """The usual shapes, and with them those for longer sequences."""
+    tokens, cost = machine.tokens[encoder.network], Cost(machine.call / multiplications(encoder))
+    return shapes(ladder, tokens, cost), shapes(_beyond(ladder), tokens, cost)
+
+
+def _few(table: Shapes, rungs: int) -> Shapes:
+    """The longest rungs, each with a batch of one and one of a few rows."""
+    batches = tuple((1, max(b for b in ladder if b <= FEW)) for ladder in table.batches[-rungs:])
+    return replace(
+        table,
+        lengths=table.lengths[-rungs:],
+        batches=tuple(tuple(sorted(set(sizes))) for sizes in batches),
     )
 
 
@@ -120,13 +164,13 @@ def _ladder(counts: npt.NDArray[np.int64] | None, longest: int, rungs: int) -> t
 
 
 @lru_cache(maxsize=64)
-def _beyond(ladder: tuple[int, ...], budget: int) -> Shapes:
+def _beyond(ladder: tuple[int, ...]) -> tuple[int, ...]:
     """The ladder carried on by doubling up to the longest sequence a request may ask for."""
     longer, at = list(ladder), ladder[-1]
     while at < LONGEST_REQUEST:
         at = min(2 * at, LONGEST_REQUEST)
         longer.append(at)
-    return shapes(tuple(longer), budget)
+    return tuple(longer)
 
 
 def _sum(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -18,7 +18,8 @@ class ProgramTable:
 
     `compile_one` makes the program of a key. Only keys named in `keys` may be asked for, so that a
     shape outside the table is an error and not a silent compilation. Threads may ask at once: each
-    program is compiled by the first and awaited by the others.
+    program is compiled by the first and awaited by the others. `late` counts the programs that were
+    compiled because they were asked for, and not by `warm`.
     """
 
     def __init__(self, keys: Iterable[Key], compile_one: Callable[[Key], Program]) -> None:
@@ -26,10 +27,15 @@ class ProgramTable:
         self._compile_one = compile_one
         self._programs: dict[Key, Future[Program]] = {}
         self._lock = threading.Lock()
+        self.late = 0
 
     def __getitem__(self, key: Key) -> Program:
         future = self._programs.get(key)
-        return self._first_use(key) if future is None else future.result()
+        if future is not None:
+            return future.result()
+        program = self._first_use(key)
+        self.late += 1
+        return program
 
     @property
     def compiled(self) -> int:
@@ -39,7 +45,7 @@ class ProgramTable:
     def warm(self, keys: Iterable[Key], threads: int = 2) -> None:
         """Compiles the programs of `keys` in this order; XLA compiles outside Python's lock."""
         with ThreadPoolExecutor(threads, "o2v-compile") as pool:
-            list(pool.map(self.__getitem__, keys))
+            list(pool.map(self._first_use, keys))
 
     def _first_use(self, key: Key) -> Program:
         if key not in self._keys:

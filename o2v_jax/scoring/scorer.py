@@ -65,7 +65,10 @@ class Scorer:
             raise InputError(f"preferred_mode={preferred_mode!r} must be {modes}, or None for both")
         self.config = model.config
         self.preferred_mode = preferred_mode
-        self.layout = layout_of(model, max_programs=max_programs)
+        sides = model.config.encoder(0), model.config.encoder(1)
+        self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
+        self.useful_tokens = self.computed_tokens = 0
+        self.layout = self._shapes = layout_of(model, max_programs=max_programs)
         params = dict(model.params)
         self._head_on_host = params.pop("head")
         self._encoders = jax.device_put(params)
@@ -143,23 +146,50 @@ class Scorer:
             return best(self._compare(one, ones, many, rows)[:, column], k)
         return best(self._compare(many, rows, one, ones)[:, column], k)
 
-    def warm(self, threads: int = 2) -> int:
-        """Compiles every program that `preferred_mode` asks for; returns how many there are."""
-        keys = self.warm_keys()
+    def warm_first(self, threads: int = 2) -> int:
+        """Compiles a few programs that fit every call; returns how many.
+
+        Until `warm` has ended, calls use these alone: slower, but none waits for a compilation.
+        """
+        first = self.layout.first()
+        count = self._warm(first.programs(), threads)
+        self._shapes = first
+        return count
+
+    def warm(self, threads: int = 2, *, longer: bool = False) -> int:
+        """Compiles every program that `preferred_mode` asks for; returns how many there are.
+
+        Args:
+            threads: compile at a time.
+            longer: those for sequences above the model's max_seq_len as well, the others first.
+        """
+        count = self._warm(self.layout.programs(), threads)
         for table in (*self.layout.encode, self.layout.head):
             prepare(table)
-        self.programs.warm(keys, threads)
-        return len(keys)
+        self._shapes = self.layout
+        return count + (self._warm(self.layout.on_demand(), threads) if longer else 0)
 
     def warm_keys(self) -> list[Key]:
         """Keys of the programs that `warm` compiles."""
-        skip_head = self.preferred_mode == "embedding"
-        return [key for key in self.layout.programs() if not (skip_head and key[0] == "head")]
+        return self._needed(self.layout.programs())
 
     @property
     def compiled(self) -> int:
         """Programs compiled so far, or loaded from the persistent cache."""
         return self.programs.compiled
+
+    @property
+    def compiled_late(self) -> int:
+        """Those among them that a call had to wait for."""
+        return self.programs.late
+
+    def _warm(self, keys: list[Key], threads: int) -> int:
+        needed = self._needed(keys)
+        self.programs.warm(needed, threads)
+        return len(needed)
+
+    def _needed(self, keys: list[Key]) -> list[Key]:
+        return [key for key in keys if self.preferred_mode != "embedding" or key[0] != "head"]
 
     def _encodings(
         self, side: int, rows: Rows | Floats | Sequence[Floats]
@@ -174,10 +204,10 @@ class Scorer:
         self, side: int, rows: Ragged, max_seq_lens: Lengths | None
     ) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Encodings of the distinct objects, and for every object its row among them."""
-        encoder = self.config.encoder(side)
-        rows = checked(rows, side, encoder.vocab_size).cut(
-            cut_lengths(self.config, max_seq_lens)[side]
-        )
+        vocab_size, longest = self._bounds[side]
+        if max_seq_lens is not None:
+            longest = cut_lengths(self.config, max_seq_lens)[side]
+        rows = checked(rows, side, vocab_size).cut(longest)
         first, kind = unique_rows(rows)
         return self._encode_distinct(side, rows.take(first)), kind
 
@@ -189,7 +219,10 @@ class Scorer:
             return self.programs[tower, step.batch, step.length](*arguments, ids)
 
         out = np.empty((len(rows), self.config.enc_dim), np.float32)
-        return run_steps(plan(rows.lengths, self.layout.encode[side]), start, out)
+        steps = plan(rows.lengths, self._shapes.encode[side])
+        self.useful_tokens += len(rows.ids)
+        self.computed_tokens += sum(step.batch * step.length for step in steps)
+        return run_steps(steps, start, out)
 
     def _compare(
         self,
@@ -199,12 +232,12 @@ class Scorer:
         row1: npt.NDArray[np.int64],
     ) -> Floats:
         def start(step: Step) -> jax.Array:
-            one = _filled(enc0[row0[step.rows]], step.batch)
-            two = _filled(enc1[row1[step.rows]], step.batch)
+            one = _filled(enc0, row0[step.rows], step.batch)
+            two = _filled(enc1, row1[step.rows], step.batch)
             return self.programs["head", step.batch, 1](self._head, one, two)
 
         out = np.empty((len(row0), self.config.outputs), np.float32)
-        return run_steps(plan(np.ones(len(row0), np.int64), self.layout.head), start, out)
+        return run_steps(plan(np.ones(len(row0), np.int64), self._shapes.head), start, out)
 
     @cached_property
     def _head(self) -> Any:
@@ -226,10 +259,10 @@ class Scorer:
         return compile_ahead(function, *self._tower(side), ids)
 
 
-def _filled(rows: Floats, batch: int) -> Floats:
-    """The rows, and zeros up to `batch` of them."""
-    if len(rows) == batch:
-        return rows
-    out = np.zeros((batch, rows.shape[1]), np.float32)
-    out[: len(rows)] = rows
+def _filled(table: Floats, rows: npt.NDArray[np.int64], batch: int) -> Floats:
+    """The given rows of a table, and zeros up to `batch` of them."""
+    out = np.empty((batch, table.shape[1]), np.float32)
+    # unlike a plain index, this writes into `out` at once; all rows are in range
+    table.take(rows, axis=0, out=out[: len(rows)], mode="clip")
+    out[len(rows) :] = 0
     return out

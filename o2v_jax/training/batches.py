@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.buckets import fitted_ladder
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.ladders import fitted_ladder
 from o2v_jax.ragged import Ragged
 from o2v_jax.training.data import Dataset
 from o2v_jax.training.negatives import Pairs, drawn_shifts, pairs_of

@@ -143,7 +143,7 @@ class Run:
                 records = int(batch.weights.sum())
                 done += records
                 bar.advance(records, sums.mean_loss, done / progress.seconds)
-            jax.block_until_ready(self._state.params)
+            jax.block_until_ready(self._state)
             progress.seconds = time.perf_counter() - began
 
     def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -2,22 +2,48 @@
 
 The batch's distinct ids are gathered into a small table, the ids renamed to its rows, and the
 network differentiated with respect to that. Untouched rows and their optimizer moments stay as they
-are ("lazy" updates), so a step costs what its tokens cost, whatever the vocabulary.
+are ("lazy" updates), so a step costs what its tokens cost, whatever the vocabulary. A row's weights
+and moments stand side by side, so that memory, which is slow at random places, is asked once a row.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Array
+import optax
+from jaxtyping import Array, Float
 
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.model import Params, table_name
+from o2v_jax.model import table_name
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 Rows: TypeAlias = Mapping[str, Ids]  # for each sparse table, the rows that a batch touches
+
+
+class Table(NamedTuple):
+    """A token table and what its optimizer remembers.
+
+    `rows` holds for each token its weights and then every moment, `rest` what is not kept by row:
+    adam's count of steps.
+    """
+
+    rows: Float[Array, "vocab kinds dim"]
+    rest: list[Array]
+
+    @property
+    def weight(self) -> Float[Array, "vocab dim"]:
+        """The token vectors alone."""
+        return self.rows[:, 0]
+
+
+def sparse_tables(config: Hyperparameters) -> tuple[str, ...]:
+    """Names of the tables that are trained row by row: all or none."""
+    if config.token_embedding_storage_type != "row_sparse":
+        return ()
+    return tuple(sorted({table_name(config, 0), table_name(config, 1)}))
 
 
 def renamed(config: Hyperparameters, in0: Ids, in1: Ids) -> tuple[dict[str, Ids], Ids, Ids]:
@@ -41,50 +67,54 @@ def renamed(config: Hyperparameters, in0: Ids, in1: Ids) -> tuple[dict[str, Ids]
     return tables, first.reshape(in0.shape), second.reshape(in1.shape)
 
 
-def gathered(tree: Any, rows: Rows) -> Any:
-    """Parameters, or an optimizer's state, with only the given rows of the sparse tables."""
-
-    def small(params: Params) -> Params:
-        tables = {name: {"weight": _gather(params[name]["weight"], rows[name])} for name in rows}
-        return {**params, **tables}
-
-    return _map_params(small, rows, tree)
+def packed(rule: optax.GradientTransformation, weight: Array) -> Table:
+    """The table of these weights, and the memory that the rule begins with."""
+    memory = jax.tree.leaves(rule.init({"weight": weight}))
+    beside = [leaf for leaf in memory if leaf.shape == weight.shape]
+    rest = [leaf for leaf in memory if leaf.shape != weight.shape]
+    return Table(jnp.stack([weight, *beside], axis=1), rest)
 
 
-def scattered(tree: Any, small: Any, rows: Rows) -> Any:
-    """`small`, with the rows of its sparse tables back in their places in those of `tree`."""
-
-    def whole(params: Params, part: Params) -> Params:
-        tables = {
-            name: {"weight": _scatter(params[name]["weight"], part[name]["weight"], rows[name])}
-            for name in rows
-        }
-        return {**part, **tables}
-
-    return _map_params(whole, rows, tree, small)
+def taken(table: Table, rows: Ids) -> Table:
+    """The table with only the given rows; any row for those outside it."""
+    at = table.rows.at[rows]
+    return Table(at.get(mode="clip", unique_indices=True, indices_are_sorted=True), table.rest)
 
 
-def _map_params(function: Callable[..., Params], rows: Rows, *trees: Any) -> Any:
-    """Applies `function` to what is keyed like the parameters, and keeps the last tree's rest."""
-
-    def keyed(node: Any) -> bool:
-        return isinstance(node, dict) and node.keys() >= rows.keys()
-
-    def apply(*nodes: Any) -> Any:
-        return function(*nodes) if keyed(nodes[0]) else nodes[-1]
-
-    return jax.tree.map(apply, *trees, is_leaf=keyed) if rows else trees[-1]
-
-
-def _gather(table: Array, rows: Ids) -> Array:
-    """Rows of a table; any row for those outside it."""
-    at = table.at[rows]
+def vectors(table: Table, rows: Ids) -> Array:
+    """The weights of the given rows, of any row for those outside the table."""
+    at = table.rows.at[rows, 0]
     return at.get(mode="clip", unique_indices=True, indices_are_sorted=True)
 
 
-def _scatter(table: Array, small: Array, rows: Ids) -> Array:
-    at = table.at[rows]
-    return at.set(small, mode="drop", unique_indices=True, indices_are_sorted=True)
+def updated(
+    rule: optax.GradientTransformation, table: Table, gradient: Array, frozen: Array | None
+) -> Table:
+    """The table after one step of the rule. Rows that are frozen keep their weights."""
+    weight = {"weight": table.weight}
+    shapes = jax.eval_shape(rule.init, weight)
+    beside, rest = iter(jnp.unstack(table.rows, axis=1)[1:]), iter(table.rest)
+    memory = jax.tree.map(
+        lambda leaf: next(beside if leaf.shape == table.weight.shape else rest), shapes
+    )
+    # optax mixes its int32 step counts with floats, which strict promotion would refuse
+    with jax.numpy_dtype_promotion("standard"):
+        updates, memory = rule.update({"weight": gradient}, memory, weight)
+    if frozen is not None:
+        updates = {"weight": jnp.where(frozen[:, None], 0.0, updates["weight"])}
+    new = optax.apply_updates(weight, updates)["weight"]
+    leaves = jax.tree.leaves(memory)
+    return Table(
+        jnp.stack([new, *(leaf for leaf in leaves if leaf.shape == new.shape)], axis=1),
+        [leaf for leaf in leaves if leaf.shape != new.shape],
+    )
+
+
+def put_back(table: Table, small: Table, rows: Ids) -> Table:
+    """`table` with these rows in their places."""
+    at = table.rows.at[rows]
+    whole = at.set(small.rows, mode="drop", unique_indices=True, indices_are_sorted=True)
+    return Table(whole, small.rest)
 
 
 def _distinct(ids: Ids, vocab_size: int) -> tuple[Ids, Ids]:

@@ -15,7 +15,7 @@ from o2v_jax.errors import InputError
 INTERVAL = 60.0  # seconds
 SHARE = 0.25  # of a run's time that saving may take, at most
 PREFIX, DISCARDED = "state", ".discarded_"
-_FORMAT = 1
+_FORMAT = 2
 
 _log = logging.getLogger("o2v_jax")
 

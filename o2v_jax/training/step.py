@@ -14,18 +14,42 @@ from o2v_jax.model import Params, init, logits_fn
 from o2v_jax.training.batches import Batch
 from o2v_jax.training.optimizers import optimizer
 from o2v_jax.training.pretrained import Pretrained, frozen_rows, with_pretrained
-from o2v_jax.training.row_sparse import Rows, gathered, renamed, scattered
+from o2v_jax.training.row_sparse import (
+    Ids,
+    Rows,
+    Table,
+    packed,
+    put_back,
+    renamed,
+    sparse_tables,
+    taken,
+    updated,
+    vectors,
+)
 
 Scalar: TypeAlias = Float[Array, ""]
 Frozen: TypeAlias = Mapping[str, Array]  # for each table that has any: which rows are, bool [vocab]
 
 
 class State(NamedTuple):
-    """What a training step reads and replaces."""
+    """What a training step reads and replaces.
 
-    params: Params
+    Attributes:
+        dense: the parameters that every step updates in whole.
+        optimizer: what their optimizer remembers.
+        key: draws the dropout.
+        tables: row_sparse token tables by name, each with what its optimizer remembers.
+    """
+
+    dense: Params
     optimizer: Any
-    key: Array  # draws the dropout
+    key: Array
+    tables: dict[str, Table]
+
+    @property
+    def params(self) -> Params:
+        """All parameters; row_sparse tables are copied out from beside their moments."""
+        return {**self.dense, **{name: {"weight": t.weight} for name, t in self.tables.items()}}
 
 
 class Sums(NamedTuple):
@@ -50,8 +74,17 @@ class Sums(NamedTuple):
 
 def start(config: Hyperparameters, seed: int, pretrained: Sequence[Pretrained] = ()) -> State:
     """Freshly initialised parameters, with the pretrained vectors, and optimizer state."""
-    params = with_pretrained(init(config, seed), pretrained)
-    return State(params, optimizer(config).init(params), jax.random.key(seed + 1))
+    params, sparse = with_pretrained(init(config, seed), pretrained), sparse_tables(config)
+    weights = {name: params.pop(name)["weight"] for name in sparse}
+    state: State = _started(config, params, weights, jax.random.key(seed + 1))
+    return state
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _started(config: Hyperparameters, dense: Params, weights: Params, key: Array) -> State:
+    rule = optimizer(config)
+    tables = {name: packed(rule, weight) for name, weight in weights.items()}
+    return State(dense, rule.init(dense), key, tables)
 
 
 def train_step(
@@ -61,8 +94,7 @@ def train_step(
 
     Rows of frozen pretrained vectors stay exactly as they are.
     """
-    frozen = jax.device_put(frozen_rows(config, pretrained))
-    sparse = config.token_embedding_storage_type == "row_sparse"
+    frozen, sparse = jax.device_put(frozen_rows(config, pretrained)), sparse_tables(config)
 
     def train(state: State, batch: Batch) -> tuple[State, Sums]:
         rows: Rows = {}
@@ -80,31 +112,45 @@ def train_step(
 def _step(
     config: Hyperparameters, state: State, batch: Batch, rows: Rows, frozen: Frozen
 ) -> tuple[State, Sums]:
-    """Differentiates and updates the whole tables, or only the given rows of them."""
+    """Differentiates and updates the dense parameters, and of the sparse tables the given rows."""
     rule, (key, dropout_key) = optimizer(config), jax.random.split(state.key)
-    params, memory = gathered(state.params, rows), gathered(state.optimizer, rows)
+    weights = {name: {"weight": vectors(state.tables[name], at)} for name, at in rows.items()}
+    params = {**state.dense, **weights}
     gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
+    dense, memory = _updated(rule, state, gradients, frozen)
+    tables = {}
+    for name, at in rows.items():
+        table, gradient = state.tables[name], gradients[name]["weight"]
+        small = updated(rule, taken(table, at), gradient, _still(frozen, name, at))
+        tables[name] = put_back(table, small, at)
+    return State(dense, memory, key, tables), sums
+
+
+def _updated(
+    rule: optax.GradientTransformation, state: State, gradients: Params, frozen: Frozen
+) -> tuple[Params, Any]:
+    """The dense parameters and their optimizer's memory, a step later."""
+    gradients = {name: gradients[name] for name in state.dense}
     # optax mixes its int32 step counts with floats, which strict promotion would refuse
     with jax.numpy_dtype_promotion("standard"):
-        updates, memory = rule.update(gradients, memory, params)
-    params = optax.apply_updates(params, _thawed(updates, frozen, rows))
-    whole = scattered(state.params, params, rows), scattered(state.optimizer, memory, rows)
-    return State(*whole, key), sums
+        updates, memory = rule.update(gradients, state.optimizer, state.dense)
+    for name in frozen.keys() & state.dense.keys():
+        still = frozen[name][:, None]
+        updates[name] = {"weight": jnp.where(still, 0.0, updates[name]["weight"])}
+    return optax.apply_updates(state.dense, updates), memory
+
+
+def _still(frozen: Frozen, name: str, rows: Ids) -> Array | None:
+    """Which of these rows of a table are frozen; None: none."""
+    if name not in frozen:
+        return None
+    return frozen[name].at[rows].get(mode="fill", fill_value=True)
 
 
 def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
     outputs = logits_fn(config)(params, batch.in0, batch.in1, key)
     sums = _sums(config, outputs, batch)
     return sums.loss / sums.weight, sums
-
-
-def _thawed(updates: Params, frozen: Frozen, rows: Rows) -> Params:
-    """`updates`, zero where a row is frozen."""
-    tables = {}
-    for name, mask in frozen.items():
-        still = mask.at[rows[name]].get(mode="fill", fill_value=True) if name in rows else mask
-        tables[name] = {"weight": jnp.where(still[:, None], 0.0, updates[name]["weight"])}
-    return {**updates, **tables}
 
 
 def evaluation_step(config: Hyperparameters) -> Callable[[Params, Batch], Sums]:

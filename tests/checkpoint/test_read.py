@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,6 +55,13 @@ def test_parameters_come_back_writable_float32_and_in_shape(saved):
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
     assert {name: array.shape for name, array in arrays.items()} == parameter_shapes(model.config)
     assert all(array.flags.writeable for array in arrays.values())
+
+
+def test_a_cpu_uses_the_parameters_where_they_were_read(saved):
+    """A table of gigabytes is in memory once, not once more on the device."""
+    for array in flatten(load(saved).params).values():
+        on_device = jax.device_put(array, jax.devices("cpu")[0])
+        assert on_device.unsafe_buffer_pointer() == array.ctypes.data
 
 
 # Each entry: what is done to a good directory, and the one problem it makes.

@@ -127,3 +127,19 @@ def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
     wait_for(again, "Continuing epoch")
     again.send_signal(signal.SIGTERM)
     assert finish(again)[0] == 143
+
+
+def test_a_damaged_state_is_one_line_on_the_terminal(options, tmp_path):
+    """The library that reads it has more to say, on a thread and an event loop of its own."""
+    stopped = start(*options, "--output", tmp_path / "model")
+    wait_for(stopped, "validation")
+    stopped.send_signal(signal.SIGTERM)
+    assert finish(stopped)[0] == 128 + signal.SIGTERM
+    (manifest,) = (tmp_path / "model.checkpoints").glob("state_*/arrays/manifest.ocdbt")
+    manifest.write_bytes(b"not a manifest")
+    status, _, err = finish(start(*options, "--output", tmp_path / "model"))
+    assert status == 2
+    *notices, complaint = err.splitlines()
+    assert all(line.startswith("o2v: ") for line in notices)
+    assert complaint.startswith(f"o2v: {tmp_path}")
+    assert complaint.endswith("holds a damaged state: begin anew with --no-resume")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import logits_fn
 from o2v_jax.training.batches import Batch
-from o2v_jax.training.row_sparse import gathered, renamed, row_count, scattered
+from o2v_jax.training.row_sparse import Table, put_back, renamed, row_count, taken
 from o2v_jax.training.step import evaluation_step, start, train_step
 
 VOCABULARY = 40
@@ -185,14 +185,12 @@ def test_row_counts_waste_at_most_a_quarter(rows):
     assert row_count(size, 10**7) == size
 
 
-def test_scattering_what_was_gathered_changes_nothing():
-    rng = np.random.default_rng(0)
-    tree = {"embed_0": {"weight": jax.numpy.asarray(rng.normal(size=(9, 2)))}, "head": {"b": 1}}
-    rows = {"embed_0": np.int32([0, 3, 8, 9, 10])}
-    small = gathered(tree, rows)
-    assert small["embed_0"]["weight"].shape == (5, 2)
-    back = scattered(tree, small, rows)
-    np.testing.assert_array_equal(back["embed_0"]["weight"], tree["embed_0"]["weight"])
-    doubled = {**small, "embed_0": {"weight": small["embed_0"]["weight"] * 2}}
-    changed = scattered(tree, doubled, rows)["embed_0"]["weight"] != tree["embed_0"]["weight"]
-    assert changed.any(axis=1).nonzero()[0].tolist() == [0, 3, 8]
+def test_rows_taken_and_put_back_are_the_table():
+    table = Table(jax.numpy.asarray(np.random.default_rng(0).normal(size=(9, 3, 2))), [7])
+    rows = np.int32([0, 3, 8, 9, 10])
+    small = taken(table, rows)
+    assert small.rows.shape == (5, 3, 2)
+    np.testing.assert_array_equal(put_back(table, small, rows).rows, table.rows)
+    doubled = put_back(table, small._replace(rows=small.rows * 2), rows)
+    changed = (doubled.rows != table.rows).any(axis=(1, 2))
+    assert changed.nonzero()[0].tolist() == [0, 3, 8]

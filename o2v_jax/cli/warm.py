@@ -1,0 +1,34 @@
+"""`o2v warm`: compiles what the server will need, before it starts."""
+
+import time
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from o2v_jax.cli.options import model_option, model_path_of
+from o2v_jax.limits import Mode
+
+
+@click.command(short_help="Compile a model's programs into the cache.")
+@model_option
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    envvar="INFERENCE_PREFERRED_MODE",
+    help="Leave out what this mode does not need; default $INFERENCE_PREFERRED_MODE, else all.",
+)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+def warm(model_path: Path | None, mode: Mode | None, threads: int) -> None:
+    """Compile every program of a model into the cache, for `o2v serve` to start without a wait.
+
+    The cache is $O2V_CACHE_DIR, else o2v_jax in the user's cache directory. It serves this version
+    of JAX on this kind of device; a Dockerfile may call this for its image to start warm.
+    """
+    from o2v_jax.checkpoint import load
+    from o2v_jax.scoring import Scorer, use_compilation_cache
+
+    cache, began = use_compilation_cache(), time.perf_counter()
+    scorer = Scorer(load(model_path_of(model_path)), preferred_mode=mode)
+    programs = scorer.warm(threads, longer=True)
+    click.echo(f"{programs} programs in {time.perf_counter() - began:.1f} s, kept in {cache}")
