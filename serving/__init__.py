@@ -1,5 +1,5 @@
 """The SageMaker container contract around `o2v_jax`: a thin Flask app and its production server.
 
-`contract`, `settings`, `capacity`, `health` and `service` know no Flask; `app` is the only module
-that does, and `run` (with `worker`) starts it under Granian.
+A request passes `refusal` (if the server is full), `app`, `service`, `batcher` and the scorer. Only
+`app` knows Flask; `run` (with `worker`) starts it under Granian.
 """

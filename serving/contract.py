@@ -44,6 +44,9 @@ class TooLargeError(InputError):
 class BusyError(InputError):
     """The server has as many requests as it can take."""
 
+    def __init__(self, message: str = "the server is busy: send the request again later") -> None:
+        super().__init__(message)
+
 
 STATUS: Mapping[type[Exception], int] = {
     RecordError: 400,

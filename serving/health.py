@@ -24,10 +24,11 @@ class Health:
 
     def __init__(self) -> None:
         self.state = State.WARMING
+        self.warm_up_ended = False
 
-    def warm(self, warm_up: Callable[[], object]) -> Thread:
-        """Runs the warm-up in a thread of its own, which is returned."""
-        thread = Thread(target=self._warm, args=(warm_up,), name="warm-up", daemon=True)
+    def warm(self, first: Callable[[], object], rest: Callable[[], object]) -> Thread:
+        """Runs both in a thread of its own, which is returned: ready as soon as `first` is done."""
+        thread = Thread(target=self._warm, args=(first, rest), name="warm-up", daemon=True)
         thread.start()
         return thread
 
@@ -42,12 +43,23 @@ class Health:
         if self.state is State.FAILED:
             self.state = State.READY
 
-    def _warm(self, warm_up: Callable[[], object]) -> None:
+    def _warm(self, first: Callable[[], object], rest: Callable[[], object]) -> None:
         try:
-            warm_up()
+            first()
+            self.state = State.READY
+            log.info("warm and ready")
+            rest()
         except Exception:
             log.exception("warm-up failed")
             self.state = State.FAILED
         else:
-            self.state = State.READY
-            log.info("warm and ready")
+            self.warm_up_ended = True
+            log.info("every program is compiled")
+
+
+def device_bytes() -> int:
+    """Bytes in use on the devices, as far as they tell; otherwise those of all live arrays."""
+    stats = [device.memory_stats() for device in jax.local_devices()]
+    if all(stats):
+        return sum(int(stat["bytes_in_use"]) for stat in stats)
+    return sum(array.nbytes for array in jax.live_arrays())

@@ -23,7 +23,7 @@ from granian.log import logger as granian_log
 from granian.server.common import AbstractServer
 
 from o2v_jax.errors import InputError
-from serving.capacity import threads_for
+from serving.permits import THREADS
 from serving.settings import Settings
 from serving.worker import load, log_to_stderr
 
@@ -63,12 +63,12 @@ def serve(
     log_to_stderr()
     with _reasons() as reasons:
         loader = partial(load, path, settings, _url(host, port), reasons)
-        server = _server(host, port, settings.max_concurrent, drain_s)
+        server = _server(host, port, drain_s)
         server.serve(target_loader=loader, wrap_loader=False)
     log.info("stopped")
 
 
-def _server(host: str, port: int, concurrent: int, drain_s: int) -> AbstractServer[Any]:
+def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
     return Granian(
         "serving.app:create_app",
         address=host,
@@ -77,7 +77,7 @@ def _server(host: str, port: int, concurrent: int, drain_s: int) -> AbstractServ
         http=HTTPModes.http1,
         websockets=False,
         workers=1,  # one owner of the device
-        blocking_threads=threads_for(concurrent),  # started on demand, ended when idle
+        blocking_threads=THREADS,  # started on demand, ended when idle
         backpressure=CONNECTIONS,
         workers_kill_timeout=drain_s,
         log_level=LogLevels.error,  # our own lines say the rest, with the model

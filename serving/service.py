@@ -1,68 +1,91 @@
 """One model behind the contract: bytes in, bytes out. Knows no Flask.
 
-The body is complete before a permit is taken, so a slow upload never keeps others from scoring.
+Bodies are read, decoded, checked and cut in the threads of their requests, and answers are encoded
+there; only `Batcher` asks the scorer. Each step has its own bound, and what is beyond it is refused
+at once: uploads (a slow one keeps nobody from scoring), requests, their records, and the numbers of
+long answers, which are sent piece by piece.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
+from functools import partial
+from threading import Semaphore
+from time import perf_counter
+from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from o2v_jax.ragged import Ragged
-from o2v_jax.records import Format, Records, decode, encode, sniff
-from serving.capacity import UPLOADS, WAITING_PLACES, Capacity
-from serving.contract import TooLargeError, choose_format, read_body, read_content_type
-from serving.health import Health
+from o2v_jax.limits import LONGEST_REQUEST
+from o2v_jax.records import Format, Records, decode, encode, encode_pieces, sniff
+from o2v_jax.scoring.inputs import cut_lengths
+from serving.batcher import PATIENCE_S, Batcher
+from serving.contract import (
+    BusyError,
+    TooLargeError,
+    choose_format,
+    read_body,
+    read_content_type,
+)
+from serving.health import Health, State, device_bytes
+from serving.metrics import Live, Metrics
+from serving.permits import RECORDS, REQUESTS, STREAMS, UPLOADS, Permits
+from serving.scorer import Lengths, ScorerLike
 from serving.settings import Settings
+from serving.work import Floats, Kind, Sides, Work
 
 if TYPE_CHECKING:
-    from o2v_jax.hyperparameters import Hyperparameters
+    from o2v_jax.scoring import Layout
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Lengths: TypeAlias = tuple[int, int] | None
+Key: TypeAlias = Literal["scores", "embeddings"]
 
-MAX_NUMBERS = 2**24  # in an answer: 64 MiB of float32, a few times as much as text
-
-
-class ScorerLike(Protocol):
-    """What serving needs of `o2v_jax.Scorer`."""
-
-    config: "Hyperparameters"
-
-    def score(self, in0: Ragged, in1: Ragged, *, max_seq_lens: Lengths = None) -> Floats:
-        """Float32 `[records, numbers]`."""
-
-    def embed(
-        self,
-        in0: Ragged | None = None,
-        in1: Ragged | None = None,
-        *,
-        max_seq_lens: Lengths = None,
-    ) -> Floats:
-        """Float32 `[records, enc_dim]`."""
-
-    def warm(self) -> object:
-        """Compiles what requests will need."""
+MAX_NUMBERS = 2**26  # in an answer: 256 MiB of float32, three times as much as text
+LONG_ANSWER = 2**16  # numbers of the longest answer that is sent as a whole
+LONG_BODY = 2**16  # bytes of the longest body that is decoded whatever else is
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The body of an answer, and its format."""
+    """The body of an answer, whole or in pieces; `close` it once it is sent, or given up."""
 
-    body: bytes
+    body: bytes | Iterator[bytes]
     format: Format
+    close: Callable[[], None] = lambda: None
 
 
 class Service:
     """Answers invocations with one scorer, and notes how its device fares in `health`."""
 
-    def __init__(self, scorer: ScorerLike, settings: Settings, health: Health) -> None:
-        self.scorer, self.settings, self.health = scorer, settings, health
+    def __init__(self, scorer: ScorerLike, settings: Settings) -> None:
+        self.scorer, self.settings, self.health = scorer, settings, Health()
+        self.metrics = Metrics(self._live)
+        share = largest_program(scorer.layout)
+        self.batcher = Batcher(self._infer, share, self.health.watching, self.metrics.batch)
         sizes = [scorer.config.encoder(side).vocab_size for side in (0, 1)]
         self._vocab_sizes = sizes[0], sizes[1]
-        self._uploads = Capacity(UPLOADS, places=0)
-        self._capacity = Capacity(settings.max_concurrent, WAITING_PLACES)
+        self._own_lengths = cut_lengths(scorer.config, None)
+        self._uploads, self._requests = Permits(UPLOADS), Permits(REQUESTS)
+        self._records = Permits(RECORDS, always=settings.max_concurrent)
+        self._numbers = Permits(settings.max_concurrent * MAX_NUMBERS)
+        self._decoding = Semaphore(settings.max_concurrent)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests will be answered, and quickly."""
+        return self.health.state is State.READY and self.batcher.alive
+
+    @property
+    def full(self) -> bool:
+        """Whether the next request would be refused whatever it holds."""
+        return self._requests.free < 1
+
+    def warm(self) -> None:
+        """Compiles in a thread of its own: ready after the first programs, then all others."""
+        self.health.warm(self.scorer.warm_first, partial(self.scorer.warm, longer=True))
+
+    def close(self) -> None:
+        """Ends the batch at hand and refuses all other work, for good."""
+        self.batcher.close()
 
     def read(self, stream: IO[bytes], announced: int | None) -> bytes:
         """Reads a body, unless there are enough uploads already: each holds a thread meanwhile.
@@ -74,7 +97,7 @@ class Service:
         Raises:
             InputError: as `read_body`; `BusyError` at once, not a byte read.
         """
-        with self._uploads.permit():
+        with self._uploads.taken():
             return read_body(stream, announced, self.settings.max_body_bytes)
 
     def answer(self, body: bytes, content_type: str | None, accept: str | None) -> Answer:
@@ -82,17 +105,39 @@ class Service:
 
         Raises:
             RecordError, InputError: the request is wrong, or the server is busy.
+            BatchFailedError: the records could not be scored.
         """
         sent = read_content_type(content_type)
         format_in = sent.format or sniff(body)
         format_out = choose_format(accept, self.settings.default_accept or format_in)
-        with self._capacity.permit():
-            records = decode(body, format_in, vocab_sizes=self._vocab_sizes)
-            self._require_room(records)
-            key, values = self._compute(records, sent.max_seq_lens)
+        with self._requests.taken():
+            records = self._decode(body, format_in)
+            numbers = self._numbers_of(records)
+            with self._records.taken(len(records)):
+                if numbers > LONG_ANSWER:
+                    return self._in_pieces(records, sent.max_seq_lens, format_out, numbers)
+                key, values = self._results(records, sent.max_seq_lens)
+        with _timing(self.metrics.encode.observe):
             return Answer(encode(values, key, format_out), format_out)
 
-    def _require_room(self, records: Records) -> None:
+    def _decode(self, body: bytes, format_in: Format) -> Records:
+        with self._decoder(len(body)), _timing(self.metrics.parse.observe):
+            return decode(body, format_in, vocab_sizes=self._vocab_sizes)
+
+    @contextmanager
+    def _decoder(self, length: int) -> Iterator[None]:
+        """Has the few long bodies decoded at a time: meanwhile each takes many times its size."""
+        if length <= LONG_BODY:
+            yield
+            return
+        if not self._decoding.acquire(timeout=PATIENCE_S):
+            raise BusyError(f"the server was busy for {PATIENCE_S} s: try again later")
+        try:
+            yield
+        finally:
+            self._decoding.release()
+
+    def _numbers_of(self, records: Records) -> int:
         config = self.scorer.config
         numbers = len(records) * (config.outputs if records.paired else config.enc_dim)
         if numbers > MAX_NUMBERS:
@@ -100,24 +145,78 @@ class Service:
                 f"the answer would hold {numbers} numbers, but at most {MAX_NUMBERS} can be sent: "
                 "send fewer records at a time"
             )
+        return numbers
 
-    def _compute(
-        self, records: Records, max_seq_lens: Lengths
-    ) -> tuple[Literal["scores", "embeddings"], Floats]:
+    def _in_pieces(
+        self, records: Records, max_seq_lens: Lengths, format_out: Format, numbers: int
+    ) -> Answer:
+        """A long answer: until the client has all of it, the numbers stay, and no text does."""
+        count = max(numbers, self.settings.max_concurrent * MAX_NUMBERS // STREAMS)
+        with ExitStack() as stack:
+            stack.enter_context(self._numbers.taken(count))
+            key, values = self._results(records, max_seq_lens)
+            pieces = encode_pieces(values, key, format_out)  # what is wrong is known by now
+            return Answer(self._timed(pieces), format_out, stack.pop_all().close)
+
+    def _timed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        seconds: list[float] = []
+        while True:
+            with _timing(seconds.append):
+                piece = next(pieces, None)
+            if piece is None:
+                break
+            yield piece
+        self.metrics.encode.observe(sum(seconds))
+
+    def _results(self, records: Records, max_seq_lens: Lengths) -> tuple[Key, Floats]:
         if not len(records):
             return "scores", np.zeros((0, 1), np.float32)
-        with self.health.watching():
-            if records.paired:
-                scores = self.scorer.score(records.in0, records.in1, max_seq_lens=max_seq_lens)
-                return "scores", scores
-            return "embeddings", self._embed(records, max_seq_lens)
-
-    def _embed(self, records: Records, max_seq_lens: Lengths) -> Floats:
-        if records.has0.all():
-            return self.scorer.embed(in0=records.in0, max_seq_lens=max_seq_lens)
-        if records.has1.all():
-            return self.scorer.embed(in1=records.in1, max_seq_lens=max_seq_lens)
+        lengths = max_seq_lens or self._own_lengths  # those of a request are in range by now
+        in0, in1 = records.in0.cut(lengths[0]), records.in1.cut(lengths[1])
+        if records.paired:
+            return "scores", self._result(self.batcher.submit(Kind.PAIRS, (in0, in1)))
+        singles = ((Kind.IN0, in0), (Kind.IN1, in1))
+        works = [self.batcher.submit(kind, (side,)) for kind, side in singles if len(side)]
+        results = [self._result(work) for work in works]
+        if len(results) == 1:
+            return "embeddings", results[0]
         out = np.empty((len(records), self.scorer.config.enc_dim), np.float32)
-        out[records.has0] = self.scorer.embed(in0=records.in0, max_seq_lens=max_seq_lens)
-        out[records.has1] = self.scorer.embed(in1=records.in1, max_seq_lens=max_seq_lens)
-        return out
+        out[records.has0], out[records.has1] = results
+        return "embeddings", out
+
+    def _result(self, work: Work) -> Floats:
+        values = self.batcher.wait(work)
+        self.metrics.queue.observe(work.started - work.submitted)
+        self.metrics.infer.observe(work.finished - work.started)
+        return values
+
+    def _infer(self, kind: Kind, sides: Sides) -> Floats:
+        """Called by the device's thread alone; the records are cut by now, each where it should."""
+        uncut = LONGEST_REQUEST, LONGEST_REQUEST
+        if kind is Kind.PAIRS:
+            return self.scorer.score(*sides, max_seq_lens=uncut)
+        return self.scorer.embed(**{kind.value: sides[0]}, max_seq_lens=uncut)
+
+    def _live(self) -> Live:
+        return Live(
+            *self.batcher.waiting,
+            ready=self.ready,
+            warm=self.health.warm_up_ended,
+            device_bytes=device_bytes(),
+            tokens_useful=self.scorer.useful_tokens,
+            tokens_computed=self.scorer.computed_tokens,
+            compilations=self.scorer.compiled,
+            compilations_late=self.scorer.compiled_late,
+        )
+
+
+def largest_program(layout: "Layout") -> int:
+    """Padded tokens of the largest batch that any program takes."""
+    return max(batch * length for table in layout.usual for batch, length in table.pairs())
+
+
+@contextmanager
+def _timing(observe: Callable[[float], None]) -> Iterator[None]:
+    begun = perf_counter()
+    yield
+    observe(perf_counter() - begun)

@@ -32,8 +32,9 @@ class Settings:
         max_payload_mb: MiB of the largest body [SAGEMAKER_MAX_PAYLOAD_IN_MB]; 0 is read as the
             most that is possible.
         batch_strategy: MULTI_RECORD or SINGLE_RECORD [SAGEMAKER_BATCH_STRATEGY].
-        max_concurrent: requests scored at a time [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS]; 0 is read
-            as the default.
+        max_concurrent: how many requests of the largest size the server takes at a time
+            [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS]; 0 is read as the default. So many are never
+            refused for their size and are decoded at a time; of smaller ones many more are taken.
         default_accept: answers' format where a request leaves it open, None for the request's own
             [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
     """

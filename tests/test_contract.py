@@ -1,6 +1,4 @@
 import io
-import threading
-import time
 from pathlib import Path
 
 import orjson
@@ -9,7 +7,6 @@ import pytest
 from o2v_jax.errors import CheckpointError, InputError, RecordError
 from o2v_jax.records import Format
 from serving import contract
-from serving.capacity import Capacity
 from serving.contract import (
     AcceptError,
     BusyError,
@@ -227,63 +224,3 @@ def test_a_product_over_100_mb_is_refused():
     given = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "60", "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "2"}
     with pytest.raises(InputError, match="must be at most 100"):
         Settings.from_environment(given)
-
-
-def hold(capacity, entered, leave):
-    with capacity.permit():
-        entered.release()
-        leave.wait(10)
-
-
-def test_capacity_refuses_at_once_when_the_waiting_room_is_full():
-    capacity, entered, leave = Capacity(1, places=1), threading.Semaphore(0), threading.Event()
-    threads = [threading.Thread(target=hold, args=(capacity, entered, leave)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    entered.acquire()
-    while capacity.free_places:
-        time.sleep(0.001)
-    with pytest.raises(BusyError, match="busy"), capacity.permit():
-        pass
-    leave.set()
-    for thread in threads:
-        thread.join(10)
-    with capacity.permit():
-        assert capacity.free_places == 1
-
-
-def test_capacity_is_first_in_first_out():
-    capacity, order, threads = Capacity(1, places=8), [], []
-
-    def pass_through(name):
-        with capacity.permit():
-            order.append(name)
-
-    with capacity.permit():
-        for name in range(5):
-            threads.append(threading.Thread(target=pass_through, args=(name,)))
-            threads[-1].start()
-            while capacity.free_places > 7 - name:
-                time.sleep(0.001)
-    pass_through("newcomer")
-    for thread in threads:
-        thread.join(10)
-    assert order == [0, 1, 2, 3, 4, "newcomer"]
-    assert (capacity.free_permits, capacity.free_places) == (1, 8)
-
-
-def test_patience_is_bounded_and_gives_the_place_back():
-    capacity = Capacity(1, places=1, patience_s=0.01)
-    with capacity.permit():
-        for _ in range(3):
-            with pytest.raises(BusyError, match=r"busy for 0\.01 s"), capacity.permit():
-                pass
-        assert capacity.free_places == 1
-    assert capacity.free_permits == 1
-
-
-def test_an_error_gives_the_permit_back():
-    capacity = Capacity(1, places=0)
-    for _ in range(3):
-        with pytest.raises(KeyError), capacity.permit():
-            raise KeyError

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
+MANY = b"\n".join(
+    b'{"in0": [%d, %d], "in1": [%d]}' % (i % 37, i % 31, i % 29) for i in range(60_000)
+)
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: o2v\r\nContent-Type: application/json\r\n"
+HEAD_OF_LINES = HEAD.replace(b"application/json", b"application/jsonlines")
 
 
 def begin_upload(server, sent):
@@ -75,6 +79,8 @@ def test_sigterm_finishes_what_is_in_flight(start, tiny_model):
         upload, kept = begin_upload(server, 10), server.connect()
         kept.sendall(b"GET /ping HTTP/1.1\r\nHost: o2v\r\n\r\n")
         assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
+        computing = server.connect()
+        computing.sendall(HEAD_OF_LINES + b"Content-Length: %d\r\n\r\n" % len(MANY) + MANY)
         time.sleep(0.2)
         server.process.send_signal(signal.SIGTERM)
         assert kept.recv(65536) == b""  # closed
@@ -83,6 +89,10 @@ def test_sigterm_finishes_what_is_in_flight(start, tiny_model):
         upload.sendall(RECORDS[10:])
         assert upload.recv(65536).startswith(b"HTTP/1.1 200 ")
         upload.close()
+        answer = b"".join(iter(lambda: computing.recv(2**20), b""))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.count(b'{"scores":') == 60_000
+        computing.close()
         assert server.process.wait(10) == 0
 
 

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from serving.capacity import UPLOADS, threads_for
-from serving.settings import CONCURRENCY
+from serving.permits import THREADS, UPLOADS
 
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: o2v\r\nContent-Type: application/json\r\n"
 RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
@@ -104,7 +103,7 @@ def test_stalled_uploads_block_neither_ping_nor_others(server, pairs):
 @pytest.fixture
 def stalled_uploads(server):
     """More of them than the server has threads, all told apart: those that it reads, and others."""
-    count = threads_for(CONCURRENCY) + 72
+    count = THREADS + 72
     with ExitStack() as stack:
         connections = [stack.enter_context(server.connect()) for _ in range(count)]
         for connection in connections:

@@ -1,50 +1,27 @@
 """Health and capacity, with scorers that tests can hold up and break."""
 
+import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 
 import jax
 import numpy as np
 import pytest
+from length_scorer import LengthScorer
 
 import o2v_jax
 from o2v_jax import Hyperparameters
 from o2v_jax.errors import CheckpointError, O2VError
 from o2v_jax.records import Format, decode
+from o2v_jax.scoring import layout
 from serving.app import StartError, create_app
-from serving.capacity import WAITING_PLACES
-from serving.health import Health
-from serving.service import Service
+from serving.permits import RECORDS, REQUESTS, STREAMS
+from serving.service import LONG_ANSWER, MAX_NUMBERS, Service
 from serving.settings import Settings
 
 PAIR = {"instances": [{"in0": [1], "in1": [2]}]}
-
-
-class LengthScorer:
-    """Scores a pair by its lengths, when it is let, so that a test sees order and overlap."""
-
-    config = Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=40, enc_dim=16)
-
-    def __init__(self):
-        self.may_warm, self.may_score = threading.Event(), threading.Event()
-        self.may_score.set()
-        self.started = threading.Semaphore(0)
-        self.error = None
-
-    def warm(self):
-        assert self.may_warm.wait(10)
-        if self.error:
-            raise self.error
-
-    def score(self, in0, in1, **_):
-        self.started.release()
-        assert self.may_score.wait(10)
-        if self.error:
-            raise self.error
-        return np.float32([[a + b / 100] for a, b in zip(in0.lengths, in1.lengths, strict=True)])
-
-    def embed(self, **_):
-        raise AssertionError
 
 
 @pytest.fixture
@@ -52,11 +29,15 @@ def scorer():
     scorer = LengthScorer()
     yield scorer
     scorer.may_warm.set()
+    scorer.may_warm_all.set()
+    scorer.may_score.set()
 
 
 @pytest.fixture
 def app(scorer):
-    return create_app(scorer=scorer, settings=Settings(max_concurrent=2))
+    app = create_app(scorer=scorer, settings=Settings(max_concurrent=2))
+    yield app
+    app.extensions["o2v_jax"].close()
 
 
 @pytest.fixture
@@ -80,6 +61,17 @@ def test_ping_is_503_until_warm_but_requests_are_answered(client, scorer):
     assert client.post("/invocations", json=PAIR).status_code == 200
     assert client.get("/ping").status_code == 503
     warm_up(scorer)
+    assert client.get("/ping").status_code == 200
+
+
+def test_ready_comes_before_all_is_warm(client, scorer):
+    scorer.may_warm_all.clear()
+    scorer.may_warm.set()
+    end = time.monotonic() + 10
+    while client.get("/ping").status_code != 200:
+        assert time.monotonic() < end
+    scorer.may_warm_all.set()
+    wait_for_warm_up()
     assert client.get("/ping").status_code == 200
 
 
@@ -124,25 +116,98 @@ def post_pair(app):
 
 def test_over_capacity_is_refused_at_once_with_retry_after(app, scorer):
     scorer.may_score.clear()
-    with ThreadPoolExecutor(2 + WAITING_PLACES + 1) as pool:
-        replies = [pool.submit(post_pair, app) for _ in range(2 + WAITING_PLACES + 1)]
+    with ThreadPoolExecutor(REQUESTS + 1) as pool:
+        replies = [pool.submit(post_pair, app) for _ in range(REQUESTS + 1)]
         refused = next(as_completed(replies, timeout=10)).result()
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
         assert "busy" in refused.json["error"]
         scorer.may_score.set()
         statuses = sorted(reply.result(10).status_code for reply in replies)
-        assert statuses == [200] * (2 + WAITING_PLACES) + [503]
+        assert statuses == [200] * REQUESTS + [503]
 
 
-def test_no_more_than_the_permits_score_at_once(app, scorer):
+def test_a_refusal_is_an_answer_like_others(app, client, scorer):
     scorer.may_score.clear()
-    with ThreadPoolExecutor(4) as pool:
-        replies = [pool.submit(post_pair, app) for _ in range(4)]
-        assert scorer.started.acquire(timeout=10)
-        assert scorer.started.acquire(timeout=10)
-        assert not scorer.started.acquire(timeout=0.2)
+    sent = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1"}
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        replies = [pool.submit(post_pair, app) for _ in range(REQUESTS)]
+        wait_for_requests(app, REQUESTS - 1)
+        assert client.get("/ping").status_code == 503  # warming up: not refused
+        for path in ("/invocations", "/endpoints/a/invocations"):
+            reply = client.post(path, json=PAIR, headers=sent)
+            assert reply.status_code == 503
+            assert reply.headers["X-Amzn-SageMaker-Custom-Attributes"] == "trace=1"
+            assert reply.json["error"] == reply.json["message"]
+        assert b'o2v_requests_total{code="503"} 2.0' in client.get("/metrics").data
         scorer.may_score.set()
-        assert [r.result(10).status_code for r in replies] == [200] * 4
+        assert [reply.result(10).status_code for reply in replies] == [200] * REQUESTS
+
+
+def test_as_many_requests_of_any_size_are_taken_as_are_announced(app, scorer):
+    scorer.may_score.clear()
+    large = json.dumps({"instances": [{"in0": []}] * (RECORDS // 2 + 1)})
+    with ThreadPoolExecutor(3) as pool:
+        replies = [pool.submit(app.test_client().post, "/invocations", data=large)]
+        wait_for_requests(app, 0)  # the first is on the device
+        replies.append(pool.submit(app.test_client().post, "/invocations", data=large))
+        wait_for_requests(app, 2)  # what is left of it, and the second
+        assert app.test_client().post("/invocations", data=large).status_code == 503
+        assert post_pair(app).status_code == 503
+        scorer.may_score.set()
+        assert [reply.result(60).status_code for reply in replies] == [200, 200]
+    assert post_pair(app).status_code == 200
+
+
+def wait_for_requests(app, count):
+    """Until the device is busy and so many requests wait for it."""
+    service = app.extensions["o2v_jax"]
+    while not service.scorer.calls or service.batcher.waiting.requests < count:
+        time.sleep(0.001)
+
+
+def test_what_waits_is_scored_together(app, scorer):
+    scorer.may_score.clear()
+    with ThreadPoolExecutor(20) as pool:
+        replies = [pool.submit(post_pair, app)]
+        wait_for_requests(app, 0)
+        replies += [pool.submit(post_pair, app) for _ in range(19)]
+        wait_for_requests(app, 19)
+        scorer.may_score.set()
+        assert [reply.result(10).status_code for reply in replies] == [200] * 20
+    assert scorer.calls == [[1], [1] * 19]
+
+
+def test_a_call_that_fails_resolves_all_requests(app, client, scorer):
+    warm_up(scorer)
+    scorer.error = jax.errors.JaxRuntimeError("INTERNAL: the device is lost")
+    scorer.fails_at = {2}
+    scorer.may_score.clear()
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(post_pair, app)
+        wait_for_requests(app, 0)
+        others = [pool.submit(post_pair, app) for _ in range(19)]
+        wait_for_requests(app, 19)
+        scorer.may_score.set()
+        assert first.result(10).status_code == 200
+        assert [reply.result(10).status_code for reply in others] == [500] * 19
+    assert client.get("/ping").status_code == 503
+    assert post_pair(app).status_code == 200
+    assert client.get("/ping").status_code == 200
+
+
+def test_without_its_thread_the_app_is_unhealthy_and_busy(app, client, scorer):
+    warm_up(scorer)
+    assert client.get("/ping").status_code == 200
+    app.extensions["o2v_jax"].close()
+    assert client.get("/ping").status_code == 503
+    reply = post_pair(app)
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
+
+
+def test_a_batch_that_fails_is_told_once(app, scorer, caplog):
+    scorer.error = KeyError("secret")
+    assert post_pair(app).status_code == 500
+    assert [record.exc_info is not None for record in caplog.records] == [True, False]
 
 
 def test_a_model_may_be_given(tiny_model, cache, monkeypatch):
@@ -164,41 +229,95 @@ class WideScorer(LengthScorer):
         num_classes=30,
     )
 
+    layout = layout(config)
+    fill = 0
+
+    def score(self, in0, _in1, **_):
+        return np.zeros((len(in0), 30), np.float32)
+
     def embed(self, in0=None, in1=None, **_):
-        self.embeddings = np.zeros((len(in0 or in1), 4096), np.float32)
+        self.embeddings = np.full((len(in0 or in1), 4096), self.fill, np.float32)
         return self.embeddings
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def wide():
-    return create_app(scorer=WideScorer(), settings=Settings(max_payload_mb=20)).test_client()
+    app = create_app(scorer=WideScorer(), settings=Settings(max_payload_mb=20, max_concurrent=1))
+    yield app
+    app.extensions["o2v_jax"].close()
 
 
-@pytest.mark.parametrize(
-    ("record", "most", "numbers"),
-    [('{"in0":[]}', 4096, 16_781_312), ('{"in0":[],"in1":[]}', 559_240, 16_777_230)],
-)
-def test_an_answer_that_would_take_all_memory_is_refused(wide, record, most, numbers):
-    body = f'{{"instances": [{",".join([record] * (most + 1))}]}}'
-    reply = wide.post("/invocations", data=body)
+def singles(count):
+    return "\n".join(['{"in1":[]}'] * count)
+
+
+def test_an_answer_that_would_take_all_memory_is_refused(wide):
+    reply = wide.test_client().post("/invocations", data=singles(MAX_NUMBERS // 4096 + 1))
     assert reply.status_code == 413
     assert reply.json["error"] == (
-        f"the answer would hold {numbers} numbers, but at most 16777216 can be sent: "
+        "the answer would hold 67112960 numbers, but at most 67108864 can be sent: "
         "send fewer records at a time"
     )
 
 
-def test_the_largest_answer_is_sent(wide):
-    reply = wide.post("/invocations", data="\n".join(['{"in1":[]}'] * 4096))
-    assert (reply.status_code, reply.data.count(b"0.0")) == (200, 2**24)
+def test_the_largest_answer_is_sent_in_pieces(wide):
+    reply = wide.test_client().post("/invocations", data=singles(MAX_NUMBERS // 4096))
+    assert reply.status_code == 200
+    pieces = [(len(piece), piece.count(b"0.0")) for piece in reply.iter_encoded()]
+    assert sum(numbers for _, numbers in pieces) == MAX_NUMBERS
+    assert max(length for length, _ in pieces) < 2**20
+
+
+def test_only_long_answers_come_in_pieces(wide):
+    service, pair = wide.extensions["o2v_jax"], '{"in0":[],"in1":[]}'
+    whole, long = LONG_ANSWER // 30, LONG_ANSWER // 30 + 1
+    one = service.answer("\n".join([pair] * whole).encode(), None, None)
+    many = service.answer("\n".join([pair] * long).encode(), None, None)
+    assert (one.body.count(b"\n") + 1, b"".join(many.body).count(b"\n") + 1) == (whole, long)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_client_that_leaves_a_long_answer_gives_its_place_back(wide, read):
+    numbers = wide.extensions["o2v_jax"]._numbers
+    assert numbers.free == MAX_NUMBERS
+    reply = wide.test_client().post("/invocations", data=singles(2000), buffered=False)
+    assert numbers.free == MAX_NUMBERS - 2000 * 4096
+    if read:
+        next(reply.iter_encoded())
+    reply.close()
+    assert numbers.free == MAX_NUMBERS
+
+
+def test_no_more_long_answers_are_on_their_way_than_there_are_places(wide):
+    client, stack = wide.test_client(), ExitStack()
+    with stack:
+        for _ in range(STREAMS):
+            reply = client.post("/invocations", data=singles(17), buffered=False)
+            assert reply.status_code == 200
+            stack.callback(reply.close)
+        assert client.post("/invocations", data=singles(17)).status_code == 503
+        assert client.post("/invocations", data=singles(16)).status_code == 200
+    assert client.post("/invocations", data=singles(17)).status_code == 200
+
+
+def test_a_number_that_json_has_not_is_an_error_before_anything_is_sent(wide):
+    scorer = wide.extensions["o2v_jax"].scorer
+    scorer.fill = np.nan
+    for count in (1, 17):
+        reply = wide.test_client().post("/invocations", data=singles(count))
+        assert (reply.status_code, reply.mimetype) == (500, "application/json")
+    scorer.fill = 0
+    assert wide.test_client().post("/invocations", data=singles(17)).status_code == 200
 
 
 @pytest.mark.parametrize("side", ["in0", "in1"])
 def test_embeddings_of_one_side_are_not_copied(side):
     scorer = WideScorer()
-    service = Service(scorer, Settings(), Health())
+    service = Service(scorer, Settings())
     records = decode(b'{"%s": []}' % side.encode(), Format.JSON_LINES, vocab_sizes=None)
-    assert service._embed(records, None) is scorer.embeddings
+    _, values = service._results(records, None)
+    assert np.shares_memory(values, scorer.embeddings)
+    service.close()
 
 
 @pytest.mark.parametrize(

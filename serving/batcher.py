@@ -1,0 +1,199 @@
+"""Batches across requests. Knows no Flask and no JAX.
+
+Request threads submit work and wait for it; one thread owns the device. Whenever that is free it
+forms a batch of what waits, in the order of arrival, so that a lone request starts at once and a
+batch is formed as late as possible: nothing ever waits for a timer. A large request is cut into
+chunks which take turns with other requests, so that nobody waits for the whole of it.
+
+Nothing tells a WSGI application under Granian that a client has gone before the answer is sent, so
+departed clients are scored all the same; work is withdrawn only where patience runs out.
+"""
+
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from threading import Condition, Thread, current_thread
+from typing import NamedTuple, TypeAlias
+
+from o2v_jax.ragged import Ragged
+from serving.contract import BusyError
+from serving.work import Chunk, Floats, Kind, Sides, Work
+
+Compute: TypeAlias = Callable[[Kind, Sides], Floats]
+Observe: TypeAlias = Callable[[int, int], None]
+Part: TypeAlias = tuple[Work, Chunk]
+
+SHARES = 4  # of a batch: one large request alone fills it, and two have half of it each
+PATIENCE_S = 20.0
+
+log = logging.getLogger(__name__)
+
+
+class BatchFailedError(Exception):
+    """The batch that a request was in could not be scored. The log says why."""
+
+
+class Waiting(NamedTuple):
+    """What nobody has taken up: how many requests, of how many records."""
+
+    requests: int
+    records: int
+
+
+class Batcher:
+    """Forms batches of what request threads submit, in a thread of its own.
+
+    Args:
+        compute: scores joined records of one kind, float32 `[records, numbers]` in their order.
+        share: tokens of the largest chunk; a batch has `SHARES` times as many, or a chunk more.
+        watching: entered around every call of `compute`, whose errors it sees.
+        observe: called with the records and tokens of every batch.
+        patience_s: seconds that work may wait before it is begun.
+    """
+
+    def __init__(
+        self,
+        compute: Compute,
+        share: int,
+        watching: Callable[[], AbstractContextManager[None]],
+        observe: Observe,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._compute, self._share, self._patience_s = compute, share, patience_s
+        self._watching, self._observe = watching, observe
+        self._queue: deque[Work] = deque()
+        self._unresolved: set[Work] = set()
+        self._closed = False
+        self._changed = Condition()
+        self._thread = Thread(target=self._run, name="device", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether work is still done."""
+        return self._thread.is_alive() and not self._closed
+
+    @property
+    def waiting(self) -> Waiting:
+        """What nobody has taken up."""
+        with self._changed:
+            return Waiting(len(self._queue), sum(work.waiting for work in self._queue))
+
+    def submit(self, kind: Kind, sides: Sides) -> Work:
+        """Queues records, whose sides were checked and cut; `wait` brings their results.
+
+        Raises:
+            BusyError: the batcher has been closed.
+        """
+        work = Work(kind, sides, self._share)
+        with self._changed:
+            if self._closed:
+                raise BusyError("the server is stopping")
+            self._queue.append(work)
+            self._unresolved.add(work)
+            self._changed.notify()
+        return work
+
+    def wait(self, work: Work) -> Floats:
+        """The results of submitted work, float32 `[records, numbers]`.
+
+        Raises:
+            BusyError: patience ran out before the work was begun, or the batcher was closed.
+            BatchFailedError: it could not be scored.
+        """
+        if not work.wait(self._patience_s) and not self._withdraw(work):
+            work.wait()
+        if work.values is not None and work.error is None:
+            return work.values
+        if isinstance(work.error, BusyError):
+            raise BusyError(str(work.error))  # each waiting thread raises its own
+        raise BatchFailedError from work.error
+
+    def close(self, seconds: float = PATIENCE_S) -> None:
+        """Ends the batch at hand, waiting so long for it, and refuses all other work."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not current_thread():
+            self._thread.join(seconds)
+        with self._changed:
+            self._queue.clear()
+            for work in self._unresolved:
+                work.fail(BusyError("the server is stopping"))
+            self._unresolved.clear()
+
+    def _withdraw(self, work: Work) -> bool:
+        """Takes work back that has not been begun: whether that was so."""
+        with self._changed:
+            if work.started or work.resolved:
+                return False
+            self._queue.remove(work)
+            self._unresolved.remove(work)
+            work.fail(BusyError(f"the server was busy for {self._patience_s} s: try again later"))
+            return True
+
+    def _run(self) -> None:
+        try:
+            while batch := self._next_batch():
+                parts = [part for group in batch.values() for part in group]
+                self._observe(sum(map(_records, parts)), sum(chunk.tokens for _, chunk in parts))
+                for kind, group in batch.items():
+                    self._score(kind, group)
+        finally:  # whatever ends this thread, it leaves nobody waiting
+            self.close()
+
+    def _next_batch(self) -> dict[Kind, list[Part]]:
+        """Waits for work and takes it up in turns; nothing once the batcher is closed."""
+        batch: defaultdict[Kind, list[Part]] = defaultdict(list)
+        room = SHARES * self._share
+        with self._changed:
+            while not (self._queue or self._closed):
+                self._changed.wait()
+            while self._queue and room > 0 and not self._closed:
+                work = self._queue.popleft()
+                chunk = work.take()
+                batch[work.kind].append((work, chunk))
+                room -= chunk.tokens
+                if work.has_more:
+                    self._queue.append(work)
+        return batch
+
+    def _score(self, kind: Kind, parts: list[Part]) -> None:
+        try:
+            with self._watching():
+                values = self._compute(kind, _sides(parts))
+            _hand_out(values, parts)
+        except Exception as error:
+            log.exception("a batch of %s failed", kind.value)
+            for work, _ in parts:
+                work.fail(error)
+        self._forget({work for work, _ in parts if work.resolved})
+
+    def _forget(self, resolved: set[Work]) -> None:
+        with self._changed:
+            self._unresolved -= resolved
+            # of work that failed, other chunks may still be there
+            self._queue = deque(work for work in self._queue if work not in resolved)
+
+
+def _records(part: Part) -> int:
+    work, chunk = part
+    return len(work) if chunk.rows is None else len(chunk.rows)
+
+
+def _sides(parts: Sequence[Part]) -> Sides:
+    """The records of all parts, side by side."""
+    chosen = [
+        work.sides if chunk.rows is None else [side.take(chunk.rows) for side in work.sides]
+        for work, chunk in parts
+    ]
+    return tuple(Ragged.joined(side) for side in zip(*chosen, strict=True))
+
+
+def _hand_out(values: Floats, parts: Sequence[Part]) -> None:
+    at = 0
+    for work, chunk in parts:
+        count = _records((work, chunk))
+        work.receive(chunk, values[at : at + count])
+        at += count

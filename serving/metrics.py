@@ -1,0 +1,102 @@
+"""What GET /metrics tells, in the Prometheus text format. Knows no Flask and no JAX.
+
+Since the start of the process:
+
+- `o2v_requests_total{code}`: requests to /invocations, by the status of the answer.
+- `o2v_stage_seconds{stage}`: histograms over answered requests. Stages: `parse`; `queue`, until the
+  device takes up the first records; `infer`, from there to the last result; `encode`.
+- `o2v_batch_records`, `o2v_batch_tokens`: histograms over batches.
+- `o2v_tokens_useful_total`, `o2v_tokens_computed_total`: tokens of encoded objects without and with
+  padding; one minus their ratio is the share of padding.
+- `o2v_compilations_total`: programs compiled, or taken from the persistent cache.
+- `o2v_compilations_late_total`: those among them that a request waited for.
+
+At the moment:
+
+- `o2v_queue_requests`, `o2v_queue_records`: what waits for the device.
+- `o2v_ready`: 1 while /ping answers 200, else 0.
+- `o2v_warm`: 1 once every program is compiled: answers are slower before.
+- `o2v_device_bytes`: memory in use on the devices, where they tell; else that of all live arrays.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+SIZES = tuple(4.0**power for power in range(10))
+
+
+class Live(NamedTuple):
+    """What is looked up when the metrics are asked for."""
+
+    queue_requests: int
+    queue_records: int
+    ready: bool
+    warm: bool
+    device_bytes: int
+    tokens_useful: int
+    tokens_computed: int
+    compilations: int
+    compilations_late: int
+
+
+class Metrics:
+    """The metrics of one app, in a registry of their own.
+
+    Args:
+        live: looks up what needs no counting.
+    """
+
+    def __init__(self, live: Callable[[], Live]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "o2v_requests", "Requests by status", ["code"], registry=self._registry
+        )
+        stages = Histogram(
+            "o2v_stage_seconds",
+            "Seconds by stage",
+            ["stage"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.parse, self.queue, self.infer, self.encode = (
+            stages.labels(stage) for stage in ("parse", "queue", "infer", "encode")
+        )
+        self._records = self._sizes("o2v_batch_records", "Records of a batch")
+        self._tokens = self._sizes("o2v_batch_tokens", "Tokens of a batch")
+        self._registry.register(_Live(live))
+
+    def answered(self, code: int) -> None:
+        """Counts a request."""
+        self._requests.labels(code).inc()
+
+    def batch(self, records: int, tokens: int) -> None:
+        """Counts a batch."""
+        self._records.observe(records)
+        self._tokens.observe(tokens)
+
+    def text(self) -> bytes:
+        """The metrics, in the Prometheus text format."""
+        return generate_latest(self._registry)
+
+    def _sizes(self, name: str, about: str) -> Histogram:
+        return Histogram(name, about, buckets=SIZES, registry=self._registry)
+
+
+class _Live(Collector):
+    def __init__(self, live: Callable[[], Live]) -> None:
+        self._live = live
+
+    def describe(self) -> list[Metric]:
+        return []  # so that registering looks nothing up
+
+    def collect(self) -> Iterator[Metric]:
+        for name, value in self._live()._asdict().items():
+            counted = name.startswith(("tokens", "compilations"))
+            family = CounterMetricFamily if counted else GaugeMetricFamily
+            yield family(f"o2v_{name}", name.replace("_", " ").capitalize(), value=value)

@@ -1,0 +1,66 @@
+"""How much may be read, wait and be sent at a time. Knows no Flask."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from serving.contract import BusyError
+
+UPLOADS = 128  # requests whose bodies may be on their way at a time
+REQUESTS = 128  # requests, body complete, that may be decoded, wait or be scored at a time
+RECORDS = 2**18  # of all these requests: a few bodies of 6 MiB full of usual pairs
+STREAMS = 64  # long answers that may be on their way at a time
+SPARE_THREADS = 32  # answer /ping and refuse what is too much
+
+# Always enough, so that no stalled or waiting request keeps /ping waiting.
+THREADS = UPLOADS + REQUESTS + STREAMS + SPARE_THREADS
+
+
+class Permits:
+    """A number of permits; who asks for more than are left is refused at once.
+
+    Args:
+        total: permits in all.
+        always: this many holders get what they ask for, however much it is.
+    """
+
+    def __init__(self, total: int, always: int = 0) -> None:
+        self._total, self._always = total, always
+        self._taken = self._holders = 0
+        self._lock = Lock()
+
+    @property
+    def free(self) -> int:
+        """Permits that are left; negative where `always` let more be taken."""
+        return self._total - self._taken
+
+    def take(self, count: int = 1) -> None:
+        """Takes permits, to be given back.
+
+        Raises:
+            BusyError: not so many are left.
+        """
+        with self._lock:
+            if count > self.free and self._holders >= self._always:
+                raise BusyError
+            self._taken += count
+            self._holders += 1
+
+    def give(self, count: int = 1) -> None:
+        """Gives back what one `take` took."""
+        with self._lock:
+            self._taken -= count
+            self._holders -= 1
+
+    @contextmanager
+    def taken(self, count: int = 1) -> Iterator[None]:
+        """Holds permits for a while.
+
+        Raises:
+            BusyError: as `take`.
+        """
+        self.take(count)
+        try:
+            yield
+        finally:
+            self.give(count)

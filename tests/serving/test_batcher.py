@@ -1,0 +1,215 @@
+"""The batcher with threads, and work that tests hold up and break. Nobody is left waiting."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+from o2v_jax.ragged import Ragged
+from serving.batcher import SHARES, Batcher, BatchFailedError, Waiting
+from serving.contract import BusyError
+from serving.work import Kind
+
+SHARE = 10
+
+
+class Device:
+    """Gives every record its length, in order, when it is let."""
+
+    def __init__(self):
+        self.calls, self.batches, self.error = [], [], None
+        self.started, self.may_go = threading.Semaphore(0), threading.Event()
+        self.may_go.set()
+
+    def compute(self, kind, sides):
+        self.calls.append((kind, sides[0].lengths.tolist()))
+        error = self.error
+        self.started.release()
+        assert self.may_go.wait(10)
+        if error:
+            raise error
+        return np.float32(sum(side.lengths for side in sides))[:, None]
+
+    def observe(self, records, tokens):
+        self.batches.append((records, tokens))
+
+
+@pytest.fixture
+def device():
+    device = Device()
+    yield device
+    device.may_go.set()
+
+
+@pytest.fixture
+def batcher(device):
+    batcher = Batcher(device.compute, SHARE, nullcontext, device.observe)
+    yield batcher
+    batcher.close()
+
+
+@pytest.fixture
+def busy(batcher, device):
+    """The batcher while a first request, of length 1, is held up on the device."""
+    device.may_go.clear()
+    first = submit(batcher, [[1]])
+    assert device.started.acquire(timeout=10)
+    yield batcher
+    device.may_go.set()
+    first.wait()
+
+
+def submit(batcher, *sides, kind=Kind.IN0):
+    return batcher.submit(kind, tuple(map(Ragged.of, sides)))
+
+
+def long_request(batcher, length=4, records=100):
+    return submit(batcher, [[i] * length for i in range(records)])
+
+
+def lengths(batcher, work):
+    return batcher.wait(work)[:, 0].tolist()
+
+
+def test_a_lone_request_is_a_batch(batcher, device):
+    assert lengths(batcher, submit(batcher, [[1, 2], []])) == [2, 0]
+    assert (device.calls, device.batches) == ([(Kind.IN0, [2, 0])], [(2, 4)])
+
+
+def test_what_waits_is_one_batch_in_order_of_arrival(busy, device):
+    works = [submit(busy, [[1] * n]) for n in range(2, 6)]
+    assert busy.waiting == Waiting(4, 4)
+    device.may_go.set()
+    assert [lengths(busy, work) for work in works] == [[2], [3], [4], [5]]
+    assert [call for _, call in device.calls] == [[1], [2, 3, 4, 5]]
+    assert busy.waiting == Waiting(0, 0)
+
+
+def test_each_kind_has_a_call_of_its_own(busy, device):
+    works = [
+        submit(busy, [[1, 2]], [[1]], kind=Kind.PAIRS),
+        submit(busy, [[1, 2, 3]]),
+        submit(busy, [[4]], kind=Kind.IN1),
+        submit(busy, [[]], [[1]], kind=Kind.PAIRS),
+    ]
+    device.may_go.set()
+    assert [lengths(busy, work) for work in works] == [[3], [3], [1], [1]]
+    calls = [(Kind.IN0, [1]), (Kind.PAIRS, [2, 0]), (Kind.IN0, [3]), (Kind.IN1, [1])]
+    assert device.calls == calls
+
+
+def test_a_batch_ends_with_its_budget(busy, device):
+    works = [submit(busy, [[1] * (SHARE - 1)]) for _ in range(SHARES + 1)]
+    device.may_go.set()
+    for work in works:
+        busy.wait(work)
+    assert [len(call) for _, call in device.calls] == [1, SHARES, 1]
+
+
+def test_a_small_request_does_not_wait_for_the_whole_of_a_large_one(batcher, device):
+    device.may_go.clear()
+    large = long_request(batcher)
+    assert device.started.acquire(timeout=10)
+    small = submit(batcher, [[1]])
+    device.may_go.set()
+    assert (lengths(batcher, large), lengths(batcher, small)) == ([4] * 100, [1])
+    assert len(device.calls) > 10
+    assert [1 in call for _, call in device.calls].index(True) == 1
+
+
+def test_large_requests_take_turns_and_small_ones_do_not_starve_them(busy, device):
+    one, two = long_request(busy, 4, 40), long_request(busy, 3, 40)
+    small = [submit(busy, [[1]]) for _ in range(40)]
+    device.may_go.set()
+    assert lengths(busy, one) + lengths(busy, two) == [4] * 40 + [3] * 40
+    assert all(lengths(busy, work) == [1] for work in small)
+    assert {4, 3, 1} == set(device.calls[1][1])
+    shared = [{4, 3} <= set(call) for _, call in device.calls]
+    assert sum(shared) > 5
+
+
+@pytest.mark.parametrize("error", [RuntimeError("lost"), MemoryError(), KeyError("x")])
+def test_a_failing_call_fails_its_requests_alone_and_the_thread_lives_on(busy, device, error):
+    device.error = error
+    works = [submit(busy, [[1]]), long_request(busy)]
+    other = submit(busy, [[1]], kind=Kind.IN1)
+    device.may_go.set()
+    for work in works:
+        with pytest.raises(BatchFailedError) as caught:
+            busy.wait(work)
+        assert caught.value.__cause__ is error
+    with pytest.raises(BatchFailedError):
+        busy.wait(other)
+    device.error = None
+    assert busy.waiting == Waiting(0, 0)
+    assert lengths(busy, submit(busy, [[1, 2]])) == [2]
+    assert busy.alive
+
+
+def test_of_a_request_that_failed_no_other_chunk_is_computed(batcher, device):
+    device.error = RuntimeError()
+    with pytest.raises(BatchFailedError):
+        batcher.wait(long_request(batcher))
+    device.error = None
+    batcher.wait(submit(batcher, [[1]]))
+    assert [4 in call for _, call in device.calls] == [True, False]
+
+
+def test_what_no_patience_is_left_for_is_withdrawn(device):
+    batcher = Batcher(device.compute, SHARE, nullcontext, device.observe, patience_s=0.05)
+    device.may_go.clear()
+    begun = long_request(batcher)
+    assert device.started.acquire(timeout=10)
+    with pytest.raises(BusyError, match=r"busy for 0\.05 s"):
+        batcher.wait(submit(batcher, [[1]]))
+    assert batcher.waiting.requests == 1  # the rest of what was begun
+    threading.Timer(0.2, device.may_go.set).start()
+    assert lengths(batcher, begun) == [4] * 100  # patience is for the beginning only
+    assert not any(1 in call for _, call in device.calls)
+    batcher.close()
+
+
+def test_closing_ends_the_batch_at_hand_and_resolves_everyone(busy, device):
+    large, small = long_request(busy), submit(busy, [[1]])
+    with ThreadPoolExecutor(3) as pool:
+        replies = [pool.submit(busy.wait, work) for work in (large, small)]
+        closing = pool.submit(busy.close)
+        while busy.alive:
+            pass
+        device.may_go.set()
+        closing.result(10)
+        for reply in replies:
+            with pytest.raises(BusyError, match="stopping"):
+                reply.result(10)
+    with pytest.raises(BusyError, match="stopping"):
+        submit(busy, [[1]])
+    busy.close()
+
+
+def test_closing_does_not_wait_for_a_device_that_hangs(busy):
+    work = submit(busy, [[1]])
+    busy.close(seconds=0.05)
+    with pytest.raises(BusyError, match="stopping"):
+        busy.wait(work)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_leaves_nobody_waiting(busy, device):
+    device.error = SystemExit()
+    works = [submit(busy, [[1]]), long_request(busy), submit(busy, [[1]], kind=Kind.IN1)]
+    device.may_go.set()
+    for work in works:
+        with pytest.raises(BusyError, match="stopping"):
+            busy.wait(work)
+    assert not busy.alive
+
+
+def test_many_threads_get_their_own_results(batcher):
+    def ask(seed):
+        sizes = np.random.default_rng(seed).integers(0, 9, 1 + seed % 30)
+        return lengths(batcher, submit(batcher, [[1] * n for n in sizes])) == sizes.tolist()
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(500)))
