@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 MODEL ?= checkpoints/snli-hcnn
+# what `make bench` runs, and with which options, such as BENCH=--quick or BENCH='--device gpu'
+BENCHES ?= score train serve coldstart memory
+BENCH ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: setup serve test check bench clean
@@ -22,8 +25,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m bench.score --json bench/results/score.json
-	$(BIN)/python -m bench.train --json bench/results/train.json
+	for name in $(BENCHES); do \
+		$(BIN)/python -m bench.$$name $(BENCH) --json bench/results/$$name.json || exit; \
+	done
+	$(BIN)/python -m bench.report
 
 clean:
 	rm -rf $(VENV)

@@ -1,13 +1,18 @@
-"""Length distributions of real data, as counts: made once from the data, kept in lengths.json.
+"""The data of all benchmarks: pairs of random ids whose lengths follow a distribution.
+
+snli (premise, hypothesis), acl (title, abstract of papers of the ACL Anthology) and tldr
+(description, command of tldr-pages) are real: counted once from the data, kept in lengths.json.
 
     python -m bench.lengths DATA_DIRECTORY
 
-reads training files of SNLI (snli: premise, hypothesis), of ACL Anthology papers (acl: title,
-abstract) and of tldr-pages (tldr: description, command), and rewrites lengths.json.
+reads their training files and rewrites lengths.json. The others are made: lognormal has a median of
+20 tokens and a tail to 500, single has one token a side (users and items), and one_against_1000 is
+one premise beside a thousand hypotheses at a time.
 """
 
 import gzip
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,22 +25,47 @@ from o2v_jax.ragged import Ragged, offsets_of
 
 FILE = Path(__file__).with_name("lengths.json")
 LONGEST = 500
+ITEMS = 1000  # beside one user
+ONE = "one_against_1000"
 
-Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Histogram = npt.NDArray[np.int64]
+Histograms = tuple[Histogram, Histogram]
 
 
 def histograms(name: str) -> Histograms:
     """For each side how many sequences there are of every length, int64 `[longest + 1]`."""
-    sides = json.loads(FILE.read_text())[name]
+    if name == "lognormal":
+        return lognormal(), lognormal()
+    if name == "single":
+        return np.array([0, 1]), np.array([0, 1])
+    sides = json.loads(FILE.read_text())["snli" if name == ONE else name]
     return _dense(sides["in0"]), _dense(sides["in1"])
 
 
 def names() -> list[str]:
     """The distributions there are."""
-    return list(json.loads(FILE.read_text()))
+    return [*json.loads(FILE.read_text()), "lognormal", "single", ONE]
 
 
-def draw(counts: npt.NDArray[np.int64], rows: int, vocab_size: int, seed: int) -> Ragged:
+def pairs(name: str, records: int, vocab_size: int, seed: int = 0) -> tuple[Ragged, Ragged]:
+    """Records of a distribution; of one_against_1000 there are `ITEMS` for each user."""
+    counts0, counts1 = histograms(name)
+    if name != ONE:
+        one = draw(counts0, records, vocab_size, seed)
+        return one, draw(counts1, records, vocab_size, seed + 1)
+    users = draw(counts0, -(-records // ITEMS), vocab_size, seed)
+    return users.take(np.arange(records) // ITEMS), draw(counts1, records, vocab_size, seed + 1)
+
+
+def lognormal(median: float = 20.0, sigma: float = 1.0) -> Histogram:
+    """Counts of a million lengths; those above `LONGEST` are cut to it."""
+    edges = np.log(np.arange(1, LONGEST) + 0.5) - np.log(median)
+    below = [0.5 * (1 + math.erf(edge / sigma / math.sqrt(2))) for edge in edges]
+    share = np.diff([0.0, *below, 1.0])
+    return np.concatenate([[0], np.round(1e6 * share)]).astype(np.int64)
+
+
+def draw(counts: Histogram, rows: int, vocab_size: int, seed: int) -> Ragged:
     """Random token ids in sequences whose lengths follow `counts`."""
     rng = np.random.default_rng(seed)
     lengths = rng.choice(len(counts), rows, p=counts / counts.sum())
@@ -43,7 +73,7 @@ def draw(counts: npt.NDArray[np.int64], rows: int, vocab_size: int, seed: int) -
     return Ragged(ids, offsets_of(lengths))
 
 
-def _dense(sparse: dict[str, int]) -> npt.NDArray[np.int64]:
+def _dense(sparse: dict[str, int]) -> Histogram:
     counts = np.zeros(max(map(int, sparse)) + 1, np.int64)
     for length, count in sparse.items():
         counts[int(length)] = count

@@ -1,25 +1,35 @@
 """What a result was measured on: machine, versions, commit."""
 
-import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from bench.cores import cores
+
+PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 
 
 def describe(*packages: str) -> dict[str, Any]:
     """Processor, cores, device, versions and the commit of this tree, "-dirty" if it is changed."""
     return {
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "device": jax.devices()[0].device_kind,
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "numpy", *packages)},
+        "versions": {name: _version(name) for name in (*PACKAGES, *packages)},
         "commit": _commit(),
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _processor() -> str:

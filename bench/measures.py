@@ -1,5 +1,6 @@
 """What a scoring benchmark measures with, on our side alone."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,16 +35,22 @@ def model_of(encoder: str, distribution: str) -> Model:
 def useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
     """Real tokens over all tokens that the encoders compute, padding included."""
     real = computed = 0
-    for side, rows in enumerate(sides):
-        distinct = rows.take(unique_rows(rows)[0])
-        steps = plan(distinct.lengths, scorer.layout.encode[side])
-        real += len(distinct.ids)
+    for side, rows in enumerate(_distinct(sides)):
+        steps = plan(rows.lengths, scorer.layout.encode[side])
+        real += len(rows.ids)
         computed += sum(step.batch * step.length for step in steps)
     return real / computed
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in Markdown."""
-    names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def useful_flops(model: Model, sides: tuple[Ragged, Ragged]) -> int:
+    """Multiplications and additions that an hcnn's convolutions need for the real tokens."""
+    flops = 0
+    for tower, rows in zip(("source", "target"), _distinct(sides), strict=True):
+        kernels = [layer["weight"] for layer in model.params[tower].values()]
+        flops += 2 * len(rows.ids) * sum(kernel.size for kernel in kernels)
+    return flops
+
+
+def _distinct(sides: tuple[Ragged, Ragged]) -> Iterator[Ragged]:
+    """Each side without its repetitions, which are encoded once."""
+    return (rows.take(unique_rows(rows)[0]) for rows in sides)

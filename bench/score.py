@@ -1,77 +1,140 @@
-"""Scoring from ragged ids to host scores, against PyTorch with the same weights in the same run.
+"""Scoring from ragged ids to host scores, against peers with the same weights in the same run.
 
     python -m bench.score [--quick] [--device cpu|gpu] [--json FILE]
 
-Three length distributions of real data, three encoders. Outputs are compared before anything is
-timed; the two sides take turns, and the figures are medians.
+Every encoder with every length distribution. Outputs are compared before anything is timed, the
+sides take turns, and the figures are medians. Every peer sorts by length and has the batch size
+that is best for it. How the cost grows, and how the rate depends on batch size and length, is
+measured beside.
 """
 
-import json
-import os
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
 import numpy as np
 
 import bench.lengths as lengths_of
-from bench.machine import describe
-from bench.measures import ENCODERS, VOCABULARY, model_of, table, useful_share
-from bench.timing import alternate
-from bench.torch_peer import TorchPeer
-from o2v_jax import Scorer
+from bench import growth, matmul, options
+from bench.measures import ENCODERS, VOCABULARY, model_of, useful_flops, useful_share
+from bench.peers import HOMES, PACKAGES, Peer, start
+from bench.results import finish
+from bench.timing import in_turns, ratio
+from o2v_jax import Model, Ragged, Scorer
+
+Sides = tuple[Ragged, Ragged]
+TUNED_ON = 512  # records
 
 
 def measure(
-    encoder: str, distribution: str, records: int, rounds: int, device: str
-) -> dict[str, Any]:
-    """One row of the table."""
+    encoder: str, distribution: str, records: int, rounds: int, device: str, names: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """One row of the table, and why peers are not in it."""
     model = model_of(encoder, distribution)
-    scorer, peer = Scorer(model), TorchPeer(model, "cuda" if device == "gpu" else "cpu")
-    counts0, counts1 = lengths_of.histograms(distribution)
-    in0 = lengths_of.draw(counts0, records, VOCABULARY, seed=0)
-    in1 = lengths_of.draw(counts1, records, VOCABULARY, seed=1)
+    scorer, sides = Scorer(model), lengths_of.pairs(distribution, records, VOCABULARY)
     scorer.warm()
+    peers, missing = start(model, device, names)
+    _compare(scorer, peers, sides)
     ready = scorer.compiled
-    np.testing.assert_allclose(scorer.score(in0, in1), peer.score(in0, in1), atol=1e-4)
-    ours, theirs, ratio = alternate(
-        lambda: scorer.score(in0, in1), lambda: peer.score(in0, in1), rounds
-    )
-    return {
+    rate = matmul.gflops() if encoder == "hcnn" else 0.0
+    works = {"ours": lambda: scorer.score(*sides)} | {p.name: _work(p, sides) for p in peers}
+    if distribution == lengths_of.ONE:
+        works |= {f"{p.name}, once": _work(p, sides, once=True) for p in peers if records <= 1000}
+    times = in_turns(works, rounds)
+    row = {
         "encoder": encoder,
         "lengths": distribution,
         "records": records,
-        "records_per_s": round(records / ours, 1),
-        "torch_records_per_s": round(records / theirs, 1),
-        "ratio": round(ratio, 3),
-        "useful_tokens": round(useful_share(scorer, (in0, in1)), 4),
+        "records_per_s": records / median(times["ours"]),
+        **dict.fromkeys(names),
+        **{peer.name: records / median(times[peer.name]) for peer in peers},
+        **_ratios(times, peers),
+        "useful_tokens": useful_share(scorer, sides),
+        **_flops(model, sides, median(times["ours"]), max(rate, _again(rate))),
         "programs": ready,
         "compiled_while_timed": scorer.compiled - ready,
     }
+    return {name: _rounded(value) for name, value in row.items()}, missing
+
+
+def _compare(scorer: Scorer, peers: list[Peer], sides: Sides) -> None:
+    """Everyone gives the same scores; peers choose their batch size."""
+    ours = scorer.score(*sides)
+    for peer in peers:
+        peer.tune(*(rows.take(np.arange(min(len(rows), TUNED_ON))) for rows in sides))
+        np.testing.assert_allclose(ours, peer.score(*sides), atol=1e-4, err_msg=peer.name)
+
+
+def _work(peer: Peer, sides: Sides, *, once: bool = False) -> Any:
+    return (lambda: peer.score_one(*sides)) if once else (lambda: peer.score(*sides))
+
+
+def _ratios(times: dict[str, list[float]], peers: list[Peer]) -> dict[str, Any]:
+    """How many times as fast as the best peer, and as the best that encodes one user once."""
+    plain = {peer.name: times[peer.name] for peer in peers}
+    once = {name: values for name, values in times.items() if name.endswith(", once")}
+    best = min(plain, key=lambda name: median(plain[name]), default=None)
+    careful = min(once, key=lambda name: median(once[name]), default=None)
+    return {
+        "best_peer": best,
+        "ratio": ratio(times[best], times["ours"]) if best else None,
+        "ratio_encoding_once": ratio(times[careful], times["ours"]) if careful else None,
+    }
+
+
+def _again(rate: float) -> float:
+    return matmul.gflops() if rate else 0.0
+
+
+def _flops(model: Model, sides: Sides, seconds: float, rate: float) -> dict[str, Any]:
+    """Useful work a second beside the machine's rate, where the work is matrix products."""
+    useful = useful_flops(model, sides) / seconds / 1e9 if rate else None
+    return {
+        "useful_gflops": useful,
+        "matmul_gflops": rate or None,
+        "of_matmul": useful / rate if useful else None,
+    }
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer records and rounds.")
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@options.common
 @click.option("--encoder", "encoders", type=click.Choice(list(ENCODERS)), multiple=True)
+@click.option("--lengths", "distributions", type=click.Choice(lengths_of.names()), multiple=True)
+@click.option("--peer", "peers", type=click.Choice(list(HOMES)), multiple=True, help="Only these.")
 @click.option("--records", type=click.IntRange(1), help="Default 2000, with --quick 1000.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the results here.")
+@click.option("--rounds", type=click.IntRange(1), help="Default 7, with --quick 3.")
+@click.option("--growth/--no-growth", "grow", default=True, help="Measure how the cost grows.")
 def main(
-    quick: bool, device: str, encoders: tuple[str, ...], records: int | None, file: Path | None
+    quick: bool,
+    device: str,
+    file: Path | None,
+    encoders: tuple[str, ...],
+    distributions: tuple[str, ...],
+    peers: tuple[str, ...],
+    records: int | None,
+    rounds: int | None,
+    grow: bool,
 ) -> None:
-    """Measure scoring on every length distribution with every encoder."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu" if device == "cpu" else "cuda")
-    count, rounds = (1000, 3) if quick else (2000, 5)
-    rows = [
-        measure(encoder, distribution, records or count, rounds, device)
-        for encoder in encoders or ENCODERS
-        for distribution in lengths_of.names()
-    ]
-    click.echo(table(rows))
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        results = {"benchmark": "score", "machine": describe("torch"), "rows": rows}
-        file.write_text(json.dumps(results, indent=1) + "\n")
+    """Measure scoring with every encoder on every length distribution."""
+    options.use(device)
+    records, rounds = records or (1000 if quick else 2000), rounds or (3 if quick else 7)
+    rows, missing = [], dict[str, str]()
+    for encoder in encoders or ENCODERS:
+        for name in distributions or lengths_of.names():
+            count = min(records, lengths_of.ITEMS) if name == lengths_of.ONE else records
+            row, why = measure(encoder, name, count, rounds, device, peers or tuple(HOMES))
+            click.echo(f"{encoder} {name}: {row['records_per_s']:.0f} records/s, {row['ratio']} x")
+            rows.append(row)
+            missing |= why
+    sections: dict[str, Any] = {"rows": rows, "not_available": missing}
+    if grow:
+        sections |= growth.measure(device, peers or tuple(HOMES), quick=quick)
+    finish("score", sections, file, quick=quick, packages=PACKAGES)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.torch_peer import TorchPeer
+from bench.peers.torch_network import TorchNetwork
 from o2v_jax import Model, Ragged
 from o2v_jax.model import table_name
 from o2v_jax.ragged import offsets_of
 from o2v_jax.training.batches import Batch
 
 
-class TorchTrainer(TorchPeer):
+class TorchTrainer(TorchNetwork):
     """PyTorch eager with Adam, fused; a row_sparse table has SparseAdam and sparse gradients."""
 
     def __init__(self, model: Model, device: str) -> None:
-        super().__init__(model, device)
+        super().__init__(model.config, model.params, device)
         self.sparse = model.config.token_embedding_storage_type == "row_sparse"
         tables, others = self._parameters()
         for tensor in tables + others:
@@ -51,7 +51,7 @@ class TorchTrainer(TorchPeer):
         return loss.detach()
 
     def _loss(self, in0: Ragged, in1: Ragged, labels: Any) -> Any:
-        outputs = self._head(self._encode(0, in0), self._encode(1, in1))
+        outputs = self.head(self.encode(0, in0), self.encode(1, in1))
         return nn.functional.cross_entropy(outputs, labels)
 
     def _parameters(self) -> tuple[list[Any], list[Any]]:

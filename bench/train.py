@@ -5,8 +5,6 @@
 The loss is compared before anything is timed; the sides take turns, and the figures are medians.
 """
 
-import json
-import os
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import click
 import jax
 import numpy as np
 
-from bench.machine import describe
-from bench.measures import table
+from bench import options
+from bench.results import finish
 from bench.timing import alternate
 from bench.torch_trainer import TorchTrainer
 from bench.workloads import Workload, document, sentence
@@ -101,10 +99,10 @@ def vocabulary_sizes(steps: int, rounds: int) -> dict[str, Any]:
         rounds,
     )
     return {
-        "workload": "document, row_sparse: step time by vocabulary",
-        f"ms_at_{SMALL}": round(1000 * small / steps, 2),
-        f"ms_at_{LARGE}": round(1000 * large / steps, 2),
-        "ratio": round(1 / ratio, 3),
+        "workload": "document, row_sparse",
+        f"ms_at_vocabulary_{SMALL}": round(1000 * small / steps, 2),
+        f"ms_at_vocabulary_{LARGE}": round(1000 * large / steps, 2),
+        "times_as_long": round(1 / ratio, 3),
     }
 
 
@@ -121,27 +119,30 @@ def _run_torch(peer: TorchTrainer, batches: list[Any]) -> None:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer steps and rounds.")
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@options.common
 @click.option("--only", multiple=True, help="Part of a workload's name.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the results here.")
-def main(quick: bool, device: str, only: tuple[str, ...], file: Path | None) -> None:
+@click.option("--steps", type=click.IntRange(1), help="Timed together; 24, with --quick 12.")
+@click.option("--rounds", type=click.IntRange(1), help="Default 7, with --quick 3.")
+def main(
+    quick: bool,
+    device: str,
+    file: Path | None,
+    only: tuple[str, ...],
+    steps: int | None,
+    rounds: int | None,
+) -> None:
     """Measure training."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu" if device == "cpu" else "cuda")
-    steps, rounds = (12, 3) if quick else (24, 7)
+    options.use(device)
+    steps, rounds = steps or (12 if quick else 24), rounds or (3 if quick else 7)
     workloads = [document("row_sparse"), document("dense"), sentence("hcnn"), sentence("bilstm")]
     rows = [
         against_torch(workload, steps, rounds, device)
         for workload in workloads
         if not only or any(part in workload.name for part in only)
     ]
-    click.echo(table(rows))
     sizes = [] if only else [vocabulary_sizes(steps, rounds)]
-    click.echo(table(sizes) if sizes else "")
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        results = {"benchmark": "train", "machine": describe("torch"), "rows": rows + sizes}
-        file.write_text(json.dumps(results, indent=1) + "\n")
+    sections = {"rows": rows, "vocabulary_sizes": sizes}
+    finish("train", sections, file, quick=quick, packages=("torch",))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,14 @@
 """The training benchmark: its data, and where PyTorch is installed a run against it."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import importlib
 
 import jax
 import numpy as np
 import pytest
 
-import bench
 from bench.workloads import document, sentence
 from o2v_jax import Model
 from o2v_jax.training.step import evaluation_step, start, train_step
-
-ROOT = Path(bench.__file__).parents[1]
 
 
 def test_types_are_spread_over_the_vocabulary_and_as_frequent_as_words():
@@ -46,11 +40,10 @@ def test_the_peer_trains_like_us(network):
         peer.step(peer.prepared(batch))
 
 
-def test_the_command_writes_its_results(tmp_path):
-    pytest.importorskip("torch", reason="the bench extra, which brings PyTorch, is not installed")
-    file = tmp_path / "train.json"
-    command = [sys.executable, "-m", "bench.train", "--quick", "--only", "document, row_sparse"]
-    subprocess.run([*command, "--json", str(file)], cwd=ROOT, check=True, timeout=300)
-    (row,) = json.loads(file.read_text())["rows"]
+def test_the_command_writes_its_results(measured, needs):
+    needs("torch")
+    train = importlib.import_module("bench.train")
+    results = measured(train.main, "--only", "document, row_sparse", "--steps", 2, "--rounds", 1)
+    (row,) = results["rows"]
     assert row["ratio"] > 0
     assert row["batch"] == 512

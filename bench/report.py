@@ -1,0 +1,126 @@
+"""Rewrites the tables of README.md from results, and draws the plots.
+
+    python -m bench.report [--results FOLDER] [--readme FILE]
+
+A table stands between `<!-- bench:NAME -->` and `<!-- /bench -->`; the names are those of `TABLES`.
+What has no results stays as it is.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import plots
+from bench.results import FOLDER, read
+from bench.tables import markdown
+
+README = Path(__file__).parents[1] / "README.md"
+_BLOCK = re.compile(r"(<!-- bench:(\S+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
+
+Results = dict[str, Any]
+
+
+class Table:
+    """Which results a table shows.
+
+    Args:
+        file: name of the results, without .json.
+        section: of them.
+        columns: in this order; none: all.
+    """
+
+    def __init__(self, file: str, section: str = "rows", columns: str = "") -> None:
+        self._file, self._section, self._columns = file, section, columns.split()
+
+    def text(self, folder: Path) -> str | None:
+        """In Markdown with a line on where it comes from; None without results."""
+        results = read(self._file, folder)
+        rows = (results or {}).get(self._section)
+        if not results or not rows:
+            return None
+        return f"{markdown(rows, self._columns)}\n\n{source(results)}\n"
+
+
+TABLES = {
+    "score": Table(
+        "score",
+        columns="encoder lengths records_per_s torch_eager torch_compiled onnxruntime ratio "
+        "ratio_encoding_once useful_tokens of_matmul programs compiled_while_timed",
+    ),
+    "growth": Table("score", "growth_with_records"),
+    "tokens": Table("score", "growth_with_tokens"),
+    "serve": Table(
+        "serve",
+        "single",
+        "server connections requests_per_s p50_ms p99_ms our_rate_over_its our_p99_over_its "
+        "not_200",
+    ),
+    "large": Table("serve", "large"),
+    "overload": Table(
+        "serve",
+        "overload",
+        "pairs of_capacity offered_per_s accepted_per_s accepted_p99_ms refused_share "
+        "refused_p99_ms ping_max_ms lost",
+    ),
+    "soak": Table("serve", "soak"),
+    "compilations": Table("serve", "compilations"),
+    "coldstart": Table("coldstart"),
+    "memory": Table("memory"),
+    "train": Table("train"),
+    "train_vocabulary": Table("train", "vocabulary_sizes"),
+}
+
+
+def source(results: Results) -> str:
+    """A line on where figures come from: commit, date, and what they were measured on."""
+    machine = results["machine"]
+    quick = " --quick" if results.get("quick") else ""
+    words = [
+        f"`python -m bench.{results['benchmark']}{quick}`",
+        str(results.get("date", ""))[:10],
+        f"commit {machine['commit']}",
+        f"{machine['cores']} cores of {machine['processor']}",
+        *([machine["device"]] if machine["device"] != "cpu" else []),
+    ]
+    return "*" + ", ".join(word for word in words if word) + "*"
+
+
+def rewrite(text: str, folder: Path) -> str:
+    """The text with every table that has results put between its markers.
+
+    Raises:
+        ClickException: a marker names no table.
+    """
+
+    def replaced(found: "re.Match[str]") -> str:
+        name = found[2]
+        if name not in TABLES:
+            raise click.ClickException(f"no table is named {name}: there are {', '.join(TABLES)}")
+        table = TABLES[name].text(folder)
+        return found[0] if table is None else f"{found[1]}{table}{found[3]}"
+
+    return _BLOCK.sub(replaced, text)
+
+
+@click.command()
+@click.option("--results", type=click.Path(path_type=Path), default=FOLDER, help="JSON and plots.")
+@click.option("--readme", type=click.Path(path_type=Path), default=README)
+def main(results: Path, readme: Path) -> None:
+    """Rewrite README's tables and draw the plots."""
+    readme.write_text(rewrite(readme.read_text(), results))
+    drawings: tuple[tuple[str, Callable[[Results], Any]], ...] = (
+        ("score", plots.throughput),
+        ("serve", plots.latency),
+    )
+    for name, draw in drawings:
+        found = read(name, results)
+        if found and draw(found):
+            plots.save(draw(found), results / f"{draw.__name__}.png")
+    plots.save(plots.padding(), results / "padding.png")
+
+
+if __name__ == "__main__":
+    main()

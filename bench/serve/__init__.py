@@ -1,0 +1,1 @@
+"""The server under load: single pairs, large requests, overload, a soak, and compilations."""

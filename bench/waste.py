@@ -1,0 +1,35 @@
+"""How much of what is computed is padding, by the planner alone."""
+
+import bench.lengths as lengths_of
+from o2v_jax.buckets import plan, shapes
+from o2v_jax.ladders import fitted_ladder, geometric_ladder
+
+RECORDS = 1000
+TOKEN_BUDGET = 8192  # of the largest batch, as on a CPU
+
+
+def share(name: str, rungs: int, *, fitted: bool) -> float:
+    """Padded tokens over computed ones, both sides of `RECORDS` pairs of a distribution.
+
+    Args:
+        name: of the distribution.
+        rungs: lengths in the ladder, the same ladder for both sides.
+        fitted: to the distribution, or geometric.
+    """
+    histograms = lengths_of.histograms(name)
+    longest = max(len(counts) - 1 for counts in histograms)
+    total = sum_of(histograms, longest)
+    ladder = fitted_ladder(total, longest, rungs) if fitted else geometric_ladder(longest, rungs)
+    table, real, computed = shapes(ladder, TOKEN_BUDGET), 0, 0
+    for rows in lengths_of.pairs(name, RECORDS, vocab_size=2):
+        real += len(rows.ids)
+        computed += sum(step.batch * step.length for step in plan(rows.lengths, table))
+    return 1 - real / computed
+
+
+def sum_of(histograms: lengths_of.Histograms, longest: int) -> lengths_of.Histogram:
+    """Both sides' counts together."""
+    total = histograms[0].copy()
+    total.resize(longest + 1)
+    total[: len(histograms[1])] += histograms[1]
+    return total
