@@ -7,41 +7,32 @@ ladder and a batch up to a rung of the batch ladder, so that few compiled shapes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.ladders import batch_ladder
 
-
-class Cost(NamedTuple):
-    """What a program call costs, in the time of one padded token of a large batch.
-
-    Attributes:
-        call: of every call, whatever its shape.
-        position: of every position of the padded length, whatever the batch: a recurrence reads its
-            weights again at each.
-    """
-
-    call: float = 64.0
-    position: float = 0.0
-
-    def of(self, batch: int, length: int) -> float:
-        """The cost of one call."""
-        return self.call + length * (self.position + batch)
-
-
-PLAIN = Cost()
+CALL = 64.0  # padded tokens
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The padded shapes of one encoder: for every rung of the length ladder its batch ladder."""
+    """The padded shapes of one encoder: for every rung of the length ladder its batch ladder.
+
+    Attributes:
+        lengths: the length ladder.
+        batches: for each length its batch ladder.
+        call: what a program call costs besides its padded tokens, in the time of one of these.
+    """
 
     lengths: tuple[int, ...]
     batches: tuple[tuple[int, ...], ...]
-    cost: Cost = PLAIN
+    call: float = CALL
+
+    def cost(self, batch: int, length: int) -> float:
+        """The cost of a call of this shape, in padded tokens."""
+        return self.call + batch * length
 
     def pairs(self) -> list[tuple[int, int]]:
         """All (batch, length) pairs, the small ones first."""
@@ -59,9 +50,9 @@ class Step:
     length: int
 
 
-def shapes(lengths: tuple[int, ...], token_budget: int, cost: Cost = PLAIN) -> Shapes:
+def shapes(lengths: tuple[int, ...], token_budget: int, call: float = CALL) -> Shapes:
     """The padded shapes of a length ladder; the longer the rows, the fewer of them a batch."""
-    return Shapes(lengths, tuple(batch_ladder(length, token_budget) for length in lengths), cost)
+    return Shapes(lengths, tuple(batch_ladder(length, token_budget) for length in lengths), call)
 
 
 def plan(lengths: npt.NDArray[np.integer], table: Shapes) -> list[Step]:
@@ -122,7 +113,7 @@ def _longest(used: list[int], begins: list[int], rungs: int) -> npt.NDArray[np.i
 def _cost_of(table: Shapes, rung: int) -> Callable[[int], float]:
     """The cost of the cheapest cover of a number of rows."""
     top, cover = table.batches[rung][-1], _cover(table, rung)
-    whole = table.cost.of(top, table.lengths[rung])
+    whole = table.cost(top, table.lengths[rung])
     return lambda rows: rows // top * whole + cover[rows % top][0]
 
 
@@ -135,7 +126,7 @@ def _first_batch(table: Shapes, rung: int, rows: int) -> int:
 @lru_cache(maxsize=1024)
 def _cover(table: Shapes, rung: int) -> list[tuple[float, int]]:
     """For every number of rows below the largest batch: its cheapest cover's cost, first batch."""
-    prices = [(b, table.cost.of(b, table.lengths[rung])) for b in table.batches[rung]]
+    prices = [(b, table.cost(b, table.lengths[rung])) for b in table.batches[rung]]
     cover = [(0.0, 0)]
     for rows in range(1, prices[-1][0]):
         # of equally cheap covers the one that begins with the largest batch

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o2v_jax.buckets import Cost, plan, shapes
+from o2v_jax.buckets import CALL, plan, shapes
 from o2v_jax.ladders import batch_ladder, geometric_ladder
 
 LENGTHS = st.lists(st.integers(0, 82), max_size=300).map(lambda rows: np.array(rows, np.int64))
@@ -43,28 +43,28 @@ def test_plan_of_equal_rows_is_the_cheapest(rows, length):
     steps = plan(np.full(rows, length), shapes((length,), 8192))
     cheapest = [0]
     for n in range(1, rows + 1):
-        cheapest.append(min(Cost().of(b, length) + cheapest[max(0, n - b)] for b in ladder))
+        cheapest.append(min(CALL + b * length + cheapest[max(0, n - b)] for b in ladder))
     assert price(steps) == cheapest[rows]
 
 
 @settings(max_examples=60)
-@given(LENGTHS.filter(len), st.sampled_from([Cost(), Cost(2000), Cost(8, 16), Cost(0)]))
-def test_plan_costs_little_more_than_the_cheapest_of_all(lengths, cost):
+@given(LENGTHS.filter(len), st.sampled_from([CALL, 2000.0, 8.0, 0.0]))
+def test_plan_costs_little_more_than_the_cheapest_of_all(lengths, call):
     """The cheapest is found by trying every batch size at every row, from the longest down."""
-    table = shapes(geometric_ladder(82, 5), 512, cost)
+    table = shapes(geometric_ladder(82, 5), 512, call)
     rungs = np.searchsorted(table.lengths, np.sort(lengths)[::-1])
     cheapest = [0.0]  # of the last n rows
     for n, rung in enumerate(rungs[::-1], 1):
         ladder, length = table.batches[rung], table.lengths[rung]
-        cheapest.append(min(cost.of(b, length) + cheapest[max(0, n - b)] for b in ladder))
-    assert cheapest[-1] <= price(plan(lengths, table), cost) <= 1.2 * cheapest[-1]
+        cheapest.append(min(call + b * length + cheapest[max(0, n - b)] for b in ladder))
+    assert cheapest[-1] <= price(plan(lengths, table), call) <= 1.2 * cheapest[-1]
 
 
 def test_rows_join_a_longer_rung_where_calls_cost_more_than_padding():
-    lengths, dear = np.arange(1, 41), Cost(call=10_000.0)
+    lengths = np.arange(1, 41)
     table = shapes((10, 20, 30, 40), 4000)
     assert len(plan(lengths, table)) > 3
-    assert [(s.batch, s.length) for s in plan(lengths, replace(table, cost=dear))] == [(64, 40)]
+    assert [(s.batch, s.length) for s in plan(lengths, replace(table, call=10_000.0))] == [(64, 40)]
 
 
 def test_plan_of_no_rows():
@@ -88,8 +88,8 @@ def test_pairs_are_all_shapes_and_the_small_ones_come_first():
     assert [batch * length for batch, length in pairs] == [2, 5, 16, 20]
 
 
-def price(steps, cost=None):
-    return sum((cost or Cost()).of(step.batch, step.length) for step in steps)
+def price(steps, call=CALL):
+    return sum(call + step.batch * step.length for step in steps)
 
 
 def seconds(work):

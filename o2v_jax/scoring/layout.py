@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.buckets import Cost, Shapes, shapes
+from o2v_jax.buckets import Shapes, shapes
 from o2v_jax.checkpoint import Model
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
@@ -137,8 +137,8 @@ def _shapes(
     encoder: EncoderConfig, ladder: tuple[int, ...], machine: Machine
 ) -> tuple[Shapes, Shapes]:
     """The usual shapes, and with them those for longer sequences."""
-    tokens, cost = machine.tokens[encoder.network], Cost(machine.call / multiplications(encoder))
-    return shapes(ladder, tokens, cost), shapes(_beyond(ladder), tokens, cost)
+    tokens, call = machine.tokens[encoder.network], machine.call / multiplications(encoder)
+    return shapes(ladder, tokens, call), shapes(_beyond(ladder), tokens, call)
 
 
 def _few(table: Shapes, rungs: int) -> Shapes:
