@@ -9,7 +9,7 @@ Since the start of the process:
 - `o2v_tokens_useful_total`, `o2v_tokens_computed_total`: tokens of encoded objects without and with
   padding; one minus their ratio is the share of padding.
 - `o2v_compilations_total`: programs compiled, or taken from the persistent cache.
-- `o2v_compilations_late_total`: those among them that a request waited for.
+- `o2v_compilations_waited_for_total`: how often the device waited for one to answer requests.
 
 At the moment:
 
@@ -42,7 +42,7 @@ class Live(NamedTuple):
     tokens_useful: int
     tokens_computed: int
     compilations: int
-    compilations_late: int
+    compilations_waited_for: int
 
 
 class Metrics:

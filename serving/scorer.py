@@ -32,8 +32,8 @@ class ScorerLike(Protocol):
         """Programs compiled so far."""
 
     @property
-    def compiled_late(self) -> int:
-        """Those that a call waited for."""
+    def waits(self) -> int:
+        """How often a call waited for a program to be compiled."""
 
     def score(self, in0: Ragged, in1: Ragged, *, max_seq_lens: Lengths = None) -> Floats:
         """Float32 `[records, numbers]`."""

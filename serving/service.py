@@ -206,7 +206,7 @@ class Service:
             tokens_useful=self.scorer.useful_tokens,
             tokens_computed=self.scorer.computed_tokens,
             compilations=self.scorer.compiled,
-            compilations_late=self.scorer.compiled_late,
+            compilations_waited_for=self.scorer.waits,
         )
 
 

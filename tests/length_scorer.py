@@ -13,7 +13,7 @@ class LengthScorer:
 
     config = Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=40, enc_dim=16)
     layout = layout(config)
-    useful_tokens = computed_tokens = compiled = compiled_late = 0
+    useful_tokens = computed_tokens = compiled = waits = 0
 
     def __init__(self):
         self.may_warm, self.may_warm_all = threading.Event(), threading.Event()

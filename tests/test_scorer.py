@@ -159,14 +159,24 @@ def test_what_is_warm_first_fits_every_call(config_of, model_of, compilations):
     assert scorer.compiled == scorer.warm_first()
     assert scorer.warm() == scorer.compiled > 10
     np.testing.assert_allclose(scorer.score(*requests[1]), expected[1], atol=1e-5)
-    assert scorer.compiled_late == 0 < warm.compiled_late
+    assert scorer.waits == 0 < warm.waits
+
+
+def test_what_is_warm_stays_in_use(model):
+    scorer, computed = Scorer(model), [0]
+    for warm in (scorer.warm_first, scorer.warm, scorer.warm_first):
+        warm()
+        scorer.score([[3, 5]], [[4]])
+        computed.append(scorer.computed_tokens)
+    first, whole, again = np.diff(computed)
+    assert again == whole < first
 
 
 def test_longer_sequences_can_be_warm_too(config_of, model_of):
     scorer = Scorer(model_of(config_of(enc0_network="pooled_embedding", enc_dim=8)))
     assert scorer.warm(longer=True) == scorer.compiled
     scorer.score([[1] * 300], [[2] * 4000], max_seq_lens=(5000, 5000))
-    assert scorer.compiled_late == 0
+    assert scorer.waits == 0
 
 
 def test_a_shape_outside_the_table_is_an_error(scorer):

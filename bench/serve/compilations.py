@@ -9,7 +9,7 @@ from bench.processes import Server
 from bench.serve.plan import CONNECTIONS, Plan
 
 # Prometheus: name, perhaps labels, value
-_METRIC = re.compile(r"^o2v_compilations_late_total ([0-9.e+]+)$", re.MULTILINE)
+_METRIC = re.compile(r"^o2v_compilations_waited_for_total ([0-9.e+]+)$", re.MULTILINE)
 SLOWEST_PER_S = 50
 
 

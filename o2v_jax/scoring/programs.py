@@ -18,8 +18,8 @@ class ProgramTable:
 
     `compile_one` makes the program of a key. Only keys named in `keys` may be asked for, so that a
     shape outside the table is an error and not a silent compilation. Threads may ask at once: each
-    program is compiled by the first and awaited by the others. `late` counts the programs that were
-    compiled because they were asked for, and not by `warm`.
+    program is compiled by the first and awaited by the others. `waits` counts how often a
+    program was asked for that was not compiled yet.
     """
 
     def __init__(self, keys: Iterable[Key], compile_one: Callable[[Key], Program]) -> None:
@@ -27,14 +27,15 @@ class ProgramTable:
         self._compile_one = compile_one
         self._programs: dict[Key, Future[Program]] = {}
         self._lock = threading.Lock()
-        self.late = 0
+        self.waits = 0
 
     def __getitem__(self, key: Key) -> Program:
         future = self._programs.get(key)
-        if future is not None:
+        if future is not None and future.done():
             return future.result()
         program = self._first_use(key)
-        self.late += 1
+        with self._lock:
+            self.waits += 1
         return program
 
     @property

@@ -68,6 +68,7 @@ class Scorer:
         sides = model.config.encoder(0), model.config.encoder(1)
         self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
         self.useful_tokens = self.computed_tokens = 0
+        self._is_warm = False
         self.layout = self._shapes = layout_of(model, max_programs=max_programs)
         params = dict(model.params)
         self._head_on_host = params.pop("head")
@@ -153,7 +154,8 @@ class Scorer:
         """
         first = self.layout.first()
         count = self._warm(first.programs(), threads)
-        self._shapes = first
+        if not self._is_warm:
+            self._shapes = first
         return count
 
     def warm(self, threads: int = 2, *, longer: bool = False) -> int:
@@ -166,7 +168,7 @@ class Scorer:
         count = self._warm(self.layout.programs(), threads)
         for table in (*self.layout.encode, self.layout.head):
             prepare(table)
-        self._shapes = self.layout
+        self._shapes, self._is_warm = self.layout, True
         return count + (self._warm(self.layout.on_demand(), threads) if longer else 0)
 
     def warm_keys(self) -> list[Key]:
@@ -179,9 +181,9 @@ class Scorer:
         return self.programs.compiled
 
     @property
-    def compiled_late(self) -> int:
-        """Those among them that a call had to wait for."""
-        return self.programs.late
+    def waits(self) -> int:
+        """How often a call waited for a program to be compiled."""
+        return self.programs.waits
 
     def _warm(self, keys: list[Key], threads: int) -> int:
         needed = self._needed(keys)

@@ -51,6 +51,7 @@ def test_import_times_are_summed_by_package():
     assert imports.by_package(text) == {"jax": 150}
 
 
-def test_the_metric_of_late_compilations_is_found():
-    text = "# HELP o2v_compilations_late_total x\no2v_compilations_late_total 4.0\no2v_x 3\n"
+def test_the_metric_of_waits_for_compilations_is_found():
+    name = "o2v_compilations_waited_for_total"
+    text = f"# HELP {name} x\n{name} 4.0\no2v_x 3\n"
     assert _METRIC.findall(text) == ["4.0"]

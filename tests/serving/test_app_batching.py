@@ -90,7 +90,7 @@ def test_mixed_traffic_compiles_nothing_and_is_counted(server):
     assert server.invoke("{").status == 400
     rise = {key: value - before.get(key, 0) for key, value in metrics(server).items()}
     assert rise["o2v_compilations_total",] == 0
-    assert rise["o2v_compilations_late_total",] == 0
+    assert rise["o2v_compilations_waited_for_total",] == 0
     assert rise["o2v_requests_total", "200"] == len(sizes)
     assert rise["o2v_requests_total", "400"] == 1
     for stage in ("parse", "queue", "infer", "encode"):
