@@ -3,9 +3,9 @@
 import bench.lengths as lengths_of
 from o2v_jax.buckets import plan, shapes
 from o2v_jax.ladders import fitted_ladder, geometric_ladder
+from o2v_jax.scoring.layout import CPU
 
 RECORDS = 1000
-TOKEN_BUDGET = 8192  # of the largest batch, as on a CPU
 
 
 def share(name: str, rungs: int, *, fitted: bool) -> float:
@@ -20,7 +20,7 @@ def share(name: str, rungs: int, *, fitted: bool) -> float:
     longest = max(len(counts) - 1 for counts in histograms)
     total = sum_of(histograms, longest)
     ladder = fitted_ladder(total, longest, rungs) if fitted else geometric_ladder(longest, rungs)
-    table, real, computed = shapes(ladder, TOKEN_BUDGET), 0, 0
+    table, real, computed = shapes(ladder, CPU.tokens["hcnn"]), 0, 0
     for rows in lengths_of.pairs(name, RECORDS, vocab_size=2):
         real += len(rows.ids)
         computed += sum(step.batch * step.length for step in plan(rows.lengths, table))

@@ -1,11 +1,10 @@
 """The training curves as a picture."""
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from o2v_jax.silence import silenced
 from o2v_jax.training.history import History, replaced
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def plot_curves(
         best_epoch: the epoch that was kept, from 0.
         test: the test channel's metrics, if there is one.
     """
-    with _quiet():
+    with silenced("matplotlib"):  # which speaks of its font cache and its folders
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow
         from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -86,15 +85,3 @@ def _draw(
 def _label(channel: str, value: float) -> str:
     """A channel with its value for the parameters that were kept."""
     return f"{channel} {value:.4g}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps what matplotlib says of its font cache and its folders off the user's terminal."""
-    logger = logging.getLogger("matplotlib")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

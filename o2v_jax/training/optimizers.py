@@ -10,13 +10,16 @@
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.model import Params
 
 _log = logging.getLogger("o2v_jax")
 
@@ -38,6 +41,31 @@ def optimizer(config: Hyperparameters) -> optax.GradientTransformation:
     if config.weight_decay == 0:
         return rule
     return optax.chain(optax.add_decayed_weights(config.weight_decay, mask=_weights), rule)
+
+
+def stepped(
+    rule: optax.GradientTransformation,
+    params: Params,
+    gradients: Params,
+    memory: Any,
+    frozen: Mapping[str, Array],
+) -> tuple[Params, Any]:
+    """The parameters and the optimizer's memory after one step of the rule.
+
+    Args:
+        rule: the optimizer.
+        params: `[name][leaf]`, as the gradients.
+        gradients: of the loss.
+        memory: what `rule.init` or the step before returned.
+        frozen: for each table that has any, which of its rows keep their weights, bool `[rows]`.
+    """
+    # optax mixes its int32 step counts with floats, which strict promotion would refuse
+    with jax.numpy_dtype_promotion("standard"):
+        updates, memory = rule.update(gradients, memory, params)
+    for name in frozen.keys() & params.keys():
+        still = frozen[name][:, None]
+        updates[name] = {"weight": jnp.where(still, 0.0, updates[name]["weight"])}
+    return optax.apply_updates(params, updates), memory
 
 
 def note_learning_rate(config: Hyperparameters) -> None:

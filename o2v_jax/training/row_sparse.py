@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import table_name
+from o2v_jax.training.optimizers import stepped
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 Rows: TypeAlias = Mapping[str, Ids]  # for each sparse table, the rows that a batch touches
@@ -88,22 +89,21 @@ def vectors(table: Table, rows: Ids) -> Array:
 
 
 def updated(
-    rule: optax.GradientTransformation, table: Table, gradient: Array, frozen: Array | None
+    rule: optax.GradientTransformation,
+    name: str,
+    table: Table,
+    gradient: Mapping[str, Array],
+    frozen: Mapping[str, Array],
 ) -> Table:
-    """The table after one step of the rule. Rows that are frozen keep their weights."""
-    weight = {"weight": table.weight}
-    shapes = jax.eval_shape(rule.init, weight)
+    """The table of that name after one step of the rule; see `stepped`."""
+    params = {name: {"weight": table.weight}}
+    shapes = jax.eval_shape(rule.init, params)
     beside, rest = iter(jnp.unstack(table.rows, axis=1)[1:]), iter(table.rest)
     memory = jax.tree.map(
         lambda leaf: next(beside if leaf.shape == table.weight.shape else rest), shapes
     )
-    # optax mixes its int32 step counts with floats, which strict promotion would refuse
-    with jax.numpy_dtype_promotion("standard"):
-        updates, memory = rule.update({"weight": gradient}, memory, weight)
-    if frozen is not None:
-        updates = {"weight": jnp.where(frozen[:, None], 0.0, updates["weight"])}
-    new = optax.apply_updates(weight, updates)["weight"]
-    leaves = jax.tree.leaves(memory)
+    params, memory = stepped(rule, params, {name: gradient}, memory, frozen)
+    new, leaves = params[name]["weight"], jax.tree.leaves(memory)
     return Table(
         jnp.stack([new, *(leaf for leaf in leaves if leaf.shape == new.shape)], axis=1),
         [leaf for leaf in leaves if leaf.shape != new.shape],

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params, init, logits_fn
 from o2v_jax.training.batches import Batch
-from o2v_jax.training.optimizers import optimizer
+from o2v_jax.training.optimizers import optimizer, stepped
 from o2v_jax.training.pretrained import Pretrained, frozen_rows, with_pretrained
 from o2v_jax.training.row_sparse import (
     Ids,
@@ -117,34 +117,21 @@ def _step(
     weights = {name: {"weight": vectors(state.tables[name], at)} for name, at in rows.items()}
     params = {**state.dense, **weights}
     gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
-    dense, memory = _updated(rule, state, gradients, frozen)
+    of_dense = {name: gradients[name] for name in state.dense}
+    dense, memory = stepped(rule, state.dense, of_dense, state.optimizer, frozen)
     tables = {}
     for name, at in rows.items():
-        table, gradient = state.tables[name], gradients[name]["weight"]
-        small = updated(rule, taken(table, at), gradient, _still(frozen, name, at))
+        table, still = state.tables[name], _still(frozen, name, at)
+        small = updated(rule, name, taken(table, at), gradients[name], still)
         tables[name] = put_back(table, small, at)
     return State(dense, memory, key, tables), sums
 
 
-def _updated(
-    rule: optax.GradientTransformation, state: State, gradients: Params, frozen: Frozen
-) -> tuple[Params, Any]:
-    """The dense parameters and their optimizer's memory, a step later."""
-    gradients = {name: gradients[name] for name in state.dense}
-    # optax mixes its int32 step counts with floats, which strict promotion would refuse
-    with jax.numpy_dtype_promotion("standard"):
-        updates, memory = rule.update(gradients, state.optimizer, state.dense)
-    for name in frozen.keys() & state.dense.keys():
-        still = frozen[name][:, None]
-        updates[name] = {"weight": jnp.where(still, 0.0, updates[name]["weight"])}
-    return optax.apply_updates(state.dense, updates), memory
-
-
-def _still(frozen: Frozen, name: str, rows: Ids) -> Array | None:
-    """Which of these rows of a table are frozen; None: none."""
+def _still(frozen: Frozen, name: str, rows: Ids) -> Frozen:
+    """Which of these rows of a table are frozen, if it has frozen ones at all."""
     if name not in frozen:
-        return None
-    return frozen[name].at[rows].get(mode="fill", fill_value=True)
+        return {}
+    return {name: frozen[name].at[rows].get(mode="fill", fill_value=True)}
 
 
 def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:

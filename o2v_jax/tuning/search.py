@@ -1,10 +1,8 @@
 """The search: one trial after another, the best trial's model on the disk at any time."""
 
 import io
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -13,6 +11,7 @@ from optuna.trial import Trial
 
 from o2v_jax.errors import O2VError
 from o2v_jax.interruption import Signals
+from o2v_jax.silence import silenced
 from o2v_jax.training import Dataset, Run
 from o2v_jax.training.pretrained import Pretrained
 from o2v_jax.training.reporting import Reporter
@@ -69,7 +68,7 @@ class Search:
         """A finished run, or the reason why there is none."""
         try:
             run = self._run(trial)
-            with silenced("o2v_jax"):
+            with silenced("o2v_jax"):  # or every trial would say the same
                 run.fit()
         except (O2VError, MemoryError, jax.errors.JaxRuntimeError) as error:
             return _reason(error)
@@ -113,18 +112,6 @@ class Search:
         if best is None or self.study.objective.better(value, value_of(best)):
             self.keep(result, value)
         self.study.complete(trial, value)
-
-
-@contextmanager
-def silenced(name: str) -> Iterator[None]:
-    """Keeps what a logger says below an error off the terminal, for trials say it many times."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _reason(error: Exception) -> str:
