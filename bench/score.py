@@ -10,7 +10,7 @@ measured beside.
 
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import click
 import numpy as np
@@ -22,20 +22,28 @@ from bench.peers import HOMES, PACKAGES, Peer, start
 from bench.results import finish
 from bench.timing import in_turns, ratio
 from o2v_jax import Model, Ragged, Scorer
+from o2v_jax.limits import DType
 
 Sides = tuple[Ragged, Ragged]
 TUNED_ON = 512  # records
+ATOL: dict[DType, float] = {"float32": 1e-4, "bfloat16": 2e-2}
 
 
 def measure(
-    encoder: str, distribution: str, records: int, rounds: int, device: str, names: tuple[str, ...]
+    encoder: str,
+    distribution: str,
+    records: int,
+    rounds: int,
+    device: str,
+    names: tuple[str, ...],
+    dtype: DType = "float32",
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """One row of the table, and why peers are not in it."""
+    """One row of the table, and why peers are not in it. Peers compute in float32 always."""
     model = model_of(encoder, distribution)
-    scorer, sides = Scorer(model), lengths_of.pairs(distribution, records, VOCABULARY)
+    scorer, sides = Scorer(model, dtype=dtype), lengths_of.pairs(distribution, records, VOCABULARY)
     scorer.warm()
     peers, missing = start(model, device, names)
-    _compare(scorer, peers, sides)
+    _compare(scorer, peers, sides, ATOL[dtype])
     ready = scorer.compiled
     rate = matmul.gflops() if encoder == "hcnn" else 0.0
     works = {"ours": lambda: scorer.score(*sides)} | {p.name: _work(p, sides) for p in peers}
@@ -46,6 +54,7 @@ def measure(
         "encoder": encoder,
         "lengths": distribution,
         "records": records,
+        "dtype": dtype,
         "records_per_s": records / median(times["ours"]),
         **dict.fromkeys(names),
         **{peer.name: records / median(times[peer.name]) for peer in peers},
@@ -58,12 +67,12 @@ def measure(
     return {name: _rounded(value) for name, value in row.items()}, missing
 
 
-def _compare(scorer: Scorer, peers: list[Peer], sides: Sides) -> None:
+def _compare(scorer: Scorer, peers: list[Peer], sides: Sides, atol: float) -> None:
     """Everyone gives the same scores; peers choose their batch size."""
     ours = scorer.score(*sides)
     for peer in peers:
         peer.tune(*(rows.take(np.arange(min(len(rows), TUNED_ON))) for rows in sides))
-        np.testing.assert_allclose(ours, peer.score(*sides), atol=1e-4, err_msg=peer.name)
+        np.testing.assert_allclose(ours, peer.score(*sides), atol=atol, err_msg=peer.name)
 
 
 def _work(peer: Peer, sides: Sides, *, once: bool = False) -> Any:
@@ -106,6 +115,7 @@ def _rounded(value: Any) -> Any:
 @click.option("--encoder", "encoders", type=click.Choice(list(ENCODERS)), multiple=True)
 @click.option("--lengths", "distributions", type=click.Choice(lengths_of.names()), multiple=True)
 @click.option("--peer", "peers", type=click.Choice(list(HOMES)), multiple=True, help="Only these.")
+@click.option("--dtype", type=click.Choice(get_args(DType)), default="float32", help="Of ours.")
 @click.option("--records", type=click.IntRange(1), help="Default 2000, with --quick 1000.")
 @click.option("--rounds", type=click.IntRange(1), help="Default 7, with --quick 3.")
 @click.option("--growth/--no-growth", "grow", default=True, help="Measure how the cost grows.")
@@ -116,6 +126,7 @@ def main(
     encoders: tuple[str, ...],
     distributions: tuple[str, ...],
     peers: tuple[str, ...],
+    dtype: DType,
     records: int | None,
     rounds: int | None,
     grow: bool,
@@ -127,7 +138,7 @@ def main(
     for encoder in encoders or ENCODERS:
         for name in distributions or lengths_of.names():
             count = min(records, lengths_of.ITEMS) if name == lengths_of.ONE else records
-            row, why = measure(encoder, name, count, rounds, device, peers or tuple(HOMES))
+            row, why = measure(encoder, name, count, rounds, device, peers or tuple(HOMES), dtype)
             click.echo(f"{encoder} {name}: {row['records_per_s']:.0f} records/s, {row['ratio']} x")
             rows.append(row)
             missing |= why

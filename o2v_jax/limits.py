@@ -1,4 +1,4 @@
-"""Bounds and choices that requests name, from the Object2Vec documentation."""
+"""Bounds and choices that requests and servers name, from the Object2Vec documentation."""
 
 from typing import Literal, TypeAlias
 
@@ -7,3 +7,6 @@ LONGEST_REQUEST = 5000
 
 # INFERENCE_PREFERRED_MODE
 Mode: TypeAlias = Literal["classification", "embedding"]
+
+# what the encoders hold and multiply; not Object2Vec's: it knows float32 alone
+DType: TypeAlias = Literal["float32", "bfloat16"]

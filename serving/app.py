@@ -83,7 +83,7 @@ def _scorer(model: "Model | str | Path | None", settings: Settings) -> ScorerLik
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if model is None or isinstance(model, str | Path):
         model = o2v_jax.load(model or settings.model_path)
-    return o2v_jax.Scorer(model, preferred_mode=settings.preferred_mode)
+    return o2v_jax.Scorer(model, preferred_mode=settings.preferred_mode, dtype=settings.dtype)
 
 
 def _add_routes(app: Flask, service: Service) -> None:

@@ -10,6 +10,7 @@ import socket
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -23,6 +24,7 @@ from granian.log import logger as granian_log
 from granian.server.common import AbstractServer
 
 from o2v_jax.errors import InputError
+from o2v_jax.limits import DType
 from serving.permits import THREADS
 from serving.settings import Settings
 from serving.worker import load, log_to_stderr
@@ -41,6 +43,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     drain_s: int = DRAIN_S,
+    dtype: DType | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what is in flight; returns once stopped.
 
@@ -49,6 +52,7 @@ def serve(
         host: address to listen on; in a container 0.0.0.0.
         port: None: the one that the environment names, else 8080.
         drain_s: seconds that requests in flight get to end, e.g. uploads that stall.
+        dtype: what the encoders hold and multiply; None: what the environment says.
 
     Raises:
         InputError: a setting cannot be used, the port is taken, or there is no model that can be
@@ -56,6 +60,7 @@ def serve(
         SystemExit: the worker died.
     """
     settings = Settings.from_environment(os.environ)
+    settings = replace(settings, dtype=dtype or settings.dtype)
     path = Path(model) if model else settings.model_path
     port = settings.port if port is None else port
     _require_model(path)

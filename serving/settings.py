@@ -7,7 +7,7 @@ from typing import get_args
 
 from o2v_jax.checkpoint import default_model
 from o2v_jax.errors import InputError
-from o2v_jax.limits import Mode
+from o2v_jax.limits import DType, Mode
 from o2v_jax.records import Format
 from serving.contract import MEDIA_TYPES
 
@@ -35,6 +35,7 @@ class Settings:
         max_concurrent: how many requests of the largest size the server takes at a time
             [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS]; 0 is read as the default. So many are never
             refused for their size and are decoded at a time; of smaller ones many more are taken.
+        dtype: what the encoders hold and multiply [O2V_DTYPE].
         default_accept: answers' format where a request leaves it open, None for the request's own
             [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
     """
@@ -46,6 +47,7 @@ class Settings:
     batch_strategy: str = "MULTI_RECORD"
     max_concurrent: int = CONCURRENCY
     default_accept: Format | None = None
+    dtype: DType = "float32"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -64,6 +66,7 @@ class Settings:
             batch_strategy=_strategy(given),
             max_concurrent=concurrent,
             default_accept=_default_accept(given),
+            dtype=_dtype(given),
         )
 
     @property
@@ -125,6 +128,14 @@ def _mode(given: Mapping[str, str]) -> Mode | None:
     if text is None:
         return None
     raise InputError(f"INFERENCE_PREFERRED_MODE={text} must be {' or '.join(get_args(Mode))}")
+
+
+def _dtype(given: Mapping[str, str]) -> DType:
+    text = given.get("O2V_DTYPE", Settings.dtype)
+    for dtype in get_args(DType):
+        if text == dtype:
+            return dtype  # type: ignore[no-any-return]
+    raise InputError(f"O2V_DTYPE={text} must be {' or '.join(get_args(DType))}")
 
 
 def _strategy(given: Mapping[str, str]) -> str:

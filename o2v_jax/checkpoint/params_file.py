@@ -55,8 +55,8 @@ def read(path: Path, expected: Shapes | None, problems: Problems) -> Arrays:
         with safe_open(path, framework="numpy") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  no dict
             specs = {n: Spec(s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
-            problems.extend(mismatches(specs, expected))
-            arrays = {n: _in_memory(slices[n], s) for n, s in specs.items() if s.dtype == _FLOAT32}
+        problems.extend(mismatches(specs, expected))
+        arrays = {n: _in_memory(path, n, s) for n, s in specs.items() if s.dtype == _FLOAT32}
     except SafetensorError as error:
         problems.append(f"{PARAMS} is truncated or malformed: {error}")
         return {}
@@ -64,14 +64,16 @@ def read(path: Path, expected: Shapes | None, problems: Problems) -> Arrays:
     return arrays
 
 
-def _in_memory(part: Any, spec: Spec) -> npt.NDArray[np.float32]:
+def _in_memory(path: Path, name: str, spec: Spec) -> npt.NDArray[np.float32]:
     """A float32 array in a place from which JAX's CPU device uses it without a copy.
 
-    It is read a few MB at a time, so that memory holds a large table once.
+    It is read a few MB at a time and the file closed after each, which gives its mapped pages back:
+    so memory holds a large table once.
     """
     out = _aligned(spec.shape)
     for rows in _row_slices(out):
-        out[rows] = part[rows]
+        with safe_open(path, framework="numpy") as file:
+            out[rows] = file.get_slice(name)[rows]
     return out
 
 

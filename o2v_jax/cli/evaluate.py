@@ -5,14 +5,18 @@ from pathlib import Path
 
 import click
 
-from o2v_jax.cli.options import input_options, model_option, model_path_of
+from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
+from o2v_jax.limits import DType
 
 
 @click.command(short_help="Print metrics of a model on labelled records.")
 @model_option
+@dtype_option
 @input_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def evaluate(model_path: Path | None, file: Path, form: str | None, as_json: bool) -> None:
+def evaluate(
+    model_path: Path | None, dtype: DType, file: Path, form: str | None, as_json: bool
+) -> None:
     """Print accuracy and cross_entropy, or mean_squared_error, on labelled records.
 
     JSON Lines hold {"label": y, "in0": [ids], "in1": [ids]} a line; text holds a label and two
@@ -27,7 +31,7 @@ def evaluate(model_path: Path | None, file: Path, form: str | None, as_json: boo
     with opened(file) as stream:
         chunks = read_records(stream, file, form, model, labelled=True)
         data = dataset(chunks, model.config, str(file))
-    metrics = evaluate_model(model, data) | {"records": len(data)}
+    metrics = evaluate_model(model, data, dtype=dtype) | {"records": len(data)}
     if as_json:
         click.echo(json.dumps(metrics))
     else:

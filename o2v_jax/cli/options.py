@@ -4,9 +4,11 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
+
+from o2v_jax.limits import DType
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -62,6 +64,19 @@ def model_option(function: F) -> F:
     return click.option("--model", "model_path", type=click.Path(path_type=Path), help=help_text)(
         function
     )
+
+
+def dtype_option(function: F) -> F:
+    """--dtype, where a command computes with a model."""
+    return click.option(
+        "--dtype",
+        type=click.Choice(get_args(DType)),
+        envvar="O2V_DTYPE",
+        default="float32",
+        show_default=True,
+        show_envvar=True,
+        help="What the encoders hold and multiply.",
+    )(function)
 
 
 def input_options(function: F) -> F:

@@ -10,8 +10,9 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.cli.options import input_options, model_option, model_path_of
+from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
 from o2v_jax.errors import InputError, RecordError
+from o2v_jax.limits import DType
 
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
@@ -56,10 +57,15 @@ class Source:
 
 @click.command(short_help="Score pairs of token ids or texts.")
 @model_option
+@dtype_option
 @input_options
 @click.option("--text", nargs=2, metavar="TEXT TEXT", help="Score this one pair of texts.")
 def score(
-    model_path: Path | None, file: Path, form: str | None, text: tuple[str, str] | None
+    model_path: Path | None,
+    dtype: DType,
+    file: Path,
+    form: str | None,
+    text: tuple[str, str] | None,
 ) -> None:
     """Score pairs: {"scores": [...]} for every record of FILE (default: standard input).
 
@@ -70,11 +76,12 @@ def score(
         _require(records, records.has0 & records.has1, "scoring needs both in0 and in1")
         return scorer.score(records.in0, records.in1)
 
-    _run(model_path, Source(file, form, text), "scores", compute)
+    _run(model_path, dtype, Source(file, form, text), "scores", compute)
 
 
 @click.command(short_help="Embed single objects or one side of pairs.")
 @model_option
+@dtype_option
 @input_options
 @click.option("--text", metavar="TEXT", help="Embed this one text.")
 @click.option(
@@ -83,7 +90,12 @@ def score(
     help="Which encoder to use: needed for pairs. Default: the side a record has; in0 for texts.",
 )
 def embed(
-    model_path: Path | None, file: Path, form: str | None, text: str | None, side: str | None
+    model_path: Path | None,
+    dtype: DType,
+    file: Path,
+    form: str | None,
+    text: str | None,
+    side: str | None,
 ) -> None:
     """Embed single objects: {"embeddings": [...]} for every record of FILE (default: stdin).
 
@@ -99,11 +111,12 @@ def embed(
             return scorer.embed(in1=records.in0)  # a single text is for either side
         return _either(scorer, records) if side is None else _one_side(scorer, records, side)
 
-    _run(model_path, source, "embeddings", compute)
+    _run(model_path, dtype, source, "embeddings", compute)
 
 
 def _run(
     model_path: Path | None,
+    dtype: DType,
     source: Source,
     key: Literal["scores", "embeddings"],
     compute: Compute,
@@ -116,7 +129,7 @@ def _run(
 
     use_compilation_cache()
     model = load(model_path_of(model_path))
-    scorer, notices = Scorer(model), Notices(model.config)
+    scorer, notices = Scorer(model, dtype=dtype), Notices(model.config)
     with Counter() as counter:
         for records in filter(len, source.records(model)):
             name = records.places.name or str(source.file)

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from o2v_jax.cli.options import dtype_option
+from o2v_jax.limits import DType
+
 
 @click.command()
 @click.option(
@@ -24,8 +27,11 @@ import click
     show_default=True,
     help="How long requests in flight get to end after SIGTERM.",
 )
-def serve(model: Path | None, host: str, port: int | None, drain_seconds: int) -> None:
+@dtype_option
+def serve(
+    model: Path | None, host: str, port: int | None, drain_seconds: int, dtype: DType
+) -> None:
     """Answer Object2Vec requests on http://HOST:PORT/invocations until SIGTERM or Ctrl-C."""
     from serving.run import serve as run
 
-    run(model, host=host, port=port, drain_s=drain_seconds)
+    run(model, host=host, port=port, drain_s=drain_seconds, dtype=dtype)

@@ -6,8 +6,8 @@ from typing import get_args
 
 import click
 
-from o2v_jax.cli.options import model_option, model_path_of
-from o2v_jax.limits import Mode
+from o2v_jax.cli.options import dtype_option, model_option, model_path_of
+from o2v_jax.limits import DType, Mode
 
 
 @click.command(short_help="Compile a model's programs into the cache.")
@@ -18,8 +18,9 @@ from o2v_jax.limits import Mode
     envvar="INFERENCE_PREFERRED_MODE",
     help="Leave out what this mode does not need; default $INFERENCE_PREFERRED_MODE, else all.",
 )
+@dtype_option
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
-def warm(model_path: Path | None, mode: Mode | None, threads: int) -> None:
+def warm(model_path: Path | None, mode: Mode | None, dtype: DType, threads: int) -> None:
     """Compile every program of a model into the cache, for `o2v serve` to start without a wait.
 
     The cache is $O2V_CACHE_DIR, else o2v_jax in the user's cache directory. It serves this version
@@ -29,6 +30,6 @@ def warm(model_path: Path | None, mode: Mode | None, threads: int) -> None:
     from o2v_jax.scoring import Scorer, use_compilation_cache
 
     cache, began = use_compilation_cache(), time.perf_counter()
-    scorer = Scorer(load(model_path_of(model_path)), preferred_mode=mode)
+    scorer = Scorer(load(model_path_of(model_path)), preferred_mode=mode, dtype=dtype)
     programs = scorer.warm(threads, longer=True)
     click.echo(f"{programs} programs in {time.perf_counter() - began:.1f} s, kept in {cache}")

@@ -13,6 +13,7 @@ from o2v_jax.model.functional import (
     tower_fn,
 )
 from o2v_jax.model.object2vec import NETWORK_NAMES, Object2Vec, table_name
+from o2v_jax.model.precision import encoders_in
 
 __all__ = [
     "NETWORK_NAMES",
@@ -20,6 +21,7 @@ __all__ = [
     "Params",
     "compare_fn",
     "encode_fn",
+    "encoders_in",
     "head_fn",
     "init",
     "logits_fn",

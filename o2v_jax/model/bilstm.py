@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model.layers import embed, real_tokens
-from o2v_jax.model.recurrence import recur
+from o2v_jax.model.recurrence import multiply, recur
 
 
 class LSTM(nnx.Module):
@@ -34,7 +34,8 @@ class LSTM(nnx.Module):
         reverse: bool,
     ) -> Float[Array, "batch length units"]:
         """Hidden states at every step; a masked step leaves the state as it was."""
-        gates = x @ self.weight_input[...] + self.bias[...][None, None, :]
+        weight, bias = self.weight_input[...], self.bias[...].astype(jnp.float32)
+        gates = multiply(x, weight) + bias[None, None, :]
         by_step = jnp.swapaxes(gates, 0, 1), jnp.swapaxes(mask, 0, 1)
         hidden = recur(*by_step, self.weight_hidden[...], reverse=reverse)
         return jnp.swapaxes(hidden, 0, 1)

@@ -79,4 +79,4 @@ class HierarchicalCNN(nnx.Module):
                 x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
             x = getattr(self, f"layer_{k}")(x, mask)
             pools.append(x.max(axis=1))
-        return jnp.concatenate(pools, axis=-1)
+        return jnp.concatenate(pools, axis=-1).astype(jnp.float32)

@@ -49,7 +49,7 @@ def _summed(
 def _at_once(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
-    return embed(table, ids).sum(axis=1)
+    return embed(table, ids).sum(axis=1, dtype=jnp.float32)
 
 
 @jax.custom_vjp
@@ -65,11 +65,11 @@ def _by_position(
 
     def add(turn: Array | int, total: Array, positions: int = TOGETHER) -> Array:
         for k in range(positions):
-            total = total + _column(table, ids, turn * TOGETHER + k)
+            total = total + _column(table, ids, turn * TOGETHER + k).astype(jnp.float32)
         return total
 
     # zeros of the table and the ids, which inside shard_map vary over devices as those do
-    start = jnp.zeros_like(_column(table, ids, 0))
+    start = jnp.zeros_like(_column(table, ids, 0), jnp.float32)
     total: Array = jax.lax.fori_loop(0, length // TOGETHER, add, start)
     return add(length // TOGETHER, total, length % TOGETHER)
 
@@ -92,7 +92,7 @@ def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, None]
 
     def add(at: Array, total: Array) -> Array:
         column = jax.lax.dynamic_index_in_dim(beyond, at, axis=1, keepdims=False)
-        return total.at[column].add(gradient, mode="drop")
+        return total.at[column].add(gradient.astype(table.dtype), mode="drop")
 
     return jax.lax.fori_loop(0, ids.shape[1], add, jnp.zeros_like(table)), None
 

@@ -43,6 +43,14 @@ def recur(gates: Gates, mask: Mask, weight: Weight, *, reverse: bool) -> States:
     return _recur(gates[::-1], mask[::-1], weight)[::-1]
 
 
+def multiply(x: Float[Array, "... n"], weight: Float[Array, "n m"]) -> Float[Array, "... m"]:
+    """`x @ weight` at the precision of `weight`, float32 `[..., m]`.
+
+    A cell adds up what it reads over many steps: bfloat16 is for the products, not for the sums.
+    """
+    return jnp.matmul(x.astype(weight.dtype), weight, preferred_element_type=jnp.float32)
+
+
 @jax.custom_vjp
 def _recur(gates: Gates, mask: Mask, weight: Weight) -> States:
     return _forward(gates, mask, weight)[0]
@@ -51,7 +59,7 @@ def _recur(gates: Gates, mask: Mask, weight: Weight) -> States:
 def _forward(gates: Gates, mask: Mask, weight: Weight) -> tuple[States, tuple[_Kept, Mask, Weight]]:
     def step(carry: tuple[Array, Array], now: tuple[Array, Array]):  # type: ignore[no-untyped-def]  # noqa: ANN202
         (hidden, cell), (inputs, real) = carry, now
-        i, f, g, o = jnp.split(inputs + hidden @ weight, 4, axis=-1)
+        i, f, g, o = jnp.split(inputs + multiply(hidden, weight), 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         new_cell = f * cell + i * g
         new_hidden = jnp.where(real[:, None], o * jnp.tanh(new_cell), hidden)
@@ -82,12 +90,13 @@ def _backward(saved: tuple[_Kept, Mask, Weight], gradient: States) -> tuple[Gate
             axis=-1,
         )
         d_gates = jnp.where(real, d_gates, 0.0)
-        d_before = jnp.where(real, d_gates @ weight.T, d_hidden)
+        d_before = jnp.where(real, multiply(d_gates, weight.T), d_hidden)
         return (d_before, jnp.where(real, d_new * k.f, d_cell)), d_gates
 
     start = jnp.zeros_like(gradient[0])
     _, d_gates = jax.lax.scan(step, (start, start), (gradient, kept, mask), reverse=True)
-    return d_gates, None, jnp.einsum("lbu,lbg->ug", kept.hidden, d_gates)
+    d_weight = jnp.einsum("lbu,lbg->ug", kept.hidden, d_gates)
+    return d_gates, None, d_weight.astype(weight.dtype)
 
 
 _recur.defvjp(_forward, _backward)

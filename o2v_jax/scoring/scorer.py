@@ -1,8 +1,7 @@
 """Scorer: a model's parameters on the device and its table of compiled programs."""
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import jax
 import numpy as np
@@ -10,13 +9,13 @@ import numpy.typing as npt
 
 from o2v_jax.buckets import Step, plan, prepare
 from o2v_jax.errors import InputError
-from o2v_jax.limits import Mode
-from o2v_jax.model import NETWORK_NAMES, head_fn, table_name, tower_fn
+from o2v_jax.limits import DType, Mode
 from o2v_jax.ragged import Ragged
 from o2v_jax.scoring.inputs import checked, cut_lengths
 from o2v_jax.scoring.layout import layout_of
+from o2v_jax.scoring.parameters import Parameters
 from o2v_jax.scoring.pipeline import run_steps
-from o2v_jax.scoring.programs import Key, Program, ProgramTable, compile_ahead
+from o2v_jax.scoring.programs import Key, Program, ProgramTable
 from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_query
 from o2v_jax.unique import unique_rows
 
@@ -40,9 +39,13 @@ class Scorer:
         preferred_mode: as Object2Vec's INFERENCE_PREFERRED_MODE. "embedding" leaves the comparator
             and the MLP off the device until a score is asked for, and out of the warm-up.
         max_programs: upper bound on how many programs warm-up compiles.
+        dtype: "bfloat16" holds the encoders' parameters in half the memory and multiplies them so,
+            which a GPU does faster and most CPUs slower; scores keep two to three digits. What the
+            encoders add up, and all that follows them, is float32.
 
     Raises:
-        InputError: `preferred_mode` is neither, or `max_programs` is too few for any ladder.
+        InputError: `preferred_mode` or `dtype` is none of these, or `max_programs` is too few for
+            any ladder.
 
     >>> import o2v_jax
     >>> config = o2v_jax.Hyperparameters(
@@ -58,11 +61,18 @@ class Scorer:
     """
 
     def __init__(
-        self, model: "Model", *, preferred_mode: Mode | None = None, max_programs: int = 60
+        self,
+        model: "Model",
+        *,
+        preferred_mode: Mode | None = None,
+        max_programs: int = 60,
+        dtype: DType = "float32",
     ) -> None:
         if preferred_mode not in (None, *get_args(Mode)):
             modes = " or ".join(get_args(Mode))
             raise InputError(f"preferred_mode={preferred_mode!r} must be {modes}, or None for both")
+        if dtype not in get_args(DType):
+            raise InputError(f"dtype={dtype!r} must be {' or '.join(get_args(DType))}")
         self.config = model.config
         self.preferred_mode = preferred_mode
         sides = model.config.encoder(0), model.config.encoder(1)
@@ -70,11 +80,9 @@ class Scorer:
         self.useful_tokens = self.computed_tokens = 0
         self._is_warm = False
         self.layout = self._shapes = layout_of(model, max_programs=max_programs)
-        params = dict(model.params)
-        self._head_on_host = params.pop("head")
-        self._encoders = jax.device_put(params)
+        self._params = Parameters(model, dtype)
         if preferred_mode != "embedding":
-            _ = self._head
+            _ = self._params.head
         keys = [*self.layout.programs(), *self.layout.on_demand()]
         self.programs = ProgramTable(keys, self._compile)
 
@@ -214,7 +222,7 @@ class Scorer:
         return self._encode_distinct(side, rows.take(first)), kind
 
     def _encode_distinct(self, side: int, rows: Ragged) -> Floats:
-        tower, arguments = self.layout.towers[side], self._tower(side)
+        tower, arguments = self.layout.towers[side], self._params.tower(side)
 
         def start(step: Step) -> jax.Array:
             ids = rows.take(step.rows).padded(step.batch, step.length)
@@ -236,29 +244,14 @@ class Scorer:
         def start(step: Step) -> jax.Array:
             one = _filled(enc0, row0[step.rows], step.batch)
             two = _filled(enc1, row1[step.rows], step.batch)
-            return self.programs["head", step.batch, 1](self._head, one, two)
+            return self.programs["head", step.batch, 1](self._params.head, one, two)
 
         out = np.empty((len(row0), self.config.outputs), np.float32)
         return run_steps(plan(np.ones(len(row0), np.int64), self._shapes.head), start, out)
 
-    @cached_property
-    def _head(self) -> Any:
-        return jax.device_put(self._head_on_host)
-
-    def _tower(self, side: int) -> tuple[Any, Any]:
-        """The parameters of one encoder: its token table, and the rest."""
-        table = self._encoders[table_name(self.config, side)]["weight"]
-        return table, self._encoders.get(NETWORK_NAMES[side], {})
-
     def _compile(self, key: Key) -> Program:
-        part, batch, length = key
-        if part == "head":
-            encodings = jax.ShapeDtypeStruct((batch, self.config.enc_dim), np.float32)
-            return compile_ahead(head_fn(self.config), self._head, encodings, encodings)
-        side = self.layout.towers.index(part)
-        ids = jax.ShapeDtypeStruct((batch, length), np.int32)
-        function: Callable[..., Any] = tower_fn(self.config.encoder(side))
-        return compile_ahead(function, *self._tower(side), ids)
+        part = key[0]
+        return self._params.compile(key, None if part == "head" else self.layout.towers.index(part))
 
 
 def _filled(table: Floats, rows: npt.NDArray[np.int64], batch: int) -> Floats:

@@ -7,7 +7,8 @@ import jax
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.model import Params
+from o2v_jax.limits import DType
+from o2v_jax.model import Params, encoders_in
 from o2v_jax.training.batches import Batch, Batcher
 from o2v_jax.training.data import Dataset
 from o2v_jax.training.step import Sums, evaluation_step
@@ -16,14 +17,14 @@ from o2v_jax.training.tally import Tally
 EVALUATION_TOKENS = 8192  # padded tokens of a batch, about
 
 
-def evaluate(model: Model, data: Dataset) -> dict[str, float]:
+def evaluate(model: Model, data: Dataset, *, dtype: DType = "float32") -> dict[str, float]:
     """cross_entropy and accuracy of a model on `data`, or mean_squared_error for regression."""
     longest = max(int(data.lengths(side).max(initial=1)) for side in (0, 1))
     size = max(1, EVALUATION_TOKENS // longest)
     config = replace(model.config, negative_sampling_rate=0)
     batches = replace(Batcher.of(config, data), size=size).in_order(data)
     step = evaluation_step(model.config)
-    return measure(model.config, step, jax.device_put(model.params), batches)
+    return measure(model.config, step, jax.device_put(encoders_in(model.params, dtype)), batches)
 
 
 def measure(

@@ -30,6 +30,10 @@ def scores(result):
     return np.array([row["scores"] for row in result.rows])
 
 
+def embeddings(result):
+    return np.array([row["embeddings"] for row in result.rows])
+
+
 def test_json_lines_from_standard_input(o2v, model, expected):
     assert_close(scores(o2v("score", "--model", model, stdin=LINES)), expected)
 
@@ -168,3 +172,26 @@ def test_what_is_legal_but_odd_is_said_once(o2v, model):
     zero, cut = result.err.splitlines()
     assert "in0: id 0 is padding" in zero
     assert "in1: 4096 sequences are cut to enc1_max_seq_len=6" in cut
+
+
+def test_the_encoders_may_be_bfloat16(o2v, model, monkeypatch):
+    objects = b'{"in0": [1, 2]}\n{"in0": [4]}\n'
+    expected = o2v_jax.Scorer(o2v_jax.load(model), dtype="bfloat16").embed(in0=[[1, 2], [4]])
+    plain = embeddings(o2v("embed", "--model", model, stdin=objects))
+    assert np.abs(plain - expected).max() > 1e-4
+    by_option = o2v("embed", "--model", model, "--dtype", "bfloat16", stdin=objects)
+    monkeypatch.setenv("O2V_DTYPE", "bfloat16")
+    by_environment = o2v("embed", "--model", model, stdin=objects)
+    assert_close(embeddings(by_option), expected)
+    assert_close(embeddings(by_environment), expected)
+
+
+def test_metrics_of_bfloat16(o2v, model):
+    lines = b"".join(b'{"label": 1, ' + line[1:] for line in LINES.splitlines(keepends=True))
+    arguments = ("evaluate", "--model", model, "--json", "--dtype")
+    losses = [
+        json.loads(o2v(*arguments, dtype, stdin=lines).out)["cross_entropy"]
+        for dtype in ("bfloat16", "float32")
+    ]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], abs=0.01)

@@ -7,8 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
+
+import o2v_jax
+from o2v_jax.limits import DType
 
 RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
 MANY = b"\n".join(
@@ -112,6 +117,19 @@ def test_sigterm_gives_a_stalled_upload_up(start, tiny_model):
         assert server.stop() == 0
         assert 1.5 < time.monotonic() - begun < 8
         upload.close()
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_a_server_may_hold_its_encoders_in_bfloat16(start, tiny_model, by):
+    arguments = ["--dtype", "bfloat16"] if by == "option" else []
+    environment = {"O2V_DTYPE": "bfloat16"} if by == "environment" else {}
+    with start("--model", tiny_model, *arguments, **environment) as server:
+        server.wait_until_ready()
+        (found,) = server.invoke('{"instances": [{"in0": [3, 4], "in1": [5]}]}').json["predictions"]
+    model, pair = o2v_jax.load(tiny_model), ([[3, 4]], [[5]])
+    exact, expected = (o2v_jax.Scorer(model, dtype=d).score(*pair) for d in get_args(DType))
+    np.testing.assert_allclose(found["scores"], expected[0], atol=1e-6)
+    assert np.abs(exact - expected).max() > 1e-5
 
 
 def test_the_default_drain_ends_before_sagemaker_kills():
