@@ -18,14 +18,18 @@ class ScorerLike(Protocol):
     Attributes:
         config: of the model.
         layout: its padded shapes.
-        useful_tokens: tokens of all objects encoded so far, each distinct one of a call once.
-        computed_tokens: the same with the padding.
     """
 
     config: "Hyperparameters"
     layout: "Layout"
-    useful_tokens: int
-    computed_tokens: int
+
+    @property
+    def useful_tokens(self) -> int:
+        """Tokens of all objects encoded so far, each distinct one of a call once."""
+
+    @property
+    def computed_tokens(self) -> int:
+        """The same with the padding."""
 
     @property
     def compiled(self) -> int:

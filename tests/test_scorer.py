@@ -41,7 +41,8 @@ class Spied(Scorer):
 
     def __init__(self, model):
         super().__init__(model)
-        self.table, self.programs, self.called = self.programs, self, []
+        self.table, self.called = self._network.programs, []
+        self._network.programs = self
 
     def __getitem__(self, key):
         self.called.append(key)
@@ -182,7 +183,7 @@ def test_longer_sequences_can_be_warm_too(config_of, model_of):
 def test_a_shape_outside_the_table_is_an_error(scorer):
     for key in (("encoder0", 3, 7), ("head", 1, 2), ("tail", 1, 1)):
         with pytest.raises(InputError, match="no program"):
-            _ = scorer.programs[key]
+            _ = scorer._network.programs[key]
 
 
 def test_threads_share_a_cold_scorer(model, scorer, compilations):

@@ -26,6 +26,7 @@ class Parameters:
     def __init__(self, model: "Model", dtype: DType) -> None:
         encoders = dict(model.params)
         self._config, self._head_on_host = model.config, encoders.pop("head")
+        self.enc_dim, self.outputs = model.config.enc_dim, model.config.outputs
         self._encoders = jax.device_put(encoders_in(encoders, dtype))
 
     def tower(self, side: int) -> Tower:

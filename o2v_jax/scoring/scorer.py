@@ -1,21 +1,20 @@
-"""Scorer: a model's parameters on the device and its table of compiled programs."""
+"""Scorer: ragged lists in, NumPy arrays out."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-import jax
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.buckets import Step, plan, prepare
+from o2v_jax.buckets import prepare
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType, Mode
 from o2v_jax.ragged import Ragged
 from o2v_jax.scoring.inputs import checked, cut_lengths
 from o2v_jax.scoring.layout import layout_of
+from o2v_jax.scoring.network import Network
 from o2v_jax.scoring.parameters import Parameters
-from o2v_jax.scoring.pipeline import run_steps
-from o2v_jax.scoring.programs import Key, Program, ProgramTable
+from o2v_jax.scoring.programs import Key
 from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_query
 from o2v_jax.unique import unique_rows
 
@@ -77,14 +76,10 @@ class Scorer:
         self.preferred_mode = preferred_mode
         sides = model.config.encoder(0), model.config.encoder(1)
         self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
-        self.useful_tokens = self.computed_tokens = 0
-        self._is_warm = False
-        self.layout = self._shapes = layout_of(model, max_programs=max_programs)
-        self._params = Parameters(model, dtype)
+        self.layout, self._is_warm = layout_of(model, max_programs=max_programs), False
+        self._network = Network(self.layout, Parameters(model, dtype))
         if preferred_mode != "embedding":
-            _ = self._params.head
-        keys = [*self.layout.programs(), *self.layout.on_demand()]
-        self.programs = ProgramTable(keys, self._compile)
+            _ = self._network.params.head
 
     def score(self, in0: Rows, in1: Rows, *, max_seq_lens: Lengths | None = None) -> Floats:
         """Scores pairs: float32 `[records, num_classes]` probabilities, or `[records, 1]` values.
@@ -102,7 +97,7 @@ class Scorer:
         if len(sides[0]) != len(sides[1]):
             raise InputError(f"in0 has {len(sides[0])} records and in1 has {len(sides[1])}")
         (enc0, row0), (enc1, row1) = (self._encode(s, sides[s], max_seq_lens) for s in (0, 1))
-        return self._compare(enc0, row0, enc1, row1)
+        return self._network.compare(enc0, row0, enc1, row1)
 
     def embed(
         self,
@@ -152,8 +147,8 @@ class Scorer:
         many, rows = self._encodings(1 - query_side, candidates)
         ones = np.repeat(row, len(rows))
         if query_side == 0:
-            return best(self._compare(one, ones, many, rows)[:, column], k)
-        return best(self._compare(many, rows, one, ones)[:, column], k)
+            return best(self._network.compare(one, ones, many, rows)[:, column], k)
+        return best(self._network.compare(many, rows, one, ones)[:, column], k)
 
     def warm_first(self, threads: int = 2) -> int:
         """Compiles a few programs that fit every call; returns how many.
@@ -163,7 +158,7 @@ class Scorer:
         first = self.layout.first()
         count = self._warm(first.programs(), threads)
         if not self._is_warm:
-            self._shapes = first
+            self._network.shapes = first
         return count
 
     def warm(self, threads: int = 2, *, longer: bool = False) -> int:
@@ -176,7 +171,7 @@ class Scorer:
         count = self._warm(self.layout.programs(), threads)
         for table in (*self.layout.encode, self.layout.head):
             prepare(table)
-        self._shapes, self._is_warm = self.layout, True
+        self._network.shapes, self._is_warm = self.layout, True
         return count + (self._warm(self.layout.on_demand(), threads) if longer else 0)
 
     def warm_keys(self) -> list[Key]:
@@ -186,16 +181,26 @@ class Scorer:
     @property
     def compiled(self) -> int:
         """Programs compiled so far, or loaded from the persistent cache."""
-        return self.programs.compiled
+        return self._network.programs.compiled
 
     @property
     def waits(self) -> int:
         """How often a call waited for a program to be compiled."""
-        return self.programs.waits
+        return self._network.programs.waits
+
+    @property
+    def useful_tokens(self) -> int:
+        """Tokens of the objects encoded so far."""
+        return self._network.useful_tokens
+
+    @property
+    def computed_tokens(self) -> int:
+        """The same with padding."""
+        return self._network.computed_tokens
 
     def _warm(self, keys: list[Key], threads: int) -> int:
         needed = self._needed(keys)
-        self.programs.warm(needed, threads)
+        self._network.programs.warm(needed, threads)
         return len(needed)
 
     def _needed(self, keys: list[Key]) -> list[Key]:
@@ -219,45 +224,4 @@ class Scorer:
             longest = cut_lengths(self.config, max_seq_lens)[side]
         rows = checked(rows, side, vocab_size).cut(longest)
         first, kind = unique_rows(rows)
-        return self._encode_distinct(side, rows.take(first)), kind
-
-    def _encode_distinct(self, side: int, rows: Ragged) -> Floats:
-        tower, arguments = self.layout.towers[side], self._params.tower(side)
-
-        def start(step: Step) -> jax.Array:
-            ids = rows.take(step.rows).padded(step.batch, step.length)
-            return self.programs[tower, step.batch, step.length](*arguments, ids)
-
-        out = np.empty((len(rows), self.config.enc_dim), np.float32)
-        steps = plan(rows.lengths, self._shapes.encode[side])
-        self.useful_tokens += len(rows.ids)
-        self.computed_tokens += sum(step.batch * step.length for step in steps)
-        return run_steps(steps, start, out)
-
-    def _compare(
-        self,
-        enc0: Floats,
-        row0: npt.NDArray[np.int64],
-        enc1: Floats,
-        row1: npt.NDArray[np.int64],
-    ) -> Floats:
-        def start(step: Step) -> jax.Array:
-            one = _filled(enc0, row0[step.rows], step.batch)
-            two = _filled(enc1, row1[step.rows], step.batch)
-            return self.programs["head", step.batch, 1](self._params.head, one, two)
-
-        out = np.empty((len(row0), self.config.outputs), np.float32)
-        return run_steps(plan(np.ones(len(row0), np.int64), self._shapes.head), start, out)
-
-    def _compile(self, key: Key) -> Program:
-        part = key[0]
-        return self._params.compile(key, None if part == "head" else self.layout.towers.index(part))
-
-
-def _filled(table: Floats, rows: npt.NDArray[np.int64], batch: int) -> Floats:
-    """The given rows of a table, and zeros up to `batch` of them."""
-    out = np.empty((batch, table.shape[1]), np.float32)
-    # unlike a plain index, this writes into `out` at once; all rows are in range
-    table.take(rows, axis=0, out=out[: len(rows)], mode="clip")
-    out[len(rows) :] = 0
-    return out
+        return self._network.encode(side, rows.take(first)), kind
