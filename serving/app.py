@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 import o2v_jax
 from o2v_jax.errors import O2VError, RecordError
+from o2v_jax.scoring import local_devices
 from serving import contract
 from serving.batcher import BatchFailedError
 from serving.refusal import ATTRIBUTES, RefuseWhenFull
@@ -37,7 +38,7 @@ def create_app(
     model: "Model | str | Path | None" = None,
     *,
     settings: Settings | None = None,
-    scorer: ScorerLike | None = None,
+    scorers: Sequence[ScorerLike] | None = None,
 ) -> Flask:
     """The SageMaker contract around one model.
 
@@ -47,19 +48,19 @@ def create_app(
     Args:
         model: a loaded model or the path of one; None: the one that the settings name.
         settings: None: those of the environment.
-        scorer: serve this one instead of a new `Scorer` of `model`.
+        scorers: serve these, one for each device, instead of new ones of `model`.
 
     Raises:
         InputError: a setting cannot be used, or there is no model.
         CheckpointError: the model cannot be loaded.
         StartError: either, where no argument was given, as by `flask --app serving.app run`.
     """
-    is_given = any(argument is not None for argument in (model, settings, scorer))
+    is_given = any(argument is not None for argument in (model, settings, scorers))
     with nullcontext() if is_given else _start_errors():
         settings = settings or Settings.from_environment(os.environ)
-        scorer = scorer or _scorer(model, settings)
+        scorers = scorers or _scorers(model, settings)
     app = Flask(__name__)
-    service = app.extensions["o2v_jax"] = Service(scorer, settings)
+    service = app.extensions["o2v_jax"] = Service(scorers, settings)
     _add_routes(app, service)
     _add_errors(app)
     app.after_request(partial(_finish, service))
@@ -76,14 +77,17 @@ def _start_errors() -> Iterator[None]:
         raise StartError(str(error)) from error
 
 
-def _scorer(model: "Model | str | Path | None", settings: Settings) -> ScorerLike:
+def _scorers(model: "Model | str | Path | None", settings: Settings) -> Sequence[ScorerLike]:
     o2v_jax.use_compilation_cache()
     # One thread gives the device its work and waits: handing that on to yet another thread costs
     # a small request a third of its time.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if model is None or isinstance(model, str | Path):
         model = o2v_jax.load(model or settings.model_path)
-    return o2v_jax.Scorer(model, preferred_mode=settings.preferred_mode, dtype=settings.dtype)
+    scorer = partial(o2v_jax.Scorer, model, preferred_mode=settings.preferred_mode)
+    return [
+        scorer(dtype=settings.dtype, device=device) for device in local_devices(settings.devices)
+    ]
 
 
 def _add_routes(app: Flask, service: Service) -> None:

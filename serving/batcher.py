@@ -1,9 +1,10 @@
 """Batches across requests. Knows no Flask and no JAX.
 
-Request threads submit work and wait for it; one thread owns the device. Whenever that is free it
-forms a batch of what waits, in the order of arrival, so that a lone request starts at once and a
-batch is formed as late as possible: nothing ever waits for a timer. A large request is cut into
-chunks which take turns with other requests, so that nobody waits for the whole of it.
+Request threads submit work and wait for it; each device is owned by one thread. Whenever a device
+is free its thread forms a batch of what waits, in the order of arrival, so that a lone request
+starts at once and a batch is formed as late as possible: nothing ever waits for a timer. A large
+request is cut into chunks which take turns with other requests, so that nobody waits for the whole
+of it.
 
 Nothing tells a WSGI application under Granian that a client has gone before the answer is sent, so
 departed clients are scored all the same; work is withdrawn only where patience runs out.
@@ -12,8 +13,8 @@ departed clients are scored all the same; work is withdrawn only where patience 
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from threading import Condition, Thread, current_thread
+from threading import Condition, Thread
+from time import monotonic
 from typing import NamedTuple, TypeAlias
 
 from o2v_jax.ragged import Ragged
@@ -42,37 +43,40 @@ class Waiting(NamedTuple):
 
 
 class Batcher:
-    """Forms batches of what request threads submit, in a thread of its own.
+    """Forms batches of what request threads submit, in a thread for each device.
 
     Args:
-        compute: scores joined records of one kind, float32 `[records, numbers]` in their order.
+        computes: for each device, what scores joined records of one kind there, float32
+            `[records, numbers]` in their order.
         share: tokens of the largest chunk; a batch has `SHARES` times as many, or a chunk more.
-        watching: entered around every call of `compute`, whose errors it sees.
         observe: called with the records and tokens of every batch.
         patience_s: seconds that work may wait before it is begun.
     """
 
     def __init__(
         self,
-        compute: Compute,
+        computes: Sequence[Compute],
         share: int,
-        watching: Callable[[], AbstractContextManager[None]],
         observe: Observe,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self._compute, self._share, self._patience_s = compute, share, patience_s
-        self._watching, self._observe = watching, observe
+        self._share, self._observe, self._patience_s = share, observe, patience_s
         self._queue: deque[Work] = deque()
         self._unresolved: set[Work] = set()
         self._closed = False
         self._changed = Condition()
-        self._thread = Thread(target=self._run, name="device", daemon=True)
-        self._thread.start()
+        self._running = len(computes)
+        self._threads = [
+            Thread(target=self._run, args=(compute,), name=f"device {number}", daemon=True)
+            for number, compute in enumerate(computes)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether work is still done."""
-        return self._thread.is_alive() and not self._closed
+        """Whether work is still done, by all devices."""
+        return not self._closed
 
     @property
     def waiting(self) -> Waiting:
@@ -111,12 +115,19 @@ class Batcher:
         raise BatchFailedError from work.error
 
     def close(self, seconds: float = PATIENCE_S) -> None:
-        """Ends the batch at hand, waiting so long for it, and refuses all other work."""
+        """Ends the batches at hand, waiting so long for them, and refuses all other work."""
+        end = monotonic() + seconds
+        self._stop()
+        for thread in self._threads:
+            thread.join(max(0.0, end - monotonic()))
+        self._refuse_all()
+
+    def _stop(self) -> None:
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        if self._thread is not current_thread():
-            self._thread.join(seconds)
+            self._changed.notify_all()
+
+    def _refuse_all(self) -> None:
         with self._changed:
             self._queue.clear()
             for work in self._unresolved:
@@ -133,15 +144,23 @@ class Batcher:
             work.fail(BusyError(f"the server was busy for {self._patience_s} s: try again later"))
             return True
 
-    def _run(self) -> None:
+    def _run(self, compute: Compute) -> None:
         try:
             while batch := self._next_batch():
                 parts = [part for group in batch.values() for part in group]
                 self._observe(sum(map(_records, parts)), sum(chunk.tokens for _, chunk in parts))
                 for kind, group in batch.items():
-                    self._score(kind, group)
-        finally:  # whatever ends this thread, it leaves nobody waiting
-            self.close()
+                    self._score(compute, kind, group)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Whatever ends a thread ends all; the last one leaves nobody waiting."""
+        self._stop()
+        with self._changed:
+            self._running -= 1
+        if not self._running:
+            self._refuse_all()
 
     def _next_batch(self) -> dict[Kind, list[Part]]:
         """Waits for work and takes it up in turns; nothing once the batcher is closed."""
@@ -157,13 +176,13 @@ class Batcher:
                 room -= chunk.tokens
                 if work.has_more:
                     self._queue.append(work)
+            if self._queue:
+                self._changed.notify()  # another device may be free
         return batch
 
-    def _score(self, kind: Kind, parts: list[Part]) -> None:
+    def _score(self, compute: Compute, kind: Kind, parts: list[Part]) -> None:
         try:
-            with self._watching():
-                values = self._compute(kind, _sides(parts))
-            _hand_out(values, parts)
+            _hand_out(compute(kind, _sides(parts)), parts)
         except Exception as error:
             log.exception("a batch of %s failed", kind.value)
             for work, _ in parts:

@@ -20,11 +20,19 @@ class State(Enum):
 
 
 class Health:
-    """The state of a device, as warm-up and requests find it."""
+    """The state of the devices, as warm-up and requests find it; one that fails makes all fail."""
 
-    def __init__(self) -> None:
-        self.state = State.WARMING
-        self.warm_up_ended = False
+    def __init__(self, devices: int = 1) -> None:
+        self._devices = range(devices)
+        self._failed: set[int] = set()
+        self._usable = self.warm_up_ended = False
+
+    @property
+    def state(self) -> State:
+        """Of the server."""
+        if self._failed:
+            return State.FAILED
+        return State.READY if self._usable else State.WARMING
 
     def warm(self, first: Callable[[], object], rest: Callable[[], object]) -> Thread:
         """Runs both in a thread of its own, which is returned: ready as soon as `first` is done."""
@@ -33,25 +41,25 @@ class Health:
         return thread
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Around work on the device: if that fails, so does health, until some work succeeds."""
+    def watching(self, device: int = 0) -> Iterator[None]:
+        """Around work on a device: if it fails, so does health, until some work there succeeds."""
         try:
             yield
         except jax.errors.JaxRuntimeError:
-            self.state = State.FAILED
+            self._failed.add(device)
             raise
-        if self.state is State.FAILED:
-            self.state = State.READY
+        self._failed.discard(device)
 
     def _warm(self, first: Callable[[], object], rest: Callable[[], object]) -> None:
         try:
             first()
-            self.state = State.READY
+            self._usable = True
             log.info("warm and ready")
             rest()
         except Exception:
             log.exception("warm-up failed")
-            self.state = State.FAILED
+            self._failed.update(self._devices)
+            self._usable = True  # once work succeeds
         else:
             self.warm_up_ended = True
             log.info("every program is compiled")

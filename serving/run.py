@@ -44,6 +44,7 @@ def serve(
     port: int | None = None,
     drain_s: int = DRAIN_S,
     dtype: DType | None = None,
+    devices: int | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what is in flight; returns once stopped.
 
@@ -53,6 +54,7 @@ def serve(
         port: None: the one that the environment names, else 8080.
         drain_s: seconds that requests in flight get to end, e.g. uploads that stall.
         dtype: what the encoders hold and multiply; None: what the environment says.
+        devices: how many of them work; None: what the environment says, else all.
 
     Raises:
         InputError: a setting cannot be used, the port is taken, or there is no model that can be
@@ -60,7 +62,7 @@ def serve(
         SystemExit: the worker died.
     """
     settings = Settings.from_environment(os.environ)
-    settings = replace(settings, dtype=dtype or settings.dtype)
+    settings = replace(settings, dtype=dtype or settings.dtype, devices=devices or settings.devices)
     path = Path(model) if model else settings.model_path
     port = settings.port if port is None else port
     _require_model(path)
@@ -81,7 +83,7 @@ def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         websockets=False,
-        workers=1,  # one owner of the device
+        workers=1,  # one owner of the devices
         blocking_threads=THREADS,  # started on demand, ended when idle
         backpressure=CONNECTIONS,
         workers_kill_timeout=drain_s,

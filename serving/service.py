@@ -6,7 +6,7 @@ at once: uploads (a slow one keeps nobody from scoring), requests, their records
 long answers, which are sent piece by piece.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -54,16 +54,21 @@ class Answer:
 
 
 class Service:
-    """Answers invocations with one scorer, and notes how its device fares in `health`."""
+    """Answers invocations with one model, and notes how its devices fare in `health`.
 
-    def __init__(self, scorer: ScorerLike, settings: Settings) -> None:
-        self.scorer, self.settings, self.health = scorer, settings, Health()
-        self.metrics = Metrics(self._live)
-        share = largest_program(scorer.layout)
-        self.batcher = Batcher(self._infer, share, self.health.watching, self.metrics.batch)
-        sizes = [scorer.config.encoder(side).vocab_size for side in (0, 1)]
+    Args:
+        scorers: of the model, one for each device.
+        settings: of the server.
+    """
+
+    def __init__(self, scorers: Sequence[ScorerLike], settings: Settings) -> None:
+        self.scorers, self.settings, self.health = scorers, settings, Health(len(scorers))
+        self.config, self.metrics = scorers[0].config, Metrics(self._live)
+        computes = [partial(self._infer, device) for device in range(len(scorers))]
+        self.batcher = Batcher(computes, largest_program(scorers[0].layout), self.metrics.batch)
+        sizes = [self.config.encoder(side).vocab_size for side in (0, 1)]
         self._vocab_sizes = sizes[0], sizes[1]
-        self._own_lengths = cut_lengths(scorer.config, None)
+        self._own_lengths = cut_lengths(self.config, None)
         self._uploads, self._requests = Permits(UPLOADS), Permits(REQUESTS)
         self._records = Permits(RECORDS, always=settings.max_concurrent)
         self._numbers = Permits(settings.max_concurrent * MAX_NUMBERS)
@@ -81,7 +86,10 @@ class Service:
 
     def warm(self) -> None:
         """Compiles in a thread of its own: ready after the first programs, then all others."""
-        self.health.warm(self.scorer.warm_first, partial(self.scorer.warm, longer=True))
+        self.health.warm(
+            lambda: [scorer.warm_first() for scorer in self.scorers],
+            lambda: [scorer.warm(longer=True) for scorer in self.scorers],
+        )
 
     def close(self) -> None:
         """Ends the batch at hand and refuses all other work, for good."""
@@ -138,8 +146,8 @@ class Service:
             self._decoding.release()
 
     def _numbers_of(self, records: Records) -> int:
-        config = self.scorer.config
-        numbers = len(records) * (config.outputs if records.paired else config.enc_dim)
+        width = self.config.outputs if records.paired else self.config.enc_dim
+        numbers = len(records) * width
         if numbers > MAX_NUMBERS:
             raise TooLargeError(
                 f"the answer would hold {numbers} numbers, but at most {MAX_NUMBERS} can be sent: "
@@ -180,7 +188,7 @@ class Service:
         results = [self._result(work) for work in works]
         if len(results) == 1:
             return "embeddings", results[0]
-        out = np.empty((len(records), self.scorer.config.enc_dim), np.float32)
+        out = np.empty((len(records), self.config.enc_dim), np.float32)
         out[records.has0], out[records.has1] = results
         return "embeddings", out
 
@@ -190,12 +198,13 @@ class Service:
         self.metrics.infer.observe(work.finished - work.started)
         return values
 
-    def _infer(self, kind: Kind, sides: Sides) -> Floats:
-        """Called by the device's thread alone; the records are cut by now, each where it should."""
-        uncut = LONGEST_REQUEST, LONGEST_REQUEST
-        if kind is Kind.PAIRS:
-            return self.scorer.score(*sides, max_seq_lens=uncut)
-        return self.scorer.embed(**{kind.value: sides[0]}, max_seq_lens=uncut)
+    def _infer(self, device: int, kind: Kind, sides: Sides) -> Floats:
+        """Called by a device's thread alone; the records are cut by now, each where it should."""
+        scorer, uncut = self.scorers[device], (LONGEST_REQUEST, LONGEST_REQUEST)
+        with self.health.watching(device):
+            if kind is Kind.PAIRS:
+                return scorer.score(*sides, max_seq_lens=uncut)
+            return scorer.embed(**{kind.value: sides[0]}, max_seq_lens=uncut)
 
     def _live(self) -> Live:
         return Live(
@@ -203,10 +212,10 @@ class Service:
             ready=self.ready,
             warm=self.health.warm_up_ended,
             device_bytes=device_bytes(),
-            tokens_useful=self.scorer.useful_tokens,
-            tokens_computed=self.scorer.computed_tokens,
-            compilations=self.scorer.compiled,
-            compilations_waited_for=self.scorer.waits,
+            tokens_useful=sum(scorer.useful_tokens for scorer in self.scorers),
+            tokens_computed=sum(scorer.computed_tokens for scorer in self.scorers),
+            compilations=sum(scorer.compiled for scorer in self.scorers),
+            compilations_waited_for=sum(scorer.waits for scorer in self.scorers),
         )
 
 

@@ -15,6 +15,7 @@ MIB = 1024 * 1024
 MAX_PAYLOAD_IN_MB = 6  # of a real-time endpoint
 MAX_BATCH_IN_MB = 100  # of concurrency x payload in a batch transform job
 CONCURRENCY = 4
+MOST_DEVICES = 1024  # of a host
 _STRATEGIES = {
     "multirecord": "MULTI_RECORD",
     "singlerecord": "SINGLE_RECORD",
@@ -36,6 +37,7 @@ class Settings:
             [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS]; 0 is read as the default. So many are never
             refused for their size and are decoded at a time; of smaller ones many more are taken.
         dtype: what the encoders hold and multiply [O2V_DTYPE].
+        devices: how many devices hold the model and work, None for all of them [O2V_DEVICES].
         default_accept: answers' format where a request leaves it open, None for the request's own
             [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
     """
@@ -48,6 +50,7 @@ class Settings:
     max_concurrent: int = CONCURRENCY
     default_accept: Format | None = None
     dtype: DType = "float32"
+    devices: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -67,6 +70,7 @@ class Settings:
             max_concurrent=concurrent,
             default_accept=_default_accept(given),
             dtype=_dtype(given),
+            devices=_integer(given, "O2V_DEVICES", 1, MOST_DEVICES),
         )
 
     @property

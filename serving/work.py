@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from threading import Event
+from threading import Event, Lock
 from time import perf_counter
 from typing import NamedTuple, TypeAlias
 
@@ -57,7 +57,7 @@ class Work:
         self.error: BaseException | None = None
         self._chunks = chunks(sides, share)[::-1]
         self._missing = len(self)
-        self._resolved = Event()
+        self._resolved, self._lock = Event(), Lock()  # devices may bring chunks at a time
 
     def __len__(self) -> int:
         return len(self.sides[0])
@@ -79,21 +79,23 @@ class Work:
 
     def receive(self, chunk: Chunk, values: Floats) -> None:
         """Takes the results of a chunk; with those of the last one the work is resolved."""
-        if chunk.rows is None:
-            self.values = values
-        else:
-            if self.values is None:
-                self.values = np.empty((len(self), values.shape[1]), np.float32)
-            self.values[chunk.rows] = values
-        self._missing -= len(values)
-        if not self._missing:
-            self._resolve()
+        with self._lock:
+            if chunk.rows is None:
+                self.values = values
+            else:
+                if self.values is None:
+                    self.values = np.empty((len(self), values.shape[1]), np.float32)
+                self.values[chunk.rows] = values
+            self._missing -= len(values)
+            if not self._missing:
+                self._resolve()
 
     def fail(self, error: BaseException) -> None:
         """Resolves the work without results, unless it has them."""
-        if not self._resolved.is_set():
-            self.error = error
-            self._resolve()
+        with self._lock:
+            if not self._resolved.is_set():
+                self.error = error
+                self._resolve()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Waits until the work is resolved: whether it is."""

@@ -170,6 +170,7 @@ def test_settings_of_the_documented_batch_job():
     settings = Settings.from_environment(
         {
             "INFERENCE_PREFERRED_MODE": "embedding",
+            "O2V_DEVICES": "2",
             "O2V_DTYPE": "bfloat16",
             "O2V_MODEL": "models/a",
             "SAGEMAKER_BATCH": "True",
@@ -181,7 +182,7 @@ def test_settings_of_the_documented_batch_job():
         }
     )
     assert settings == Settings(
-        Path("models/a"), "embedding", 9000, 1, "MULTI_RECORD", 2, LINES, "bfloat16"
+        Path("models/a"), "embedding", 9000, 1, "MULTI_RECORD", 2, LINES, "bfloat16", 2
     )
     assert settings.model_path == Path("models/a")
     assert settings.max_body_bytes == 1024 * 1024
@@ -210,6 +211,7 @@ def test_concurrency_times_payload_is_at_most_100_mb(given, payload, concurrent)
     ("name", "value", "right"),
     [
         ("INFERENCE_PREFERRED_MODE", "fast", "classification or embedding"),
+        ("O2V_DEVICES", "0", r"1\.\.1024"),
         ("O2V_DTYPE", "float16", "float32 or bfloat16"),
         ("SAGEMAKER_BATCH_STRATEGY", "some", "MULTI_RECORD or SINGLE_RECORD"),
         ("SAGEMAKER_BIND_TO_PORT", "0", r"1\.\.65535"),

@@ -79,6 +79,18 @@ def dtype_option(function: F) -> F:
     )(function)
 
 
+def devices_option(function: F) -> F:
+    """--devices, where a command holds a model on each of them."""
+    return click.option(
+        "--devices",
+        type=click.IntRange(1),
+        envvar="O2V_DEVICES",
+        show_envvar=True,
+        metavar="N",
+        help="Devices that hold the model, each for itself; default all.",
+    )(function)
+
+
 def input_options(function: F) -> F:
     """FILE and --format, where a command reads its records from."""
     form = click.Choice(["jsonl", "json", "text"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from o2v_jax.cli.options import dtype_option
+from o2v_jax.cli.options import devices_option, dtype_option
 from o2v_jax.limits import DType
 
 
@@ -28,10 +28,16 @@ from o2v_jax.limits import DType
     help="How long requests in flight get to end after SIGTERM.",
 )
 @dtype_option
+@devices_option
 def serve(
-    model: Path | None, host: str, port: int | None, drain_seconds: int, dtype: DType
+    model: Path | None,
+    host: str,
+    port: int | None,
+    drain_seconds: int,
+    dtype: DType,
+    devices: int | None,
 ) -> None:
     """Answer Object2Vec requests on http://HOST:PORT/invocations until SIGTERM or Ctrl-C."""
     from serving.run import serve as run
 
-    run(model, host=host, port=port, drain_s=drain_seconds, dtype=dtype)
+    run(model, host=host, port=port, drain_s=drain_seconds, dtype=dtype, devices=devices)

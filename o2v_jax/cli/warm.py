@@ -6,7 +6,7 @@ from typing import get_args
 
 import click
 
-from o2v_jax.cli.options import dtype_option, model_option, model_path_of
+from o2v_jax.cli.options import devices_option, dtype_option, model_option, model_path_of
 from o2v_jax.limits import DType, Mode
 
 
@@ -19,17 +19,22 @@ from o2v_jax.limits import DType, Mode
     help="Leave out what this mode does not need; default $INFERENCE_PREFERRED_MODE, else all.",
 )
 @dtype_option
+@devices_option
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
-def warm(model_path: Path | None, mode: Mode | None, dtype: DType, threads: int) -> None:
+def warm(
+    model_path: Path | None, mode: Mode | None, dtype: DType, devices: int | None, threads: int
+) -> None:
     """Compile every program of a model into the cache, for `o2v serve` to start without a wait.
 
     The cache is $O2V_CACHE_DIR, else o2v_jax in the user's cache directory. It serves this version
     of JAX on this kind of device; a Dockerfile may call this for its image to start warm.
     """
     from o2v_jax.checkpoint import load
-    from o2v_jax.scoring import Scorer, use_compilation_cache
+    from o2v_jax.scoring import Scorer, local_devices, use_compilation_cache
 
     cache, began = use_compilation_cache(), time.perf_counter()
-    scorer = Scorer(load(model_path_of(model_path)), preferred_mode=mode, dtype=dtype)
-    programs = scorer.warm(threads, longer=True)
+    model, programs = load(model_path_of(model_path)), 0
+    for device in local_devices(devices):
+        scorer = Scorer(model, preferred_mode=mode, dtype=dtype, device=device)
+        programs += scorer.warm(threads, longer=True)
     click.echo(f"{programs} programs in {time.perf_counter() - began:.1f} s, kept in {cache}")

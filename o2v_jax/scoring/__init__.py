@@ -1,6 +1,7 @@
 """From ragged ids to host arrays: padded shapes, compiled programs, the Scorer."""
 
 from o2v_jax.scoring.cache import use_compilation_cache
+from o2v_jax.scoring.devices import local_devices
 from o2v_jax.scoring.layout import Layout, layout, layout_of
 from o2v_jax.scoring.ranking import Ranking
 from o2v_jax.scoring.scorer import Scorer
@@ -11,5 +12,6 @@ __all__ = [
     "Scorer",
     "layout",
     "layout_of",
+    "local_devices",
     "use_compilation_cache",
 ]

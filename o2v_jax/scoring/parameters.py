@@ -18,16 +18,18 @@ Tower: TypeAlias = tuple[Any, Any]
 
 
 class Parameters:
-    """The encoders' parameters on the device in `dtype`; the head's, in float32, when asked for.
+    """The encoders' parameters on a device in `dtype`; the head's, in float32, when asked for.
 
+    Programs run on the device of the parameters that they are compiled for; None is JAX's default.
     What leaves an encoder is float32 whatever it holds, and so is all arithmetic after it.
     """
 
-    def __init__(self, model: "Model", dtype: DType) -> None:
+    def __init__(self, model: "Model", dtype: DType, device: jax.Device | None = None) -> None:
         encoders = dict(model.params)
         self._config, self._head_on_host = model.config, encoders.pop("head")
         self.enc_dim, self.outputs = model.config.enc_dim, model.config.outputs
-        self._encoders = jax.device_put(encoders_in(encoders, dtype))
+        self._device = device
+        self._encoders = jax.device_put(encoders_in(encoders, dtype), device)
 
     def tower(self, side: int) -> Tower:
         """The parameters of one encoder: its token table, and the rest."""
@@ -37,7 +39,7 @@ class Parameters:
     @cached_property
     def head(self) -> Any:
         """The parameters of comparator and MLP."""
-        return jax.device_put(self._head_on_host)
+        return jax.device_put(self._head_on_host, self._device)
 
     def compile(self, key: Key, side: int | None) -> Program:
         """The program of a key: of the encoder of a side, or of the head."""

@@ -19,6 +19,8 @@ from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_q
 from o2v_jax.unique import unique_rows
 
 if TYPE_CHECKING:
+    import jax
+
     from o2v_jax.checkpoint import Model
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -41,6 +43,7 @@ class Scorer:
         dtype: "bfloat16" holds the encoders' parameters in half the memory and multiplies them so,
             which a GPU does faster and most CPUs slower; scores keep two to three digits. What the
             encoders add up, and all that follows them, is float32.
+        device: holds the parameters and does the work; None: JAX's default device.
 
     Raises:
         InputError: `preferred_mode` or `dtype` is none of these, or `max_programs` is too few for
@@ -66,6 +69,7 @@ class Scorer:
         preferred_mode: Mode | None = None,
         max_programs: int = 60,
         dtype: DType = "float32",
+        device: "jax.Device | None" = None,
     ) -> None:
         if preferred_mode not in (None, *get_args(Mode)):
             modes = " or ".join(get_args(Mode))
@@ -77,7 +81,7 @@ class Scorer:
         sides = model.config.encoder(0), model.config.encoder(1)
         self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
         self.layout, self._is_warm = layout_of(model, max_programs=max_programs), False
-        self._network = Network(self.layout, Parameters(model, dtype))
+        self._network = Network(self.layout, Parameters(model, dtype, device))
         if preferred_mode != "embedding":
             _ = self._network.params.head
 

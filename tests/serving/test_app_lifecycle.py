@@ -132,6 +132,30 @@ def test_a_server_may_hold_its_encoders_in_bfloat16(start, tiny_model, by):
     assert np.abs(exact - expected).max() > 1e-5
 
 
+TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+
+
+def device_bytes(server):
+    text = server.request("GET", "/metrics").body.decode()
+    return float(text.split("\no2v_device_bytes ")[1].split()[0])
+
+
+def test_a_server_works_on_every_device(start, tiny_model):
+    held = {}
+    for devices in ("1", "2"):
+        with start("--model", tiny_model, "--devices", devices, **TWO_DEVICES) as server:
+            server.wait_until_ready()
+            reply = server.invoke(MANY, "application/jsonlines")
+            held[devices] = reply.body, device_bytes(server)
+    assert held["1"][0] == held["2"][0]
+    assert held["2"][1] > 1.5 * held["1"][1]
+
+
+def test_more_devices_than_there_are(start, tiny_model):
+    with start("--model", tiny_model, O2V_DEVICES="3", **TWO_DEVICES) as server:
+        assert "3 devices were asked for, but JAX finds 2" in complaint_of(server, 2, "o2v: ")
+
+
 def test_the_default_drain_ends_before_sagemaker_kills():
     from serving.run import DRAIN_S  # noqa: PLC0415
 

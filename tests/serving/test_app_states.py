@@ -17,6 +17,7 @@ from o2v_jax.errors import CheckpointError, O2VError
 from o2v_jax.records import Format, decode
 from o2v_jax.scoring import layout
 from serving.app import StartError, create_app
+from serving.health import State
 from serving.permits import RECORDS, REQUESTS, STREAMS
 from serving.service import LONG_ANSWER, MAX_NUMBERS, Service
 from serving.settings import Settings
@@ -35,7 +36,7 @@ def scorer():
 
 @pytest.fixture
 def app(scorer):
-    app = create_app(scorer=scorer, settings=Settings(max_concurrent=2))
+    app = create_app(scorers=[scorer], settings=Settings(max_concurrent=2))
     yield app
     app.extensions["o2v_jax"].close()
 
@@ -93,6 +94,20 @@ def test_a_failing_device_is_unhealthy_until_it_answers_again(client, scorer):
     assert client.get("/ping").status_code == 503
     assert client.post("/invocations", json=PAIR).status_code == 200
     assert client.get("/ping").status_code == 200
+
+
+def test_one_failing_device_of_two_is_unhealthy():
+    scorers = [LengthScorer(), LengthScorer()]
+    health = Service(scorers, Settings()).health
+    health.warm(lambda: None, lambda: None).join()
+    with pytest.raises(jax.errors.JaxRuntimeError), health.watching(1):
+        raise jax.errors.JaxRuntimeError("INTERNAL: the device is lost")
+    with health.watching(0):
+        assert health.state is State.FAILED
+    assert health.state is State.FAILED
+    with health.watching(1):
+        pass
+    assert health.state is State.READY
 
 
 def test_other_failures_do_not_tell_of_themselves_or_of_the_device(client, scorer):
@@ -163,7 +178,7 @@ def test_as_many_requests_of_any_size_are_taken_as_are_announced(app, scorer):
 def wait_for_requests(app, count):
     """Until the device is busy and so many requests wait for it."""
     service, end = app.extensions["o2v_jax"], time.monotonic() + 60
-    while not service.scorer.calls or service.batcher.waiting.requests < count:
+    while not service.scorers[0].calls or service.batcher.waiting.requests < count:
         assert time.monotonic() < end
         time.sleep(0.001)
 
@@ -245,7 +260,7 @@ class WideScorer(LengthScorer):
 
 @pytest.fixture
 def wide():
-    app = create_app(scorer=WideScorer(), settings=Settings(max_payload_mb=20, max_concurrent=1))
+    app = create_app(scorers=[WideScorer()], settings=Settings(max_payload_mb=20, max_concurrent=1))
     yield app
     app.extensions["o2v_jax"].close()
 
@@ -304,7 +319,7 @@ def test_no_more_long_answers_are_on_their_way_than_there_are_places(wide):
 
 
 def test_a_number_that_json_has_not_is_an_error_before_anything_is_sent(wide):
-    scorer = wide.extensions["o2v_jax"].scorer
+    scorer = wide.extensions["o2v_jax"].scorers[0]
     scorer.fill = np.nan
     for count in (1, 17):
         reply = wide.test_client().post("/invocations", data=singles(count))
@@ -316,7 +331,7 @@ def test_a_number_that_json_has_not_is_an_error_before_anything_is_sent(wide):
 @pytest.mark.parametrize("side", ["in0", "in1"])
 def test_embeddings_of_one_side_are_not_copied(side):
     scorer = WideScorer()
-    service = Service(scorer, Settings())
+    service = Service([scorer], Settings())
     records = decode(b'{"%s": []}' % side.encode(), Format.JSON_LINES, vocab_sizes=None)
     _, values = service._results(records, None)
     assert np.shares_memory(values, scorer.embeddings)

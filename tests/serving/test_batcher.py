@@ -1,8 +1,8 @@
 """The batcher with threads, and work that tests hold up and break. Nobody is left waiting."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def device():
 
 @pytest.fixture
 def batcher(device):
-    batcher = Batcher(device.compute, SHARE, nullcontext, device.observe)
+    batcher = Batcher([device.compute], SHARE, device.observe)
     yield batcher
     batcher.close()
 
@@ -59,6 +59,23 @@ def busy(batcher, device):
     yield batcher
     device.may_go.set()
     first.wait()
+
+
+@pytest.fixture
+def devices():
+    devices = Device(), Device()
+    devices[1].started = devices[0].started
+    yield devices
+    for device in devices:
+        device.may_go.set()
+
+
+@pytest.fixture
+def pair(devices):
+    """A batcher of two devices."""
+    batcher = Batcher([device.compute for device in devices], SHARE, lambda *_: None)
+    yield batcher
+    batcher.close()
 
 
 def submit(batcher, *sides, kind=Kind.IN0):
@@ -158,7 +175,7 @@ def test_of_a_request_that_failed_no_other_chunk_is_computed(batcher, device):
 
 
 def test_what_no_patience_is_left_for_is_withdrawn(device):
-    batcher = Batcher(device.compute, SHARE, nullcontext, device.observe, patience_s=0.05)
+    batcher = Batcher([device.compute], SHARE, device.observe, patience_s=0.05)
     device.may_go.clear()
     begun = long_request(batcher)
     assert device.started.acquire(timeout=10)
@@ -204,6 +221,53 @@ def test_a_thread_that_dies_leaves_nobody_waiting(busy, device):
         with pytest.raises(BusyError, match="stopping"):
             busy.wait(work)
     assert not busy.alive
+
+
+def submitted_one_by_one(batcher, devices):
+    """A request on each device, held up there."""
+    works = []
+    for device in devices:
+        device.may_go.clear()
+    for _ in devices:
+        works.append(submit(batcher, [[1]]))
+        assert devices[0].started.acquire(timeout=10)
+    return works
+
+
+def test_devices_work_at_a_time(pair, devices):
+    works = submitted_one_by_one(pair, devices)
+    devices[1].may_go.set()
+    end = time.monotonic() + 10
+    while not any(work.resolved for work in works):
+        assert time.monotonic() < end
+    assert not all(work.resolved for work in works)  # the other one is held up
+    devices[0].may_go.set()
+    assert [lengths(pair, work) for work in works] == [[1], [1]]
+    assert [len(device.calls) for device in devices] == [1, 1]
+
+
+def test_a_large_request_is_shared_by_the_devices(pair, devices):
+    for device in devices:
+        device.may_go.clear()
+    work = submit(pair, [[i] * (1 + i % 4) for i in range(100)])
+    assert all(devices[0].started.acquire(timeout=10) for _ in devices)
+    for device in devices:
+        device.may_go.set()
+    assert lengths(pair, work) == [1 + i % 4 for i in range(100)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_device_whose_thread_dies_ends_the_others_after_their_batch(pair, devices):
+    devices[0].error = SystemExit()
+    works = submitted_one_by_one(pair, devices)
+    works.append(submit(pair, [[1]]))
+    devices[0].may_go.set()
+    while pair.alive:
+        pass
+    devices[1].may_go.set()
+    for work in works:
+        assert work.wait(10)
+    assert sorted(work.error is None for work in works) == [False, False, True]
 
 
 def test_many_threads_get_their_own_results(batcher):
