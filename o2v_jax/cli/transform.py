@@ -153,7 +153,7 @@ def _settings(options: dict[str, Any]) -> "Settings":
 
 
 def _tell(report: "Report", scorer: "Scorer", rate: float) -> None:
-    padding = 1 - scorer.useful_tokens / max(1, scorer.computed_tokens)
+    padding = 1 - scorer.useful_tokens / scorer.computed_tokens if scorer.computed_tokens else 0
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
     click.echo(

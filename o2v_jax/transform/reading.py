@@ -131,16 +131,16 @@ class _Cutter:
 
     def _long_line(self) -> tuple[bytes, bool]:
         """A line longer than the size; of one longer than a payload only so much as tells."""
-        pieces, size, kept = [self._rest], len(self._rest), len(self._rest)
-        self._rest = b""
-        while not pieces[-1].endswith(b"\n") and (more := self._stream.readline(_AT_A_TIME)):
-            size += len(more)
-            if self._settings.longest is None or kept <= self._settings.longest:
+        longest, pieces, size = self._settings.longest, [self._rest], len(self._rest)
+        kept, self._rest = size, b""
+        ended = pieces[0].endswith(b"\n")
+        while not ended and (more := self._stream.readline(_AT_A_TIME)):
+            size, ended = size + len(more), more.endswith(b"\n")
+            if longest is None or kept <= longest:
                 pieces.append(more)
                 kept += len(more)
-            else:
-                pieces[-1] = pieces[-1][:-1] + more[-1:]
-        return self._took(b"".join(pieces), size), False
+        end = b"\n" if ended and not pieces[-1].endswith(b"\n") else b""
+        return self._took(b"".join(pieces) + end, size), False
 
     def _took(self, text: bytes, size: int) -> bytes:
         self._offset += size

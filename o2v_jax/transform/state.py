@@ -127,8 +127,8 @@ class State:
         for line in _whole_lines(self._journal):
             try:
                 entry = json.loads(line)
-                position = Position(*entry.pop("position"))
-                found[entry.pop("file")] = Progress(position, **entry)
+                number, position = entry.pop("file"), Position(*entry.pop("position"))
+                found[number] = Progress(position, **entry)
             except (ValueError, TypeError, KeyError) as error:
                 self._damaged(error)
         return found
