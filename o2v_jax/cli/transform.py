@@ -118,7 +118,7 @@ def _run(
     from o2v_jax.checkpoint import load
     from o2v_jax.cli.progress import Bytes
     from o2v_jax.scoring import Scorer, use_compilation_cache
-    from o2v_jax.transform import Transform, sources_of
+    from o2v_jax.transform import Local, Transform, digest_of, sources_of
 
     use_compilation_cache()
     given = {name: options.pop(name) for name in ("mode", "on_error", "resume", "concurrent")}
@@ -132,8 +132,7 @@ def _run(
             sources=sources,
             output=output,
             settings=settings,
-            model=model,
-            scorer=scorer,
+            engine=Local(scorer, digest_of(model)),
             skip=given["on_error"] == "skip",
             resume=given["resume"],
             ahead=given["concurrent"] or 2,

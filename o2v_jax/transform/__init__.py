@@ -1,6 +1,7 @@
 """Batch transform: files of records -> files of results, as SageMaker does it, and nothing lost."""
 
-from o2v_jax.transform.answers import Tally, transformed
+from o2v_jax.transform.answers import Tally
+from o2v_jax.transform.engine import Engine, Local, transformed
 from o2v_jax.transform.job import Transform, digest_of
 from o2v_jax.transform.reading import Part, Position, parts_of
 from o2v_jax.transform.settings import FileSettings, Settings
@@ -8,7 +9,9 @@ from o2v_jax.transform.sources import Source, sources_of
 from o2v_jax.transform.writing import Report
 
 __all__ = [
+    "Engine",
     "FileSettings",
+    "Local",
     "Part",
     "Position",
     "Report",

@@ -1,9 +1,9 @@
 """Rows -> results -> bytes. Everything between the text of a part and that of its results."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,38 @@ from o2v_jax.transform.rows import Rows, rows_of
 from o2v_jax.transform.settings import FileSettings
 
 if TYPE_CHECKING:
+    from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import Scorer
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Key: TypeAlias = Literal["scores", "embeddings"]
 
+
+class Joined(Protocol):
+    """What answers are joined with, by number, and which of them are errors; as `Rows` has it."""
+
+    @property
+    def errors(self) -> Mapping[int, RecordError]:
+        """By row."""
+
+    @property
+    def inputs(self) -> Sequence[bytes]:
+        """By row, or by answer where that is a document."""
+
+    @property
+    def places(self) -> Sequence[str]:
+        """Of the inputs."""
+
+
 _BAD, _SINGLE, _PAIR = -1, 0, 1
+
+
+@dataclass
+class Tally:
+    """Records counted while their results are written."""
+
+    records: int = 0
+    errors: int = 0
 
 
 class Results(NamedTuple):
@@ -39,44 +65,35 @@ class Results(NamedTuple):
     scores: Floats
     embeddings: Floats
 
+    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
+        """The results, joined and filtered if so, in pieces; `tally` is added to.
 
-@dataclass
-class Tally:
-    """Records counted while their results are written."""
-
-    records: int = 0
-    errors: int = 0
-
-
-def transformed(
-    part: Part, name: str, settings: FileSettings, scorer: "Scorer", *, skip: bool, tally: Tally
-) -> Iterator[bytes]:
-    """All of a part's way: its results' text, in pieces. Depends on nothing else, anywhere.
-
-    Args:
-        part: of a file.
-        name: the file's, for messages.
-        settings: for this file.
-        scorer: computes.
-        skip: whether a bad record gets `{"error": ...}` as its result.
-        tally: is added to.
-
-    Raises:
-        RecordError: the first bad record, if they are not skipped.
-    """
-    for rows in slices_of(part, name, settings, scorer, skip=skip):
-        yield from written(results_of(rows, scorer), settings, skip=skip, tally=tally)
+        Raises:
+            RecordError: a filter finds nothing, and such records are not skipped.
+            InputError: the model gave a value that JSON cannot express.
+        """
+        if not (np.isfinite(self.scores).all() and np.isfinite(self.embeddings).all()):
+            raise InputError("the model gave values that are not finite")
+        tally.records += len(self.rows)
+        tally.errors += len(self.rows.errors)
+        answers = Answers(self, lines=settings.accept is Format.JSON_LINES)
+        if settings.edits:
+            texts = [b"".join(answers.pieces(payload)) for payload in range(len(answers))]
+            yield from edited_texts(texts, self.rows, settings, skip=skip, tally=tally)
+            return
+        for payload in range(len(answers)):
+            yield from answers.pieces(payload)
+            yield settings.ending
 
 
 def slices_of(
-    part: Part, name: str, settings: FileSettings, scorer: "Scorer", *, skip: bool
+    part: Part, name: str, settings: FileSettings, config: "Hyperparameters", *, skip: bool
 ) -> Iterator[Rows]:
     """What is scored together, in order.
 
     Raises:
-        RecordError: as `transformed`.
+        RecordError: the first bad record, if they are not skipped.
     """
-    config = scorer.config
     vocab_sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
     rows = rows_of(part, name, settings, vocab_sizes)
     if rows.errors and not skip:
@@ -102,47 +119,34 @@ def results_of(rows: Rows, scorer: "Scorer") -> Results:
     return Results(rows, scores, embeddings[~paired] if paired.any() else embeddings)
 
 
-def written(
-    results: Results, settings: FileSettings, *, skip: bool, tally: Tally
-) -> Iterator[bytes]:
-    """The text of results, joined and filtered if so.
-
-    Raises:
-        RecordError: as `transformed`.
-        InputError: the model gave a value that JSON cannot express.
-    """
-    if not (np.isfinite(results.scores).all() and np.isfinite(results.embeddings).all()):
-        raise InputError("the model gave values that are not finite")
-    tally.records += len(results.rows)
-    tally.errors += len(results.rows.errors)
-    answers = Answers(results, lines=settings.accept is Format.JSON_LINES)
-    if settings.edits:
-        yield from _edited(answers, settings, skip=skip, tally=tally)
-        return
-    for payload in range(len(answers)):
-        yield from answers.pieces(payload)
-        yield settings.ending
-
-
 def error_row(error: RecordError) -> bytes:
     """The result of a bad record."""
     return orjson.dumps({"error": str(error)})
 
 
-def _edited(
-    answers: "Answers", settings: FileSettings, *, skip: bool, tally: Tally
+def edited_texts(
+    answers: list[bytes],
+    joined: Joined,
+    settings: FileSettings,
+    *,
+    skip: bool,
+    tally: Tally,
 ) -> Iterator[bytes]:
-    rows, texts = answers.rows, [b"".join(answers.pieces(n)) for n in range(len(answers))]
+    """Answers joined with their inputs and filtered, as `settings` has it.
+
+    Raises:
+        RecordError: a filter finds nothing, and such records are not skipped.
+    """
     if settings.answers_are_rows:
-        texts = [line for text in texts for line in text.split(b"\n")]
-    for number, text in enumerate(texts):
-        if settings.answers_are_rows and number in rows.errors:
-            yield text + settings.ending
+        answers = [line for answer in answers for line in answer.split(b"\n")]
+    for number, answer in enumerate(answers):
+        if settings.answers_are_rows and number in joined.errors:
+            yield answer + settings.ending
             continue
         try:
-            row = edited(text, rows.inputs[number] if settings.join else None, settings)
+            row = edited(answer, joined.inputs[number] if settings.join else None, settings)
         except InputError as error:
-            problem = RecordError(rows.places[number], f"--output-filter: {error}")
+            problem = RecordError(joined.places[number], f"--output-filter: {error}")
             if not skip:
                 raise problem from error
             tally.errors += 1

@@ -6,22 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from o2v_jax.checkpoint import Model, flatten
 from o2v_jax.errors import InputError, Interrupted, O2VError
-from o2v_jax.notices import Notices
 from o2v_jax.transform.ahead import ahead_of, in_order
-from o2v_jax.transform.answers import Results, results_of, slices_of
+from o2v_jax.transform.engine import Engine, Step
 from o2v_jax.transform.outputs import complete
 from o2v_jax.transform.reading import parts_of
 from o2v_jax.transform.settings import Settings
 from o2v_jax.transform.sources import Source
 from o2v_jax.transform.state import State
-from o2v_jax.transform.writing import Report, Step, Writer
-
-if TYPE_CHECKING:
-    from o2v_jax.scoring import Scorer
+from o2v_jax.transform.writing import Report, Writer
 
 log = logging.getLogger("o2v_jax")
 
@@ -35,17 +31,16 @@ def _silent(_records: int, _read: int) -> None:
 
 @dataclass
 class Transform:
-    """Files to be transformed by one model, in this process.
+    """Files to be transformed by one model.
 
     Attributes:
         sources: the files.
         output: the folder of the results.
         settings: as of CreateTransformJob.
-        model: whose results they are.
-        scorer: of that model.
+        engine: computes the results.
         skip: whether a bad record gets `{"error": ...}` as its result, or fails its file.
         resume: whether to go on with an interrupted run, or to begin anew and replace results.
-        ahead: parts that are read and decoded before they can be scored.
+        ahead: steps that are read and decoded before they can be computed.
         told: called with the records and the bytes of input files that are done; what an
             interrupted run did counts no records.
     """
@@ -53,8 +48,7 @@ class Transform:
     sources: Sequence[Source]
     output: Path
     settings: Settings
-    model: Model
-    scorer: "Scorer"
+    engine: Engine
     skip: bool = False
     resume: bool = True
     ahead: int = 2
@@ -83,7 +77,8 @@ class Transform:
         with (
             closing(ahead_of(self._steps(todo, state), ahead=self.ahead)) as steps,
             closing(writer),
-            closing(in_order(writer.do, self._scored(steps), ahead=WRITES_AHEAD)) as done,
+            closing(self.engine.results(steps)) as results,
+            closing(in_order(writer.do, results, ahead=WRITES_AHEAD)) as done,
         ):
             for records, read in done:
                 self.told(records, read)
@@ -92,7 +87,7 @@ class Transform:
         return report
 
     def _begin(self, state: State) -> None:
-        identity = asdict(self.settings) | {"model": digest_of(self.model)}
+        identity = asdict(self.settings) | {"model": self.engine.identity}
         if self.resume and state.begun:
             for source in state.go_on(identity, self.sources):
                 log.info("%s: has changed and is begun anew", source.path)
@@ -128,21 +123,11 @@ class Transform:
             path, settings = self.sources[number].path, self._files[number]
             try:
                 for part in parts_of(path, settings, state.of(number).position):
-                    slices = slices_of(part, str(path), settings, self.scorer, skip=self.skip)
-                    yield from (Step(number, rows=rows) for rows in slices)
+                    works = self.engine.works(part, str(path), settings, skip=self.skip)
+                    yield from (Step(number, work) for work in works)
                     yield Step(number, end=part.end)
             except O2VError as error:
                 yield Step(number, error=error)
-
-    def _scored(self, steps: Iterable[Step]) -> Iterator[tuple[Step, Results | None]]:
-        notices = Notices(self.scorer.config)
-        for step in steps:
-            if step.rows is None:
-                yield step, None
-                continue
-            for side, ids in enumerate((step.rows.records.in0, step.rows.records.in1)):
-                notices.look(side, ids, str(self.sources[step.number].path))
-            yield step, results_of(step.rows, self.scorer)
 
 
 def digest_of(model: Model) -> str:

@@ -8,6 +8,7 @@ an object of these, and anything else gives a list.
 from typing import Any
 
 import jsonpath
+from jsonpath.segments import JSONPathChildSegment
 from jsonpath.selectors import NameSelector
 
 from o2v_jax.errors import InputError
@@ -73,7 +74,7 @@ def _names_at_the_end(path: jsonpath.JSONPath) -> list[str]:
     *before, last = path.segments or (None,)
     single = all(len(segment.selectors) == 1 for segment in before)
     several = last is not None and len(last.selectors) > 1
-    if not (single and several and isinstance(last, jsonpath.segments.JSONPathChildSegment)):
+    if not (single and several and isinstance(last, JSONPathChildSegment)):
         return []
     names = [s.name for s in last.selectors if isinstance(s, NameSelector)]
     return names if len(names) == len(last.selectors) else []

@@ -4,13 +4,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from o2v_jax.errors import InputError, O2VError
-from o2v_jax.transform.answers import Results, written
+from o2v_jax.transform.engine import Step, Written
 from o2v_jax.transform.outputs import Output
 from o2v_jax.transform.reading import Position
-from o2v_jax.transform.rows import Rows
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.sources import Source
 from o2v_jax.transform.state import State
@@ -35,22 +33,6 @@ class Report:
     errors: int = 0
 
 
-class Step(NamedTuple):
-    """What is to be done for a file: one of three.
-
-    Attributes:
-        number: the file's.
-        rows: to be scored and written.
-        end: of a part, all of whose results have been written.
-        error: that fails the file.
-    """
-
-    number: int
-    rows: Rows | None = None
-    end: Position | None = None
-    error: O2VError | None = None
-
-
 class Writer:
     """Writes what is scored, file by file."""
 
@@ -69,7 +51,7 @@ class Writer:
         self._outputs: dict[int, Output] = {}
         self._failed: set[int] = set()
 
-    def do(self, scored: tuple[Step, Results | None]) -> tuple[int, int]:
+    def do(self, scored: tuple[Step, Written | None]) -> tuple[int, int]:
         """Does a step; the records and bytes of input that are done with it.
 
         Raises:
@@ -94,7 +76,7 @@ class Writer:
         for output in self._outputs.values():
             output.close()
 
-    def _do(self, step: Step, results: Results | None) -> tuple[int, int]:
+    def _do(self, step: Step, results: Written | None) -> tuple[int, int]:
         if step.error is not None:
             raise step.error
         output = self._output(step.number)
@@ -103,9 +85,9 @@ class Writer:
         assert step.end is not None  # noqa: S101 - one of the three
         return 0, self._end(output, step.number, step.end)
 
-    def _write(self, output: Output, results: Results, settings: FileSettings) -> int:
+    def _write(self, output: Output, results: Written, settings: FileSettings) -> int:
         before = output.tally.records
-        output.write(written(results, settings, skip=self._skip, tally=output.tally))
+        output.write(results.text(settings, skip=self._skip, tally=output.tally))
         return output.tally.records - before
 
     def _end(self, output: Output, number: int, end: Position) -> int:
