@@ -77,7 +77,7 @@ class Bytes:
     @property
     def rate(self) -> float:
         """Records a second."""
-        return self._records / (time.monotonic() - self._began)
+        return self._records / max(1e-9, time.monotonic() - self._began)
 
     def advance(self, records: int, read: int) -> None:
         """More records are done, and more bytes; without records before, these are of old."""

@@ -10,8 +10,7 @@ from o2v_jax.errors import InputError
 from o2v_jax.limits import Mode
 
 if TYPE_CHECKING:
-    from o2v_jax.scoring import Scorer
-    from o2v_jax.transform import Report, Settings
+    from o2v_jax.transform import Endpoints, Local, Report, Settings
 
 FORMAT = click.Choice(["application/jsonlines", "application/json"])
 SPLIT = click.Choice(["Line", "None"])
@@ -34,24 +33,20 @@ SPLIT = click.Choice(["Line", "None"])
 @click.option(
     "--strategy",
     type=click.Choice(["MultiRecord", "SingleRecord"]),
-    default="MultiRecord",
-    show_default=True,
-    help="Fill payloads with records, or make each record one.",
+    help="Fill payloads with records, or make each record one.  [default: MultiRecord]",
 )
 @click.option(
     "--max-payload",
     "max_payload_mb",
     type=click.IntRange(0, 100),
-    default=6,
-    show_default=True,
     metavar="MB",
-    help="Size of the largest payload, and so of the largest record; 0: no limit.",
+    help="Size of the largest payload, and so of the largest record; 0: no limit.  [default: 6]",
 )
 @click.option(
     "--max-concurrent-transforms",
     "concurrent",
     type=click.IntRange(1, 100),
-    help="Payloads at a time: read ahead of the model.  [default: 2]",
+    help="Payloads at a time: read ahead of the model, or sent to each endpoint.  [default: 2]",
 )
 @click.option(
     "--assemble-with",
@@ -75,6 +70,13 @@ SPLIT = click.Choice(["Line", "None"])
     default="$",
     show_default=True,
     help="JSONPath of what of a result, joined if so, is written.",
+)
+@click.option(
+    "--endpoint",
+    "endpoints",
+    multiple=True,
+    metavar="URL",
+    help="Send payloads to this running server, not to a model here; repeat it for several alike.",
 )
 @click.option(
     "--mode",
@@ -105,6 +107,9 @@ def transform(
     gets its embedding. The results of NAME go to OUTPUT/NAME.out, one a record and in order, in the
     tree of the input folder. They appear when they are complete. A run that was stopped or killed
     goes on when its command is given again.
+
+    With --endpoint, what is not said of strategy, payloads and concurrency is as the first server
+    says in /execution-parameters. A busy server is asked again later.
     """
     from o2v_jax.interruption import Signals
 
@@ -115,31 +120,56 @@ def transform(
 def _run(
     model_path: Path | None, inputs: tuple[str, ...], output: Path, options: dict[str, Any]
 ) -> None:
-    from o2v_jax.checkpoint import load
     from o2v_jax.cli.progress import Bytes
-    from o2v_jax.scoring import Scorer, use_compilation_cache
-    from o2v_jax.transform import Local, Transform, digest_of, sources_of
+    from o2v_jax.transform import Remote, Transform, sources_of
 
-    use_compilation_cache()
-    given = {name: options.pop(name) for name in ("mode", "on_error", "resume", "concurrent")}
+    endpoints, mode, concurrent = (options.pop(n) for n in ("endpoints", "mode", "concurrent"))
+    skip, resume = options.pop("on_error") == "skip", options.pop("resume")
+    servers = _servers(endpoints, model_path, concurrent, options) if endpoints else None
     settings, sources = _settings(options), sources_of(inputs, output)
     for source in sources:
         settings.of(source.path)  # what cannot be meant is said before a model is read
-    model = load(model_path_of(model_path))
-    scorer = Scorer(model, preferred_mode=given["mode"])
+    engine = Remote(servers) if servers else _local(model_path, mode)
     with Bytes(sum(source.size for source in sources)) as progress:
         report = Transform(
             sources=sources,
             output=output,
             settings=settings,
-            engine=Local(scorer, digest_of(model)),
-            skip=given["on_error"] == "skip",
-            resume=given["resume"],
-            ahead=given["concurrent"] or 2,
+            engine=engine,
+            skip=skip,
+            resume=resume,
+            ahead=concurrent or 2,
             told=progress.advance,
         ).run()
-        rate = progress.rate
-    _tell(report, scorer, rate)
+    _tell(report, progress.rate, engine.padding)
+
+
+def _local(model_path: Path | None, mode: Mode | None) -> "Local":
+    from o2v_jax.checkpoint import load
+    from o2v_jax.scoring import Scorer, use_compilation_cache
+    from o2v_jax.transform import Local, digest_of
+
+    use_compilation_cache()
+    model = load(model_path_of(model_path))
+    return Local(Scorer(model, preferred_mode=mode), digest_of(model))
+
+
+def _servers(
+    urls: tuple[str, ...], model_path: Path | None, concurrent: int | None, options: dict[str, Any]
+) -> "Endpoints":
+    """The servers; what they say of themselves goes into the options that were not given."""
+    from o2v_jax.transform import Endpoints
+
+    if model_path:
+        raise click.UsageError("--endpoint has a model already: leave --model out")
+    endpoints = Endpoints(urls, concurrent=concurrent or 2)
+    said = endpoints.execution_parameters()
+    strategies = {"MULTI_RECORD": "MultiRecord", "SINGLE_RECORD": "SingleRecord"}
+    options["strategy"] = options["strategy"] or strategies.get(said.get("BatchStrategy", ""))
+    if options["max_payload_mb"] is None:
+        options["max_payload_mb"] = said.get("MaxPayloadInMB")
+    endpoints.concurrent = concurrent or said.get("MaxConcurrentTransforms") or 2
+    return endpoints
 
 
 def _settings(options: dict[str, Any]) -> "Settings":
@@ -148,16 +178,15 @@ def _settings(options: dict[str, Any]) -> "Settings":
 
     for name in ("content_type", "accept"):
         options[name] = options[name] and Format(options[name])
-    return Settings(**options)
+    return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
-def _tell(report: "Report", scorer: "Scorer", rate: float) -> None:
-    padding = 1 - scorer.useful_tokens / scorer.computed_tokens if scorer.computed_tokens else 0
+def _tell(report: "Report", rate: float, padding: float | None) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
     click.echo(
         f"{done:,} of {report.files:,} files, {report.records:,} records{bad}, "
-        f"{rate:,.0f} records/s, {padding:.1%} padding",
+        f"{rate:,.0f} records/s" + ("" if padding is None else f", {padding:.1%} padding"),
         err=True,
     )
     if report.failed:

@@ -11,15 +11,21 @@ R = TypeVar("R")
 
 
 def in_order(
-    function: Callable[[T], R], items: Iterable[T], *, ahead: int, threads: int = 1
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    ahead: int,
+    threads: int = 1,
+    stop: Callable[[], None] = lambda: None,
 ) -> Generator[R]:
     """`map(function, items)` in threads; items are taken by the caller's, results wait in order.
 
     Args:
         function: what is done with an item.
         items: taken one by one, `ahead` more than results were asked for.
-        threads: calls at a time.
         ahead: calls begun and not yet handed out.
+        threads: calls at a time.
+        stop: called at the end, before calls that still run are waited for.
     """
     pool, begun = ThreadPoolExecutor(threads), deque[Future[R]]()
     try:
@@ -30,6 +36,7 @@ def in_order(
         while begun:
             yield begun.popleft().result()
     finally:
+        stop()
         pool.shutdown(cancel_futures=True)
 
 

@@ -47,6 +47,10 @@ class Engine(Protocol):
     def identity(self) -> str:
         """The same for engines that give the same results."""
 
+    @property
+    def padding(self) -> float | None:
+        """The share of what was computed that was padding, if that is known."""
+
     def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
         """What is computed at a time, in order.
 
@@ -69,6 +73,12 @@ class Local:
     def __init__(self, scorer: "Scorer", identity: str) -> None:
         self.identity = identity
         self._scorer, self._notices = scorer, Notices(scorer.config)
+
+    @property
+    def padding(self) -> float | None:
+        """The share of the computed tokens that was padding; None if there were none."""
+        computed = self._scorer.computed_tokens
+        return 1 - self._scorer.useful_tokens / computed if computed else None
 
     def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
         """Rows that are scored together, each with the name of their file."""

@@ -96,7 +96,7 @@ def test_kills_change_nothing(inputs, whole, model, tmp_path):
         for name, content in results(output).items():
             if not name.startswith(".o2v"):
                 assert content == results(whole)[name], "only what is complete has its name"
-    assert unfinished >= min(KILLS, 4), "the run is too short for this test"
+    assert unfinished >= 0.6 * KILLS, "the run is too short for this test"
     if unfinished == KILLS:
         status, _, err = finish(start(*arguments))
         assert status == 0, err
