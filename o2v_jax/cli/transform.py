@@ -108,6 +108,9 @@ def transform(
     tree of the input folder. They appear when they are complete. A run that was stopped or killed
     goes on when its command is given again.
 
+    Parquet files hold lists of ids in the columns in0 and in1, or in one of them, and give Parquet
+    with scores or embeddings as a further column.
+
     With --endpoint, what is not said of strategy, payloads and concurrency is as the first server
     says in /execution-parameters. A busy server is asked again later.
     """

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from o2v_jax.errors import O2VError
 from o2v_jax.notices import Notices
 from o2v_jax.transform.answers import Tally, results_of, slices_of
+from o2v_jax.transform.parquet import BatchResults, rows_of_batch
 from o2v_jax.transform.reading import Part, Position
 from o2v_jax.transform.settings import FileSettings
 
 if TYPE_CHECKING:
+    from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import Scorer
+    from o2v_jax.transform.rows import Rows
 
 
 class Written(Protocol):
@@ -83,8 +86,11 @@ class Local:
     def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
         """Rows that are scored together, each with the name of their file."""
         config = self._scorer.config
+        if settings.parquet:
+            yield name, _rows_of_batch(part, name, config, skip=skip), part
+            return
         for rows in slices_of(part, name, settings, config, skip=skip):
-            yield name, rows
+            yield name, rows, part
 
     def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
         """Scores in the caller's thread, so that a signal is heard between two program calls."""
@@ -92,10 +98,18 @@ class Local:
             if step.work is None:
                 yield step, None
                 continue
-            name, rows = step.work
+            name, rows, part = step.work
             self._notices.look(0, rows.records.in0, name)
             self._notices.look(1, rows.records.in1, name)
-            yield step, results_of(rows, self._scorer)
+            results = results_of(rows, self._scorer)
+            yield step, results if part.batch is None else BatchResults(results, part)
+
+
+def _rows_of_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":
+    rows = rows_of_batch(part, name, (config.encoder(0).vocab_size, config.encoder(1).vocab_size))
+    if rows.errors and not skip:
+        raise rows.errors[min(rows.errors)]
+    return rows
 
 
 def transformed(

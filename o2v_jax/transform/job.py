@@ -13,8 +13,9 @@ from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.transform.ahead import ahead_of, in_order
 from o2v_jax.transform.engine import Engine, Step
 from o2v_jax.transform.outputs import complete
-from o2v_jax.transform.reading import parts_of
-from o2v_jax.transform.settings import Settings
+from o2v_jax.transform.parquet import parquet_parts
+from o2v_jax.transform.reading import Part, Position, parts_of
+from o2v_jax.transform.settings import FileSettings, Settings
 from o2v_jax.transform.sources import Source
 from o2v_jax.transform.state import State
 from o2v_jax.transform.writing import Report, Writer
@@ -113,7 +114,8 @@ class Transform:
             report.errors += progress.errors
             self.told(0, progress.position.read)
             if progress.position.final:
-                complete(state, number, self.output / source.target)
+                target = self.output / source.target
+                complete(state, number, target, parquet=self._files[number].parquet)
             else:
                 yield number
 
@@ -122,12 +124,18 @@ class Transform:
         for number in numbers:
             path, settings = self.sources[number].path, self._files[number]
             try:
-                for part in parts_of(path, settings, state.of(number).position):
+                for part in _parts(path, settings, state.of(number).position):
                     works = self.engine.works(part, str(path), settings, skip=self.skip)
                     yield from (Step(number, work) for work in works)
                     yield Step(number, end=part.end)
             except O2VError as error:
                 yield Step(number, error=error)
+
+
+def _parts(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:
+    if not settings.parquet:
+        return parts_of(path, settings, start)
+    return parquet_parts(path, start)
 
 
 def digest_of(model: Model) -> str:

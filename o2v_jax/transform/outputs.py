@@ -7,8 +7,9 @@ from typing import BinaryIO
 
 from o2v_jax.errors import InputError
 from o2v_jax.transform.answers import Tally
+from o2v_jax.transform.parquet import as_parquet
 from o2v_jax.transform.reading import Position
-from o2v_jax.transform.state import Progress, State, sync_folder
+from o2v_jax.transform.state import Progress, State, sync
 
 
 class Output:
@@ -18,11 +19,13 @@ class Output:
         state: of the run, which is told what is on the disk.
         number: the file's.
         target: where the results go.
+        parquet: whether they are an Arrow stream, of which a Parquet file is made.
     """
 
-    def __init__(self, state: State, number: int, target: Path) -> None:
+    def __init__(self, state: State, number: int, target: Path, *, parquet: bool) -> None:
         self.tally = Tally()
         self._state, self._number, self._target = state, number, target
+        self._parquet = parquet
         self._progress = state.of(number)
         self._stream: BinaryIO | None = None
 
@@ -52,7 +55,7 @@ class Output:
         self._state.note(self._number, self._progress)
         if position.final:
             self.close()
-            complete(self._state, self._number, self._target)
+            complete(self._state, self._number, self._target, parquet=self._parquet)
 
     def close(self) -> None:
         """Gives up what was not kept."""
@@ -70,7 +73,7 @@ class Output:
         return self._stream
 
 
-def complete(state: State, number: int, target: Path) -> None:
+def complete(state: State, number: int, target: Path, *, parquet: bool) -> None:
     """Gives the results of a file their name, unless an interrupted run just had."""
     partial = state.partial(number)
     if not partial.exists():
@@ -78,5 +81,16 @@ def complete(state: State, number: int, target: Path) -> None:
             raise InputError(f"{target}: is gone: begin anew with --no-resume")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial.rename(target)
-    sync_folder(target.parent)
+    if parquet:
+        _finish_parquet(partial, target, state.of(number).errors)
+    else:
+        partial.rename(target)
+    sync(target.parent)
+
+
+def _finish_parquet(partial: Path, target: Path, errors: int) -> None:
+    finished = partial.with_suffix(".parquet")
+    as_parquet(partial, finished, errors=errors)
+    sync(finished)
+    finished.rename(target)
+    partial.unlink()

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, cast
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 from o2v_jax.errors import InputError
 from o2v_jax.records.decoding import BOM
@@ -39,11 +39,13 @@ class Part(NamedTuple):
         texts: one payload each; or, where every line is one, any lines.
         line: the number of the first line, from 1.
         end: where the part ends.
+        batch: instead of texts, rows of a Parquet file; lines are rows then.
     """
 
     texts: list[bytes]
     line: int
     end: Position
+    batch: Any = None
 
 
 def parts_of(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:

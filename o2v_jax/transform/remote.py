@@ -87,6 +87,8 @@ class Remote:
         self, part: Part, name: str, settings: FileSettings, *, skip: bool
     ) -> Iterator[Payload]:
         """The payloads of a part."""
+        if settings.parquet:
+            raise InputError(f"{name}: Parquet is for a model here, not for endpoints")
         texts = texts_of(part, name, settings)
         if texts.errors and not skip:
             raise texts.errors[min(texts.errors)]

@@ -1,6 +1,6 @@
 """What a transform is asked to do, by SageMaker's names, and what that means for one file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -13,7 +13,8 @@ Strategy: TypeAlias = Literal["MultiRecord", "SingleRecord"]
 Join: TypeAlias = Literal["Input", "None"]
 
 MIB = 2**20
-MAX_PAYLOAD_MB, MAX_IN_FLIGHT_MB = 6, 100
+MAX_PAYLOAD_MB = 6
+PARQUET = ".parquet"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Settings:
         Raises:
             InputError: the settings contradict each other for a file of this kind.
         """
+        if file.suffix == PARQUET:
+            return self._of_parquet(file)
         content = self.content_type or _format_of(file)
         split = self.split or ("Line" if content is Format.JSON_LINES else "None")
         made = FileSettings(
@@ -71,6 +74,16 @@ class Settings:
         made.check(file)
         return made
 
+    def _of_parquet(self, file: Path) -> "FileSettings":
+        """Columns in, columns out, beside those that there are."""
+        own = Settings(strategy=self.strategy, max_payload_mb=self.max_payload_mb)
+        if self != own:
+            reason = (
+                "formats, splits, joins and filters are not for Parquet, which keeps its columns"
+            )
+            raise InputError(f"{file}: {reason}")
+        return replace(own.of(file.with_suffix("")), parquet=True)
+
 
 @dataclass(frozen=True)
 class FileSettings:
@@ -86,6 +99,7 @@ class FileSettings:
         join: whether results are added to their inputs.
         input_filter: what of a record is sent; None: all.
         output_filter: what of a result is written; None: all.
+        parquet: whether records and results are columns; then nothing else matters.
     """
 
     content: Format
@@ -97,6 +111,7 @@ class FileSettings:
     join: bool
     input_filter: Filter | None
     output_filter: Filter | None
+    parquet: bool = False
 
     @property
     def edits(self) -> bool:

@@ -151,7 +151,7 @@ class State:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.rename(self._manifest)
-        sync_folder(self.folder)
+        sync(self.folder)
 
     def _compare(self, held: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         names = sorted(held.keys() | identity.keys())
@@ -171,9 +171,9 @@ class State:
         raise InputError(reason) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Brings the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Brings the names in a folder to the disk, or a file."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

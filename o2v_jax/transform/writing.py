@@ -102,7 +102,8 @@ class Writer:
     def _output(self, number: int) -> Output:
         if number not in self._outputs:
             target = self._folder / self._sources[number].target
-            self._outputs[number] = Output(self._state, number, target)
+            parquet = self._settings[number].parquet
+            self._outputs[number] = Output(self._state, number, target, parquet=parquet)
         return self._outputs[number]
 
     def _fail(self, number: int, error: O2VError) -> int:
