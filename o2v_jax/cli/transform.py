@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORMAT = click.Choice(["application/jsonlines", "application/json"])
 SPLIT = click.Choice(["Line", "None"])
+IN_FLIGHT_MB = 100  # as CreateTransformJob has it
 
 
 @click.command(short_help="Score or embed files of records: batch transform.")
@@ -130,6 +131,11 @@ def _run(
     skip, resume = options.pop("on_error") == "skip", options.pop("resume")
     servers = _servers(endpoints, model_path, concurrent, options) if endpoints else None
     settings, sources = _settings(options), sources_of(inputs, output)
+    if (concurrent or 1) * settings.max_payload_mb > IN_FLIGHT_MB:
+        raise click.UsageError(
+            f"--max-concurrent-transforms {concurrent} times --max-payload "
+            f"{settings.max_payload_mb} must be at most {IN_FLIGHT_MB} MB"
+        )
     for source in sources:
         settings.of(source.path)  # what cannot be meant is said before a model is read
     engine = Remote(servers) if servers else _local(model_path, mode)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,7 +61,8 @@ class Output:
     def close(self) -> None:
         """Gives up what was not kept."""
         if self._stream:
-            self._stream.close()
+            with suppress(OSError):  # a full disk, of which the first to write has told
+                self._stream.close()
 
     def _opened(self) -> BinaryIO:
         if self._stream is None:

@@ -362,6 +362,16 @@ def test_existing_results_are_not_replaced_unasked(transform):
     assert written() != before
 
 
+def test_a_note_that_a_kill_cut_short_counts_for_nothing(transform, scored):
+    Path("b.jsonl").write_bytes(BAD)
+    assert transform("a.jsonl", "b.jsonl").status == 2
+    with Path("out/.o2v-transform/journal.jsonl").open("ab") as journal:
+        journal.write(b'{"file": 1, "position": [28, 1')
+    assert transform("a.jsonl", "b.jsonl", "--on-error", "skip").status == 0
+    assert written() == scored(LINES)
+    assert [list(row) for row in rows("b.jsonl")] == [["error"]]
+
+
 def test_a_damaged_state_is_named(transform):
     Path("b.jsonl").write_bytes(BAD)
     assert transform("a.jsonl", "b.jsonl").status == 2
@@ -397,6 +407,10 @@ def test_a_damaged_state_is_named(transform):
             "give --strategy SingleRecord",
         ),
         (("a.jsonl", "--model", "nothing"), "nothing"),
+        (
+            ("a.jsonl", "--max-payload", "20", "--max-concurrent-transforms", "6"),
+            "--max-concurrent-transforms 6 times --max-payload 20 must be at most 100 MB",
+        ),
     ],
 )
 def test_refusals_are_one_line_and_leave_nothing(transform, arguments, message):
