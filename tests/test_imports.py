@@ -30,7 +30,7 @@ LAYERS = [
     {"o2v_jax.model"},
     {"o2v_jax.checkpoint"},
     {"o2v_jax.scoring", "o2v_jax.training", "o2v_jax.preparation"},
-    {"o2v_jax.tuning"},
+    {"o2v_jax.tuning", "o2v_jax.transform"},
     {"serving", "bench"},
     {"o2v_jax.cli"},
     {"o2v_jax.__main__"},

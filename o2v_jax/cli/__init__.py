@@ -14,6 +14,7 @@ from o2v_jax.cli.prepare import prepare
 from o2v_jax.cli.score import embed, score
 from o2v_jax.cli.serve import serve
 from o2v_jax.cli.train import train
+from o2v_jax.cli.transform import transform
 from o2v_jax.cli.tune import tune
 from o2v_jax.cli.warm import warm
 from o2v_jax.errors import Interrupted, O2VError
@@ -24,10 +25,10 @@ from o2v_jax.memory import keep_freed_memory
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "O2V"})
 @click.version_option(__version__, prog_name="o2v")
 def cli() -> None:
-    """Object2Vec in JAX: prepare data, train, tune, score, embed, serve."""
+    """Object2Vec in JAX: prepare data, train, tune, score, embed, transform, serve."""
 
 
-for command in (serve, warm, prepare, train, tune, score, embed, evaluate, inspect):
+for command in (serve, warm, prepare, train, tune, score, embed, transform, evaluate, inspect):
     cli.add_command(command)
 
 

@@ -9,10 +9,12 @@ Decoding keeps no Python object per record, and the first thing that is wrong is
 
 from o2v_jax.records.arrays import Format, Places, Records, at_line
 from o2v_jax.records.decoding import decode, read_lines, sniff
-from o2v_jax.records.encoding import encode, encode_pieces
+from o2v_jax.records.each import Each, instances_of, read_each
+from o2v_jax.records.encoding import encode, encode_pieces, encode_rows
 from o2v_jax.records.explain import Fault, outside
 
 __all__ = [
+    "Each",
     "Fault",
     "Format",
     "Places",
@@ -21,7 +23,10 @@ __all__ = [
     "decode",
     "encode",
     "encode_pieces",
+    "encode_rows",
+    "instances_of",
     "outside",
+    "read_each",
     "read_lines",
     "sniff",
 ]

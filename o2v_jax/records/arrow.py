@@ -1,4 +1,4 @@
-"""Blocks of labelled pairs read by pyarrow: fast, and only what is plainly right.
+"""Blocks of records read by pyarrow: fast, and only what is plainly right.
 
 pyarrow also takes what JSON Lines do not allow (several records in a line, a record over several
 lines, NaN, null for a missing field), so a block counts only if nothing of that kind can be in it.
@@ -31,21 +31,52 @@ class Plain(NamedTuple):
     lines: Index
 
 
+class Sides(NamedTuple):
+    """Records that all give the same: both sides, or one of them and None for the other."""
+
+    in0: Ragged | None
+    in1: Ragged | None
+
+
 def read_plain(text: bytes) -> Plain | None:
     """The records of whole lines, if every line is blank or plainly one record."""
     lines = _object_lines(text)
+    table = _table(text, lines)
+    if table is None or lines is None or any(column.null_count for column in table.columns):
+        return None
+    in0, in1, labels = _ragged(table["in0"]), _ragged(table["in1"]), table["label"].to_numpy()
+    if in0 is None or in1 is None or not np.isfinite(labels).all():
+        return None
+    return Plain(in0, in1, labels, lines)
+
+
+def read_sides(text: bytes) -> Sides | None:
+    """The same without labels, which may stand there, and perhaps with one side only."""
+    table = _table(text, _object_lines(text))
+    # a name with an escape in it could not be found below
+    if table is None or b"\\" in text or not _plain_labels(table["label"]):
+        return None
+    given = [name for name in ("in0", "in1") if name.encode() in text]
+    sides = {name: _ragged(table[name]) for name in given if not table[name].null_count}
+    if not given or len(sides) != len(given) or None in sides.values():
+        return None
+    return Sides(sides.get("in0"), sides.get("in1"))
+
+
+def _plain_labels(labels: pa.ChunkedArray) -> bool:
+    """Whether none of them is what JSON does not have, such as NaN."""
+    return bool(np.isfinite(labels.drop_null().to_numpy()).all())
+
+
+def _table(text: bytes, lines: Index | None) -> pa.Table | None:
+    """As many rows as there are lines, or None."""
     if lines is None or not len(lines):
         return None
     try:
         table = pj.read_json(pa.BufferReader(text), read_options=_READ, parse_options=_PARSE)
     except pa.ArrowException:
         return None
-    if table.num_rows != len(lines) or any(column.null_count for column in table.columns):
-        return None
-    in0, in1, labels = _ragged(table["in0"]), _ragged(table["in1"]), table["label"].to_numpy()
-    if in0 is None or in1 is None or not np.isfinite(labels).all():
-        return None
-    return Plain(in0, in1, labels, lines)
+    return table if table.num_rows == len(lines) else None
 
 
 def _object_lines(text: bytes) -> Index | None:

@@ -12,6 +12,8 @@ from o2v_jax.records.explain import outside
 VocabSizes: TypeAlias = tuple[int, int] | None
 Problem: TypeAlias = tuple[int, RecordError] | None
 
+NEITHER = "holds neither in0 nor in1: give both for scores, one for its embedding"
+
 
 def first_problem(records: Records, vocab_sizes: VocabSizes) -> Problem:
     """The index of the first bad record and what is wrong with it, or None."""
@@ -28,19 +30,22 @@ def _side_problem(records: Records) -> Problem:
         return None
     first = int(odd[0])
     if none[first]:
-        reason = "holds neither in0 nor in1: give both for scores, one for its embedding"
-        return first, RecordError(records.places.of(first), reason)
+        return first, RecordError(records.places.of(first), NEITHER)
     return first, mixed(records, first, records.places.of(0))
 
 
 def mixed(records: Records, record: int, other: str) -> RecordError:
     """The error of a record that gives one side where others give both, or the reverse."""
-    pair = records.has0[record] and records.has1[record]
+    pair = bool(records.has0[record] and records.has1[record])
+    return RecordError(records.places.of(record), mixed_reason(other, pair=pair))
+
+
+def mixed_reason(other: str, *, pair: bool) -> str:
+    """Why a record, a pair or not, cannot stand beside the other."""
     here, there = ("both sides", "only one") if pair else ("only one side", "both")
-    return RecordError(
-        records.places.of(record),
+    return (
         f"gives {here}, but {other} gives {there}: ask for scores (both sides) "
-        "and for embeddings (one side) separately",
+        "and for embeddings (one side) separately"
     )
 
 

@@ -112,7 +112,7 @@ def _decode_document(
     except (ValueError, RecursionError) as error:
         fault = explain(error, body, is_line=False)
         problem = RecordError(fault.path, fault.reason(vocab_sizes))
-        return _records([], Places(), labelled), problem
+        return records_of([], Places(), labelled), problem
     return _checked(rows, Places(), vocab_sizes, labelled)
 
 
@@ -142,15 +142,16 @@ def _checked(
     rows: Sequence[Record], places: Places, vocab_sizes: VocabSizes, labelled: bool
 ) -> tuple[Records, RecordError | None]:
     """The records before the first bad one, and what is wrong with that."""
-    records = _records(rows, places, labelled)
+    records = records_of(rows, places, labelled)
     first = first_problem(records, vocab_sizes)
     if first is None:
         return records, None
     good, error = first
-    return _records(rows[:good], places, labelled), error
+    return records_of(rows[:good], places, labelled), error
 
 
-def _records(rows: Sequence[Record], places: Places, labelled: bool) -> Records:
+def records_of(rows: Sequence[Record], places: Places, labelled: bool = False) -> Records:
+    """Decoded rows as arrays."""
     in0 = [row.in0 for row in rows if row.in0 is not UNSET]
     in1 = [row.in1 for row in rows if row.in1 is not UNSET]
     has0 = np.fromiter((row.in0 is not UNSET for row in rows), np.bool_, len(rows))

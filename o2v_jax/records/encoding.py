@@ -48,13 +48,27 @@ def encode_pieces(
     return _pieces(values, key, Format(media_type) is Format.JSON_LINES)
 
 
-def _pieces(values: npt.NDArray[np.float32], key: str, lines: bool) -> Iterator[bytes]:
-    before, between = b"" if lines else b'{"predictions":[', b"\n" if lines else b","
+def encode_rows(
+    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], between: bytes
+) -> Iterator[bytes]:
+    """The results alone, an object each, with `between` between two; in pieces, unchecked."""
+    before = b""
     for part in _parts(values):
         yield before + _rows(part, key, between)
         before = between
-    if not lines:
-        yield b"]}" if len(values) else before + b"]}"
+
+
+def _pieces(
+    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], lines: bool
+) -> Iterator[bytes]:
+    if lines:
+        yield from encode_rows(values, key, b"\n")
+        return
+    start, end = b'{"predictions":[', b"]}"
+    for rows in encode_rows(values, key, b","):
+        yield start + rows
+        start = b""
+    yield start + end
 
 
 def _parts(values: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:

@@ -8,6 +8,8 @@ import threading
 
 import pytest
 
+from o2v_jax.cli.progress import Bytes
+
 PAIRS = b'{"in0": [1, 2], "in1": [3]}\n' * 9000
 
 
@@ -51,6 +53,35 @@ def test_results_on_a_terminal_are_not_torn_apart(model):
     assert done.returncode == 0
     assert shown.startswith('{"scores":[')
     assert "records" not in shown
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_transforming_shows_a_bar(model, tmp_path, on_terminal):
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(PAIRS)
+    arguments = ("transform", "--model", model, file, "--output", tmp_path / "out")
+    if on_terminal:
+        done, shown = run_on_a_terminal(arguments, stdout=subprocess.PIPE)
+        assert "kB" in shown
+        assert "9,000 records, " in shown
+        assert " left" in shown
+    else:
+        command = [sys.executable, "-m", "o2v_jax", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("1 of 1 files, 9,000 records, ")
+    assert done.returncode == 0
+    assert done.stdout in (b"", "")
+
+
+def test_without_a_terminal_a_long_transform_gets_lines(caplog):
+    with caplog.at_level("INFO", "o2v_jax"), Bytes(2000, log_every=0) as progress:
+        progress.advance(0, 400)  # by an interrupted run
+        progress.advance(30, 0)
+        progress.advance(0, 800)
+    told = caplog.messages[-1]
+    assert told.startswith("60.0 % of 2,000 bytes, 30 records, ")
+    assert told.endswith("0:00:00 left")
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])

@@ -1,0 +1,205 @@
+"""`o2v transform`: batch transform. Files of records in, a file of results for each out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from o2v_jax.cli.options import NEW_FOLDER, model_option, model_path_of
+from o2v_jax.errors import InputError
+from o2v_jax.limits import Mode
+
+if TYPE_CHECKING:
+    from o2v_jax.transform import Endpoints, Local, Report, Settings
+
+FORMAT = click.Choice(["application/jsonlines", "application/json"])
+SPLIT = click.Choice(["Line", "None"])
+IN_FLIGHT_MB = 100  # as CreateTransformJob has it
+
+
+@click.command(short_help="Score or embed files of records: batch transform.")
+@model_option
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--output", type=NEW_FOLDER, required=True, help="Folder of the results.")
+@click.option(
+    "--content-type", type=FORMAT, help="Of all inputs; default JSON for .json, else JSON Lines."
+)
+@click.option("--accept", type=FORMAT, help="Format of the results; default the input's.")
+@click.option(
+    "--split-type",
+    "split",
+    type=SPLIT,
+    help="Line: each line is a record. None: a file is one request. Default Line for JSON Lines.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["MultiRecord", "SingleRecord"]),
+    help="Fill payloads with records, or make each record one.  [default: MultiRecord]",
+)
+@click.option(
+    "--max-payload",
+    "max_payload_mb",
+    type=click.IntRange(0, 100),
+    metavar="MB",
+    help="Size of the largest payload, and so of the largest record; 0: no limit.  [default: 6]",
+)
+@click.option(
+    "--max-concurrent-transforms",
+    "concurrent",
+    type=click.IntRange(1, 100),
+    help="Payloads at a time: read ahead of the model, or sent to each endpoint.  [default: 2]",
+)
+@click.option(
+    "--assemble-with",
+    "assemble",
+    type=SPLIT,
+    help="Line: each answer ends its line. None: nothing between answers. Default as split.",
+)
+@click.option(
+    "--join-source",
+    "join",
+    type=click.Choice(["Input", "None"]),
+    default="None",
+    show_default=True,
+    help="Input: add results to their records, as SageMakerOutput.",
+)
+@click.option(
+    "--input-filter", default="$", show_default=True, help="JSONPath of what of a record is used."
+)
+@click.option(
+    "--output-filter",
+    default="$",
+    show_default=True,
+    help="JSONPath of what of a result, joined if so, is written.",
+)
+@click.option(
+    "--endpoint",
+    "endpoints",
+    multiple=True,
+    metavar="URL",
+    help="Send payloads to this running server, not to a model here; repeat it for several alike.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    envvar="INFERENCE_PREFERRED_MODE",
+    help="Leave out what this mode does not need; default $INFERENCE_PREFERRED_MODE, else nothing.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help='A bad record fails its file, or gets {"error": ...} as its result and is counted.',
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on with an interrupted run, or begin anew and replace results.",
+)
+def transform(
+    model_path: Path | None, inputs: tuple[str, ...], output: Path, **options: Any
+) -> None:
+    """Score pairs, or embed single objects, of every INPUT: a file, a folder or a 'glob'.
+
+    The options are those of SageMaker's batch transform. Inputs are JSON Lines of {"in0": [ids],
+    "in1": [ids]}, or JSON documents of {"instances": [...]}, gzipped or not; a record with one side
+    gets its embedding. The results of NAME go to OUTPUT/NAME.out, one a record and in order, in the
+    tree of the input folder. They appear when they are complete. A run that was stopped or killed
+    goes on when its command is given again.
+
+    Parquet files hold lists of ids in the columns in0 and in1, or in one of them, and give Parquet
+    with scores or embeddings as a further column.
+
+    With --endpoint, what is not said of strategy, payloads and concurrency is as the first server
+    says in /execution-parameters. A busy server is asked again later.
+    """
+    from o2v_jax.interruption import Signals
+
+    with Signals().caught():
+        _run(model_path, inputs, output, options)
+
+
+def _run(
+    model_path: Path | None, inputs: tuple[str, ...], output: Path, options: dict[str, Any]
+) -> None:
+    from o2v_jax.cli.progress import Bytes
+    from o2v_jax.transform import Remote, Transform, sources_of
+
+    endpoints, mode, concurrent = (options.pop(n) for n in ("endpoints", "mode", "concurrent"))
+    skip, resume = options.pop("on_error") == "skip", options.pop("resume")
+    servers = _servers(endpoints, model_path, concurrent, options) if endpoints else None
+    settings, sources = _settings(options), sources_of(inputs, output)
+    if (concurrent or 1) * settings.max_payload_mb > IN_FLIGHT_MB:
+        raise click.UsageError(
+            f"--max-concurrent-transforms {concurrent} times --max-payload "
+            f"{settings.max_payload_mb} must be at most {IN_FLIGHT_MB} MB"
+        )
+    for source in sources:
+        settings.of(source.path)  # what cannot be meant is said before a model is read
+    engine = Remote(servers) if servers else _local(model_path, mode)
+    with Bytes(sum(source.size for source in sources)) as progress:
+        report = Transform(
+            sources=sources,
+            output=output,
+            settings=settings,
+            engine=engine,
+            skip=skip,
+            resume=resume,
+            ahead=concurrent or 2,
+            told=progress.advance,
+        ).run()
+    _tell(report, progress.rate, engine.padding)
+
+
+def _local(model_path: Path | None, mode: Mode | None) -> "Local":
+    from o2v_jax.checkpoint import load
+    from o2v_jax.scoring import Scorer, use_compilation_cache
+    from o2v_jax.transform import Local, digest_of
+
+    use_compilation_cache()
+    model = load(model_path_of(model_path))
+    return Local(Scorer(model, preferred_mode=mode), digest_of(model))
+
+
+def _servers(
+    urls: tuple[str, ...], model_path: Path | None, concurrent: int | None, options: dict[str, Any]
+) -> "Endpoints":
+    """The servers; what they say of themselves goes into the options that were not given."""
+    from o2v_jax.transform import Endpoints
+
+    if model_path:
+        raise click.UsageError("--endpoint has a model already: leave --model out")
+    endpoints = Endpoints(urls, concurrent=concurrent or 2)
+    said = endpoints.execution_parameters()
+    strategies = {"MULTI_RECORD": "MultiRecord", "SINGLE_RECORD": "SingleRecord"}
+    options["strategy"] = options["strategy"] or strategies.get(said.get("BatchStrategy", ""))
+    if options["max_payload_mb"] is None:
+        options["max_payload_mb"] = said.get("MaxPayloadInMB")
+    endpoints.concurrent = concurrent or said.get("MaxConcurrentTransforms") or 2
+    return endpoints
+
+
+def _settings(options: dict[str, Any]) -> "Settings":
+    from o2v_jax.records import Format
+    from o2v_jax.transform import Settings
+
+    for name in ("content_type", "accept"):
+        options[name] = options[name] and Format(options[name])
+    return Settings(**{name: value for name, value in options.items() if value is not None})
+
+
+def _tell(report: "Report", rate: float, padding: float | None) -> None:
+    bad = f", {report.errors:,} of them bad" if report.errors else ""
+    done = report.files - len(report.failed)
+    click.echo(
+        f"{done:,} of {report.files:,} files, {report.records:,} records{bad}, "
+        f"{rate:,.0f} records/s" + ("" if padding is None else f", {padding:.1%} padding"),
+        err=True,
+    )
+    if report.failed:
+        raise InputError(
+            f"{len(report.failed)} of {report.files} files failed, as said above: mend them, "
+            "or give --on-error skip; the same command does the rest"
+        )

@@ -1,0 +1,49 @@
+"""Work done in other threads, a bounded number of items ahead, with results in order."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import repeat
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_order(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    ahead: int,
+    threads: int = 1,
+    stop: Callable[[], None] = lambda: None,
+) -> Generator[R]:
+    """`map(function, items)` in threads; items are taken by the caller's, results wait in order.
+
+    Args:
+        function: what is done with an item.
+        items: taken one by one, `ahead` more than results were asked for.
+        ahead: calls begun and not yet handed out.
+        threads: calls at a time.
+        stop: called at the end, before calls that still run are waited for.
+    """
+    pool, begun = ThreadPoolExecutor(threads), deque[Future[R]]()
+    try:
+        for item in items:
+            begun.append(pool.submit(function, item))
+            if len(begun) > ahead:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        stop()
+        pool.shutdown(cancel_futures=True)
+
+
+def ahead_of(items: Iterator[T], *, ahead: int) -> Generator[T]:
+    """The items, each made in another thread while those before it are in use."""
+    end = object()
+    for item in in_order(lambda it: next(it, end), repeat(items), ahead=ahead):
+        if item is end:
+            return
+        yield cast("T", item)

@@ -1,0 +1,133 @@
+"""What computes results: this process, or servers. Each gives the same bytes for the same part."""
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from o2v_jax.errors import O2VError
+from o2v_jax.notices import Notices
+from o2v_jax.transform.answers import Tally, results_of, slices_of
+from o2v_jax.transform.parquet import BatchResults, rows_of_batch
+from o2v_jax.transform.reading import Part, Position
+from o2v_jax.transform.settings import FileSettings
+
+if TYPE_CHECKING:
+    from o2v_jax.hyperparameters import Hyperparameters
+    from o2v_jax.scoring import Scorer
+    from o2v_jax.transform.rows import Rows
+
+
+class Written(Protocol):
+    """Results of some records of a part."""
+
+    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
+        """The text of the results, in pieces; `tally` is added to.
+
+        Raises:
+            RecordError, InputError: fails the file.
+        """
+
+
+class Step(NamedTuple):
+    """What is to be done for a file: one of three.
+
+    Attributes:
+        number: the file's.
+        work: of an engine, to be computed and written.
+        end: of a part, all of whose results have been written.
+        error: that fails the file.
+    """
+
+    number: int
+    work: Any = None
+    end: Position | None = None
+    error: O2VError | None = None
+
+
+class Engine(Protocol):
+    """Computes results; its `works` are called in one thread, and `results` in another."""
+
+    @property
+    def identity(self) -> str:
+        """The same for engines that give the same results."""
+
+    @property
+    def padding(self) -> float | None:
+        """The share of what was computed that was padding, if that is known."""
+
+    def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
+        """What is computed at a time, in order.
+
+        Raises:
+            RecordError: the first bad record, if they are not skipped.
+        """
+
+    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
+        """Steps in their order, those with work with its results."""
+
+
+class Local:
+    """One scorer in this process.
+
+    Args:
+        scorer: computes.
+        identity: of its model.
+    """
+
+    def __init__(self, scorer: "Scorer", identity: str) -> None:
+        self.identity = identity
+        self._scorer, self._notices = scorer, Notices(scorer.config)
+
+    @property
+    def padding(self) -> float | None:
+        """The share of the computed tokens that was padding; None if there were none."""
+        computed = self._scorer.computed_tokens
+        return 1 - self._scorer.useful_tokens / computed if computed else None
+
+    def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
+        """Rows that are scored together, each with the name of their file."""
+        config = self._scorer.config
+        if settings.parquet:
+            yield name, _rows_of_batch(part, name, config, skip=skip), part
+            return
+        for rows in slices_of(part, name, settings, config, skip=skip):
+            yield name, rows, part
+
+    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
+        """Scores in the caller's thread, so that a signal is heard between two program calls."""
+        for step in steps:
+            if step.work is None:
+                yield step, None
+                continue
+            name, rows, part = step.work
+            self._notices.look(0, rows.records.in0, name)
+            self._notices.look(1, rows.records.in1, name)
+            results = results_of(rows, self._scorer)
+            yield step, results if part.batch is None else BatchResults(results, part)
+
+
+def _rows_of_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":
+    rows = rows_of_batch(part, name, (config.encoder(0).vocab_size, config.encoder(1).vocab_size))
+    if rows.errors and not skip:
+        raise rows.errors[min(rows.errors)]
+    return rows
+
+
+def transformed(
+    part: Part, name: str, settings: FileSettings, scorer: "Scorer", *, skip: bool, tally: Tally
+) -> Iterator[bytes]:
+    """All of a part's way: its results' text, in pieces. Depends on nothing else, anywhere.
+
+    Args:
+        part: of a file.
+        name: the file's, for messages.
+        settings: for this file.
+        scorer: computes.
+        skip: whether a bad record gets `{"error": ...}` as its result.
+        tally: is added to.
+
+    Raises:
+        RecordError: the first bad record, if they are not skipped.
+        InputError: the model gave a value that JSON cannot express.
+    """
+    for rows in slices_of(part, name, settings, scorer.config, skip=skip):
+        yield from results_of(rows, scorer).text(settings, skip=skip, tally=tally)

@@ -1,0 +1,151 @@
+"""A transform: many files, read, scored and written at the same time, and none of it twice."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from o2v_jax.checkpoint import Model, flatten
+from o2v_jax.errors import InputError, Interrupted, O2VError
+from o2v_jax.transform.ahead import ahead_of, in_order
+from o2v_jax.transform.engine import Engine, Step
+from o2v_jax.transform.outputs import complete
+from o2v_jax.transform.parquet import parquet_parts
+from o2v_jax.transform.reading import Part, Position, parts_of
+from o2v_jax.transform.settings import FileSettings, Settings
+from o2v_jax.transform.sources import Source
+from o2v_jax.transform.state import State
+from o2v_jax.transform.writing import Report, Writer
+
+log = logging.getLogger("o2v_jax")
+
+WRITES_AHEAD = 2  # slices of results that wait for the writer
+Told: TypeAlias = Callable[[int, int], None]
+
+
+def _silent(_records: int, _read: int) -> None:
+    pass
+
+
+@dataclass
+class Transform:
+    """Files to be transformed by one model.
+
+    Attributes:
+        sources: the files.
+        output: the folder of the results.
+        settings: as of CreateTransformJob.
+        engine: computes the results.
+        skip: whether a bad record gets `{"error": ...}` as its result, or fails its file.
+        resume: whether to go on with an interrupted run, or to begin anew and replace results.
+        ahead: steps that are read and decoded before they can be computed.
+        told: called with the records and the bytes of input files that are done; what an
+            interrupted run did counts no records.
+    """
+
+    sources: Sequence[Source]
+    output: Path
+    settings: Settings
+    engine: Engine
+    skip: bool = False
+    resume: bool = True
+    ahead: int = 2
+    told: Told = _silent
+
+    def run(self) -> Report:
+        """Transforms all files; of those that fail the report knows, and the log says why.
+
+        Raises:
+            InputError: another run's state or results are in the way, or nothing can be written;
+                then the same command goes on.
+            Interrupted: by a signal; the same command goes on.
+        """
+        self._files = [self.settings.of(source.path) for source in self.sources]
+        with State(self.output) as state:
+            try:
+                return self._run(state)
+            except Interrupted as stop:
+                raise Interrupted(stop.signal, state.folder if state.begun else None) from stop
+
+    def _run(self, state: State) -> Report:
+        self._begin(state)
+        report = Report(len(self.sources))
+        writer = Writer(self.output, self.sources, self._files, state, report, skip=self.skip)
+        todo = list(self._unfinished(state, report))
+        with (
+            closing(ahead_of(self._steps(todo, state), ahead=self.ahead)) as steps,
+            closing(writer),
+            closing(self.engine.results(steps)) as results,
+            closing(in_order(writer.do, results, ahead=WRITES_AHEAD)) as done,
+        ):
+            for records, read in done:
+                self.told(records, read)
+        if not report.failed:
+            state.remove()
+        return report
+
+    def _begin(self, state: State) -> None:
+        identity = asdict(self.settings) | {"model": self.engine.identity}
+        if self.resume and state.begun:
+            for source in state.go_on(identity, self.sources):
+                log.info("%s: has changed and is begun anew", source.path)
+            return
+        targets = [self.output / source.target for source in self.sources]
+        existing = [target for target in targets if target.exists()]
+        if existing and self.resume:
+            raise InputError(f"{existing[0]}: exists already: --no-resume replaces results")
+        state.begin(identity, self.sources)
+        for target in existing:
+            target.unlink()
+
+    def _unfinished(self, state: State, report: Report) -> Iterator[int]:
+        """The numbers of files that are not complete; what was done of all is counted."""
+        for number, source in enumerate(self.sources):
+            progress = state.of(number)
+            if progress.errors and not self.skip:
+                raise InputError(
+                    f"{source.path}: its results hold {progress.errors} bad records as --on-error "
+                    "skip leaves them: give that again, or --no-resume to begin anew"
+                )
+            report.records += progress.records
+            report.errors += progress.errors
+            self.told(0, progress.position.read)
+            if progress.position.final:
+                target = self.output / source.target
+                complete(state, number, target, parquet=self._files[number].parquet)
+            else:
+                yield number
+
+    def _steps(self, numbers: Iterable[int], state: State) -> Iterator[Step]:
+        """What is to be done for all files; a file that cannot be read fails, and others go on."""
+        for number in numbers:
+            path, settings = self.sources[number].path, self._files[number]
+            try:
+                for part in _parts(path, settings, state.of(number).position):
+                    works = self.engine.works(part, str(path), settings, skip=self.skip)
+                    yield from (Step(number, work) for work in works)
+                    yield Step(number, end=part.end)
+            except O2VError as error:
+                yield Step(number, error=error)
+
+
+def _parts(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:
+    if not settings.parquet:
+        return parts_of(path, settings, start)
+    return parquet_parts(path, start)
+
+
+def digest_of(model: Model) -> str:
+    """The same for models that give the same results."""
+    digest = hashlib.sha256(repr(sorted(model.config.to_strings().items())).encode())
+    for name, array in sorted(flatten(model.params).items()):
+        digest.update(name.encode())
+        digest.update(_bytes_of(array))
+    return digest.hexdigest()
+
+
+def _bytes_of(array: Any) -> memoryview:
+    return memoryview(array).cast("B") if array.size else memoryview(b"")

@@ -1,0 +1,150 @@
+"""What a transform is asked to do, by SageMaker's names, and what that means for one file."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from o2v_jax.errors import InputError
+from o2v_jax.records import Format
+from o2v_jax.transform.jsonpath import ALL, Filter, filter_of
+
+Split: TypeAlias = Literal["Line", "None"]
+Strategy: TypeAlias = Literal["MultiRecord", "SingleRecord"]
+Join: TypeAlias = Literal["Input", "None"]
+
+MIB = 2**20
+MAX_PAYLOAD_MB = 6
+PARQUET = ".parquet"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of a transform job, as CreateTransformJob has them.
+
+    Attributes:
+        content_type: of all inputs; None: by each file's ending, JSON for .json, else JSON Lines.
+        accept: of all outputs; None: as the input.
+        split: Line makes every line a record, None makes a file one request; None (no text): Line
+            for JSON Lines, None for JSON.
+        strategy: MultiRecord fills payloads with records, SingleRecord sends each alone.
+        max_payload_mb: MiB of the largest payload; 0: no limit.
+        assemble: Line puts an end of line behind every answer; None (no text): as `split`.
+        join: Input adds each result to its input record, as SageMakerOutput.
+        input_filter: JSONPath of what of an input record is sent.
+        output_filter: JSONPath of what of a result, joined if so, is written.
+
+    Raises:
+        InputError: a filter is not a JSONPath.
+    """
+
+    content_type: Format | None = None
+    accept: Format | None = None
+    split: Split | None = None
+    strategy: Strategy = "MultiRecord"
+    max_payload_mb: int = MAX_PAYLOAD_MB
+    assemble: Split | None = None
+    join: Join = "None"
+    input_filter: str = ALL
+    output_filter: str = ALL
+
+    def __post_init__(self) -> None:
+        filter_of(self.input_filter), filter_of(self.output_filter)
+
+    def of(self, file: Path) -> "FileSettings":
+        """What is to be done with one file.
+
+        Raises:
+            InputError: the settings contradict each other for a file of this kind.
+        """
+        if file.suffix == PARQUET:
+            return self._of_parquet(file)
+        content = self.content_type or _format_of(file)
+        split = self.split or ("Line" if content is Format.JSON_LINES else "None")
+        made = FileSettings(
+            content=content,
+            accept=self.accept or content,
+            by_line=split == "Line",
+            alone=self.strategy == "SingleRecord",
+            longest=self.max_payload_mb * MIB or None,
+            ending=b"\n" if (self.assemble or split) == "Line" else b"",
+            join=self.join == "Input",
+            input_filter=filter_of(self.input_filter),
+            output_filter=filter_of(self.output_filter),
+        )
+        made.check(file)
+        return made
+
+    def _of_parquet(self, file: Path) -> "FileSettings":
+        """Columns in, columns out, beside those that there are."""
+        own = Settings(strategy=self.strategy, max_payload_mb=self.max_payload_mb)
+        if self != own:
+            reason = (
+                "formats, splits, joins and filters are not for Parquet, which keeps its columns"
+            )
+            raise InputError(f"{file}: {reason}")
+        return replace(own.of(file.with_suffix("")), parquet=True)
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """What is to be done with one file; see `Settings`.
+
+    Attributes:
+        content: format of its records.
+        accept: format of its results.
+        by_line: whether every line is a record, or the file is one request.
+        alone: whether every record is a payload.
+        longest: bytes of the largest payload; None: no limit.
+        ending: what follows every answer.
+        join: whether results are added to their inputs.
+        input_filter: what of a record is sent; None: all.
+        output_filter: what of a result is written; None: all.
+        parquet: whether records and results are columns; then nothing else matters.
+    """
+
+    content: Format
+    accept: Format
+    by_line: bool
+    alone: bool
+    longest: int | None
+    ending: bytes
+    join: bool
+    input_filter: Filter | None
+    output_filter: Filter | None
+    parquet: bool = False
+
+    @property
+    def edits(self) -> bool:
+        """Whether results are joined or filtered."""
+        return self.join or self.output_filter is not None
+
+    @property
+    def answers_are_rows(self) -> bool:
+        """Whether results are lines, wherever a payload ends."""
+        return self.accept is Format.JSON_LINES and (self.ending == b"\n" or self.edits)
+
+    def check(self, file: Path) -> None:
+        """Refuses what cannot be meant.
+
+        Raises:
+            InputError: says what would be right.
+        """
+        if self.content is Format.JSON and self.by_line and not self.alone:
+            raise InputError(
+                f"{file}: several JSON documents are no payload: with split type Line and "
+                "application/json give --strategy SingleRecord"
+            )
+        if self.join and self.accept is not self.content:
+            raise InputError(
+                f"{file}: --join-source Input needs results in the input's format: "
+                f"give --accept {self.content}"
+            )
+        if self.edits and self.accept is Format.JSON_LINES and not self.ending:
+            raise InputError(
+                f"{file}: joined or filtered records are lines: give --assemble-with Line"
+            )
+
+
+def _format_of(file: Path) -> Format:
+    endings = file.suffixes[-2:] if file.suffix == ".gz" else [file.suffix]
+    return Format.JSON if endings[:1] == [".json"] else Format.JSON_LINES

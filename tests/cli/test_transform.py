@@ -1,0 +1,433 @@
+"""`o2v transform`: the real command on real files, every option, and what it says of mistakes."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import o2v_jax
+
+PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
+LINES = [json.dumps({"id": n, "in0": a, "in1": b}).encode() for n, (a, b) in enumerate(PAIRS)]
+BAD = b'{"in0": [1, 99], "in1": [1]}'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.jsonl").write_bytes(b"\n".join(LINES) + b"\n")
+    return tmp_path
+
+
+@pytest.fixture
+def transform(o2v, model, folder):
+    """`o2v transform ARGUMENTS --output out` with the trained model."""
+    return lambda *arguments: o2v("transform", "--model", model, "--output", "out", *arguments)
+
+
+@pytest.fixture
+def scored(o2v, model):
+    """What `o2v score` says of lines, as bytes."""
+    return lambda lines: o2v("score", "--model", model, stdin=b"\n".join(lines)).out.encode()
+
+
+def written(name="a.jsonl"):
+    return Path("out", name + ".out").read_bytes()
+
+
+def rows(name="a.jsonl"):
+    return [json.loads(line) for line in written(name).splitlines()]
+
+
+def hidden():
+    return sorted(path.name for path in Path("out").glob(".*"))
+
+
+def test_one_result_a_record_in_order(transform, scored):
+    result = transform("a.jsonl")
+    assert result.status == 0, result.err
+    assert written() == scored(LINES)
+    assert result.out == ""
+    assert "1 of 1 files, 3 records, " in result.err
+    assert hidden() == []
+
+
+def test_a_folder_and_its_tree(transform, scored, folder):
+    for name in ("in/x.jsonl", "in/deep/y.jsonl", "in/deep/z.jsonl.gz"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        content = b"\n".join(LINES)
+        Path(name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert transform("in").status == 0
+    for name in ("x.jsonl", "deep/y.jsonl", "deep/z.jsonl.gz"):
+        assert written(name) == scored(LINES)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n".join(LINES),
+        b"\n\n".join([b"", *LINES, b" \t", b""]),
+        b"\xef\xbb\xbf" + b"\r\n".join(LINES) + b"\r\n",
+        b"\xef\xbb\xbf\n" + b"\n".join(LINES),
+    ],
+    ids=["no final newline", "blank lines", "BOM and CRLF", "BOM alone"],
+)
+def test_blank_lines_and_missing_newlines(transform, scored, content):
+    Path("a.jsonl").write_bytes(content)
+    assert transform("a.jsonl").status == 0
+    assert written() == scored(LINES)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n"])
+def test_nothing_in_nothing_out(transform, content):
+    Path("a.jsonl").write_bytes(content)
+    assert transform("a.jsonl").status == 0
+    assert written() == b""
+
+
+def test_embeddings_of_either_side(transform, model):
+    Path("e.jsonl").write_text('{"in0": [1, 2]}\n{"in1": [1, 2]}\n{"in0": [4]}\n')
+    assert transform("e.jsonl", "--mode", "embedding").status == 0
+    scorer = o2v_jax.Scorer(o2v_jax.load(model))
+    expected = [*scorer.embed(in0=[[1, 2]]), *scorer.embed(in1=[[1, 2]]), *scorer.embed(in0=[[4]])]
+    found = [row["embeddings"] for row in rows("e.jsonl")]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("content_type", [(), ("--content-type", "application/json")])
+def test_a_document_is_one_request(transform, scored, content_type):
+    name = "c.txt" if content_type else "c.json"
+    Path(name).write_bytes(b'{"instances": [' + b", ".join(LINES) + b"]}")
+    assert transform(name, *content_type).status == 0
+    expected = [json.loads(line) for line in scored(LINES).splitlines()]
+    assert json.loads(written(name)) == {"predictions": expected}
+    assert not written(name).endswith(b"\n")
+
+
+def test_a_document_without_records(transform):
+    Path("c.json").write_text('{"instances": []}')
+    assert transform("c.json").status == 0
+    assert written("c.json") == b'{"predictions":[]}'
+
+
+def test_a_document_a_line(transform, scored):
+    documents = [b'{"instances": [' + line + b"]}" for line in LINES]
+    Path("c.json").write_bytes(b"\n".join(documents))
+    assert transform("c.json", "--split-type", "Line", "--strategy", "SingleRecord").status == 0
+    expected = [b'{"predictions":[' + row + b"]}" for row in scored(LINES).splitlines()]
+    assert written("c.json").splitlines() == expected
+
+
+def test_accept_decides_the_format(transform, scored):
+    assert transform("a.jsonl", "--accept", "application/json").status == 0
+    expected = scored(LINES).splitlines()
+    assert written() == b'{"predictions":[' + b",".join(expected) + b"]}\n"
+    Path("c.json").write_bytes(b'{"instances": [' + b", ".join(LINES) + b"]}")
+    assert transform("c.json", "--accept", "application/jsonlines").status == 0
+    assert written("c.json") == b"\n".join(expected)
+
+
+def test_a_strategy_of_single_records(transform, scored):
+    single = ("--strategy", "SingleRecord")
+    assert transform("a.jsonl", *single, "--accept", "application/json").status == 0
+    expected = [b'{"predictions":[' + row + b"]}\n" for row in scored(LINES).splitlines()]
+    assert written() == b"".join(expected)
+    Path("m.jsonl").write_bytes(LINES[0] + b'\n{"in0": [1]}\n{"in1": [1]}\n' + LINES[1])
+    assert transform("m.jsonl", *single).status == 0
+    assert [*map(list, rows("m.jsonl"))] == [["scores"], ["embeddings"], ["embeddings"], ["scores"]]
+    refused = transform("m.jsonl", "--no-resume")
+    assert refused.status == 2
+    assert "o2v: m.jsonl:2 $: gives only one side, but m.jsonl:1 gives both" in refused.err
+
+
+def test_assembling(transform, scored):
+    expected = scored(LINES).splitlines()
+    assert transform("a.jsonl", "--assemble-with", "None").status == 0
+    assert written() == b"\n".join(expected)
+    single = ("--strategy", "SingleRecord", "--no-resume")
+    assert transform("a.jsonl", "--assemble-with", "None", *single).status == 0
+    assert written() == b"".join(expected)
+    Path("c.json").write_bytes(b'{"instances": [' + b", ".join(LINES) + b"]}")
+    assert transform("c.json", "--assemble-with", "Line").status == 0
+    assert written("c.json") == b'{"predictions":[' + b",".join(expected) + b"]}\n"
+
+
+def test_a_file_that_is_not_split_is_one_payload(transform, scored):
+    assert transform("a.jsonl", "--split-type", "None").status == 0
+    assert written() == scored(LINES).removesuffix(b"\n")
+    Path("a.jsonl").write_bytes(LINES[0] + b"\n" * 2**20)
+    refused = transform("a.jsonl", "--split-type", "None", "--max-payload", 1, "--no-resume")
+    assert refused.status == 2
+    assert (
+        "a.jsonl: is longer than a request may be (1048576 bytes, --max-payload 1)" in refused.err
+    )
+
+
+def test_payloads_are_bounded(transform):
+    """Documents of answers show which records were in one payload."""
+    line = json.dumps({"in0": [1], "in1": [2], "x": "y" * 1000}).encode() + b"\n"
+    Path("a.jsonl").write_bytes(line * 2500)
+    accept = ("--accept", "application/json", "--no-resume")
+    assert transform("a.jsonl", "--max-payload", 1, *accept).status == 0
+    counts = [len(document["predictions"]) for document in rows()]
+    most = 2**20 // len(line)
+    assert counts == [most, most, 2500 - 2 * most]
+    assert transform("a.jsonl", "--max-payload", 0, *accept).status == 0
+    assert [len(document["predictions"]) for document in rows()] == [2500]
+
+
+@pytest.mark.parametrize("strategy", ["MultiRecord", "SingleRecord"])
+def test_a_record_longer_than_a_payload(transform, strategy):
+    long = b'{"in0": [1], "in1": [2], "x": "' + b"y" * 2**20 + b'"}'
+    Path("a.jsonl").write_bytes(b"\n".join([LINES[0], long, LINES[1]]))
+    arguments = ("a.jsonl", "--strategy", strategy, "--max-payload")
+    failed = transform(*arguments, 1)
+    assert failed.status == 2
+    assert "a.jsonl:2: is longer than a record may be (1048576 bytes, --max-p" in failed.err
+    assert transform(*arguments, 1, "--on-error", "skip").status == 0
+    assert [*map(list, rows())] == [["scores"], ["error"], ["scores"]]
+    assert transform(*arguments, 2, "--no-resume").status == 0
+    assert [*map(list, rows())] == [["scores"]] * 3
+
+
+def test_joins_and_filters_of_lines(transform, scored):
+    Path("a.jsonl").write_text(
+        "".join('{"id": 12345678901234567890123, "of": ' + x.decode() + "}\n" for x in LINES)
+    )
+    results = [json.loads(line) for line in scored(LINES).splitlines()]
+    select = ("--input-filter", "$.of['in0','in1']")
+    assert transform("a.jsonl", *select, "--join-source", "Input").status == 0
+    assert [row["SageMakerOutput"] for row in rows()] == results
+    assert [row["of"]["id"] for row in rows()] == [0, 1, 2]
+    keep = ("--output-filter", "$['id','SageMakerOutput']", "--no-resume")
+    assert transform("a.jsonl", *select, "--join-source", "Input", *keep).status == 0
+    id_ = 12345678901234567890123
+    assert rows() == [{"id": id_, "SageMakerOutput": row} for row in results]
+    only = ("--output-filter", "$.scores[0]", "--no-resume")
+    assert transform("a.jsonl", *select, *only).status == 0
+    assert rows() == [row["scores"][0] for row in results]
+
+
+def test_joins_of_records_that_are_lists(transform, scored):
+    Path("a.jsonl").write_bytes(b"\n".join(b"[7, " + line + b"]" for line in LINES))
+    assert transform("a.jsonl", "--input-filter", "$[1]", "--join-source", "Input").status == 0
+    assert [row["SageMakerInput"][0] for row in rows()] == [7, 7, 7]
+    assert [row["SageMakerOutput"] for row in rows()] == [
+        json.loads(line) for line in scored(LINES).splitlines()
+    ]
+
+
+def test_joins_of_documents(transform):
+    Path("c.json").write_bytes(b'{"batch": "x", "instances": [' + b", ".join(LINES) + b"]}")
+    keep = ("--output-filter", "$['batch','SageMakerOutput']")
+    assert transform("c.json", "--join-source", "Input", *keep).status == 0
+    joined = json.loads(written("c.json"))
+    assert list(joined) == ["batch", "SageMakerOutput"]
+    assert len(joined["SageMakerOutput"]["predictions"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("b.jsonl", LINES[0] + b"\n\n" + BAD, "b.jsonl:3 $.in0[1]: 99 is outside the vocabulary 0"),
+        ("b.jsonl", b'{"in0": "x"}', "b.jsonl:1 $.in0: expected a list of token ids"),
+        ("b.jsonl", b"not json", "b.jsonl:1 $: not valid JSON"),
+        ("b.jsonl", b'{"label": 1}', "b.jsonl:1 $: holds neither in0 nor in1"),
+        ("b.jsonl", b'{"instances": []}', "b.jsonl:1 $: holds neither in0 nor in1"),
+        (
+            "b.json",
+            b'{"instances": [' + LINES[0] + b"," + BAD + b"]}",
+            "b.json $.instances[1].in0[1]",
+        ),
+        ("b.json", b"[]", 'b.json $: expected {"instances": [...]}, got a list'),
+        ("b.json", b'{"instances": [', "b.json $: not valid JSON"),
+        ("b.json", b"", "b.json $: "),
+        ("b.jsonl.gz", gzip.compress(LINES[0])[:-9], "b.jsonl.gz: is damaged gzip"),
+    ],
+)
+def test_a_bad_record_fails_its_file_and_no_other(transform, scored, name, content, message):
+    Path(name).write_bytes(content)
+    Path("z.jsonl").write_bytes(LINES[1])
+    result = transform("a.jsonl", name, "z.jsonl")
+    assert result.status == 2
+    assert f"o2v: {message}" in result.err
+    assert len([line for line in result.err.splitlines() if line.startswith("o2v:")]) == 2
+    assert "2 of 3 files, 4 records" in result.err
+    assert not Path("out", f"{name}.out").exists()
+    assert written("a.jsonl") == scored(LINES)
+    assert written("z.jsonl") == scored(LINES[1:2])
+
+
+def test_a_bad_record_is_skipped_and_counted(transform, scored):
+    content = [BAD, *LINES, b"{", BAD]
+    Path("b.jsonl").write_bytes(b"\n".join(content))
+    Path("b.json").write_bytes(b'{"instances": [' + LINES[0] + b"," + BAD + b"]}")
+    Path("n.json").write_bytes(b"[]")
+    result = transform("b.jsonl", "b.json", "n.json", "--on-error", "skip")
+    assert result.status == 0
+    assert "3 of 3 files, 9 records, 5 of them bad" in result.err
+    lines = written("b.jsonl").splitlines()
+    assert b"\n".join(lines[1:4]) + b"\n" == scored(LINES)
+    assert json.loads(lines[0]) == {
+        "error": "b.jsonl:1 $.in0[1]: 99 is outside the vocabulary 0..19"
+    }
+    assert [list(json.loads(line)) for line in lines[4:]] == [["error"], ["error"]]
+    (document,) = rows("b.json")
+    assert [*map(list, document["predictions"])] == [["scores"], ["error"]]
+    assert "b.json $.instances[1].in0[1]: 99" in document["predictions"][1]["error"]
+
+
+def test_bad_records_beside_joins(transform):
+    Path("b.jsonl").write_bytes(b"\n".join([LINES[0], BAD, b'{"in0": [1], "in1": [1]}']))
+    arguments = (
+        "b.jsonl",
+        "--join-source",
+        "Input",
+        "--output-filter",
+        "$['id','SageMakerOutput']",
+    )
+    failed = transform(*arguments)
+    assert "b.jsonl:2 $.in0[1]: 99" in failed.err
+    assert transform(*arguments, "--on-error", "skip").status == 0
+    assert [*map(list, rows("b.jsonl"))] == [["id", "SageMakerOutput"], ["error"], ["error"]]
+    assert rows("b.jsonl")[2]["error"] == (
+        "b.jsonl:3 $: --output-filter: $['id','SageMakerOutput'] finds no 'id'"
+    )
+
+
+def test_a_mended_file_is_all_that_is_done_again(transform, scored):
+    Path("b.jsonl").write_bytes(BAD)
+    assert transform("a.jsonl", "b.jsonl").status == 2
+    before = Path("out/a.jsonl.out").stat()
+    assert hidden() == [".o2v-transform"]
+    Path("b.jsonl").write_bytes(LINES[2] + b"\n")
+    result = transform("a.jsonl", "b.jsonl")
+    assert result.status == 0, result.err
+    assert "b.jsonl: has changed and is begun anew" in result.err
+    assert written("b.jsonl") == scored(LINES[2:])
+    assert Path("out/a.jsonl.out").stat() == before
+    assert hidden() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a.jsonl", "b.jsonl", "--max-payload", "5"), "max_payload_mb was 6, now 5"),
+        (("a.jsonl", "b.jsonl", "--model", "other"), "other settings (model was"),
+        (("b.jsonl",), "holds other inputs"),
+    ],
+)
+def test_another_run_is_not_mixed_with(transform, config_of, model_of, arguments, message):
+    o2v_jax.save(model_of(config_of()), Path("other"))
+    Path("b.jsonl").write_bytes(BAD)
+    assert transform("a.jsonl", "b.jsonl").status == 2
+    before = written()
+    refused = transform(*arguments)
+    assert refused.status == 2
+    assert message in refused.err
+    assert "--no-resume to begin anew" in refused.err
+    assert written() == before
+    anew = transform(*arguments, "--no-resume", "--on-error", "skip")
+    assert anew.status == 0
+    assert hidden() == []
+
+
+def test_results_whose_input_has_changed_are_not_kept(transform):
+    Path("b.jsonl").write_bytes(BAD)
+    assert transform("a.jsonl", "b.jsonl").status == 2
+    Path("a.jsonl").write_bytes(LINES[0])
+    refused = transform("a.jsonl", "b.jsonl")
+    assert refused.status == 2
+    assert "holds results of what a.jsonl was before it changed" in refused.err
+
+
+def test_skipped_records_are_not_taken_for_good_ones(transform):
+    Path("b.jsonl").write_bytes(BAD)
+    Path("c.jsonl.gz").write_bytes(gzip.compress(b"x")[:-5])
+    assert transform("b.jsonl", "c.jsonl.gz", "--on-error", "skip").status == 2
+    refused = transform("b.jsonl", "c.jsonl.gz")
+    assert "b.jsonl: its results hold 1 bad records as --on-error skip leaves them" in refused.err
+
+
+def test_existing_results_are_not_replaced_unasked(transform):
+    assert transform("a.jsonl").status == 0
+    before = written()
+    refused = transform("a.jsonl")
+    assert refused.status == 2
+    assert "out/a.jsonl.out: exists already: --no-resume replaces results" in refused.err
+    assert (written(), hidden()) == (before, [])
+    assert transform("a.jsonl", "--no-resume", "--accept", "application/json").status == 0
+    assert written() != before
+
+
+def test_a_note_that_a_kill_cut_short_counts_for_nothing(transform, scored):
+    Path("b.jsonl").write_bytes(BAD)
+    assert transform("a.jsonl", "b.jsonl").status == 2
+    with Path("out/.o2v-transform/journal.jsonl").open("ab") as journal:
+        journal.write(b'{"file": 1, "position": [28, 1')
+    assert transform("a.jsonl", "b.jsonl", "--on-error", "skip").status == 0
+    assert written() == scored(LINES)
+    assert [list(row) for row in rows("b.jsonl")] == [["error"]]
+
+
+def test_a_damaged_state_is_named(transform):
+    Path("b.jsonl").write_bytes(BAD)
+    assert transform("a.jsonl", "b.jsonl").status == 2
+    for name in ("journal.jsonl", "manifest.json"):
+        Path("out/.o2v-transform", name).write_text("{}\n")
+        refused = transform("a.jsonl", "b.jsonl")
+        assert refused.status == 2
+        assert "out/.o2v-transform: is damaged" in refused.err
+    assert transform("a.jsonl", "--no-resume").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Missing argument 'INPUT...'"),
+        (("nothing.jsonl",), "nothing.jsonl: cannot be read (No such file or directory)"),
+        (("no*",), "no*: matches no file"),
+        (("a.jsonl", "--input-filter", "features"), "'features' is not a JSONPath"),
+        (("a.jsonl", "--output-filter", "$["), "'$[' is not a JSONPath (unexpected end of query)"),
+        (("a.jsonl", "--max-payload", "101"), "101 is not in the range 0<=x<=100"),
+        (("a.jsonl", "--split-type", "RecordIO"), "'RecordIO' is not one of 'Line', 'None'"),
+        (("a.jsonl", "--accept", "text/csv"), "'text/csv' is not one of"),
+        (
+            ("a.jsonl", "--join-source", "Input", "--accept", "application/json"),
+            "a.jsonl: --join-source Input needs results in the input's format: give --accept app",
+        ),
+        (
+            ("a.jsonl", "--join-source", "Input", "--assemble-with", "None"),
+            "a.jsonl: joined or filtered records are lines: give --assemble-with Line",
+        ),
+        (
+            ("a.jsonl", "--content-type", "application/json", "--split-type", "Line"),
+            "give --strategy SingleRecord",
+        ),
+        (("a.jsonl", "--model", "nothing"), "nothing"),
+        (
+            ("a.jsonl", "--max-payload", "20", "--max-concurrent-transforms", "6"),
+            "--max-concurrent-transforms 6 times --max-payload 20 must be at most 100 MB",
+        ),
+    ],
+)
+def test_refusals_are_one_line_and_leave_nothing(transform, arguments, message):
+    result = transform(*arguments)
+    assert result.status == 2
+    assert len(result.err.splitlines()) == 1
+    assert message in result.err
+    assert not list(Path().glob("out/*"))
+
+
+def test_100000_records_keep_order_and_count(transform, scored):
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 20, (100_000, 3)).tolist()
+    lines = [b'{"in0": [%d, %d], "in1": [%d]}' % tuple(row) for row in ids]
+    Path("a.jsonl").write_bytes(b"\n".join(lines))
+    assert transform("a.jsonl", "--max-payload", 1, "--max-concurrent-transforms", 2).status == 0
+    assert len(rows()) == 100_000
+    found = np.array([row["scores"] for row in rows()])
+    expected = np.array([json.loads(line)["scores"] for line in scored(lines).splitlines()])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

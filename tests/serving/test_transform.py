@@ -1,0 +1,249 @@
+"""`o2v transform --endpoint`: real servers, busy ones, dead ones, and ones that say no."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+PAIR = '{"in0": [%d, %d], "in1": [%d]}\n'
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """A file of 40,000 pairs."""
+    ids = np.random.default_rng(0).integers(1, 40, (40_000, 3)).tolist()
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(PAIR % tuple(row) for row in ids))
+    return path
+
+
+def command(file, output, *arguments):
+    words = [file, "--output", output, *arguments]
+    return [sys.executable, "-m", "o2v_jax", "transform", *map(str, words)]
+
+
+def transform(*arguments):
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def rows(output, name="a.jsonl"):
+    return [json.loads(line) for line in (output / f"{name}.out").read_text().splitlines()]
+
+
+@contextmanager
+def stub(answer):
+    """A server on a free port; `answer(number, body)` gives the status, headers and body."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            now = sum(1 for s in seen if not s["ended"]) + 1
+            seen.append({"body": body, "ended": False, "at_once": now, "began": time.monotonic()})
+            mine = seen[-1]
+            status, headers, reply = answer(len(seen), body)
+            mine["ended"] = True
+            self.send_response(status)
+            for name, value in ({"Content-Length": len(reply)} | headers).items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            self.wfile.write(reply)
+
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def echoed(body):
+    """As many results as records; each is its record."""
+    return 200, {}, b"\n".join(line for line in body.split(b"\n") if line)
+
+
+def test_the_results_of_a_server_are_those_of_its_model(server, tiny_model, lines, tmp_path):
+    remote = transform(lines, tmp_path / "remote", "--endpoint", server.url, "--max-payload", 1)
+    assert remote.returncode == 0, remote.stderr
+    assert "40,000 records" in remote.stderr
+    assert "padding" not in remote.stderr
+    local = transform(lines, tmp_path / "local", "--model", tiny_model)
+    assert local.returncode == 0, local.stderr
+    found, expected = (
+        np.array([row["scores"] for row in rows(tmp_path / name)]) for name in ("remote", "local")
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_bad_record_is_named_in_its_file(server, tmp_path):
+    file = tmp_path / "a.jsonl"
+    good = [PAIR.strip() % (n % 39, 1, 2) for n in range(1000)]
+    file.write_text("\n".join([*good, "", '{"in0": [1, 99], "in1": [1]}', *good, "{"]))
+    arguments = (file, tmp_path / "out", "--endpoint", server.url)
+    failed = transform(*arguments)
+    assert failed.returncode == 2
+    assert f"o2v: {file}:1002 $.in0[1]: 99 is outside the vocabulary 0..39" in failed.stderr
+    skipped = transform(*arguments, "--on-error", "skip")
+    assert skipped.returncode == 0, skipped.stderr
+    assert "2,002 records, 2 of them bad" in skipped.stderr
+    found = rows(tmp_path / "out")
+    assert [n for n, row in enumerate(found) if "error" in row] == [1000, 2001]
+    assert found[1000]["error"].startswith(f"{file}:1002 $.in0[1]: 99 is outside")
+    assert found[2001]["error"].startswith(f"{file}:2003 $: not valid JSON")
+
+
+def test_documents_joins_and_filters(server, tmp_path):
+    document = tmp_path / "c.json"
+    bad = {"in0": [99], "in1": [1]}
+    document.write_text(json.dumps({"instances": [{"in0": [1], "in1": [2]}, bad], "x": 5}))
+    keep = ("--output-filter", "$['x','SageMakerOutput']", "--on-error", "skip")
+    arguments = (document, tmp_path / "out", "--endpoint", server.url, "--join-source", "Input")
+    done = transform(*arguments, *keep)
+    assert done.returncode == 0, done.stderr
+    (joined,) = rows(tmp_path / "out", "c.json")
+    assert joined["x"] == 5
+    good, error = joined["SageMakerOutput"]["predictions"]
+    assert len(good["scores"]) == 3
+    assert error == {
+        "error": f"{document} $.instances[1].in0[0]: 99 is outside the vocabulary 0..39"
+    }
+
+
+def test_several_endpoints_two_at_a_time_one_megabyte_each(tmp_path):
+    """As in the documented example: four workers, each with two payloads of at most 1 MB."""
+    file, line = tmp_path / "a.jsonl", PAIR % (1, 2, 3)
+    records = 30 * 2**20 // len(line)
+    file.write_text("".join(PAIR % (n % 10, n // 10 % 10, n // 100 % 10) for n in range(records)))
+
+    def slow(number, body):
+        time.sleep(0.1)
+        return echoed(body)
+
+    with stub(slow) as one, stub(slow) as two, stub(slow) as three, stub(slow) as four:
+        stubs = (one, two, three, four)
+        endpoints = [word for url, _ in stubs for word in ("--endpoint", url)]
+        limits = ("--max-payload", 1, "--max-concurrent-transforms", 2)
+        done = transform(file, tmp_path / "out", *endpoints, *limits)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "a.jsonl.out").read_bytes() == file.read_bytes()
+    bodies = [s["body"] for _, seen in stubs for s in seen]
+    assert 30 <= len(bodies) <= 31
+    assert max(map(len, bodies)) <= 2**20
+    assert max(s["at_once"] for _, seen in stubs for s in seen) <= 2
+    assert min(len(seen) for _, seen in stubs) >= 4, "the load is balanced"
+
+
+def test_single_records_are_sent_alone(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(PAIR % (n, 1, 1) for n in range(20)))
+    with stub(lambda _, body: echoed(body)) as (url, seen):
+        done = transform(file, tmp_path / "out", "--endpoint", url, "--strategy", "SingleRecord")
+        assert done.returncode == 0, done.stderr
+    sent = sorted(s["body"] for s in seen)
+    assert sent == sorted(filter(None, file.read_bytes().split(b"\n")))
+    assert [row["in0"][0] for row in rows(tmp_path / "out")] == list(range(20))
+
+
+@pytest.mark.parametrize("status", [429, 503, 502])
+def test_a_busy_server_is_asked_again_when_it_says(lines, tmp_path, status):
+    def busy(number, body):
+        return echoed(body) if number > 3 else (status, {"Retry-After": 1}, b"busy")
+
+    with stub(busy) as (url, seen):
+        one = ("--max-payload", 0, "--max-concurrent-transforms", 1)
+        done = transform(lines, tmp_path / "out", "--endpoint", url, *one)
+        assert done.returncode == 0, done.stderr
+    waits = [after["began"] - before["began"] for before, after in pairwise(seen)]
+    assert len(waits) == 3
+    assert min(waits) >= 0.9
+    assert (tmp_path / "out" / "a.jsonl.out").read_bytes() == lines.read_bytes()
+
+
+def test_a_dead_endpoint_is_replaced_by_others(server, lines, tmp_path):
+    with stub(lambda *_: (200, {}, b"")) as (gone, _):
+        pass
+    both = ("--endpoint", server.url, "--endpoint", gone, "--max-payload", 1)
+    done = transform(lines, tmp_path / "out", *both, "--strategy", "MultiRecord")
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path / "out")) == 40_000
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ((404, {}, b"nothing here"), "/invocations: answered 404: nothing here"),
+        ((415, {}, b'{"error": "no"}'), "/invocations: answered 415: no"),
+        ((200, {}, b'{"scores": [1]}'), "a server gave 1 results for 40000 records"),
+    ],
+)
+def test_what_no_repetition_mends_ends_the_run(lines, tmp_path, reply, message):
+    with stub(lambda *_: reply) as (url, _):
+        done = transform(lines, tmp_path / "out", "--endpoint", url)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "a.jsonl.out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--endpoint", "127.0.0.1:8080"), "'127.0.0.1:8080' is no URL of a server"),
+        (("--endpoint", "http://127.0.0.1:1"), "gives no answer"),
+        (("--endpoint", "http://127.0.0.1:1", "--model", "x"), "leave --model out"),
+    ],
+)
+def test_refusals(lines, tmp_path, arguments, message):
+    done = transform(lines, tmp_path / "out", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stopped_run_goes_on(server, lines, tmp_path):
+    """Stopped while a server does not answer: that is no reason to wait."""
+    output = tmp_path / "out"
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.jsonl").write_bytes(lines.read_bytes())
+
+    def first_only(number, body):
+        return echoed(body) if number < 2 else (503, {"Retry-After": 100}, b"")
+
+    with stub(first_only) as (url, seen):
+        options = ("--endpoint", url, "--max-payload", 6, "--max-concurrent-transforms", 1)
+        words = command(tmp_path / "in", output, *options)
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        while len(seen) < 2 and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate(timeout=10)[1]
+    assert process.returncode == 143, err
+    assert "the same command goes on" in err
+    assert (output / "a.jsonl.out").read_bytes() == lines.read_bytes()
+    done = transform(tmp_path / "in", output, "--endpoint", server.url, "--strategy", "MultiRecord")
+    assert done.returncode == 0, done.stderr
+    assert (output / "a.jsonl.out").read_bytes() == lines.read_bytes()
+    assert list(rows(output, "b.jsonl")[0]) == ["scores"]

@@ -1,0 +1,66 @@
+"""Which files inputs name, and where their results go."""
+
+from pathlib import Path
+
+import pytest
+
+from o2v_jax.errors import InputError
+from o2v_jax.transform import sources_of
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/b.jsonl", "in/a.jsonl", "in/deep/er/c.json", "in/.hidden", "in/.git/x", "d.x"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    return tmp_path
+
+
+def targets(*inputs):
+    return [(str(s.path), str(s.target)) for s in sources_of(inputs, Path("out"))]
+
+
+def test_a_folder_keeps_its_tree(tree):
+    assert targets("in") == [
+        ("in/a.jsonl", "a.jsonl.out"),
+        ("in/b.jsonl", "b.jsonl.out"),
+        ("in/deep/er/c.json", "deep/er/c.json.out"),
+    ]
+
+
+def test_files_keep_their_names(tree):
+    assert targets("d.x", "in/a.jsonl") == [("d.x", "d.x.out"), ("in/a.jsonl", "a.jsonl.out")]
+
+
+def test_globs_keep_the_tree_below_their_first_wildcard(tree):
+    assert targets("in/*.jsonl") == [("in/a.jsonl", "a.jsonl.out"), ("in/b.jsonl", "b.jsonl.out")]
+    assert ("in/deep/er/c.json", "deep/er/c.json.out") in targets("in/**/*.json")
+    assert targets("*/a.jsonl") == [("in/a.jsonl", "in/a.jsonl.out")]
+
+
+def test_a_name_with_wildcards_that_exists_is_a_name(tree):
+    Path("odd[1].jsonl").write_text("")
+    assert targets("odd[1].jsonl") == [("odd[1].jsonl", "odd[1].jsonl.out")]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "message"),
+    [
+        (["no.jsonl"], "out", r"no.jsonl: cannot be read \(No such file"),
+        (["no*.jsonl"], "out", r"no\*.jsonl: matches no file"),
+        (["in/.git/y*"], "out", "matches no file"),
+        (["in", "in/a.jsonl"], "out", "several inputs would be written to out/a.jsonl.out"),
+        (["in"], "in/out", "in/out: lies within the input in"),
+        (["in"], "in", "lies within the input in"),
+    ],
+)
+def test_refusals(tree, inputs, output, message):
+    with pytest.raises(InputError, match=message):
+        sources_of(inputs, Path(output))
+
+
+def test_an_empty_folder_is_refused(tree):
+    Path("empty").mkdir()
+    with pytest.raises(InputError, match="empty: holds no file"):
+        sources_of(["empty"], Path("out"))
