@@ -56,6 +56,11 @@ class Hosts:
     index: int = 0
     coordinator: str = ""
 
+    @classmethod
+    def numbered(cls, number: int, index: int, coordinator: str) -> "Hosts":
+        """Hosts named as SageMaker does: algo-1, algo-2 and so on."""
+        return cls(tuple(f"algo-{at + 1}" for at in range(number)), index, coordinator)
+
     @property
     def alone(self) -> bool:
         """Whether there is but one."""

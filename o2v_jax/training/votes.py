@@ -1,6 +1,7 @@
 """What hosts agree on while they train: when to save, when to stop; and what the first one tells."""
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from jax.experimental.multihost_utils import broadcast_one_to_all
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from o2v_jax.errors import InputError
 from o2v_jax.training.hosts import Hosts
 
 BEHIND = 2  # batches between a vote and its outcome, so that nobody waits for it
@@ -60,6 +62,21 @@ def told(hosts: Hosts, value: Any) -> Any:
 def told_arrays(hosts: Hosts, tree: Any) -> Any:
     """The first host's arrays on every host; the others give arrays of the same shapes."""
     return jax.tree.map(lambda leaf: _told_array(hosts, leaf), tree)
+
+
+def require_same(hosts: Hosts, run: Mapping[str, str]) -> None:
+    """Checks that this host has the hyperparameters, data and seed of the first one.
+
+    Raises:
+        InputError: something differs.
+    """
+    first = told(hosts, dict(run))
+    other = [name for name in run | first if run.get(name) != first.get(name)]
+    if other:
+        raise InputError(
+            f"{', '.join(other[:3])}: host {hosts.name} and host {hosts.names[0]} differ, but every "
+            "host needs the same files (in SageMaker the distribution FullyReplicated) and settings"
+        )
 
 
 def _told_array(hosts: Hosts, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
