@@ -102,6 +102,8 @@ class Hosts:
         jax.distributed.shutdown()
 
     def _connected(self) -> Any:
+        # else JAX would take SIGTERM for itself; `Votes` are how the hosts stop together
+        jax.config.update("jax_enable_preemption_service", False)
         try:
             jax.distributed.initialize(
                 self.coordinator,
