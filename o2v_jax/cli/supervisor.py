@@ -1,7 +1,8 @@
 """On several hosts the training runs in a process of its own, and this one says how it ended.
 
-When a host vanishes, JAX's distributed runtime aborts the processes of the others from within, with no
-word that a person would understand and with the status of a crash. A process beside it can say it.
+When a host vanishes, JAX's distributed runtime aborts the processes of the others from within, with
+no word that a person would understand and with the status of a crash. A process beside it can say
+it.
 """
 
 import os

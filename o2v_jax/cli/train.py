@@ -63,7 +63,9 @@ if TYPE_CHECKING:
     help="Spread the rows of token tables over the devices, for tables that do not fit one.",
 )
 @click.option("--hosts", type=click.IntRange(1), metavar="N", help="Hosts that train together.")
-@click.option("--host-index", type=click.IntRange(0), metavar="I", help="Which one this is, from 0.")
+@click.option(
+    "--host-index", type=click.IntRange(0), metavar="I", help="Which one this is, from 0."
+)
 @click.option("--coordinator", metavar="HOST:PORT", help="Where host 0 listens for the others.")
 @click.option("--sagemaker", is_flag=True, help="Read and write SageMaker's container layout.")
 @click.option(
@@ -104,6 +106,7 @@ def train(
         "shard_tables": shard_tables,
         "command": shlex.join(["o2v", *sys.argv[1:]]),
     }
+    _require_hosts(*(layout[name] for name in _HOSTS))
     if _has_more_hosts(sagemaker, prefix, layout) and not is_inside():
         raise click.exceptions.Exit(supervise(_failure_writer(sagemaker, prefix)))
     # before anything heavy is imported: a container's first process has no other way to be stopped
@@ -189,7 +192,6 @@ def _require(layout: Mapping[str, Any], *, sagemaker: bool) -> None:
         raise click.UsageError("--prefix says where --sagemaker finds its layout: give both")
     if not (layout["train"] and layout["output"]):
         raise click.UsageError("train needs --train and --output, or --sagemaker")
-    _require_hosts(*(layout[name] for name in _HOSTS))
 
 
 def _require_hosts(number: int | None, index: int | None, coordinator: str | None) -> None:

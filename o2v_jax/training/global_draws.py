@@ -1,9 +1,9 @@
 """Random keys for a device's rows of a batch: it draws what one device would draw for those rows.
 
-Threefry makes each number from the key and the number's position alone (Salmon et al. 2011, "Parallel
-random numbers: as easy as 1, 2, 3"). So a key that also says at which row of the batch a device's
-rows begin lets it draw them, and nothing else. Dropout then does not depend on how many devices
-share a batch.
+Threefry makes each number from the key and the number's position alone (Salmon et al. 2011,
+"Parallel random numbers: as easy as 1, 2, 3"). So a key that also says at which row of the batch a
+device's rows begin lets it draw them, and nothing else. Dropout then does not depend on how many
+devices share a batch.
 """
 
 import math
@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jax.extend.random import define_prng_impl, threefry2x32_p, threefry_prng_impl
 from jax import Array
-
+from jax.extend.random import define_prng_impl, threefry2x32_p, threefry_prng_impl
 
 
 def key_of_rows(key: Array, first: Array) -> Array:
@@ -23,9 +22,9 @@ def key_of_rows(key: Array, first: Array) -> Array:
     numbers.
     """
     words = jax.random.key_data(key)
-    return jax.random.wrap_key_data(
-        jnp.concatenate([words, first.astype(jnp.uint32)[None]]), impl=_IMPLEMENTATION
-    )
+    both = jnp.concatenate([words, first.astype(jnp.uint32)[None]])
+    placed: Array = jax.random.wrap_key_data(both, impl=_IMPLEMENTATION)
+    return placed
 
 
 def _seed(seed: Array) -> Array:
@@ -38,7 +37,7 @@ def _split(key: Array, shape: Sequence[int]) -> Array:
     return jnp.concatenate([keys, first], axis=-1)
 
 
-def _fold_in(key: Array, data: Array) -> Array:
+def _fold_in(key: Array, data: int) -> Array:
     return jnp.concatenate([threefry_prng_impl.fold_in(key[:2], data), key[2:]])
 
 
@@ -49,7 +48,8 @@ def _random_bits(key: Array, width: int, shape: Sequence[int]) -> Array:
     before = key[2] * jnp.uint32(math.prod(shape[1:]))
     low = before + jax.lax.iota(jnp.uint32, math.prod(shape))
     one, two = threefry2x32_p.bind(key[0], key[1], jnp.zeros_like(low), low)
-    return (one ^ two).reshape(shape)
+    bits: Array = (one ^ two).reshape(shape)
+    return bits
 
 
 _IMPLEMENTATION = define_prng_impl(

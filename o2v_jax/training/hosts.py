@@ -1,11 +1,11 @@
 """Several hosts that train one model: joining, agreeing, and ending together.
 
-JAX's own distributed runtime connects them. The first host runs its coordination service, writes the
-model and is the one that is heard. Every host runs the same steps in the same order; where they could
-differ, because of a clock or a signal, they agree first (`Votes`).
+JAX's own distributed runtime connects them. The first host runs its coordination service, writes
+the model and is the one that is heard. Every host runs the same steps in the same order; where they
+could differ, because of a clock or a signal, they agree first (`Votes`).
 
-Nothing waits without bound. A host that fails tells the others why and they end with its message and
-its status. One that vanishes is missed within LOST seconds: JAX then aborts the others.
+Nothing waits without bound. A host that fails tells the others why and they end with its message
+and its status. One that vanishes is missed within LOST seconds: JAX then aborts the others.
 """
 
 import atexit
@@ -27,7 +27,7 @@ from o2v_jax.training.reporting import HOST
 
 JOIN, LOST, END = 300, 30, 900  # seconds: to come together, to be missed, to write the model
 LISTEN, HEARD = 1.0, 10.0  # seconds between two looks for a failure; to let the others see one
-_FAILED, _SEEN = "o2v/failed", "o2v/seen"
+_FAILED, _SEEN, _END = "o2v/failed", "o2v/seen", "o2v/end"
 
 _COLLECTIVES = "Gloo", "NCCL", "coordination service"  # whose errors name them
 
@@ -88,18 +88,34 @@ class Hosts:
         if self.alone:
             yield
             return
-        client = self._connected()
-        listening = threading.Thread(target=self._listen, args=(client, failed), daemon=True)
+        client, over = self._connected(), threading.Event()
+        listening = threading.Thread(target=self._listen, args=(client, over, failed), daemon=True)
         listening.start()
         try:
-            yield
-        except BaseException as error:
-            if not _is_shared(error):
-                self._fail(client, error)
-                raise
-            jax.distributed.shutdown()
+            with self._failures_told(client):
+                yield
+            self._end_together(client)
+        except Together:
+            self._end_together(client)
             raise
+        finally:
+            over.set()  # Python may not end while the thread is inside the client
+            listening.join()
         jax.distributed.shutdown()
+
+    @contextmanager
+    def _failures_told(self, client: Any) -> Iterator[None]:
+        try:
+            yield
+        except Together:
+            raise
+        except BaseException as error:
+            self._fail(client, error)
+            raise
+
+    def _end_together(self, client: Any) -> None:
+        """Waits until the first host has written the model; a failure there ends the wait."""
+        client.wait_at_barrier(_END, END * 1000)
 
     def _connected(self) -> Any:
         # else JAX would take SIGTERM for itself; `Votes` are how the hosts stop together
@@ -139,10 +155,9 @@ class Hosts:
                 return
             time.sleep(0.1)
 
-    def _listen(self, client: Any, failed: Callable[[str], None]) -> None:
+    def _listen(self, client: Any, over: threading.Event, failed: Callable[[str], None]) -> None:
         """Ends this process when another one fails."""
-        while True:
-            time.sleep(LISTEN)
+        while not over.wait(LISTEN):
             try:
                 told = client.key_value_try_get(_FAILED)
             except Exception:  # noqa: BLE001, S112 - nobody has failed, or the run is over
@@ -165,10 +180,6 @@ def status_of(error: BaseException) -> int:
     if isinstance(error, Interrupted):
         return error.status
     return 2 if isinstance(error, (O2VError, OSError, MemoryError)) else 1
-
-
-def _is_shared(error: BaseException) -> bool:
-    return isinstance(error, Together)
 
 
 def _wait_for_news(error: BaseException) -> None:

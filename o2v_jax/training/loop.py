@@ -70,7 +70,7 @@ class Run:
         self._place = self.place or OneDevice(self.config, self.pretrained)
         self._step = self._place.train_step()
         self._evaluate = self._place.evaluation_step()
-        self._votes = Votes(self.hosts)
+        self._votes = Votes(self.hosts, self._place.devices)
         self._progress, self._tally = Progress(), Tally()
         self._test_metrics: dict[str, float] = {}
 

@@ -2,8 +2,8 @@
 
 Rows of a batch are spread over the devices; parameters and what their optimizer remembers are on
 every device in whole, but for the token tables if these are sharded: then each device holds as many
-of their rows. A table is filled up with rows that nothing reads to a multiple of the devices; on the
-host, and in what is saved, these rows are cut off again.
+of their rows. A table is filled up with rows that nothing reads to a multiple of the devices; on
+the host, and in what is saved, these rows are cut off again.
 """
 
 from collections.abc import Callable
@@ -66,14 +66,14 @@ class Spread:
     def put_rows(self, batch: Batch) -> Batch:
         """A batch over the devices, filled up with rows of weight zero; a host puts its share."""
         sharding = NamedSharding(self.mesh, BY_ROWS)
-        return Batch(*(self._put(array, sharding) for array in batch))
+        return Batch(*(self._put(array, sharding) for array in batch))  # type: ignore[arg-type]
 
     def put_whole(self, tree: Any) -> Any:
         """Host arrays, each on every device."""
         return jax.tree.map(lambda leaf: _placed(leaf, NamedSharding(self.mesh, REPLICATED)), tree)
 
     def fetch(self, config: Hyperparameters, tree: Any) -> Any:
-        """Host arrays of a state or of parameters. Every host has to call it, if tables are sharded."""
+        """Host arrays of a state or of parameters. All hosts call it, if tables are sharded."""
 
         def of(path: Any, leaf: Any) -> HostArray:
             whole, vocabulary = self._whole(leaf), _vocabulary(config, path, leaf)
@@ -130,14 +130,16 @@ def _pieces(spread: Spread, size: int, table: jax.Array, start: jax.Array) -> ja
     """`size` rows from `start` of every device's shard, on all devices `[devices, size, ...]`."""
 
     def gathered(shard: jax.Array, start: jax.Array) -> jax.Array:
-        return jax.lax.all_gather(jax.lax.dynamic_slice_in_dim(shard, start, size), AXIS)
+        piece = jax.lax.dynamic_slice_in_dim(shard, start, size)
+        pieces: jax.Array = jax.lax.all_gather(piece, AXIS)
+        return pieces
 
-    specs = {"in_specs": (BY_ROWS, REPLICATED), "out_specs": REPLICATED}
     # JAX does not see that a gathered array is the same on all devices
-    pieces: jax.Array = jax.shard_map(gathered, mesh=spread.mesh, check_vma=False, **specs)(
-        table, start
+    specs = (BY_ROWS, REPLICATED)
+    everywhere = jax.shard_map(
+        gathered, mesh=spread.mesh, in_specs=specs, out_specs=REPLICATED, check_vma=False
     )
-    return pieces
+    return everywhere(table, start)
 
 
 def _placed(array: Any, sharding: NamedSharding) -> jax.Array:

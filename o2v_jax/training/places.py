@@ -26,6 +26,8 @@ class Place(Protocol):
     arrays of a run.
     """
 
+    @property
+    def devices(self) -> list[jax.Device]: ...  # noqa: D102
     def start(self, seed: int) -> State: ...  # noqa: D102
     def train_step(self) -> Callable[[State, Batch], tuple[State, Sums]]: ...  # noqa: D102
     def evaluation_step(self) -> Callable[[Params, Batch], Sums]: ...  # noqa: D102
@@ -42,6 +44,11 @@ class OneDevice:
 
     config: Hyperparameters
     pretrained: Sequence[Pretrained] = ()
+
+    @property
+    def devices(self) -> list[jax.Device]:
+        """The one."""
+        return jax.local_devices()[:1]
 
     def start(self, seed: int) -> State:
         """See `step.start`."""
@@ -83,6 +90,11 @@ class Several:
     config: Hyperparameters
     spread: Spread
     pretrained: Sequence[Pretrained] = ()
+
+    @property
+    def devices(self) -> list[jax.Device]:
+        """Of all hosts."""
+        return list(self.spread.mesh.devices.flat)
 
     def start(self, seed: int) -> State:
         """See `spread_step.start`."""

@@ -1,7 +1,7 @@
 """Rows of a token table that is sharded over devices: each device reads and writes its own.
 
-Only what a batch names travels: the vectors of its distinct rows to all devices, and the gradient of
-these rows. `rows` is int32 `[n]`, the same on every device, as `row_sparse.renamed` gives it.
+Only what a batch names travels: the vectors of its distinct rows to all devices, and the gradient
+of these rows. `rows` is int32 `[n]`, the same on every device, as `row_sparse.renamed` gives it.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,8 @@ def gathered(spread: Spread, table: Array, rows: Array) -> Array:
     def own(shard: Array, rows: Array) -> Array:
         at = _places(shard, rows)
         place = (at, 0) if shard.ndim > 2 else at  # noqa: PLR2004
-        return jax.lax.psum(shard.at[place].get(mode="fill", fill_value=0), AXIS)
+        taken: Array = jax.lax.psum(shard.at[place].get(mode="fill", fill_value=0), AXIS)
+        return taken
 
     found: Array = spread.mapped(own, (BY_ROWS, REPLICATED), REPLICATED)(table, rows)
     return found

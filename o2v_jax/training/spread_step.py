@@ -1,8 +1,8 @@
 """One step of training and of evaluation on several devices.
 
 Each device differentiates the mean loss of the whole batch with respect to the parameters, over its
-own rows; the sum over the devices is the gradient that one device would have found. It travels once a
-step, all parameters together, and of row_sparse and sharded tables only the rows that the batch
+own rows; the sum over the devices is the gradient that one device would have found. It travels once
+a step, all parameters together, and of row_sparse and sharded tables only the rows that the batch
 names.
 """
 
@@ -41,7 +41,7 @@ from o2v_jax.training.step import Frozen, Scalar, State, Sums, batch_sums, still
 def start(
     config: Hyperparameters, spread: Spread, seed: int, pretrained: Sequence[Pretrained] = ()
 ) -> State:
-    """The state that `step.start` returns, on the devices; no device makes a sharded table whole."""
+    """The state that `step.start` returns, on the devices; none makes a sharded table whole."""
     build = partial(_built, config, spread, seed, pretrained)
     given = [(item.ids, item.vectors) for item in pretrained]
     shardings = spread.shardings(config, jax.eval_shape(build, given))
@@ -92,9 +92,7 @@ def train_step(
     return train
 
 
-def evaluation_step(
-    config: Hyperparameters, spread: Spread
-) -> Callable[[Params, Batch], Sums]:
+def evaluation_step(config: Hyperparameters, spread: Spread) -> Callable[[Params, Batch], Sums]:
     """A function (params, batch) -> sums over the batch, without dropout; as for `train_step`."""
 
     def evaluate(params: Params, batch: Batch) -> Sums:
@@ -162,7 +160,9 @@ def _evaluated(
     batch: Batch,
     rows: dict[str, Array],
 ) -> Sums:
-    small = {name: {"weight": gathered(spread, params[name]["weight"], at)} for name, at in rows.items()}
+    small = {
+        name: {"weight": gathered(spread, params[name]["weight"], at)} for name, at in rows.items()
+    }
 
     def own(params: Params, batch: Batch) -> Sums:
         outputs = logits_fn(config)(params, batch.in0, batch.in1)

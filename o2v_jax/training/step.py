@@ -127,7 +127,7 @@ def _step(
     return State(dense, memory, key, tables), sums
 
 
-def still_rows(frozen: Frozen, name: str, rows: Ids) -> Frozen:
+def still_rows(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
     """Which of these rows of a table are frozen, if it has frozen ones at all."""
     if name not in frozen:
         return {}
@@ -150,7 +150,10 @@ def _evaluation_step(config: Hyperparameters, params: Params, batch: Batch) -> S
     return batch_sums(config, logits_fn(config)(params, batch.in0, batch.in1), batch)
 
 
-def batch_sums(config: Hyperparameters, outputs: Float[Array, "batch outputs"], batch: Batch) -> Sums:
+def batch_sums(
+    config: Hyperparameters, outputs: Float[Array, "batch outputs"], batch: Batch
+) -> Sums:
+    """Loss, correct records and weight of a batch, summed, from the network's outputs."""
     measure = _classified if config.output_layer == "softmax" else _regressed
     loss, correct = measure(outputs, jnp.asarray(batch.labels))
     weights = jnp.asarray(batch.weights)

@@ -1,7 +1,7 @@
-"""What hosts agree on while they train: when to save, when to stop; and what the first one tells."""
+"""What hosts agree on while they train, when to save and when to stop; what the first one tells."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,14 +23,16 @@ PIECE = 2**26  # bytes that are told at once
 class Votes:
     """One vote of every host a batch; the greatest counts.
 
-    A vote is cast among the steps, without waiting for any, and its outcome is read `BEHIND` batches
-    later. Every host reads the same outcome before the same batch.
+    A vote is cast among the steps, without waiting for any, and its outcome is read `BEHIND`
+    batches later. Every host reads the same outcome before the same batch.
     """
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: Hosts, devices: Sequence[jax.Device]) -> None:
         self._alone, self._cast = hosts.alone, deque[jax.Array]()
         if not self._alone:
-            self._mesh = Mesh(np.array(_first_devices()), ("hosts",))
+            # those of the steps: XLA then runs votes and steps in one order on every host, which
+            # processors need, for they could else wait for one another's with all their threads
+            self._mesh = Mesh(np.array(devices), ("devices",))
             self._max = jax.jit(jnp.max, out_shardings=NamedSharding(self._mesh, P()))
 
     def outcome(self, vote: int) -> int:
@@ -44,8 +46,8 @@ class Votes:
 
     def _greatest(self, vote: int) -> jax.Array:
         own = np.array([vote], np.int32)
-        shape, by_host = (self._mesh.size,), NamedSharding(self._mesh, P("hosts"))
-        votes = jax.make_array_from_callback(shape, by_host, lambda _: own)
+        shape, by_device = (self._mesh.size,), NamedSharding(self._mesh, P("devices"))
+        votes = jax.make_array_from_callback(shape, by_device, lambda _: own)
         greatest: jax.Array = self._max(votes)
         return greatest
 
@@ -56,7 +58,8 @@ def told(hosts: Hosts, value: Any) -> Any:
         return value
     data = np.frombuffer(msgspec.json.encode(value), np.uint8)
     size = int(broadcast_one_to_all(np.int32(len(data)), hosts.first))
-    return msgspec.json.decode(_told(hosts, data if hosts.first else np.zeros(size, np.uint8)))
+    data = _told(hosts, data if hosts.first else np.zeros(size, np.uint8))
+    return msgspec.json.decode(data.tobytes())
 
 
 def told_arrays(hosts: Hosts, tree: Any) -> Any:
@@ -74,8 +77,8 @@ def require_same(hosts: Hosts, run: Mapping[str, str]) -> None:
     other = [name for name in run | first if run.get(name) != first.get(name)]
     if other:
         raise InputError(
-            f"{', '.join(other[:3])}: host {hosts.name} and host {hosts.names[0]} differ, but every "
-            "host needs the same files (in SageMaker the distribution FullyReplicated) and settings"
+            f"{', '.join(other[:3])}: {hosts.name} and {hosts.names[0]} differ, but every host "
+            "needs the same files (in SageMaker the distribution FullyReplicated) and settings"
         )
 
 
@@ -91,11 +94,3 @@ def _told(hosts: Hosts, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         piece = data[start : start + PIECE]
         whole[start : start + PIECE] = broadcast_one_to_all(piece, hosts.first)
     return whole
-
-
-def _first_devices() -> list[jax.Device]:
-    """One device of every host, host by host."""
-    found: dict[int, jax.Device] = {}
-    for device in sorted(jax.devices(), key=lambda device: (device.process_index, device.id)):
-        found.setdefault(device.process_index, device)
-    return list(found.values())
