@@ -26,6 +26,7 @@ from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.training.reporting import HOST
 
 JOIN, LOST, END = 300, 30, 900  # seconds: to come together, to be missed, to write the model
+LINGER = 3.0  # that the first host, which connects them, leaves the one that failed to say it
 LISTEN, HEARD = 1.0, 10.0  # seconds between two looks for a failure; to let the others see one
 _FAILED, _SEEN, _END = "o2v/failed", "o2v/seen", "o2v/end"
 
@@ -168,6 +169,7 @@ class Hosts:
                     client.key_value_set(f"{_SEEN}/{self.index}", "yes")
                 failed(str(failure))
                 _log.error("%s", failure)
+                time.sleep(LINGER if self.first else 0)
                 _leave(failure.status)
 
 

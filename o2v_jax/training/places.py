@@ -48,7 +48,8 @@ class OneDevice:
     @property
     def devices(self) -> list[jax.Device]:
         """The one."""
-        return jax.local_devices()[:1]
+        found: list[jax.Device] = jax.local_devices()
+        return found[:1]
 
     def start(self, seed: int) -> State:
         """See `step.start`."""
