@@ -93,6 +93,9 @@ class Spread:
 
     def local(self, tree: Any) -> Any:
         """Arrays that are on every device, on the first one of this host."""
+        if self.mesh.devices.flat[0].platform == "cpu":
+            # queued programs could take all of a processor's threads, and wait for one another
+            jax.block_until_ready(tree)
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
     def mapped(self, function: Callable[..., Any], in_specs: Any, out_specs: Any) -> Any:
