@@ -15,8 +15,9 @@ settings.load_profile("any machine")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# two devices for shard_map; not through XLA_FLAGS, which the servers under test would inherit
-jax.config.update("jax_num_cpu_devices", 2)
+# four devices to share work; not through XLA_FLAGS, which the servers under test would inherit
+jax.config.update("jax_num_cpu_devices", 4)
+os.environ["O2V_TRAIN_DEVICES"] = "1"  # `o2v train` in this process, if not told otherwise
 
 
 @pytest.fixture(scope="session", autouse=True)

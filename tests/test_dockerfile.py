@@ -70,7 +70,11 @@ def test_train_reads_and_writes_the_layout(layout):
             json.dumps(HYPERPARAMETERS | {"enc_dim": "3"}),
             "enc_dim=3: must be an integer in 4",
         ),
-        ("config/resourceconfig.json", '{"hosts": ["algo-1", "algo-2"]}', "several hosts"),
+        (
+            "config/resourceconfig.json",
+            '{"hosts": ["algo-1", "algo-2"], "current_host": "algo-3"}',
+            "current_host 'algo-3' is not one of the hosts",
+        ),
         ("config/resourceconfig.json", '{"hosts": 5}', "hosts must be a list of names"),
         ("data/train/a.jsonl", '{"label": 0, "in0": [9], "in1": []}', r"a.jsonl:1 \$.in0\[0\]: 9"),
     ],

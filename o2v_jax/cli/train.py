@@ -1,8 +1,9 @@
 """`o2v train`: JSON Lines and hyperparameters in, a model directory out."""
 
+import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,10 @@ from click.core import ParameterSource
 
 from o2v_jax.cli.hyperparameters import HyperparameterCommand
 from o2v_jax.cli.options import FILE, NEW_FOLDER, SEED, Seconds, model_data_options
+from o2v_jax.cli.supervisor import is_inside, supervise
 from o2v_jax.interruption import Signals
+
+_HOSTS = "hosts", "host_index", "coordinator"
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
@@ -47,6 +51,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="Decides initial values, order and dropout.",
 )
+@click.option(
+    "--devices",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Devices of each host that share a run; default all.",
+)
+@click.option(
+    "--shard-tables",
+    is_flag=True,
+    help="Spread the rows of token tables over the devices, for tables that do not fit one.",
+)
+@click.option("--hosts", type=click.IntRange(1), metavar="N", help="Hosts that train together.")
+@click.option(
+    "--host-index", type=click.IntRange(0), metavar="I", help="Which one this is, from 0."
+)
+@click.option("--coordinator", metavar="HOST:PORT", help="Where host 0 listens for the others.")
 @click.option("--sagemaker", is_flag=True, help="Read and write SageMaker's container layout.")
 @click.option(
     "--prefix",
@@ -63,6 +83,8 @@ def train(
     cache: Path | None,
     checkpoint_interval: float,
     resume: bool,
+    devices: int | None,
+    shard_tables: bool,
     settings: dict[str, str],
     **layout: Any,
 ) -> None:
@@ -71,7 +93,8 @@ def train(
     Options for several files may be repeated. A hyperparameter's own option overrules the map of
     --hyperparameters. An interrupted run goes on when its command is given again. With
     --sagemaker, hyperparameters and channels come from PREFIX/input, the model goes to
-    PREFIX/model and a failure's reason to PREFIX/output.
+    PREFIX/model and a failure's reason to PREFIX/output. On several hosts the same command is given
+    on each, with its own --host-index; host 0 writes the model.
     """
     common = {
         "seed": seed,
@@ -79,8 +102,13 @@ def train(
         "cache": cache,
         "checkpoint_interval": checkpoint_interval,
         "resume": resume,
+        "devices": devices,
+        "shard_tables": shard_tables,
         "command": shlex.join(["o2v", *sys.argv[1:]]),
     }
+    _require_hosts(*(layout[name] for name in _HOSTS))
+    if _has_more_hosts(sagemaker, prefix, layout) and not is_inside():
+        raise click.exceptions.Exit(supervise(_failure_writer(sagemaker, prefix)))
     # before anything heavy is imported: a container's first process has no other way to be stopped
     with Signals().caught() as signals:
         _dispatch(sagemaker, prefix, layout, settings, common | {"signals": signals})
@@ -93,7 +121,8 @@ def _dispatch(
     settings: dict[str, str],
     common: dict[str, Any],
 ) -> None:
-    given = [name for name, value in (layout | settings).items() if value not in (None, ())]
+    named = {name.replace("_", "-"): value for name, value in layout.items()}
+    given = [name for name, value in (named | settings).items() if value not in (None, ())]
     # from the environment it is the container's default, which options given by hand overrule
     if sagemaker and not (given and _source("sagemaker") is ParameterSource.ENVIRONMENT):
         _refuse(given)
@@ -116,12 +145,35 @@ def _train_from_files(
     layout: Mapping[str, Any], settings: Mapping[str, str], common: Mapping[str, Any]
 ) -> None:
     from o2v_jax.scoring import use_compilation_cache
-    from o2v_jax.training import Job
+    from o2v_jax.training import Hosts, Job
 
     use_compilation_cache()
     paths = dict(layout)
+    number, index, address = (paths.pop(name) for name in _HOSTS)
+    hosts = Hosts.numbered(number, index, address) if number and number > 1 else Hosts()
     config = _configuration(paths.pop("hyperparameters"), settings)
-    Job(config=config, **paths, **common).run()
+    Job(config=config, hosts=hosts, **paths, **common).run()
+
+
+def _has_more_hosts(sagemaker: bool, prefix: Path, layout: Mapping[str, Any]) -> bool:
+    """Whether this host is one of several, as far as that can be seen without reading it all."""
+    if not sagemaker:
+        return (layout["hosts"] or 1) > 1
+    try:
+        resources = json.loads((prefix / "input" / "config" / "resourceconfig.json").read_bytes())
+        return len(resources["hosts"]) > 1
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # whoever reads it will say what is wrong
+
+
+def _failure_writer(sagemaker: bool, prefix: Path) -> Callable[[str], None]:
+    def write(reason: str) -> None:
+        from o2v_jax.training import write_failure
+
+        if sagemaker:
+            write_failure(prefix, reason)
+
+    return write
 
 
 def _source(name: str) -> ParameterSource | None:
@@ -140,6 +192,19 @@ def _require(layout: Mapping[str, Any], *, sagemaker: bool) -> None:
         raise click.UsageError("--prefix says where --sagemaker finds its layout: give both")
     if not (layout["train"] and layout["output"]):
         raise click.UsageError("train needs --train and --output, or --sagemaker")
+
+
+def _require_hosts(number: int | None, index: int | None, coordinator: str | None) -> None:
+    """On several hosts, which this one is and where they meet has to be said."""
+    if (number or 1) == 1 and index is None and coordinator is None:
+        return
+    if number is None or index is None or coordinator is None:
+        raise click.UsageError("--hosts, --host-index and --coordinator belong together")
+    if index >= number:
+        raise click.UsageError(f"--host-index {index}: must be below --hosts {number}")
+    port = coordinator.rpartition(":")[2]
+    if ":" not in coordinator or not port.isdecimal():
+        raise click.UsageError(f"--coordinator {coordinator}: must be HOST:PORT")
 
 
 def _configuration(file: Path | None, settings: Mapping[str, str]) -> "Hyperparameters":

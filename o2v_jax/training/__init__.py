@@ -2,17 +2,26 @@
 
 from o2v_jax.training.data import Dataset, dataset, read_dataset
 from o2v_jax.training.evaluation import evaluate
+from o2v_jax.training.hosts import Hosts
 from o2v_jax.training.job import Job
 from o2v_jax.training.loop import Run
-from o2v_jax.training.sagemaker import container_job, failure_reported
+from o2v_jax.training.sagemaker import (
+    container_hosts,
+    container_job,
+    failure_reported,
+    write_failure,
+)
 
 __all__ = [
     "Dataset",
+    "Hosts",
     "Job",
     "Run",
+    "container_hosts",
     "container_job",
     "dataset",
     "evaluate",
     "failure_reported",
     "read_dataset",
+    "write_failure",
 ]

@@ -1,7 +1,7 @@
 """A training job: files in, a model directory out, with its state and reports beside it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,12 +16,16 @@ from o2v_jax.errors import CheckpointError, InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.interruption import Signals
 from o2v_jax.training.data import Dataset, read_dataset
+from o2v_jax.training.hosts import Hosts
 from o2v_jax.training.loop import Run
-from o2v_jax.training.pretrained import pretrained_of
+from o2v_jax.training.places import Place, place_of
+from o2v_jax.training.pretrained import Pretrained, pretrained_of
 from o2v_jax.training.report import check_report, write_report, write_skipped
-from o2v_jax.training.reporting import HOST, Reporter
+from o2v_jax.training.reporting import Reporter, silent
 from o2v_jax.training.saved import INTERVAL, Checkpoints, check_state_directory
+from o2v_jax.training.shared_state import SharedCheckpoints
 from o2v_jax.training.sources import Described, auxiliary_files, described, identity
+from o2v_jax.training.votes import require_same
 from o2v_jax.vocabulary import Vocabulary
 
 CHANNELS = ("train", "validation", "test")
@@ -46,7 +50,11 @@ class Job:
         resume: whether to go on where an interrupted run of the same job was.
         keep_interrupted: whether an interrupted run leaves its best epoch so far as a model.
         command: what the user typed, for the model's provenance.
-        host: the name that metric lines carry.
+        devices: how many devices of each host share the run; default all.
+        shard_tables: whether each device holds a share of the token tables' rows, or all of them.
+        hosts: which hosts train together; the first one writes everything, and its name is on the
+            metric lines.
+        failed: told the reason, when another host's failure ends this process.
     """
 
     config: Hyperparameters
@@ -65,25 +73,31 @@ class Job:
     resume: bool = True
     keep_interrupted: bool = False
     command: str = ""
-    host: str = HOST
+    devices: int | None = None
+    shard_tables: bool = False
+    hosts: Hosts = field(default_factory=Hosts)
+    failed: Callable[[str], None] = lambda _: None
     signals: Signals = field(default_factory=Signals)
 
     def run(self) -> Model:
         """Trains and writes the model; what is wrong with the inputs is said before training.
 
+        On several hosts each calls it, and only the first one writes.
+
         Raises:
             O2VError: a file, a record or a hyperparameter is not usable.
             Interrupted: SIGTERM or Ctrl-C ended the run, after its state was saved.
         """
-        with self.signals.caught():
-            self._check_places()
+        with self.signals.caught(), self.hosts.joined(self.failed):
+            if self.hosts.first:
+                self._check_places()
             vocabulary = self._vocabulary()
             run = self._prepared()
             # a signal that arrives once training is done waits until the model is written
             with self.signals.deferred(), self._checkpoints() as run.checkpoints:
                 model = self._trained(run, vocabulary)
                 run.checkpoints.discard()
-                write_report(self._report, run)
+                self._write_report(run)
         return model
 
     def _check_places(self) -> None:
@@ -108,16 +122,30 @@ class Job:
     def _prepared(self) -> Run:
         """The run, with everything read that it needs."""
         data = {name: self._read(name, files) for name, files in self._files().items()}
-        write_skipped(self._report, data)
+        require_same(self.hosts, self._identity)
+        pretrained = pretrained_of(self.config, self.auxiliary)
+        if self.hosts.first:
+            write_skipped(self._report, data)
         run = Run(
             *(self.config, data["train"], data.get("validation"), data.get("test")),
             seed=self.seed,
-            reporter=Reporter(self.host),
-            pretrained=pretrained_of(self.config, self.auxiliary),
+            reporter=Reporter(self.hosts.name) if self.hosts.first else silent(),
+            pretrained=pretrained,
             signals=self.signals,
+            place=self._place(pretrained),
+            hosts=self.hosts,
         )
-        run.on_epoch = lambda *_: write_report(self._report, run)
+        run.on_epoch = lambda *_: self._write_report(run)
         return run
+
+    def _place(self, pretrained: Sequence[Pretrained]) -> Place:
+        return place_of(
+            self.config, pretrained, devices=self.devices, shard_tables=self.shard_tables
+        )
+
+    def _write_report(self, run: Run) -> None:
+        if self.hosts.first:
+            write_report(self._report, run)
 
     def _read(self, channel: str, files: tuple[Path, ...]) -> Dataset:
         positives = channel == "train" and self.config.negative_sampling_rate > 0
@@ -131,27 +159,39 @@ class Job:
             run.fit()
         except Interrupted:
             if self.keep_interrupted:
-                save(self._model(run, vocabulary), self.output)
-            write_report(self._report, run)
+                self._save(self._model(run, vocabulary))
+            self._write_report(run)
             raise
         try:
             model = self._model(run, vocabulary)
-            save(model, self.output)
+            self._save(model)
         except CheckpointError:  # a full disk, say: the same command then tries again
-            run.save()
+            if self.hosts.alone:  # the others would have to take part
+                run.save()
             raise
         return model
+
+    def _save(self, model: Model) -> None:
+        if self.hosts.first:
+            save(model, self.output)
 
     def _files(self) -> dict[str, tuple[Path, ...]]:
         return {name: getattr(self, name) for name in CHANNELS if getattr(self, name)}
 
     @contextmanager
-    def _checkpoints(self) -> Iterator[Checkpoints]:
-        run = identity(self.config, self._sources, seed=self.seed, skipping=self.skip)
-        with closing(Checkpoints(self._state, run, self.checkpoint_interval)) as checkpoints:
+    def _checkpoints(self) -> Iterator[Checkpoints | SharedCheckpoints]:
+        with closing(self._opened_checkpoints()) as checkpoints:
             if not self.resume:
                 checkpoints.discard()
             yield checkpoints
+
+    def _opened_checkpoints(self) -> Checkpoints | SharedCheckpoints:
+        own = None
+        if self.hosts.first:
+            own = Checkpoints(self._state, self._identity, self.checkpoint_interval)
+        if own is not None and self.hosts.alone:
+            return own
+        return SharedCheckpoints(self.hosts, self._state, own)
 
     def _model(self, run: Run, vocabulary: Vocabulary | None) -> Model:
         return Model(
@@ -168,6 +208,7 @@ class Job:
             "o2v_jax": __version__,
             "jax": jax.__version__,
             "device": jax.devices()[0].device_kind,
+            "hosts": len(self.hosts.names),
             "command": self.command,
             "seed": self.seed,
             "records": len(data),
@@ -182,6 +223,10 @@ class Job:
     @property
     def _state(self) -> Path:
         return self.checkpoints or beside(self.output, "checkpoints")
+
+    @cached_property
+    def _identity(self) -> dict[str, str]:
+        return identity(self.config, self._sources, seed=self.seed, skipping=self.skip)
 
     @cached_property
     def _sources(self) -> Described:

@@ -7,7 +7,6 @@ from math import isfinite
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from o2v_jax.errors import InputError, Interrupted
@@ -18,13 +17,19 @@ from o2v_jax.training.batches import Batch, Batcher
 from o2v_jax.training.data import Dataset
 from o2v_jax.training.early_stopping import Verdict, judge
 from o2v_jax.training.evaluation import loss_name, means, measure
+from o2v_jax.training.hosts import Hosts, Together
 from o2v_jax.training.optimizers import note_learning_rate
+from o2v_jax.training.places import OneDevice, Place
 from o2v_jax.training.pretrained import Pretrained
 from o2v_jax.training.progress import Metrics, Progress
 from o2v_jax.training.reporting import Reporter
 from o2v_jax.training.saved import Checkpoints
-from o2v_jax.training.step import State, Sums, evaluation_step, start, train_step
+from o2v_jax.training.shared_state import SharedCheckpoints
+from o2v_jax.training.step import State, Sums
 from o2v_jax.training.tally import Tally
+from o2v_jax.training.votes import Votes
+
+SAVE = 1  # a vote to save; a signal's is greater by this than its number
 
 
 @dataclass
@@ -37,6 +42,9 @@ class Run:
     `on_epoch` is called after every epoch with its number and metrics, and ends the run by raising.
     With `checkpoints` the run is saved at intervals and when one of `signals` arrives, and goes on
     from what was saved.
+
+    `place` says which devices share the run; without one it is the default device. On several
+    `hosts`, each has the same data and settings, and makes the same calls.
     """
 
     config: Hyperparameters
@@ -47,8 +55,10 @@ class Run:
     reporter: Reporter = field(default_factory=Reporter)
     pretrained: Sequence[Pretrained] = ()
     on_epoch: Callable[[int, Metrics], None] | None = None
-    checkpoints: Checkpoints | None = None
+    checkpoints: Checkpoints | SharedCheckpoints | None = None
     signals: Signals = field(default_factory=Signals)
+    place: Place | None = None
+    hosts: Hosts = field(default_factory=Hosts)
     params: Params = field(default_factory=dict)
     ended: bool = False  # whether by itself or by a signal
 
@@ -57,8 +67,10 @@ class Run:
         if self.config.negative_sampling_rate and len(self.train) == 1:
             raise InputError("negative_sampling_rate needs two training records, but there is one")
         self._batcher = Batcher.of(self.config, self.train)
-        self._step = train_step(self.config, self.pretrained)
-        self._evaluate = evaluation_step(self.config)
+        self._place = self.place or OneDevice(self.config, self.pretrained)
+        self._step = self._place.train_step()
+        self._evaluate = self._place.evaluation_step()
+        self._votes = Votes(self.hosts, self._place.devices)
         self._progress, self._tally = Progress(), Tally()
         self._test_metrics: dict[str, float] = {}
 
@@ -87,7 +99,7 @@ class Run:
 
     def best(self) -> Params:
         """The best epoch's parameters, or before any is done those of the moment."""
-        return self.params or jax.device_get(self._state.params)
+        return self.params or self._place.fetched(self._state.params)
 
     def fit(self) -> Params:
         """Trains until early stopping or the last epoch; returns the best epoch's parameters.
@@ -97,7 +109,7 @@ class Run:
             Interrupted: one of `signals` arrived; the state is saved.
         """
         with self.signals.deferred():
-            self._state = start(self.config, self.seed, self.pretrained)
+            self._state = self._place.start(self.seed)
             self._resume()
             try:
                 while not self._finished():
@@ -124,7 +136,7 @@ class Run:
         self._progress.next_epoch(metrics, examples / max(self._progress.seconds, 1e-9))
         self._tally = Tally()
         if self.best_epoch == epoch:
-            self.params = jax.device_get(self._state.params)
+            self.params = self._place.fetched(self._state.params)
         self._report(epoch, metrics)
         self._check_finite()
 
@@ -149,10 +161,21 @@ class Run:
     def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches, with a look before each whether to save and whether to stop."""
         for batch in batches:
-            self.signals.check()
-            if self.checkpoints is not None and self.checkpoints.due():
+            outcome = self._votes.outcome(self._vote())
+            if outcome > SAVE:
+                kind = Interrupted if self.hosts.alone else Together
+                raise kind(outcome - SAVE)
+            if outcome == SAVE:
                 self.save()
             yield batch
+
+    def _vote(self) -> int:
+        """What this host would do before the next batch: stop, save or, at 0, go on."""
+        try:
+            self.signals.check()
+        except Interrupted as stop:
+            return SAVE + stop.signal
+        return SAVE if self.checkpoints is not None and self.checkpoints.due() else 0
 
     def _report(self, epoch: int, metrics: Metrics) -> None:
         for channel, values in metrics.items():
@@ -194,7 +217,7 @@ class Run:
 
     def _finish(self) -> None:
         if self.test is not None:
-            self._test_metrics = self.evaluate(jax.device_put(self.params), self.test)
+            self._test_metrics = self.evaluate(self._place.put(self.params), self.test)
             self.reporter.metrics("test", self._test_metrics)
 
     def save(self) -> bool:
@@ -202,13 +225,12 @@ class Run:
         if self.checkpoints is None:
             return False
         notes = {"progress": self._progress.to_json(), "sums": self._tally.host}
-        return self.checkpoints.save(self._arrays(), notes)
+        return self.checkpoints.save(self._place.to_save(self._arrays()), notes)
 
     def _arrays(self) -> dict[str, Any]:
         """The arrays to save. Until an epoch is done, any parameters stand for the best ones."""
-        state = self._state._replace(key=jax.random.key_data(self._state.key))
         return {
-            "state": state,
+            "state": self._state._replace(key=jax.random.key_data(self._state.key)),
             "sums": self._tally.pending,
             "best": self.params or self._state.params,
         }
@@ -217,12 +239,12 @@ class Run:
         """Goes back to what was saved, if anything was."""
         if self.checkpoints is None:
             return
-        like = jax.tree.map(_shape, self._arrays())
-        saved = self.checkpoints.latest(like)
+        saved = self.checkpoints.latest(self._place.like(self._arrays()))
         if saved is None:
             return
-        state, progress = saved.arrays["state"], Progress(**saved.notes["progress"])
-        self._state = State(*state)._replace(key=jax.random.wrap_key_data(state[2]))
+        state, progress = State(*saved.arrays["state"]), Progress(**saved.notes["progress"])
+        state = self._place.restored(state)
+        self._state = state._replace(key=jax.random.wrap_key_data(state.key))
         self._progress = progress
         self._tally = Tally(progress.batch, tuple(saved.notes["sums"]), Sums(*saved.arrays["sums"]))
         self.params = jax.device_get(saved.arrays["best"]) if progress.history else {}
@@ -232,10 +254,4 @@ class Run:
         """The state saved, and an interruption that says where."""
         if self.checkpoints is None or not self.save():
             return stop
-        return Interrupted(stop.signal, self.checkpoints.directory)
-
-
-def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
-    """The shape and the place of an array, without the array."""
-    leaf = jnp.asarray(leaf)
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+        return type(stop)(stop.signal, self.checkpoints.directory)

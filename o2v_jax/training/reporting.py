@@ -90,6 +90,11 @@ class Reporter:
         return Bar(title, total, done, self.console, self.log_every, self.line)
 
 
+def silent() -> Reporter:
+    """A reporter that nobody hears."""
+    return Reporter(stream=Path(os.devnull).open("w"))
+
+
 class Bar:
     """How far an epoch is: the records done, the loss, records a second, the time left.
 

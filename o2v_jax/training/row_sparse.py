@@ -76,13 +76,13 @@ def packed(rule: optax.GradientTransformation, weight: Array) -> Table:
     return Table(jnp.stack([weight, *beside], axis=1), rest)
 
 
-def taken(table: Table, rows: Ids) -> Table:
+def taken(table: Table, rows: Ids | Array) -> Table:
     """The table with only the given rows; any row for those outside it."""
     at = table.rows.at[rows]
     return Table(at.get(mode="clip", unique_indices=True, indices_are_sorted=True), table.rest)
 
 
-def vectors(table: Table, rows: Ids) -> Array:
+def vectors(table: Table, rows: Ids | Array) -> Array:
     """The weights of the given rows, of any row for those outside the table."""
     at = table.rows.at[rows, 0]
     return at.get(mode="clip", unique_indices=True, indices_are_sorted=True)
@@ -110,7 +110,7 @@ def updated(
     )
 
 
-def put_back(table: Table, small: Table, rows: Ids) -> Table:
+def put_back(table: Table, small: Table, rows: Ids | Array) -> Table:
     """`table` with these rows in their places."""
     at = table.rows.at[rows]
     whole = at.set(small.rows, mode="drop", unique_indices=True, indices_are_sorted=True)

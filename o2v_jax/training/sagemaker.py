@@ -11,10 +11,12 @@ from typing import Any
 
 from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.training.hosts import Hosts
 from o2v_jax.training.job import CHANNELS, Job
 from o2v_jax.training.reporting import HOST
 from o2v_jax.vocabulary import read_json_object
 
+PORT = 8476  # where the first host listens for the others
 FAILURE_SHOWN = 1024  # characters of the failure file that SageMaker shows
 
 _log = logging.getLogger("o2v_jax")
@@ -29,9 +31,8 @@ def container_job(prefix: Path, **options: Any) -> Job:
     that is stopped leaves its best epoch so far as the model.
 
     Raises:
-        O2VError: a file is missing or wrong, or the job asks for several hosts.
+        O2VError: a file is missing or wrong, or the hosts do not all get the same data.
     """
-    host = _only_host(prefix / "input" / "config" / "resourceconfig.json")
     settings = read_json_object(prefix / "input" / "config" / "hyperparameters.json")
     train, validation, test = (_files(prefix / "input" / "data" / name) for name in CHANNELS)
     if not train:
@@ -46,7 +47,8 @@ def container_job(prefix: Path, **options: Any) -> Job:
         report=prefix / "output" / "data",
         auxiliary=prefix / "input" / "data" / "auxiliary",
         keep_interrupted=True,
-        host=host,
+        hosts=container_hosts(prefix),
+        failed=lambda reason: write_failure(prefix, reason),
         **options,
     )
 
@@ -70,10 +72,10 @@ def failure_reported(prefix: Path) -> Iterator[None]:
     except Interrupted:  # SageMaker asked for it
         raise
     except (O2VError, OSError) as error:
-        _write_failure(failure, str(error))
+        write_failure(prefix, str(error))
         raise
     except Exception as error:
-        _write_failure(failure, f"internal error: {type(error).__name__}: {error}")
+        write_failure(prefix, f"internal error: {type(error).__name__}: {error}")
         raise
 
 
@@ -86,7 +88,9 @@ def _harmless(file: Path) -> Iterator[None]:
         _log.warning("%s: cannot be written (%s)", file, error.strerror)
 
 
-def _write_failure(file: Path, reason: str) -> None:
+def write_failure(prefix: Path, reason: str) -> None:
+    """Writes a reason to `output/failure`, if that can be written."""
+    file = prefix / "output" / "failure"
     with _harmless(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         # a file's name may hold bytes that are no text, and a container may have no UTF-8 locale
@@ -105,15 +109,32 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _only_host(file: Path) -> str:
-    """The name of this host, which metric lines carry."""
-    if not file.exists():
-        return HOST
-    resources = read_json_object(file)
-    hosts, host = resources.get("hosts", [HOST]), resources.get("current_host", HOST)
-    if not (isinstance(hosts, list) and isinstance(host, str)):
-        raise InputError(f"{file}: hosts must be a list of names, current_host one of them")
-    if len(hosts) > 1:
-        names = ", ".join(map(str, hosts))
-        raise InputError(f"{file}: training on several hosts ({names}) is not supported: use one")
-    return host
+def container_hosts(prefix: Path) -> Hosts:
+    """The hosts of the job, by name; the first of them coordinates.
+
+    Raises:
+        InputError: the list of hosts is wrong, or they do not all get the whole of a channel.
+    """
+    file = prefix / "input" / "config" / "resourceconfig.json"
+    resources = read_json_object(file) if file.exists() else {}
+    names, host = resources.get("hosts", [HOST]), resources.get("current_host", HOST)
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise InputError(f"{file}: hosts must be a list of names")
+    if len(names) < 2:  # noqa: PLR2004
+        return Hosts((str(host),))
+    if host not in names:
+        raise InputError(f"{file}: current_host {host!r} is not one of the hosts")
+    _require_replicated(prefix / "input" / "config" / "inputdataconfig.json")
+    ordered = tuple(sorted(names))
+    return Hosts(ordered, ordered.index(host), f"{ordered[0]}:{PORT}")
+
+
+def _require_replicated(file: Path) -> None:
+    channels = read_json_object(file) if file.exists() else {}
+    for name, channel in channels.items():
+        kind = channel.get("S3DistributionType") if isinstance(channel, dict) else None
+        if kind == "ShardedByS3Key":
+            raise InputError(
+                f"{file}: channel {name} has the distribution ShardedByS3Key, but every host needs "
+                "all of it to make the same batches: use FullyReplicated"
+            )

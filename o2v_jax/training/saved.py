@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from o2v_jax.errors import InputError
 
 INTERVAL = 60.0  # seconds
@@ -44,6 +46,15 @@ def check_state_directory(directory: Path) -> None:
         )
 
 
+def _alone(ocp: Any) -> Any:
+    """Of several hosts the first one saves, and Orbax is not to wait for the others."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="o2v"
+    )
+
+
 class Checkpoints:
     """The latest state of one run in `directory`, saved every `interval` seconds.
 
@@ -63,8 +74,13 @@ class Checkpoints:
         self._remove_discarded()
         names = ocp.path.step.standard_name_format(step_prefix=PREFIX)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=1, enable_async_checkpointing=False, step_name_format=names
+            max_to_keep=1,
+            enable_async_checkpointing=False,
+            step_name_format=names,
+            create=jax.process_count() == 1,
+            multiprocessing_options=_alone(ocp),
         )
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._ocp, self._manager = ocp, ocp.CheckpointManager(self.directory, options=options)
         self._next = time.monotonic() + interval
 

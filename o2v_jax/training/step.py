@@ -121,13 +121,13 @@ def _step(
     dense, memory = stepped(rule, state.dense, of_dense, state.optimizer, frozen)
     tables = {}
     for name, at in rows.items():
-        table, still = state.tables[name], _still(frozen, name, at)
+        table, still = state.tables[name], still_rows(frozen, name, at)
         small = updated(rule, name, taken(table, at), gradients[name], still)
         tables[name] = put_back(table, small, at)
     return State(dense, memory, key, tables), sums
 
 
-def _still(frozen: Frozen, name: str, rows: Ids) -> Frozen:
+def still_rows(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
     """Which of these rows of a table are frozen, if it has frozen ones at all."""
     if name not in frozen:
         return {}
@@ -136,7 +136,7 @@ def _still(frozen: Frozen, name: str, rows: Ids) -> Frozen:
 
 def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
     outputs = logits_fn(config)(params, batch.in0, batch.in1, key)
-    sums = _sums(config, outputs, batch)
+    sums = batch_sums(config, outputs, batch)
     return sums.loss / sums.weight, sums
 
 
@@ -147,10 +147,13 @@ def evaluation_step(config: Hyperparameters) -> Callable[[Params, Batch], Sums]:
 
 @partial(jax.jit, static_argnums=0)
 def _evaluation_step(config: Hyperparameters, params: Params, batch: Batch) -> Sums:
-    return _sums(config, logits_fn(config)(params, batch.in0, batch.in1), batch)
+    return batch_sums(config, logits_fn(config)(params, batch.in0, batch.in1), batch)
 
 
-def _sums(config: Hyperparameters, outputs: Float[Array, "batch outputs"], batch: Batch) -> Sums:
+def batch_sums(
+    config: Hyperparameters, outputs: Float[Array, "batch outputs"], batch: Batch
+) -> Sums:
+    """Loss, correct records and weight of a batch, summed, from the network's outputs."""
     measure = _classified if config.output_layer == "softmax" else _regressed
     loss, correct = measure(outputs, jnp.asarray(batch.labels))
     weights = jnp.asarray(batch.weights)

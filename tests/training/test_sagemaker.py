@@ -1,11 +1,12 @@
 """The failure file of a SageMaker job: always the reason of this job, whatever it holds."""
 
+import json
 import logging
 
 import pytest
 
 from o2v_jax.errors import InputError, Interrupted
-from o2v_jax.training import failure_reported
+from o2v_jax.training import container_hosts, failure_reported
 
 
 def fail(prefix, error):
@@ -55,3 +56,37 @@ def test_nothing_is_made_where_there_is_no_layout(tmp_path):
     with refused, failure_reported(missing):
         pytest.fail("began")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def layout(tmp_path):
+    """A function of resourceconfig.json and S3DistributionType: the layout of a job."""
+
+    def write(resources, distribution="FullyReplicated"):
+        folder = tmp_path / "input" / "config"
+        folder.mkdir(parents=True)
+        (folder / "resourceconfig.json").write_text(json.dumps(resources))
+        channel = {"TrainingInputMode": "File", "S3DistributionType": distribution}
+        (folder / "inputdataconfig.json").write_text(json.dumps({"train": channel}))
+        return tmp_path
+
+    return write
+
+
+def test_the_hosts_of_a_job_meet_at_the_first_by_name(layout):
+    names = ["algo-2", "algo-1", "algo-3"]
+    hosts = container_hosts(layout({"hosts": names, "current_host": "algo-2"}))
+    assert hosts.names == ("algo-1", "algo-2", "algo-3")
+    assert (hosts.name, hosts.index, hosts.first) == ("algo-2", 1, False)
+    assert hosts.coordinator == "algo-1:8476"
+
+
+def test_one_host_needs_no_other_and_may_have_a_part_of_the_data(layout):
+    alone = layout({"hosts": ["algo-1"], "current_host": "algo-1"}, "ShardedByS3Key")
+    assert container_hosts(alone).alone
+
+
+def test_several_hosts_need_all_of_the_data(layout):
+    resources = {"hosts": ["algo-1", "algo-2"], "current_host": "algo-1"}
+    with pytest.raises(InputError, match="channel train has the distribution ShardedByS3Key"):
+        container_hosts(layout(resources, "ShardedByS3Key"))

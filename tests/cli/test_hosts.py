@@ -1,0 +1,146 @@
+"""Two real processes that train one model, each with two devices; what befalls one ends both."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import o2v_jax
+from o2v_jax.checkpoint import flatten
+
+ENVIRONMENT = os.environ | {
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    "O2V_TRAIN_DEVICES": "2",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+}
+LONG = ("--epochs", 50, "--early_stopping_patience", 5, "--early_stopping_tolerance", 1e-6)
+LONG += ("--learning_rate", 1e-5, "--mini_batch_size", 16)
+
+
+@pytest.fixture
+def options(files):
+    named = [f"--{name}={files[name]}" for name in ("train", "validation", "test")]
+    return ("train", *named, "--hyperparameters", files["hyperparameters"], "--dropout", 0.2)
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "o2v_jax", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+
+
+def start_two(*options):
+    """Both hosts; options in a dictionary are for the host of that number."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    together = ("--hosts", 2, "--coordinator", address)
+    return [start(*options, *together, "--host-index", index) for index in (0, 1)]
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def parameters(model):
+    return flatten(o2v_jax.load(model).params)
+
+
+def wait_for(process, text):
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"ended without {text!r}: {process.stderr.read()}")
+
+
+def test_two_hosts_end_with_the_model_of_one(options, tmp_path):
+    settings = ("--epochs", 2, "--token_embedding_storage_type", "row_sparse", "--shard-tables")
+    two = start_two(*options, *settings, "--output", tmp_path / "two")
+    (status, out, err), (other, nothing, other_err) = map(finish, two)
+    assert (status, other) == (0, 0), err + other_err
+    assert "host=algo-1, test accuracy" in out
+    assert "#" not in nothing, "one host reports"
+    alone = start(*options, *settings[:-1], "--devices", 1, "--output", tmp_path / "one")
+    assert finish(alone)[0] == 0
+    one, two = parameters(tmp_path / "one"), parameters(tmp_path / "two")
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, atol=1e-4)
+    assert o2v_jax.load(tmp_path / "two").provenance["hosts"] == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "one.report", "two", "two.report"}
+
+
+def test_a_signal_to_one_stops_both_and_one_goes_on(options, tmp_path):
+    output = ("--output", tmp_path / "model")
+    first, second = start_two(*options, *LONG, *output)
+    wait_for(first, "epoch=0, validation")
+    second.send_signal(signal.SIGTERM)
+    for process in (first, second):
+        status, _, err = finish(process)
+        assert status == 143, err
+        assert err.splitlines()[-1].startswith("o2v: stopped by SIGTERM; the same command goes on")
+    alone = start(*options, *LONG, *output, "--devices", 1)
+    wait_for(alone, "Continuing epoch")
+    alone.send_signal(signal.SIGTERM)
+    assert finish(alone)[0] == 143
+
+
+def test_a_host_that_vanishes_ends_the_other(options, tmp_path):
+    hosts = start_two(*options, *LONG, "--output", tmp_path / "model")
+    wait_for(hosts[0], "epoch=0, validation")
+    _kill_child_of(hosts[1])
+    began = time.monotonic()
+    assert finish(hosts[1])[0] == 137
+    status, _, err = finish(hosts[0])
+    assert time.monotonic() - began < 60
+    assert status == 2
+    assert err.splitlines()[-1].startswith("o2v: another host was lost")
+    assert not (tmp_path / "model").exists()
+
+
+def _kill_child_of(process):
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    with open(children) as file:  # noqa: PTH123
+        for child in file.read().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
+def test_a_failure_of_one_is_told_to_the_other(options, files, tmp_path):
+    """The second host's file is another one, as SageMaker's ShardedByS3Key would give it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    together = ("--hosts", 2, "--coordinator", address, "--output", tmp_path / "model")
+    first = start(*options, *together, "--host-index", 0)
+    second = start(*options, "--train", files["test"], *together, "--host-index", 1)
+    reason = "train data: algo-2 and algo-1 differ, but every host needs the same files"
+    results = finish(first), finish(second)
+    assert [status for status, *_ in results] == [2, 2]
+    assert f"o2v: algo-2 ended: {reason}" in results[0][2]
+    assert f"o2v: {reason}" in results[1][2]
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--hosts", 2), "--hosts, --host-index and --coordinator belong together"),
+        (
+            ("--hosts", 2, "--host-index", 2, "--coordinator", "a:1"),
+            "--host-index 2: must be below --hosts 2",
+        ),
+        (
+            ("--hosts", 2, "--host-index", 0, "--coordinator", "somewhere"),
+            "--coordinator somewhere: must be HOST:PORT",
+        ),
+    ],
+)
+def test_hosts_that_cannot_meet_are_refused(arguments, message, options, o2v, tmp_path):
+    run = o2v(*options, *arguments, "--output", tmp_path / "model")
+    assert run.status == 2
+    assert run.err.splitlines()[-1] == f"o2v: {message}"
