@@ -17,7 +17,8 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # four devices to share work; not through XLA_FLAGS, which the servers under test would inherit
 jax.config.update("jax_num_cpu_devices", 4)
-os.environ["O2V_TRAIN_DEVICES"] = "1"  # `o2v train` in this process, if not told otherwise
+# what commands use of them in this process, if not told otherwise
+os.environ["O2V_TRAIN_DEVICES"] = os.environ["O2V_DEVICES"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,3 +88,8 @@ def compilations():
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield seen
     jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Compressed bytes hold the time, but processes that share the tests must name them alike."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None

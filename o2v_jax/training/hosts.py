@@ -4,7 +4,7 @@ JAX's own distributed runtime connects them. The first host runs its coordinatio
 the model and is the one that is heard. Every host runs the same steps in the same order; where they
 could differ, because of a clock or a signal, they agree first (`Votes`).
 
-Nothing waits without bound. A host that fails tells the others why and they end with its message
+A host that fails tells the others why and they end with its message
 and its status. One that vanishes is missed within LOST seconds: JAX then aborts the others.
 """
 
@@ -73,6 +73,11 @@ class Hosts:
         return self.index == 0
 
     @property
+    def _local(self) -> bool:
+        """Whether all hosts are this machine."""
+        return self.coordinator.rpartition(":")[0] in {"127.0.0.1", "localhost"}
+
+    @property
     def name(self) -> str:
         """Of this host."""
         return self.names[self.index]
@@ -126,6 +131,8 @@ class Hosts:
                 self.coordinator,
                 len(self.names),
                 self.index,
+                # by default on all addresses, which a run on one machine has no use for
+                coordinator_bind_address=self.coordinator if self._local else None,
                 initialization_timeout=JOIN,
                 heartbeat_timeout_seconds=LOST,
                 shutdown_timeout_seconds=END,
