@@ -81,13 +81,19 @@ def connected(
         _check(address)
     with redirect_stdout(_Told()):  # where Ray writes what its cluster has to say
         try:
-            with _own_handlers():
-                ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+            _initialise(ray, options)
             yield
-        except (ConnectionError, ray.exceptions.RaySystemError) as error:
-            raise InputError(f"Ray at {address or 'this machine'}: {error}") from error
         finally:
             ray.shutdown()
+
+
+def _initialise(ray: ModuleType, options: dict[str, Any]) -> None:
+    try:
+        with _own_handlers():
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"Ray cannot be had at {options['address']}: {reason}") from error
 
 
 def share_of(ray: ModuleType, workers: int | None) -> Share:
