@@ -137,7 +137,7 @@ class OnRay:
     def _tell_of_waiting(self) -> None:
         if not self._waited:
             self._waited = True
-            log.info("waiting for a Ray worker: none could be started yet (%s)", self._share)
+            log.info("waiting for Ray to find %g CPUs and %d GPUs for a worker", *self._share[1:])
 
     def _looked_at(self, piece: Piece, number: int) -> Piece:
         self._useful += piece.useful_tokens
