@@ -24,6 +24,9 @@ class RecordError(O2VError):
         self.where, self.reason = where, reason
         super().__init__(f"{where}: {reason}")
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.where, self.reason)  # other processes tell of it too
+
 
 class CheckpointError(O2VError):
     """A model directory or archive cannot be read; `problems` holds one sentence for each."""

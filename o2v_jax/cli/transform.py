@@ -1,16 +1,19 @@
 """`o2v transform`: batch transform. Files of records in, a file of results for each out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from o2v_jax.cli.options import NEW_FOLDER, model_option, model_path_of
+from o2v_jax.cli.transform_ray import RayOptions, on_ray, ray_options, ray_options_of
 from o2v_jax.errors import InputError
 from o2v_jax.limits import Mode
 
 if TYPE_CHECKING:
-    from o2v_jax.transform import Endpoints, Local, Report, Settings
+    from o2v_jax.transform import Endpoints, Engine, Local, Report, Settings
 
 FORMAT = click.Choice(["application/jsonlines", "application/json"])
 SPLIT = click.Choice(["Line", "None"])
@@ -79,6 +82,7 @@ IN_FLIGHT_MB = 100  # as CreateTransformJob has it
     metavar="URL",
     help="Send payloads to this running server, not to a model here; repeat it for several alike.",
 )
+@ray_options
 @click.option(
     "--mode",
     type=click.Choice(get_args(Mode)),
@@ -114,6 +118,9 @@ def transform(
 
     With --endpoint, what is not said of strategy, payloads and concurrency is as the first server
     says in /execution-parameters. A busy server is asked again later.
+
+    With --engine ray, parts of files are scored by several processes, one a GPU, with the same
+    results. A process that dies is replaced. The machines of a cluster need o2v_jax, not the model.
     """
     from o2v_jax.interruption import Signals
 
@@ -125,8 +132,9 @@ def _run(
     model_path: Path | None, inputs: tuple[str, ...], output: Path, options: dict[str, Any]
 ) -> None:
     from o2v_jax.cli.progress import Bytes
-    from o2v_jax.transform import Remote, Transform, sources_of
+    from o2v_jax.transform import Transform, sources_of
 
+    ray = ray_options_of(options)
     endpoints, mode, concurrent = (options.pop(n) for n in ("endpoints", "mode", "concurrent"))
     skip, resume = options.pop("on_error") == "skip", options.pop("resume")
     servers = _servers(endpoints, model_path, concurrent, options) if endpoints else None
@@ -138,8 +146,8 @@ def _run(
         )
     for source in sources:
         settings.of(source.path)  # what cannot be meant is said before a model is read
-    engine = Remote(servers) if servers else _local(model_path, mode)
-    with Bytes(sum(source.size for source in sources)) as progress:
+    total = sum(source.size for source in sources)
+    with _engine(servers, ray, model_path, mode) as engine, Bytes(total) as progress:
         report = Transform(
             sources=sources,
             output=output,
@@ -151,6 +159,21 @@ def _run(
             told=progress.advance,
         ).run()
     _tell(report, progress.rate, engine.padding)
+
+
+@contextmanager
+def _engine(
+    servers: "Endpoints | None", ray: RayOptions | None, model_path: Path | None, mode: Mode | None
+) -> Iterator["Engine"]:
+    from o2v_jax.transform import Remote
+
+    if servers:
+        yield Remote(servers)
+    elif ray:
+        with on_ray(model_path_of(model_path), mode, ray) as engine:
+            yield engine
+    else:
+        yield _local(model_path, mode)
 
 
 def _local(model_path: Path | None, mode: Mode | None) -> "Local":

@@ -71,11 +71,12 @@ class Local:
     Args:
         scorer: computes.
         identity: of its model.
+        notices: told what a person should hear; by default it is logged.
     """
 
-    def __init__(self, scorer: "Scorer", identity: str) -> None:
+    def __init__(self, scorer: "Scorer", identity: str, notices: Notices | None = None) -> None:
         self.identity = identity
-        self._scorer, self._notices = scorer, Notices(scorer.config)
+        self._scorer, self._notices = scorer, notices or Notices(scorer.config)
 
     @property
     def padding(self) -> float | None:
@@ -113,7 +114,7 @@ def _rows_of_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bo
 
 
 def transformed(
-    part: Part, name: str, settings: FileSettings, scorer: "Scorer", *, skip: bool, tally: Tally
+    part: Part, name: str, settings: FileSettings, engine: Local, *, skip: bool, tally: Tally
 ) -> Iterator[bytes]:
     """All of a part's way: its results' text, in pieces. Depends on nothing else, anywhere.
 
@@ -121,13 +122,15 @@ def transformed(
         part: of a file.
         name: the file's, for messages.
         settings: for this file.
-        scorer: computes.
-        skip: whether a bad record gets `{"error": ...}` as its result.
+        engine: computes.
+        skip: whether a bad record gets an error as its result.
         tally: is added to.
 
     Raises:
         RecordError: the first bad record, if they are not skipped.
         InputError: the model gave a value that JSON cannot express.
     """
-    for rows in slices_of(part, name, settings, scorer.config, skip=skip):
-        yield from results_of(rows, scorer).text(settings, skip=skip, tally=tally)
+    works = engine.works(part, name, settings, skip=skip)
+    for _, written in engine.results(Step(0, work) for work in works):
+        if written is not None:
+            yield from written.text(settings, skip=skip, tally=tally)

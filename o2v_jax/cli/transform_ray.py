@@ -1,0 +1,91 @@
+"""`o2v transform --engine ray`: its options, and the engine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from o2v_jax.limits import Mode
+
+if TYPE_CHECKING:
+    from o2v_jax.transform.ray_engine import OnRay
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def ray_options(function: F) -> F:
+    """--engine and what belongs to it."""
+    options = (
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Score in this process, or with Ray in several, on one machine or many.",
+        ),
+        click.option(
+            "--ray-address",
+            envvar="RAY_ADDRESS",
+            help="A Ray cluster, such as auto or host:6379; default $RAY_ADDRESS, else Ray is "
+            "started on this machine and ends with the command.",
+        ),
+        click.option(
+            "--ray-workers",
+            type=click.IntRange(1),
+            help="Processes that score; default one a GPU of the cluster, else one a machine.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+class RayOptions(NamedTuple):
+    """What was asked of Ray.
+
+    Attributes:
+        address: of a cluster; None: one is started.
+        workers: processes that score; None: as many as there are devices.
+        concurrent: parts that each has, of which it does one.
+    """
+
+    address: str | None
+    workers: int | None
+    concurrent: int
+
+
+def ray_options_of(options: dict[str, Any]) -> RayOptions | None:
+    """Takes Ray's options out of all, if Ray is the engine.
+
+    Raises:
+        click.UsageError: options contradict each other.
+    """
+    engine, address, workers = (options.pop(n) for n in ("engine", "ray_address", "ray_workers"))
+    if engine == "ray":
+        if options["endpoints"]:
+            raise click.UsageError("--endpoint has servers of its own: leave --engine ray out")
+        return RayOptions(address, workers, options["concurrent"] or 2)
+    source = click.get_current_context().get_parameter_source("ray_address")
+    if workers or source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--ray-address and --ray-workers need --engine ray")
+    return None
+
+
+@contextmanager
+def on_ray(model_path: Path, mode: Mode | None, asked: RayOptions) -> Iterator["OnRay"]:
+    """The engine, with Ray connected for as long as the block lasts."""
+    from o2v_jax.transform.ray_cluster import connected, imported, share_of
+
+    ray = imported(alone=asked.address is None)  # before anything that takes long
+    from o2v_jax.checkpoint import flatten, load
+    from o2v_jax.transform import digest_of
+    from o2v_jax.transform.ray_engine import OnRay
+
+    model = load(model_path)
+    size = sum(array.nbytes for array in flatten(model.params).values())
+    with connected(ray, asked.address, workers=asked.workers, model_bytes=size):
+        share, identity = share_of(ray, asked.workers), digest_of(model)
+        yield OnRay(ray, model, identity, share, mode=mode, concurrent=asked.concurrent)

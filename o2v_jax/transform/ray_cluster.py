@@ -1,0 +1,153 @@
+"""Ray itself: a cluster that there is, or one of this process alone that ends with it."""
+
+import io
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from o2v_jax.errors import InputError
+
+log = logging.getLogger("o2v_jax")
+
+STORE_BYTES = 2**29  # of objects in memory, beside the model; more goes to the disk
+_CONNECT_S = 10.0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Share(NamedTuple):
+    """What each worker of a cluster gets.
+
+    Attributes:
+        workers: how many there are.
+        cpus: of each.
+        gpus: of each.
+    """
+
+    workers: int
+    cpus: float
+    gpus: int
+
+
+def imported(*, alone: bool) -> ModuleType:
+    """The module ray.
+
+    Args:
+        alone: whether Ray will be started on this machine, and for it alone.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of parts that nobody waits for
+    if alone:
+        # in spite of its name this decides on Linux too whether Ray uses 127.0.0.1 or every address
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    try:
+        return import_module("ray")
+    except ImportError as error:
+        raise InputError(f"--engine ray needs Ray: pip install 'o2v_jax[ray]' ({error})") from error
+
+
+@contextmanager
+def connected(
+    ray: ModuleType, address: str | None, *, workers: int | None, model_bytes: int
+) -> Iterator[None]:
+    """Ray, connected; what it has to say within the block is logged.
+
+    Args:
+        ray: `imported`.
+        address: of a cluster, as `ray.init` has it; None: one is started on this machine, which
+            listens on 127.0.0.1 alone and ends with the block, or with this process.
+        workers: that are wanted.
+        model_bytes: that the object store must hold.
+
+    Raises:
+        InputError: nobody answers at the address.
+    """
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        size = STORE_BYTES + model_bytes
+        options = {"address": "local", "include_dashboard": False, "num_cpus": workers or 1}
+        options["object_store_memory"] = size
+    else:
+        _check(address)
+    with redirect_stdout(_Told()):  # where Ray writes what its cluster has to say
+        try:
+            _initialise(ray, options)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _initialise(ray: ModuleType, options: dict[str, Any]) -> None:
+    try:
+        with _own_handlers():
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"Ray cannot be had at {options['address']}: {reason}") from error
+
+
+def share_of(ray: ModuleType, workers: int | None) -> Share:
+    """How a cluster is divided: a worker a GPU; without GPUs a worker a node, with all its CPUs.
+
+    Args:
+        ray: connected.
+        workers: how many there should be instead.
+
+    Raises:
+        InputError: there are fewer GPUs.
+    """
+    total = ray.cluster_resources()
+    cpus, gpus = total.get("CPU", 0.0), int(total.get("GPU", 0))
+    if gpus and os.environ.get("JAX_PLATFORMS") != "cpu":
+        if workers and workers > gpus:
+            raise InputError(f"--ray-workers {workers}: the cluster has {gpus} GPUs, one a worker")
+        count = workers or gpus
+        return Share(count, min(1.0, cpus / count), 1)
+    nodes = sum(node["Alive"] and "CPU" in node["Resources"] for node in ray.nodes())
+    count = workers or nodes or 1
+    # a cluster that grows when it is asked for something may have nothing yet
+    return Share(count, cpus // count or cpus / count or 1.0, 0)
+
+
+def _check(address: str) -> None:
+    """Refuses an address where nobody listens, for which Ray itself takes minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--ray-address {address}: nobody answers there ({error})") from error
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Ray replaces handlers of signals; ours stay."""
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGINT) if main else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Told(io.TextIOBase):
+    """A standard output for Ray: the first sentence of what it writes is logged."""
+
+    def write(self, text: str) -> int:
+        said = _COLOURS.sub("", text).strip()
+        if said:
+            log.info("Ray: %s", said.partition(") ")[2].partition(". ")[0] or said)
+        return len(text)
