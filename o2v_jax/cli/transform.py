@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from click.core import ParameterSource
 
-from o2v_jax.cli.options import NEW_FOLDER, model_option, model_path_of
+from o2v_jax.cli.options import NEW_FOLDER, dtype_option, model_option, model_path_of
 from o2v_jax.cli.transform_ray import RayOptions, on_ray, ray_options, ray_options_of
 from o2v_jax.errors import InputError
-from o2v_jax.limits import Mode
+from o2v_jax.limits import DType, Mode
 
 if TYPE_CHECKING:
     from o2v_jax.transform import Endpoints, Engine, Local, Report, Settings
@@ -83,6 +84,7 @@ IN_FLIGHT_MB = 100  # as CreateTransformJob has it
     help="Send payloads to this running server, not to a model here; repeat it for several alike.",
 )
 @ray_options
+@dtype_option
 @click.option(
     "--mode",
     type=click.Choice(get_args(Mode)),
@@ -134,7 +136,7 @@ def _run(
     from o2v_jax.cli.progress import Bytes
     from o2v_jax.transform import Transform, sources_of
 
-    ray = ray_options_of(options)
+    ray, dtype = ray_options_of(options), options.pop("dtype")
     endpoints, mode, concurrent = (options.pop(n) for n in ("endpoints", "mode", "concurrent"))
     skip, resume = options.pop("on_error") == "skip", options.pop("resume")
     servers = _servers(endpoints, model_path, concurrent, options) if endpoints else None
@@ -147,7 +149,7 @@ def _run(
     for source in sources:
         settings.of(source.path)  # what cannot be meant is said before a model is read
     total = sum(source.size for source in sources)
-    with _engine(servers, ray, model_path, mode) as engine, Bytes(total) as progress:
+    with _engine(servers, ray, model_path, mode, dtype) as engine, Bytes(total) as progress:
         report = Transform(
             sources=sources,
             output=output,
@@ -163,27 +165,31 @@ def _run(
 
 @contextmanager
 def _engine(
-    servers: "Endpoints | None", ray: RayOptions | None, model_path: Path | None, mode: Mode | None
+    servers: "Endpoints | None",
+    ray: RayOptions | None,
+    model_path: Path | None,
+    mode: Mode | None,
+    dtype: DType,
 ) -> Iterator["Engine"]:
     from o2v_jax.transform import Remote
 
     if servers:
         yield Remote(servers)
     elif ray:
-        with on_ray(model_path_of(model_path), mode, ray) as engine:
+        with on_ray(model_path_of(model_path), mode, dtype, ray) as engine:
             yield engine
     else:
-        yield _local(model_path, mode)
+        yield _local(model_path, mode, dtype)
 
 
-def _local(model_path: Path | None, mode: Mode | None) -> "Local":
+def _local(model_path: Path | None, mode: Mode | None, dtype: DType) -> "Local":
     from o2v_jax.checkpoint import load
     from o2v_jax.scoring import Scorer, use_compilation_cache
     from o2v_jax.transform import Local, digest_of
 
     use_compilation_cache()
     model = load(model_path_of(model_path))
-    return Local(Scorer(model, preferred_mode=mode), digest_of(model))
+    return Local(Scorer(model, preferred_mode=mode, dtype=dtype), digest_of(model, dtype))
 
 
 def _servers(
@@ -192,8 +198,10 @@ def _servers(
     """The servers; what they say of themselves goes into the options that were not given."""
     from o2v_jax.transform import Endpoints
 
-    if model_path:
-        raise click.UsageError("--endpoint has a model already: leave --model out")
+    source = click.get_current_context().get_parameter_source
+    given = [n for n in ("mode", "dtype") if source(n) is ParameterSource.COMMANDLINE]
+    for name in ["model"] * bool(model_path) + given:
+        raise click.UsageError(f"--endpoint has a model already: leave --{name} out")
     endpoints = Endpoints(urls, concurrent=concurrent or 2)
     said = endpoints.execution_parameters()
     strategies = {"MULTI_RECORD": "MultiRecord", "SINGLE_RECORD": "SingleRecord"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
-from o2v_jax.limits import Mode
+from o2v_jax.limits import DType, Mode
 
 if TYPE_CHECKING:
     from o2v_jax.transform.ray_engine import OnRay
@@ -75,7 +75,9 @@ def ray_options_of(options: dict[str, Any]) -> RayOptions | None:
 
 
 @contextmanager
-def on_ray(model_path: Path, mode: Mode | None, asked: RayOptions) -> Iterator["OnRay"]:
+def on_ray(
+    model_path: Path, mode: Mode | None, dtype: DType, asked: RayOptions
+) -> Iterator["OnRay"]:
     """The engine, with Ray connected for as long as the block lasts."""
     from o2v_jax.transform.ray_cluster import connected, imported, share_of
 
@@ -87,5 +89,7 @@ def on_ray(model_path: Path, mode: Mode | None, asked: RayOptions) -> Iterator["
     model = load(model_path)
     size = sum(array.nbytes for array in flatten(model.params).values())
     with connected(ray, asked.address, workers=asked.workers, model_bytes=size):
-        share, identity = share_of(ray, asked.workers), digest_of(model)
-        yield OnRay(ray, model, identity, share, mode=mode, concurrent=asked.concurrent)
+        share, identity = share_of(ray, asked.workers), digest_of(model, dtype)
+        yield OnRay(
+            ray, model, identity, share, mode=mode, dtype=dtype, concurrent=asked.concurrent
+        )

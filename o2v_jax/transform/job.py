@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from o2v_jax.checkpoint import Model, flatten
 from o2v_jax.errors import InputError, Interrupted, O2VError
+from o2v_jax.limits import DType
 from o2v_jax.transform.ahead import ahead_of, in_order
 from o2v_jax.transform.engine import Engine, Step
 from o2v_jax.transform.outputs import complete
@@ -138,9 +139,10 @@ def _parts(path: Path, settings: FileSettings, start: Position) -> Iterator[Part
     return parquet_parts(path, start)
 
 
-def digest_of(model: Model) -> str:
-    """The same for models that give the same results."""
+def digest_of(model: Model, dtype: DType = "float32") -> str:
+    """The same for models that give the same results, with encoders in `dtype`."""
     digest = hashlib.sha256(repr(sorted(model.config.to_strings().items())).encode())
+    digest.update(dtype.encode())
     for name, array in sorted(flatten(model.params).items()):
         digest.update(name.encode())
         digest.update(_bytes_of(array))

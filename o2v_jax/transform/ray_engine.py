@@ -10,7 +10,7 @@ from typing import Any
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.errors import InputError
-from o2v_jax.limits import Mode
+from o2v_jax.limits import DType, Mode
 from o2v_jax.notices import Notices
 from o2v_jax.transform.ahead import in_order
 from o2v_jax.transform.engine import Step, Written
@@ -36,6 +36,7 @@ class OnRay:
         identity: of the model.
         share: how many workers there are, and what each gets.
         mode: leave out what this mode does not need.
+        dtype: what the encoders hold and multiply.
         concurrent: parts that each worker has, of which it does one.
     """
 
@@ -47,6 +48,7 @@ class OnRay:
         share: Share,
         *,
         mode: Mode | None = None,
+        dtype: DType = "float32",
         concurrent: int = 2,
     ) -> None:
         self.identity = identity
@@ -57,7 +59,7 @@ class OnRay:
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._concurrent, self._waited = concurrent, False
         self._model = [ray.put(model)]  # in a list, it is fetched only by workers without it
-        self._workers = self._started(mode)
+        self._workers = self._started(mode, dtype)
 
     @property
     def padding(self) -> float | None:
@@ -89,7 +91,7 @@ class OnRay:
                 f"Ray gave up ({_reason(error)}); what is done is kept: the same command goes on"
             ) from error
 
-    def _started(self, mode: Mode | None) -> list[Any]:
+    def _started(self, mode: Mode | None, dtype: DType) -> list[Any]:
         actor = self._ray.remote(Worker).options(
             num_cpus=self._share.cpus,
             num_gpus=self._share.gpus,
@@ -97,7 +99,7 @@ class OnRay:
             max_task_retries=RETRIES,
             runtime_env={"env_vars": _environment()},
         )
-        workers = [actor.remote(mode) for _ in range(self._share.workers)]
+        workers = [actor.remote(mode, dtype) for _ in range(self._share.workers)]
         for worker in workers:
             ready = worker.ready.remote(self._model).future()
             ready.add_done_callback(lambda done, worker=worker: self._is_ready(worker, done))

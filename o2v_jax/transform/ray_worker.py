@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 from o2v_jax.checkpoint import Model
 from o2v_jax.errors import O2VError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.limits import Mode
+from o2v_jax.limits import DType, Mode
 from o2v_jax.notices import Notices
 from o2v_jax.scoring import Scorer, use_compilation_cache
 from o2v_jax.transform.answers import Tally
@@ -58,10 +58,11 @@ class Worker:
 
     Args:
         mode: leave out what this mode does not need.
+        dtype: what the encoders hold and multiply.
     """
 
-    def __init__(self, mode: Mode | None) -> None:
-        self._mode = mode
+    def __init__(self, mode: Mode | None, dtype: DType) -> None:
+        self._mode, self._dtype = mode, dtype
         self._made: _Made | None = None
 
     def ready(self, model: list[Any]) -> None:
@@ -99,7 +100,8 @@ class Worker:
         if self._made is None:
             use_compilation_cache()
             held: Model = import_module("ray").get(model[0])
-            heard, scorer = _Heard(held.config), Scorer(held, preferred_mode=self._mode)
+            heard = _Heard(held.config)
+            scorer = Scorer(held, preferred_mode=self._mode, dtype=self._dtype)
             self._made = _Made(scorer, Local(scorer, "", heard), heard)
         return self._made
 

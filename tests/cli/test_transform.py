@@ -54,6 +54,13 @@ def test_one_result_a_record_in_order(transform, scored):
     assert hidden() == []
 
 
+def test_encoders_in_bfloat16(transform, o2v, model):
+    Path("e.jsonl").write_bytes(b'{"in0": [1, 2]}')
+    assert transform("e.jsonl", "--dtype", "bfloat16").status == 0
+    expected = o2v("embed", "--model", model, "--dtype", "bfloat16", "e.jsonl").out.encode()
+    assert written("e.jsonl") == expected != o2v("embed", "--model", model, "e.jsonl").out.encode()
+
+
 def test_a_folder_and_its_tree(transform, scored, folder):
     for name in ("in/x.jsonl", "in/deep/y.jsonl", "in/deep/z.jsonl.gz"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -316,6 +323,7 @@ def test_a_mended_file_is_all_that_is_done_again(transform, scored):
     [
         (("a.jsonl", "b.jsonl", "--max-payload", "5"), "max_payload_mb was 6, now 5"),
         (("a.jsonl", "b.jsonl", "--model", "other"), "other settings (model was"),
+        (("a.jsonl", "b.jsonl", "--dtype", "bfloat16"), "other settings (model was"),
         (("b.jsonl",), "holds other inputs"),
     ],
 )
