@@ -71,6 +71,8 @@ TABLES = {
     "memory": Table("memory"),
     "train": Table("train"),
     "train_vocabulary": Table("train", "vocabulary_sizes"),
+    "transform": Table("transform"),
+    "transform_overheads": Table("transform", "overheads"),
 }
 
 

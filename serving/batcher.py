@@ -185,15 +185,17 @@ class Batcher:
             _hand_out(compute(kind, _sides(parts)), parts)
         except Exception as error:
             log.exception("a batch of %s failed", kind.value)
-            for work, _ in parts:
-                work.fail(error)
-        self._forget({work for work, _ in parts if work.resolved})
+            self._fail(error, {work for work, _ in parts})
+        else:
+            with self._changed:
+                self._unresolved -= {work for work, _ in parts if work.resolved}
 
-    def _forget(self, resolved: set[Work]) -> None:
-        with self._changed:
-            self._unresolved -= resolved
-            # of work that failed, other chunks may still be there
-            self._queue = deque(work for work in self._queue if work not in resolved)
+    def _fail(self, error: Exception, works: set[Work]) -> None:
+        with self._changed:  # held throughout: no other device may take up what has failed
+            for work in works:
+                work.fail(error)
+            self._unresolved -= works
+            self._queue = deque(work for work in self._queue if work not in works)
 
 
 def _records(part: Part) -> int:

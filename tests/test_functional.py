@@ -135,8 +135,8 @@ def test_gradients_inside_and_around_shard_map_are_those_of_one_device(network, 
     def total(params, in0, in1):
         return jax.lax.psum(loss(params, in0, in1), "rows")
 
-    expected = jax.grad(loss)(params, in0, in1)
-    around = jax.grad(sharded(total, P()))(params, in0, in1)
-    inside = sharded(jax.grad(loss), P())(params, in0, in1)
+    expected = jax.jit(jax.grad(loss))(params, in0, in1)
+    around = jax.jit(jax.grad(sharded(total, P())))(params, in0, in1)
+    inside = jax.jit(sharded(jax.grad(loss), P()))(params, in0, in1)
     for found in (around, inside):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)

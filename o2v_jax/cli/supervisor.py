@@ -33,10 +33,12 @@ def supervise(failed: Callable[[str], None]) -> int:
     command = [sys.executable, *sys.orig_argv[1:]]
     # in a session of its own a signal reaches it once, from here
     process = subprocess.Popen(command, env={**os.environ, INSIDE: "1"}, start_new_session=True)
-    with _relayed_to(process):
+    with _relayed_to(process) as relayed:
         status = process.wait()
     if status >= 0:
         return status
+    if -status in relayed:  # it came before the process could save anything
+        return 128 - status
     aborted = status == -signal.SIGABRT
     reason = _LOST if aborted else f"training was ended by {signal.Signals(-status).name}"
     failed(reason)
@@ -45,13 +47,17 @@ def supervise(failed: Callable[[str], None]) -> int:
 
 
 @contextmanager
-def _relayed_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+def _relayed_to(process: "subprocess.Popen[bytes]") -> Iterator[set[int]]:
+    """Passes signals on; gives those that came."""
+    relayed = set[int]()
+
     def relay(number: int, _frame: FrameType | None) -> None:
+        relayed.add(number)
         process.send_signal(number)
 
     before = [signal.signal(number, relay) for number in _RELAYED]
     try:
-        yield
+        yield relayed
     finally:
         for number, handler in zip(_RELAYED, before, strict=True):
             signal.signal(number, handler)

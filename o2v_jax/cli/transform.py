@@ -1,7 +1,7 @@
 """`o2v transform`: batch transform. Files of records in, a file of results for each out."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FORMAT = click.Choice(["application/jsonlines", "application/json"])
 SPLIT = click.Choice(["Line", "None"])
-IN_FLIGHT_MB = 100  # as CreateTransformJob has it
+IN_FLIGHT_MB, PAYLOAD_MB = 100, 6  # as CreateTransformJob has them
 
 
 @click.command(short_help="Score or embed files of records: batch transform.")
@@ -141,11 +141,7 @@ def _run(
     skip, resume = options.pop("on_error") == "skip", options.pop("resume")
     servers = _servers(endpoints, model_path, concurrent, options) if endpoints else None
     settings, sources = _settings(options), sources_of(inputs, output)
-    if (concurrent or 1) * settings.max_payload_mb > IN_FLIGHT_MB:
-        raise click.UsageError(
-            f"--max-concurrent-transforms {concurrent} times --max-payload "
-            f"{settings.max_payload_mb} must be at most {IN_FLIGHT_MB} MB"
-        )
+    _check_in_flight(servers.concurrent if servers else concurrent or 1, settings.max_payload_mb)
     for source in sources:
         settings.of(source.path)  # what cannot be meant is said before a model is read
     total = sum(source.size for source in sources)
@@ -208,8 +204,18 @@ def _servers(
     options["strategy"] = options["strategy"] or strategies.get(said.get("BatchStrategy", ""))
     if options["max_payload_mb"] is None:
         options["max_payload_mb"] = said.get("MaxPayloadInMB")
-    endpoints.concurrent = concurrent or said.get("MaxConcurrentTransforms") or 2
+    room = IN_FLIGHT_MB // (options["max_payload_mb"] or PAYLOAD_MB)
+    said_concurrent = said.get("MaxConcurrentTransforms") or 2
+    endpoints.concurrent = concurrent or max(1, min(said_concurrent, room))
     return endpoints
+
+
+def _check_in_flight(concurrent: int, max_payload_mb: int) -> None:
+    if concurrent * max_payload_mb > IN_FLIGHT_MB:
+        raise click.UsageError(
+            f"--max-concurrent-transforms {concurrent} times --max-payload {max_payload_mb} must "
+            f"be at most {IN_FLIGHT_MB} MB"
+        )
 
 
 def _settings(options: dict[str, Any]) -> "Settings":
@@ -221,13 +227,17 @@ def _settings(options: dict[str, Any]) -> "Settings":
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
+def _echo(text: str) -> None:
+    with suppress(BrokenPipeError):  # whoever reads no more still gets the exit status
+        click.echo(text, err=True)
+
+
 def _tell(report: "Report", rate: float, padding: float | None) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
-    click.echo(
+    _echo(
         f"{done:,} of {report.files:,} files, {report.records:,} records{bad}, "
-        f"{rate:,.0f} records/s" + ("" if padding is None else f", {padding:.1%} padding"),
-        err=True,
+        f"{rate:,.0f} records/s" + ("" if padding is None else f", {padding:.1%} padding")
     )
     if report.failed:
         raise InputError(

@@ -122,7 +122,8 @@ class Job:
     def _prepared(self) -> Run:
         """The run, with everything read that it needs."""
         data = {name: self._read(name, files) for name, files in self._files().items()}
-        require_same(self.hosts, self._identity)
+        spread = {"devices": str(self.devices), "shard-tables": str(self.shard_tables)}
+        require_same(self.hosts, self._identity | spread)
         pretrained = pretrained_of(self.config, self.auxiliary)
         if self.hosts.first:
             write_skipped(self._report, data)

@@ -16,15 +16,19 @@ class SharedCheckpoints:
     """Behaves as `Checkpoints` on every host; only the first has one and touches the disk."""
 
     def __init__(self, hosts: Hosts, directory: Path, own: Checkpoints | None) -> None:
-        self._hosts, self._own = hosts, own
+        self._hosts, self._own, self._asked = hosts, own, False
         self.directory = directory.resolve()
 
     def due(self) -> bool:
-        """Whether the first host finds it time to save; the others never do."""
-        return self._own is not None and self._own.due()
+        """Whether the first host asks to save, once for each saving; the others never do."""
+        if self._own is None or self._asked:
+            return False
+        self._asked = self._own.due()
+        return self._asked
 
     def save(self, arrays: Any, notes: Mapping[str, Any]) -> bool:
         """Saves on the first host; returns on each whether it is saved there."""
+        self._asked = False
         return bool(told(self._hosts, self._own is not None and self._own.save(arrays, notes)))
 
     def latest(self, like: Any) -> Saved | None:

@@ -146,7 +146,8 @@ def edited_texts(
         try:
             row = edited(answer, joined.inputs[number] if settings.join else None, settings)
         except InputError as error:
-            problem = RecordError(joined.places[number], f"--output-filter: {error}")
+            reason = f"--output-filter: {error}" if settings.output_filter else str(error)
+            problem = RecordError(joined.places[number], reason)
             if not skip:
                 raise problem from error
             tally.errors += 1

@@ -36,7 +36,10 @@ def edited(answer: bytes, given: bytes | None, settings: FileSettings) -> bytes:
     """
     value = _read(answer)
     if given is not None:
-        before = _read(given)
+        try:
+            before = _read(given)
+        except InputError:  # its own error is the result, and there is nothing to join it with
+            return answer
         joined = before if isinstance(before, dict) else {INPUT: before}
         value = joined | {OUTPUT: value}
     return _written(value if settings.output_filter is None else settings.output_filter(value))

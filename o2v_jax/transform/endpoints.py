@@ -16,7 +16,7 @@ _OK = 200
 RETRIED = {429, 500, 502, 503, 504}
 PATIENCE_S = 120.0  # how long there may be no answer before the run gives up
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 10.0
-_TIMEOUT = urllib3.Timeout(connect=10, read=3600)  # SageMaker's limit for a batch request
+_TIMEOUT = urllib3.Timeout(connect=10, read=600)  # SageMaker's default for a batch request
 
 
 class RefusedError(InputError):
@@ -146,7 +146,11 @@ class Endpoints:
 
 def _base(url: str) -> str:
     base = url.rstrip("/").removesuffix("/invocations")
-    if urllib3.util.parse_url(base).scheme not in {"http", "https"}:
+    try:
+        scheme = urllib3.util.parse_url(base).scheme
+    except urllib3.exceptions.LocationParseError:
+        scheme = None
+    if scheme not in {"http", "https"}:
         raise InputError(f"{url!r} is no URL of a server: expected one such as http://host:8080")
     return base
 

@@ -5,6 +5,7 @@ one place gives what stands there, names in brackets at the end (`$['id','SageMa
 an object of these, and anything else gives a list.
 """
 
+import re
 from typing import Any
 
 import jsonpath
@@ -34,7 +35,7 @@ class Filter:
             raise InputError(f"{text!r} is not a JSONPath: expected one such as $.features")
         try:
             # the guide has $.field1.['child1','child2'], which RFC 9535 writes without the dot
-            path = jsonpath.compile(text.replace(".[", "["))
+            path = jsonpath.compile(re.sub(r"(?<!\.)\.\[", "[", text))
         except jsonpath.JSONPathError as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{text!r} is not a JSONPath ({reason})") from error

@@ -157,7 +157,8 @@ def _lists(values: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", good: Fl
 
 def as_parquet(stream: Path, target: Path, *, errors: int) -> None:
     """Makes the Parquet file of a complete stream; the errors' column only if there are any."""
-    with pa.ipc.open_stream(pa.memory_map(str(stream))) as batches:
+    # mapped into memory, all of a large stream's pages would stay
+    with pa.OSFile(str(stream)) as file, pa.ipc.open_stream(file) as batches:
         names = [name for name in batches.schema.names if errors or name != ERROR]
         schema = pa.schema([batches.schema.field(name) for name in names], batches.schema.metadata)
         with pq.ParquetWriter(target, schema) as writer:

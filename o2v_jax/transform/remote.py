@@ -77,11 +77,12 @@ class Remote:
         endpoints: the servers.
     """
 
-    identity = "of endpoints"
     padding = None
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
+        # of their model nothing is known
+        self.identity = "of " + ", ".join(sorted({server.url for server in endpoints.endpoints}))
 
     def works(
         self, part: Part, name: str, settings: FileSettings, *, skip: bool
@@ -95,6 +96,8 @@ class Remote:
         first = 0
         for number, count in enumerate(texts.counts):
             last = first + count
+            if not count and settings.answers_are_rows:
+                continue
             some = slice(first, last) if settings.answers_are_rows else slice(number, number + 1)
             inputs, places = zip(*texts.inputs[some], strict=True) if texts.inputs else ((), ())
             known = {n - first: e for n, e in texts.errors.items() if first <= n < last}

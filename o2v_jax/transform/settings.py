@@ -64,7 +64,7 @@ class Settings:
             content=content,
             accept=self.accept or content,
             by_line=split == "Line",
-            alone=self.strategy == "SingleRecord",
+            alone=self.strategy == "SingleRecord" and split == "Line",
             longest=self.max_payload_mb * MIB or None,
             ending=b"\n" if (self.assemble or split) == "Line" else b"",
             join=self.join == "Input",

@@ -41,10 +41,14 @@ def sources_of(inputs: Sequence[str], output: Path) -> list[Source]:
     What begins with a dot in a folder is left out.
 
     Raises:
-        InputError: an input names nothing, the output folder is within one, or two files would
-            have one output.
+        InputError: an input names nothing, the output folder is within one, two files would have
+            one output, or an output would replace an input.
     """
     found = [_source(path, name) for given in inputs for path, name in _files(given, output)]
+    own = {source.path.resolve() for source in found}
+    for source in found:
+        if (output / source.target).resolve() in own:
+            raise InputError(f"{output / source.target}: would replace an input: write elsewhere")
     twice = [name for name, count in Counter(s.name for s in found).items() if count > 1]
     if twice:
         raise InputError(f"several inputs would be written to {output / twice[0]}{OUT}")
@@ -58,7 +62,7 @@ def _files(given: str, output: Path) -> Iterable[tuple[Path, Path]]:
     elif path.exists() or not glob.has_magic(given):
         files = [(path, Path(path.name))]
     else:
-        files = _matching(given)
+        files = _matching(given, output)
     if not files:
         raise InputError(
             f"{given}: holds no file" if path.is_dir() else f"{given}: matches no file"
@@ -71,17 +75,27 @@ def _tree(folder: Path, output: Path) -> Iterator[tuple[Path, Path]]:
         raise InputError(f"{output}: lies within the input {folder}: results would become inputs")
     for at, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            if Path(at, name).is_symlink():
+                raise InputError(f"{Path(at, name)}: is a link to a folder: name it as an input")
         for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(at, name)
             yield path, path.relative_to(folder)
 
 
-def _matching(pattern: str) -> list[tuple[Path, Path]]:
+def _matching(pattern: str, output: Path) -> list[tuple[Path, Path]]:
+    """The files that match, but for results of this output folder."""
     parts = Path(pattern).parts
     fixed = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:fixed])
     paths = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 - of any root
-    return [(path, path.relative_to(base)) for path in paths if path.is_file()]
+    results = output.resolve()
+    files = (path for path in paths if path.is_file() and not _is_result(path, results))
+    return [(path, path.relative_to(base)) for path in files]
+
+
+def _is_result(path: Path, output: Path) -> bool:
+    return path.suffix == OUT and output in path.resolve().parents
 
 
 def _source(path: Path, name: Path) -> Source:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -54,7 +55,8 @@ class State:
     def __exit__(self, *_: object) -> None:
         if not self.begun:
             shutil.rmtree(self.folder, ignore_errors=True)
-        self._journal.close()
+        with suppress(OSError):  # of a full disk it was told before
+            self._journal.close()
 
     @property
     def begun(self) -> bool:

@@ -50,6 +50,7 @@ class Writer:
         self._state, self._report, self._skip = state, report, skip
         self._outputs: dict[int, Output] = {}
         self._failed: set[int] = set()
+        self._broken = False  # then nothing more may count as done
 
     def do(self, scored: tuple[Step, Written | None]) -> tuple[int, int]:
         """Does a step; the records and bytes of input that are done with it.
@@ -58,12 +59,12 @@ class Writer:
             InputError: results cannot be written.
         """
         step, results = scored
+        if self._broken:
+            raise InputError("stopped")
         if step.number in self._failed:
             return 0, 0
         try:
-            return self._do(step, results)
-        except O2VError as error:
-            return 0, self._fail(step.number, error)
+            return self._done(step, results)
         except OSError as error:
             reason = error.strerror or str(error)
             raise InputError(
@@ -75,6 +76,15 @@ class Writer:
         """Gives up what is not complete; on the disk it stays as far as it was noted."""
         for output in self._outputs.values():
             output.close()
+
+    def _done(self, step: Step, results: Written | None) -> tuple[int, int]:
+        try:
+            return self._do(step, results)
+        except O2VError as error:
+            return 0, self._fail(step.number, error)
+        except BaseException:
+            self._broken = True
+            raise
 
     def _do(self, step: Step, results: Written | None) -> tuple[int, int]:
         if step.error is not None:

@@ -230,7 +230,7 @@ def test_a_batch_that_fails_is_told_once(app, scorer, caplog):
 
 def test_a_model_may_be_given(tiny_model, cache, monkeypatch):
     monkeypatch.setenv("O2V_CACHE_DIR", cache)
-    client = create_app(o2v_jax.load(tiny_model), settings=Settings()).test_client()
+    client = create_app(o2v_jax.load(tiny_model), settings=Settings(devices=1)).test_client()
     assert len(client.post("/invocations", json=PAIR).json["predictions"][0]["scores"]) == 3
     wait_for_warm_up()
     assert client.get("/ping").status_code == 200

@@ -246,6 +246,17 @@ def test_devices_work_at_a_time(pair, devices):
     assert [len(device.calls) for device in devices] == [1, 1]
 
 
+def test_a_failing_device_takes_no_other_with_it(pair, devices):
+    """Chunks that fail here may be about to be taken up there."""
+    devices[0].error = RuntimeError()
+    for _ in range(200):
+        works = [long_request(pair), submit(pair, [[1]])]
+        for work in works:
+            assert work.wait(10)
+    assert pair.alive
+    assert devices[1].calls
+
+
 def test_a_large_request_is_shared_by_the_devices(pair, devices):
     for device in devices:
         device.may_go.clear()

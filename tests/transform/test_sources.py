@@ -39,6 +39,27 @@ def test_globs_keep_the_tree_below_their_first_wildcard(tree):
     assert targets("*/a.jsonl") == [("in/a.jsonl", "in/a.jsonl.out")]
 
 
+def test_results_are_no_inputs_of_a_glob(tree):
+    for name in ("in/a.jsonl.out", "in/out/b.jsonl.out"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("")
+    found = [str(s.path) for s in sources_of(["in/**/*.*"], Path("in/out"))]
+    assert found == ["in/a.jsonl", "in/a.jsonl.out", "in/b.jsonl", "in/deep/er/c.json"]
+    assert "in/a.jsonl.out" not in [str(s.path) for s in sources_of(["in/*.*"], Path("in"))]
+
+
+def test_no_output_replaces_an_input(tree):
+    Path("in/a.jsonl.out").write_text("")
+    with pytest.raises(InputError, match=r"in/a.jsonl.out: would replace an input"):
+        sources_of(["in/a.jsonl", "in/a.jsonl.out"], Path("in"))
+
+
+def test_a_linked_folder_has_to_be_named(tree):
+    Path("in/link").symlink_to("deep", target_is_directory=True)
+    with pytest.raises(InputError, match="in/link: is a link to a folder: name it as an input"):
+        sources_of(["in"], Path("out"))
+
+
 def test_a_name_with_wildcards_that_exists_is_a_name(tree):
     Path("odd[1].jsonl").write_text("")
     assert targets("odd[1].jsonl") == [("odd[1].jsonl", "odd[1].jsonl.out")]
