@@ -230,10 +230,10 @@ def test_a_stopped_run_goes_on(server, lines, tmp_path):
     for name in ("a", "b"):
         (tmp_path / "in" / f"{name}.jsonl").write_bytes(lines.read_bytes())
 
-    def first_only(number, body):
-        return echoed(body) if number < 2 else (503, {"Retry-After": 100}, b"")
+    def all_but_the_second(number, body):
+        return (503, {"Retry-After": 100}, b"") if number == 2 else echoed(body)
 
-    with stub(first_only) as (url, seen):
+    with stub(all_but_the_second) as (url, seen):
         options = ("--endpoint", url, "--max-payload", 6, "--max-concurrent-transforms", 1)
         words = command(tmp_path / "in", output, *options)
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
@@ -242,10 +242,12 @@ def test_a_stopped_run_goes_on(server, lines, tmp_path):
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         err = process.communicate(timeout=10)[1]
-    assert process.returncode == 143, err
-    assert "the same command goes on" in err
-    assert (output / "a.jsonl.out").read_bytes() == lines.read_bytes()
-    done = transform(tmp_path / "in", output, "--endpoint", server.url, "--strategy", "MultiRecord")
-    assert done.returncode == 0, done.stderr
-    assert (output / "a.jsonl.out").read_bytes() == lines.read_bytes()
-    assert list(rows(output, "b.jsonl")[0]) == ["scores"]
+        assert process.returncode == 143, err
+        assert "the same command goes on" in err
+        assert (output / "a.jsonl.out").read_bytes() == lines.read_bytes()
+        other = transform(tmp_path / "in", output, "--endpoint", server.url, *options[2:])
+        assert "unfinished run with other settings (model was of http" in other.stderr
+        done = transform(tmp_path / "in", output, *options)
+        assert done.returncode == 0, done.stderr
+    assert len(seen) == 3
+    assert (output / "b.jsonl.out").read_bytes() == lines.read_bytes()
