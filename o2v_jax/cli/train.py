@@ -96,7 +96,7 @@ def train(
     PREFIX/model and a failure's reason to PREFIX/output. On several hosts the same command is given
     on each, with its own --host-index; host 0 writes the model.
     """
-    common = {
+    common: dict[str, Any] = {
         "seed": seed,
         "skip": on_error == "skip",
         "cache": cache,
@@ -107,29 +107,26 @@ def train(
         "command": shlex.join(["o2v", *sys.argv[1:]]),
     }
     _require_hosts(*(layout[name] for name in _HOSTS))
-    if _has_more_hosts(sagemaker, prefix, layout) and not is_inside():
-        raise click.exceptions.Exit(supervise(_failure_writer(sagemaker, prefix)))
+    given = _given(layout | settings)
+    # from the environment it is the container's default, which options given by hand overrule
+    by_hand = bool(given) and _source("sagemaker") is ParameterSource.ENVIRONMENT
+    in_container = sagemaker and not by_hand
+    if _has_more_hosts(in_container, prefix, layout) and not is_inside():
+        raise click.exceptions.Exit(supervise(_failure_writer(in_container, prefix)))
     # before anything heavy is imported: a container's first process has no other way to be stopped
     with Signals().caught() as signals:
-        _dispatch(sagemaker, prefix, layout, settings, common | {"signals": signals})
+        common["signals"] = signals
+        if in_container:
+            _refuse(given)
+            _train_in_container(prefix, common)
+        else:
+            _require(layout, sagemaker=sagemaker)
+            _train_from_files(layout, settings, common)
 
 
-def _dispatch(
-    sagemaker: bool,
-    prefix: Path,
-    layout: dict[str, Any],
-    settings: dict[str, str],
-    common: dict[str, Any],
-) -> None:
-    named = {name.replace("_", "-"): value for name, value in layout.items()}
-    given = [name for name, value in (named | settings).items() if value not in (None, ())]
-    # from the environment it is the container's default, which options given by hand overrule
-    if sagemaker and not (given and _source("sagemaker") is ParameterSource.ENVIRONMENT):
-        _refuse(given)
-        _train_in_container(prefix, common)
-    else:
-        _require(layout, sagemaker=sagemaker)
-        _train_from_files(layout, settings, common)
+def _given(options: Mapping[str, Any]) -> list[str]:
+    """The names of options that have a value."""
+    return [name for name, value in options.items() if value not in (None, ())]
 
 
 def _train_in_container(prefix: Path, common: Mapping[str, Any]) -> None:
@@ -181,9 +178,14 @@ def _source(name: str) -> ParameterSource | None:
     return click.get_current_context().get_parameter_source(name)
 
 
+def _written(name: str) -> str:
+    """An option as it is written; hyperparameters keep their underscores."""
+    return name.replace("_", "-") if name in _HOSTS else name
+
+
 def _refuse(names: list[str]) -> None:
     if names:
-        listed = ", ".join(f"--{name}" for name in names)
+        listed = ", ".join(f"--{_written(name)}" for name in names)
         raise click.UsageError(f"{listed} cannot stand beside --sagemaker, which reads the layout")
 
 

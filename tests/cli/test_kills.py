@@ -13,7 +13,7 @@ import pytest
 import o2v_jax
 from o2v_jax.checkpoint import flatten
 
-KILLS = 20
+KILLS = int(os.environ.get("O2V_TEST_KILLS", "10"))
 
 
 def start(*arguments, **options):
@@ -59,7 +59,7 @@ def killed(process, rng):
     return process.communicate()[0]
 
 
-def test_twenty_kills_end_in_the_uninterrupted_runs_parameters(options, tmp_path):
+def test_kills_end_in_the_uninterrupted_runs_parameters(options, tmp_path):
     status, _, err = finish(start(*options, "--output", tmp_path / "whole"))
     assert status == 0, err
     often = (*options, "--checkpoint-interval", 0.1, "--output", tmp_path / "model")
