@@ -44,7 +44,7 @@ def _fold_in(key: Array, data: int) -> Array:
 def _random_bits(key: Array, width: int, shape: Sequence[int]) -> Array:
     """The exclusive or of the two words that threefry makes of each position, as JAX's own."""
     if width != 32:  # noqa: PLR2004
-        raise NotImplementedError("rows of a batch are drawn in 32 bits")
+        raise ValueError(f"rows of a batch are drawn in 32 bits, not in {width}")
     before = key[2] * jnp.uint32(math.prod(shape[1:]))
     low = before + jax.lax.iota(jnp.uint32, math.prod(shape))
     one, two = threefry2x32_p.bind(key[0], key[1], jnp.zeros_like(low), low)
