@@ -24,15 +24,17 @@ class Shapes:
         lengths: the length ladder.
         batches: for each length its batch ladder.
         call: what a program call costs besides its padded tokens, in the time of one of these.
+        step: what each step of a recurrence costs besides the rows in it, likewise.
     """
 
     lengths: tuple[int, ...]
     batches: tuple[tuple[int, ...], ...]
     call: float = CALL
+    step: float = 0.0
 
     def cost(self, batch: int, length: int) -> float:
         """The cost of a call of this shape, in padded tokens."""
-        return self.call + batch * length
+        return self.call + (self.step + batch) * length
 
     def pairs(self) -> list[tuple[int, int]]:
         """All (batch, length) pairs, the small ones first."""
@@ -50,9 +52,12 @@ class Step:
     length: int
 
 
-def shapes(lengths: tuple[int, ...], token_budget: int, call: float = CALL) -> Shapes:
+def shapes(
+    lengths: tuple[int, ...], token_budget: int, call: float = CALL, step: float = 0.0
+) -> Shapes:
     """The padded shapes of a length ladder; the longer the rows, the fewer of them a batch."""
-    return Shapes(lengths, tuple(batch_ladder(length, token_budget) for length in lengths), call)
+    batches = tuple(batch_ladder(length, token_budget) for length in lengths)
+    return Shapes(lengths, batches, call, step)
 
 
 def plan(lengths: npt.NDArray[np.integer], table: Shapes) -> list[Step]:

@@ -76,11 +76,11 @@ def _walk_back(choices: Sequence[Counts], last: int) -> list[int]:
     return ladder
 
 
-def batch_ladder(length: int, token_budget: int, ratio: int = 8) -> tuple[int, ...]:
+def batch_ladder(length: int, token_budget: int, ratio: int = 4) -> tuple[int, ...]:
     """Batch sizes for one length: powers of two from 1 up to what the token budget holds.
 
     >>> batch_ladder(length=20, token_budget=8192)
-    (1, 4, 32, 256)
+    (1, 4, 16, 64, 256)
     """
     top = 1 << max(0, (max(1, token_budget // length)).bit_length() - 1)
     sizes = {1}

@@ -2,6 +2,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,11 +10,12 @@ from o2v_jax.buckets import CALL, plan, shapes
 from o2v_jax.ladders import batch_ladder, geometric_ladder
 
 LENGTHS = st.lists(st.integers(0, 82), max_size=300).map(lambda rows: np.array(rows, np.int64))
+STEPS = st.sampled_from([0.0, 12.0, 400.0])
 
 
-@given(LENGTHS, st.integers(1, 10), st.sampled_from([1, 100, 8192]))
-def test_plan_covers_each_row_once_in_a_shape_of_the_table(lengths, rungs, budget):
-    table = shapes(geometric_ladder(82, rungs), budget)
+@given(LENGTHS, st.integers(1, 10), st.sampled_from([1, 100, 8192]), STEPS)
+def test_plan_covers_each_row_once_in_a_shape_of_the_table(lengths, rungs, budget, step_cost):
+    table = shapes(geometric_ladder(82, rungs), budget, step=step_cost)
     steps = plan(lengths, table)
     rows = np.concatenate([np.zeros(0, np.int64), *(step.rows for step in steps)])
     assert sorted(rows) == list(range(len(lengths)))
@@ -48,16 +50,16 @@ def test_plan_of_equal_rows_is_the_cheapest(rows, length):
 
 
 @settings(max_examples=60)
-@given(LENGTHS.filter(len), st.sampled_from([CALL, 2000.0, 8.0, 0.0]))
-def test_plan_costs_little_more_than_the_cheapest_of_all(lengths, call):
+@given(LENGTHS.filter(len), st.sampled_from([CALL, 2000.0, 8.0, 0.0]), STEPS)
+def test_plan_costs_little_more_than_the_cheapest_of_all(lengths, call, step):
     """The cheapest is found by trying every batch size at every row, from the longest down."""
-    table = shapes(geometric_ladder(82, 5), 512, call)
+    table = shapes(geometric_ladder(82, 5), 512, call, step)
     rungs = np.searchsorted(table.lengths, np.sort(lengths)[::-1])
     cheapest = [0.0]  # of the last n rows
     for n, rung in enumerate(rungs[::-1], 1):
         ladder, length = table.batches[rung], table.lengths[rung]
-        cheapest.append(min(call + b * length + cheapest[max(0, n - b)] for b in ladder))
-    assert cheapest[-1] <= price(plan(lengths, table), call) <= 1.2 * cheapest[-1]
+        cheapest.append(min(call + (step + b) * length + cheapest[max(0, n - b)] for b in ladder))
+    assert cheapest[-1] <= price(plan(lengths, table), call, step) <= 1.2 * cheapest[-1]
 
 
 def test_rows_join_a_longer_rung_where_calls_cost_more_than_padding():
@@ -65,6 +67,28 @@ def test_rows_join_a_longer_rung_where_calls_cost_more_than_padding():
     table = shapes((10, 20, 30, 40), 4000)
     assert len(plan(lengths, table)) > 3
     assert [(s.batch, s.length) for s in plan(lengths, replace(table, call=10_000.0))] == [(64, 40)]
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0.0, [(64, 20), (64, 10)]), (100.0, [(128, 20)])])
+def test_rows_join_a_longer_rung_where_steps_cost_more_than_padding(step, expected):
+    """A recurrence takes its steps one after the other, so it had better take them once."""
+    table = replace(shapes((10, 20), 4096), batches=((64, 128), (64, 128)), step=step)
+    steps = plan(np.repeat([10, 20], 64), table)
+    assert [(one.batch, one.length) for one in steps] == expected
+
+
+@pytest.mark.parametrize("step", [12.0, 400.0])
+def test_dearer_steps_make_fewer_and_larger_batches(step):
+    lengths = np.random.default_rng(0).integers(1, 83, 200)
+    table = shapes(geometric_ladder(82, 10), 8192)
+    cheap, dear = (plan(lengths, one) for one in (table, replace(table, step=step)))
+    assert len(dear) < len(cheap)
+    assert np.mean([one.batch for one in dear]) > np.mean([one.batch for one in cheap])
+
+
+def test_cost_of_a_call():
+    assert shapes((10,), 100).cost(8, 10) == CALL + 80
+    assert shapes((10,), 100, 5.0, 3.0).cost(8, 10) == 5 + (3 + 8) * 10
 
 
 def test_plan_of_no_rows():
@@ -84,12 +108,12 @@ def test_plan_of_many_rows_is_quick():
 
 def test_pairs_are_all_shapes_and_the_small_ones_come_first():
     pairs = shapes((2, 5), 20).pairs()
-    assert sorted(pairs) == [(1, 2), (1, 5), (4, 5), (8, 2)]
-    assert [batch * length for batch, length in pairs] == [2, 5, 16, 20]
+    assert sorted(pairs) == [(1, 2), (1, 5), (2, 2), (4, 5), (8, 2)]
+    assert [batch * length for batch, length in pairs] == [2, 4, 5, 16, 20]
 
 
-def price(steps, call=CALL):
-    return sum(call + step.batch * step.length for step in steps)
+def price(steps, call=CALL, step=0.0):
+    return sum(call + (step + one.batch) * one.length for one in steps)
 
 
 def seconds(work):

@@ -28,6 +28,7 @@ LAYERS = [
         "o2v_jax.notices",
     },
     {"o2v_jax.model"},
+    {"o2v_jax.folding"},
     {"o2v_jax.checkpoint"},
     {"o2v_jax.scoring", "o2v_jax.training", "o2v_jax.preparation"},
     {"o2v_jax.tuning", "o2v_jax.transform"},

@@ -1,5 +1,5 @@
 import time
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -95,6 +95,13 @@ def test_batch_ladder_starts_at_one_and_keeps_to_the_budget(length, budget):
     assert ladder[-1] * length <= max(budget, length)
     assert 2 * ladder[-1] * length > budget
     assert all(size & (size - 1) == 0 for size in ladder)
+
+
+@given(st.integers(1, 5000), st.integers(1, 100_000))
+def test_a_batch_is_four_times_the_one_before_but_for_the_first(length, budget):
+    one, *ladder = batch_ladder(length, budget)
+    assert not ladder or 2 * one <= ladder[0] <= 4 * one
+    assert all(4 * below == above for below, above in pairwise(ladder))
 
 
 def seconds(work):

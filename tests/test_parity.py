@@ -1,5 +1,6 @@
 """Each layer at 1e-5 and the whole network at 1e-4 against the NumPy reference."""
 
+from functools import partial
 from itertools import permutations, product
 
 import jax
@@ -12,7 +13,7 @@ from reference import network as reference
 from o2v_jax import Scorer
 from o2v_jax.checkpoint import flatten
 from o2v_jax.model import compare_fn, parameter_shapes, tower_fn
-from o2v_jax.model.bilstm import LSTM
+from o2v_jax.model.bilstm import LSTM, both_ways
 from o2v_jax.model.comparator import compare, compared_width
 from o2v_jax.model.hcnn import Convolution
 from o2v_jax.model.head import MLP
@@ -93,15 +94,17 @@ def test_hcnn(config_of, model_of, layers):
     assert_layer(encoded(model, SENTENCES), expected, **LAYER)
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-def test_lstm(reverse):
-    x, way = normal(2, 5, 3), -1 if reverse else 1
+def test_lstm():
+    x = normal(2, 5, 3)
     names = {"weight_input": (3, 16), "weight_hidden": (4, 16), "bias": (16,)}
-    weights = {name: normal(*shape) / 2 for name, shape in names.items()}
-    layer = layer_of(lambda rngs: LSTM(3, 4, rngs=rngs), **weights)
-    states = jax.jit(lambda x, mask: layer(x, mask, reverse=reverse))(x, np.ones((2, 5), bool))
-    expected = [reference.lstm(row[::way], weights)[::way] for row in x]
-    assert_layer(states, expected, **LAYER)
+    ways = [{name: normal(*shape, seed=way) / 2 for name, shape in names.items()} for way in (0, 1)]
+    layers = [layer_of(lambda rngs: LSTM(3, 4, rngs=rngs), **weights) for weights in ways]
+    rows, at = x.reshape(-1, 3), np.arange(10, dtype=np.int32).reshape(2, 5).T
+    states = jax.jit(partial(both_ways, *layers))(rows, at, np.ones((5, 2), bool))
+    for record in (0, 1):
+        for way, order in ((0, 1), (1, -1)):
+            expected = reference.lstm(x[record, ::order], ways[way])
+            assert_layer(states[:, way, record], expected, **LAYER)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])

@@ -5,12 +5,12 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import embed, real_tokens
-from o2v_jax.model.recurrence import multiply, recur
+from o2v_jax.model.layers import PADDING_ID, embed, real_tokens
+from o2v_jax.model.recurrence import States, multiply, recur
 
 
 class LSTM(nnx.Module):
-    """One direction of one layer. Gates stand in the order input, forget, cell, output.
+    """The parameters of one direction of one layer; gates in the order input, forget, cell, output.
 
     `weight_input` is float32 `[inputs, 4 * units]`, `weight_hidden` `[units, 4 * units]`, `bias`
     `[4 * units]`. With i, f, o = sigmoid and g = tanh of the four gates:
@@ -26,19 +26,10 @@ class LSTM(nnx.Module):
         # a forget gate that starts open lets gradients through long sequences
         self.bias = nnx.Param(jnp.zeros(4 * units, jnp.float32).at[units : 2 * units].set(1.0))
 
-    def __call__(
-        self,
-        x: Float[Array, "batch length inputs"],
-        mask: Bool[Array, "batch length"],
-        *,
-        reverse: bool,
-    ) -> Float[Array, "batch length units"]:
-        """Hidden states at every step; a masked step leaves the state as it was."""
-        weight, bias = self.weight_input[...], self.bias[...].astype(jnp.float32)
-        gates = multiply(x, weight) + bias[None, None, :]
-        by_step = jnp.swapaxes(gates, 0, 1), jnp.swapaxes(mask, 0, 1)
-        hidden = recur(*by_step, self.weight_hidden[...], reverse=reverse)
-        return jnp.swapaxes(hidden, 0, 1)
+    def gates(self, x: Float[Array, "rows inputs"]) -> Float[Array, "rows gates"]:
+        """What the inputs alone give the gates."""
+        bias = self.bias[...].astype(jnp.float32)
+        return multiply(x, self.weight_input[...]) + bias[None, :]
 
 
 class BiLSTM(nnx.Module):
@@ -64,12 +55,65 @@ class BiLSTM(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch enc_dim"]:
         """Encodes each row of ids; `rngs` draws the dropout, none means inference."""
-        mask, x = real_tokens(ids), embed(table, ids)
-        for k in range(self.depth):
-            if k > 0:
-                x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
-            forward = getattr(self, f"forward_{k}")(x, mask, reverse=False)
-            backward = getattr(self, f"backward_{k}")(x, mask, reverse=True)
-            x = jnp.concatenate([forward, backward], axis=-1)
-        pooled = jnp.where(mask[..., None], x, -jnp.inf).max(axis=1)
-        return jnp.where(mask.any(axis=1)[:, None], pooled, 0.0)
+        steps, mask = ids.T, real_tokens(ids.T)
+        states = self._layer(0, *_inputs(table, steps), mask)
+        for k in range(1, self.depth):
+            x = jnp.swapaxes(_in_order(states), 0, 1)  # dropout draws a row a record
+            x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
+            states = self._layer(k, *_one_each(jnp.swapaxes(x, 0, 1)), mask)
+        real = _both(mask)[..., None]
+        pooled = jnp.where(real, states, -jnp.inf).max(axis=0)
+        joined = jnp.concatenate([pooled[0], pooled[1]], axis=-1)
+        return jnp.where(mask.any(axis=0)[:, None], joined, 0.0)
+
+    def _layer(self, k: int, rows: Array, at: Array, mask: Array) -> States:
+        ways = getattr(self, f"forward_{k}"), getattr(self, f"backward_{k}")
+        return both_ways(*ways, rows, at, mask)
+
+
+def both_ways(
+    forward: LSTM,
+    backward: LSTM,
+    rows: Float[Array, "rows inputs"],
+    at: Int[Array, "length batch"],
+    mask: Bool[Array, "length batch"],
+) -> States:
+    """Hidden states of both directions, each in the order that it goes.
+
+    Step t of sequence b reads the row `at[t, b]`; a masked step leaves the state as it was.
+    """
+    gates = jnp.stack([forward.gates(rows), backward.gates(rows)])
+    weight = jnp.stack([forward.weight_hidden[...], backward.weight_hidden[...]])
+    return recur(gates, _both(at), _both(mask), weight)
+
+
+def _inputs(
+    table: Float[Array, "vocab dim"], steps: Int[Array, "length batch"]
+) -> tuple[Float[Array, "rows dim"], Int[Array, "length batch"]]:
+    """The token vectors, and which one each step reads.
+
+    A table that is smaller than the batch is multiplied whole, so that no token's vector is
+    multiplied twice: training hands over the rows that a batch names.
+    """
+    if len(table) > steps.size:
+        return _one_each(embed(table, steps))
+    padding = jnp.arange(len(table)) == PADDING_ID
+    return jnp.where(padding[:, None], 0.0, table).astype(table.dtype), steps
+
+
+def _one_each(
+    x: Float[Array, "length batch inputs"],
+) -> tuple[Float[Array, "rows inputs"], Int[Array, "length batch"]]:
+    """A row for every step."""
+    at = jnp.arange(x.shape[0] * x.shape[1], dtype=jnp.int32)
+    return x.reshape(-1, x.shape[2]), at.reshape(x.shape[:2])
+
+
+def _both(steps: Array) -> Array:
+    """Steps `[length, batch]` in the order of each direction, `[length, 2, batch]`."""
+    return jnp.stack([steps, steps[::-1]], axis=1)
+
+
+def _in_order(states: States) -> Float[Array, "length batch states"]:
+    """The states of both directions side by side, in the order of the tokens."""
+    return jnp.concatenate([states[:, 0], states[::-1, 1]], axis=-1)

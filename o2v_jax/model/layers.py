@@ -29,7 +29,7 @@ class FullyConnected(nnx.Module):
         return x @ self.weight[...] + self.bias[...][None, :]
 
 
-def real_tokens(ids: Int[Array, "batch length"]) -> Bool[Array, "batch length"]:
+def real_tokens(ids: Int[Array, "*batch length"]) -> Bool[Array, "*batch length"]:
     """True where a token is, False where id 0 pads, wherever in the sequence that is."""
     return ids != PADDING_ID
 
@@ -46,8 +46,8 @@ def spread_like(array: Array, *others: Array) -> Array:
 
 
 def embed(
-    table: Float[Array, "vocab dim"], ids: Int[Array, "batch length"]
-) -> Float[Array, "batch length dim"]:
+    table: Float[Array, "vocab dim"], ids: Int[Array, "*batch length"]
+) -> Float[Array, "*batch length dim"]:
     """Token vectors, zero where the id is 0.
 
     Object2Vec multiplies the embedded sequence by (id != 0). A select does the same and keeps

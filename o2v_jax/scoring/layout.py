@@ -28,17 +28,20 @@ class Machine(NamedTuple):
     Attributes:
         tokens: padded tokens of the largest batch, by network.
         call: what a call costs, in multiplications.
+        step: what a step of a recurrence costs besides its rows, in the time of one of these.
     """
 
     tokens: Mapping[str, int]
     call: float
+    step: float
 
 
-# On a CPU a bilstm's gates of more tokens would not fit its caches, and a pooled_embedding's batch
-# of fewer takes less time than its call, which is about 0.2 ms of a core.
-CPU = Machine({"hcnn": 8192, "bilstm": 2048, "pooled_embedding": 32768}, 2e7)
-# 0.1 ms of a device that does ten million million multiplications a second; not measured
-ACCELERATOR = Machine(dict.fromkeys(CPU.tokens, 65536), 1e9)
+# On a CPU what more tokens of an hcnn or bilstm give would not fit its caches, and a
+# pooled_embedding's batch of fewer takes less time than its call, which is about 0.2 ms of a core.
+CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12)
+# 0.1 ms of a device that does ten million million multiplications a second, and 20 us a step for
+# rows of 0.5 million multiplications; not measured
+ACCELERATOR = Machine(dict.fromkeys(CPU.tokens, 65536), 1e9, 400)
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
@@ -138,7 +141,8 @@ def _shapes(
 ) -> tuple[Shapes, Shapes]:
     """The usual shapes, and with them those for longer sequences."""
     tokens, call = machine.tokens[encoder.network], machine.call / multiplications(encoder)
-    return shapes(ladder, tokens, call), shapes(_beyond(ladder), tokens, call)
+    step = machine.step if encoder.network == "bilstm" else 0.0
+    return shapes(ladder, tokens, call, step), shapes(_beyond(ladder), tokens, call, step)
 
 
 def _few(table: Shapes, rungs: int) -> Shapes:

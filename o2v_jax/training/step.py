@@ -94,17 +94,26 @@ def train_step(
 
     Rows of frozen pretrained vectors stay exactly as they are.
     """
-    frozen, sparse = jax.device_put(frozen_rows(config, pretrained)), sparse_tables(config)
+    frozen, by_rows = jax.device_put(frozen_rows(config, pretrained)), _reads_by_rows(config)
 
     def train(state: State, batch: Batch) -> tuple[State, Sums]:
         rows: Rows = {}
-        if sparse:
+        if by_rows:
             rows, in0, in1 = renamed(config, batch.in0, batch.in1)
             batch = batch._replace(in0=in0, in1=in1)
         result: tuple[State, Sums] = _step(config, state, batch, rows, frozen)
         return result
 
     return train
+
+
+def _reads_by_rows(config: Hyperparameters) -> bool:
+    """Whether a step reads of the token tables only the distinct rows that a batch names.
+
+    It does for row_sparse tables, and for a bilstm, which multiplies each of them once.
+    """
+    networks = {config.encoder(side).network for side in (0, 1)}
+    return bool(sparse_tables(config)) or "bilstm" in networks
 
 
 # with a static configuration, runs of equal ones share their programs
@@ -114,17 +123,36 @@ def _step(
 ) -> tuple[State, Sums]:
     """Differentiates and updates the dense parameters, and of the sparse tables the given rows."""
     rule, (key, dropout_key) = optimizer(config), jax.random.split(state.key)
-    weights = {name: {"weight": vectors(state.tables[name], at)} for name, at in rows.items()}
-    params = {**state.dense, **weights}
+    params = {**state.dense, **{name: _small(state, name, at) for name, at in rows.items()}}
     gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
-    of_dense = {name: gradients[name] for name in state.dense}
+    of_dense = {
+        name: _whole_gradient(gradients[name], rows[name], part)
+        if name in rows
+        else gradients[name]
+        for name, part in state.dense.items()
+    }
     dense, memory = stepped(rule, state.dense, of_dense, state.optimizer, frozen)
     tables = {}
-    for name, at in rows.items():
-        table, still = state.tables[name], still_rows(frozen, name, at)
+    for name, table in state.tables.items():
+        at, still = rows[name], still_rows(frozen, name, rows[name])
         small = updated(rule, name, taken(table, at), gradients[name], still)
         tables[name] = put_back(table, small, at)
     return State(dense, memory, key, tables), sums
+
+
+def _small(state: State, name: str, rows: Ids) -> Params:
+    """Of a token table, row_sparse or dense, these rows."""
+    if name in state.tables:
+        return {"weight": vectors(state.tables[name], rows)}
+    at = state.dense[name]["weight"].at[rows]
+    return {"weight": at.get(mode="clip", unique_indices=True, indices_are_sorted=True)}
+
+
+def _whole_gradient(gradient: Params, rows: Ids, part: Params) -> Params:
+    """The gradient of a dense table from that of the rows it was read by."""
+    at = jnp.zeros_like(part["weight"]).at[rows]
+    whole = at.set(gradient["weight"], mode="drop", unique_indices=True, indices_are_sorted=True)
+    return {"weight": whole}
 
 
 def still_rows(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:

@@ -1,0 +1,11 @@
+"""The network rewritten for inference: the same function in fewer multiplications.
+
+A token's vector is multiplied by the first layer once, when a model is loaded, and not each time
+the token occurs; convolutions take fewer products; layers without an activation between them become
+one.
+"""
+
+from o2v_jax.folding.head import fold_head
+from o2v_jax.folding.towers import encode_folded_fn, fold_tower, folded_bytes, folds
+
+__all__ = ["encode_folded_fn", "fold_head", "fold_tower", "folded_bytes", "folds"]

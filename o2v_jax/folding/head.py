@@ -1,0 +1,30 @@
+"""The head's linear layers as one."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.model import Params
+
+
+def fold_head(config: Hyperparameters, params: Params) -> tuple[Hyperparameters, Params]:
+    """A configuration and head parameters that give the same scores with the fewest layers.
+
+    With `mlp_activation` linear, the default, the MLP and the output layer are one matrix:
+    ((x A + a) B + b) C + c = x (A B C) + (a B + b) C + c, multiplied here in float64.
+    Other activations leave everything as it is.
+    """
+    if config.mlp_activation != "linear" or not config.mlp_layers:
+        return config, params
+    layers = [params["mlp"][f"fc_{k}"] for k in range(config.mlp_layers)]
+    weight, bias = _float64(params["output_layer"])
+    for layer in reversed(layers):  # from the narrow end: each product is a thin one
+        before, shift = _float64(layer)
+        weight, bias = before @ weight, shift @ weight + bias
+    folded = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+    return replace(config, mlp_layers=0), {"output_layer": folded}
+
+
+def _float64(layer: Params) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(layer["weight"], np.float64), np.asarray(layer["bias"], np.float64)

@@ -1,0 +1,69 @@
+"""Convolutions of fewer products are convolutions: exactly, and in float32 nearly as exact."""
+
+import jax
+import numpy as np
+import pytest
+from reference import network as reference
+
+from o2v_jax.folding.hcnn import correlate, fold_kernel
+from o2v_jax.model.hcnn import convolved
+from o2v_jax.model.toom_cook import WIDTHS, N, transforms
+
+LENGTHS = range(1, 14)  # shorter than any filter, a tile's multiples and all between
+
+
+def normal(*shape):
+    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
+
+
+def expected(x, weight):
+    """The reference ends in a ReLU: the positive part less that of the negated convolution."""
+    none = np.zeros(weight.shape[2])
+    return reference.convolution(x, weight, none) - reference.convolution(x, -weight, none)
+
+
+def rms(error):
+    return np.sqrt(np.mean(np.square(error, dtype=np.float64)))
+
+
+def test_the_reference_without_its_relu():
+    x, weight = normal(5, 3), normal(1, 3, 4)
+    np.testing.assert_allclose(expected(x, weight), np.float64(x) @ weight[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("width", range(1, 10))
+def test_the_same_as_the_definition(width):
+    weight, lines = normal(width, 3, 4), [normal(length, 3) for length in LENGTHS]
+    correlated = jax.jit(all_correlated, static_argnums=2)(lines, fold_kernel(weight), width)
+    for line, found in zip(lines, correlated, strict=True):
+        np.testing.assert_allclose(found, expected(line, weight), rtol=1e-5, atol=1e-5)
+
+
+def all_correlated(lines, kernel, width):
+    return [correlate(line, kernel, width) for line in lines]
+
+
+@pytest.mark.parametrize("width", range(1, 10))
+def test_a_kernel_is_evaluated_where_that_saves_products(width):
+    kernel = fold_kernel(normal(width, 3, 4))
+    assert kernel.shape == (N if 1 < width < 6 else width, 3, 4)
+    assert kernel.dtype == np.float32
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_transforms_are_exact(width):
+    """As a tensor: output o takes input i times tap i - o, with factor 1, and nothing else."""
+    evaluate_filter, evaluate_inputs, interpolate = transforms(width)
+    found = np.einsum("on,nw,ni->oiw", interpolate, evaluate_filter, evaluate_inputs)
+    o, i, w = np.indices(found.shape)
+    np.testing.assert_allclose(found, i == o + w, rtol=0, atol=1e-14)
+    assert found.shape == (N + 1 - width, N, width)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_rounding_errors_stay_near_those_of_the_definition(width):
+    x, weight = normal(60, 256), normal(width, 256, 256)
+    wanted = expected(x, weight)
+    direct = jax.jit(convolved)(x[None], weight)[0]
+    found = jax.jit(correlate, static_argnums=2)(x, fold_kernel(weight), width)
+    assert 0 < rms(found - wanted) < 5 * rms(direct - wanted)

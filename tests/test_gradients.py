@@ -1,0 +1,86 @@
+"""Gradients that are written out, or come by fewer products, are those of the plain definition."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from o2v_jax.model import hcnn as hcnn_module
+from o2v_jax.model import logits_fn
+from o2v_jax.model.hcnn import convolved, convolved_in_line, spaced
+from o2v_jax.model.toom_cook import WIDTHS
+
+close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+
+
+def normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 12])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_convolution_in_line_and_its_gradients(width, length):
+    ids = spaced(jnp.ones((3, length), jnp.int32), width)
+    x, weight, weights = normal(*ids.shape, 5), normal(width, 5, 4), normal(*ids.shape, 4, seed=1)
+    weights = jnp.where(ids[..., None] != 0, weights, 0.0)
+
+    def found(convolve):
+        def loss(x, weight):
+            x = jnp.where(ids[..., None] != 0, x, 0.0)  # as every layer gets it
+            return (convolve(x, weight) * weights).sum()
+
+        return jax.value_and_grad(loss, (0, 1))(x, weight)
+
+    jax.tree.map(close, found(convolved_in_line), found(convolved))
+
+
+def test_an_input_that_nothing_follows_from_has_no_gradient_at_all():
+    x, weight = normal(1, 12, 5), normal(3, 5, 4)
+    d_x = jax.grad(lambda x: convolved_in_line(x, weight)[:, :2].sum())(x)
+    assert (d_x[0, :3] != 0).all() and (d_x[0, 3:] == 0).all()  # noqa: PT018
+
+
+@pytest.mark.parametrize("settings", [{"enc0_network": "bilstm", "enc0_layers": 2}, {}])
+def test_the_gradient_of_training_is_that_of_finite_differences(config_of, model_of, settings):
+    config = config_of(enc0_max_seq_len=5, num_classes=2, dropout=0.0, **settings)
+    params, ids = model_of(config).params, np.array([[3, 1, 0, 4, 0], [5, 5, 2, 0, 0]], np.int32)
+    key = jax.random.key(0)
+
+    @jax.jit
+    def loss(params):
+        return jnp.square(logits_fn(config)(params, ids, ids[::-1], key)).sum()
+
+    way = jax.tree.map(lambda leaf: normal(*leaf.shape, seed=7), params)
+    slope = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, jax.grad(loss)(params), way)))
+    one, two = (loss(jax.tree.map(lambda p, d, s=s: p + s * d, params, way)) for s in (1e-3, -1e-3))
+    np.testing.assert_allclose(slope, (one - two) / 2e-3, rtol=2e-2)
+
+
+@pytest.mark.parametrize("network", ["hcnn", "bilstm"])
+def test_a_table_of_few_rows_gives_the_gradient_of_a_whole_one(config_of, model_of, network):
+    config = config_of(enc0_network=network, enc0_vocab_size=40, dropout=0.0)
+    params = model_of(config).params
+    rows, ids = np.int32([0, 3, 8, 39]), np.int32([[1, 2, 1, 3], [2, 2, 0, 0], [3, 3, 3, 1]])
+
+    def gradient(table, in0, in1):
+        def loss(table):
+            given = {**params, "embed_0": {"weight": table}}
+            return jnp.square(logits_fn(config)(given, in0, in1, jax.random.key(0))).sum()
+
+        return jax.jit(jax.grad(loss))(table)
+
+    table, places = params["embed_0"]["weight"], rows[ids]  # in0 alone reads it
+    whole = gradient(table, places, places)
+    close(gradient(table[rows], ids, places), whole[rows])
+    assert np.abs(whole).sum() == pytest.approx(np.abs(whole[rows]).sum())
+
+
+def test_training_alone_convolves_in_line(config_of, model_of, monkeypatch):
+    model, ids = model_of(config_of()), np.int32([[3, 1, 0, 4]])
+    logits = logits_fn(model.config)
+    monkeypatch.setattr(hcnn_module, "convolved_in_line", lambda *_: 1 / 0)
+    jax.jvp(lambda params: logits(params, ids, ids), (model.params,), (model.params,))
+    with pytest.raises(ZeroDivisionError):
+        logits(model.params, ids, ids, jax.random.key(0))
