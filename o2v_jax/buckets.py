@@ -4,6 +4,7 @@ A ladder is an increasing tuple of sizes. Rows of tokens are padded up to a rung
 ladder and a batch up to a rung of the batch ladder, so that few compiled shapes serve all traffic.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from o2v_jax.ladders import batch_ladder
 
 CALL = 64.0  # padded tokens
+FEW_ROWS = 64  # so many are planned in less time without NumPy
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def plan(lengths: npt.NDArray[np.integer], table: Shapes) -> list[Step]:
     exactly one step, and no row may be longer than the last rung.
     Cost: one sort and one small loop turn a batch.
     """
+    if (together := _together(lengths, table)) is not None:
+        return [together]
     order = np.argsort(-lengths, kind="stable")
     rung = np.searchsorted(table.lengths, lengths[order])
     group = _joined(np.bincount(rung, minlength=len(table.lengths)), table)[rung]
@@ -79,6 +83,21 @@ def plan(lengths: npt.NDArray[np.integer], table: Shapes) -> list[Step]:
         steps.append(Step(order[at : at + batch], batch, table.lengths[k]))
         at += batch
     return steps
+
+
+def _together(lengths: npt.NDArray[np.integer], table: Shapes) -> Step | None:
+    """All rows as one step, where two could not cost less; found without planning any further."""
+    if not 0 < len(lengths) <= FEW_ROWS:
+        return None
+    counts: list[int] = lengths.tolist()
+    rung = bisect_left(table.lengths, max(counts))
+    batch = next((b for b in table.batches[rung] if b >= len(counts)), None)
+    if batch is None:
+        return None
+    least = 2 * table.call + sum(counts)
+    if table.cost(batch, table.lengths[rung]) > least:
+        return None
+    return Step(np.arange(len(counts)), batch, table.lengths[rung])
 
 
 def prepare(table: Shapes) -> None:

@@ -1,5 +1,7 @@
 """Finds repeated rows, so that each is encoded once."""
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,7 @@ from o2v_jax.ragged import Ragged
 
 Index = npt.NDArray[np.int64]
 
+FEW_ROWS = 64  # compared as they are
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -16,13 +19,23 @@ def unique_rows(ragged: Ragged) -> tuple[Index, Index]:
     Rows are grouped by a 64-bit hash and then compared in full, so that a collision of hashes
     costs speed and never a wrong answer.
     """
-    if len(ragged) == 1:
-        return np.zeros(1, np.int64), np.zeros(1, np.int64)
+    if len(ragged) <= FEW_ROWS:
+        return _unique_few(ragged)
     _, first, kind = np.unique(_hashes(ragged), return_index=True, return_inverse=True)
     if _all_equal(ragged, ragged.take(first[kind])):
         return first, kind
     everything = np.arange(len(ragged))
     return everything, everything
+
+
+def _unique_few(ragged: Ragged) -> tuple[Index, Index]:
+    """The same for few rows, in less time."""
+    content, ends = ragged.ids.tobytes(), (ragged.offsets * ragged.ids.itemsize).tolist()
+    rows = [content[start:end] for start, end in pairwise(ends)]
+    first = {row: number for number, row in reversed(list(enumerate(rows)))}
+    order = sorted(first.values())
+    places = {rows[number]: place for place, number in enumerate(order)}
+    return np.array(order, np.int64), np.array([places[row] for row in rows], np.int64)
 
 
 def _hashes(ragged: Ragged) -> npt.NDArray[np.uint64]:

@@ -74,6 +74,11 @@ class Batcher:
             thread.start()
 
     @property
+    def threads(self) -> Sequence[Thread]:
+        """One for each device."""
+        return self._threads
+
+    @property
     def alive(self) -> bool:
         """Whether work is still done, by all devices."""
         return not self._closed

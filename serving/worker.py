@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from o2v_jax.errors import O2VError
+from serving.cores import OnOneCore
 from serving.settings import Settings
 
 _LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody reads yet
@@ -36,6 +37,7 @@ def load(path: Path, settings: Settings, url: str, reasons: Connection) -> Calla
         from serving.app import create_app  # noqa: PLC0415 - brings JAX and Flask
 
         app = create_app(path, settings=settings)
+        app.wsgi_app = OnOneCore(app.wsgi_app, app.extensions["o2v_jax"].batcher.threads)  # type: ignore[method-assign]
     except O2VError as error:
         reasons.send(str(error)[:_LONGEST_REASON])
         sys.exit(1)
