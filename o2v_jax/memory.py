@@ -17,12 +17,12 @@ def keep_freed_memory() -> bool:
 
     By itself glibc maps every buffer above 32 MB anew and unmaps it when freed, and the kernel
     gives memory in pages of 4 KB. A program that needs such a buffer at each call then spends much
-    of its time on page faults: training with large token tables is twice as fast without them. All
-    threads share one heap, freed memory stays in it, and where the kernel lets programs ask for
-    pages of 2 MB (transparent_hugepage `madvise`, its default) the heap does. The process keeps the
-    most memory that it ever had in use. The commands of `o2v` call this before they start threads;
-    a library should not, so `import o2v_jax` does not. Other C libraries than glibc are left as
-    they are.
+    of its time on page faults: training with large token tables is twice as fast without them.
+    All threads share one heap, freed memory stays in it, and where the kernel lets programs ask
+    for pages of 2 MB (transparent_hugepage `madvise`, its default) the heap does. The process keeps
+    the most memory that it ever had in use, until `give_back_freed_memory`. The commands of `o2v`
+    call this before they start threads; a library should not, so `import o2v_jax` does not. Other C
+    libraries than glibc are left as they are.
     """
     libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
     mallopt = getattr(libc, "mallopt", None)
@@ -31,6 +31,16 @@ def keep_freed_memory() -> bool:
     kept = [mallopt(_M_ARENA_MAX, 1), mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, _NEVER)]
     _ask_for_huge_pages(libc, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     return all(kept)
+
+
+def give_back_freed_memory() -> None:
+    """Gives what is not in use to the operating system, after a peak that will not come again.
+
+    Of large buffers that were freed, the next larger one can use nothing: without this, both count.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _ask_for_huge_pages(libc: Any, size: int) -> None:

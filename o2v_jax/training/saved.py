@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 from o2v_jax.errors import InputError
+from o2v_jax.memory import give_back_freed_memory
 
 INTERVAL = 60.0  # seconds
 SHARE = 0.25  # of a run's time that saving may take, at most
@@ -105,6 +106,7 @@ class Checkpoints:
             _log.warning("%s: the state cannot be saved (%s)", self.directory, reason)
             return False
         finally:
+            give_back_freed_memory()  # of the copies that were written
             ended = time.monotonic()
             self._next = ended + max(self.interval, (ended - began) / SHARE)
         return True

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float
 
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.model import Params, init, logits_fn
 from o2v_jax.training.batches import Batch
 from o2v_jax.training.optimizers import optimizer, stepped
@@ -75,6 +76,8 @@ class Sums(NamedTuple):
 def start(config: Hyperparameters, seed: int, pretrained: Sequence[Pretrained] = ()) -> State:
     """Freshly initialised parameters, with the pretrained vectors, and optimizer state."""
     params, sparse = with_pretrained(init(config, seed), pretrained), sparse_tables(config)
+    jax.block_until_ready(params)
+    give_back_freed_memory()  # before a table and its moments, which are larger, are laid together
     weights = {name: params.pop(name)["weight"] for name in sparse}
     state: State = _started(config, params, weights, jax.random.key(seed + 1))
     return state
