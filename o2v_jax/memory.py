@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 # <malloc.h> and <sys/mman.h> of Linux
@@ -29,8 +30,22 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     kept = [mallopt(_M_ARENA_MAX, 1), mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, _NEVER)]
-    _ask_for_huge_pages(libc, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    if _addresses_are_free():
+        _ask_for_huge_pages(libc, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     return all(kept)
+
+
+def _addresses_are_free() -> bool:
+    """Whether addresses without memory behind them count against no limit."""
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    limits = resource.RLIMIT_AS, resource.RLIMIT_DATA
+    if any(resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in limits):
+        return False
+    try:
+        return Path("/proc/sys/vm/overcommit_memory").read_text().strip() != "2"
+    except OSError:
+        return False
 
 
 def give_back_freed_memory() -> None:

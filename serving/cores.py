@@ -3,12 +3,14 @@
 Only one thread at a time runs Python. If its lock goes from core to core, each time waking one that
 sleeps, it is free most of the time that requests wait for it: kept to one core, the same threads
 answer up to a half more requests of one pair on two cores of a virtual machine, and large ones
-faster too. Computation has threads of its own, on every core. Servers beside each other choose
-different cores.
+faster too. XLA computes in threads of its own, on every core. The core is drawn, so that servers
+beside each other seldom share one. Where the system forbids it, threads stay where they are.
 """
 
 import os
+import random
 from collections.abc import Iterable
+from contextlib import suppress
 from threading import Thread, get_native_id, local
 from typing import TYPE_CHECKING
 
@@ -30,7 +32,8 @@ class OnOneCore:
         self._app, self._here = app, local()
         self._core = _core()
         for thread in threads:
-            self._keep(thread.native_id or 0)
+            if thread.native_id:
+                self._keep(thread.native_id)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -43,12 +46,12 @@ class OnOneCore:
 
     def _keep(self, thread: int) -> None:
         if self._core is not None:
-            os.sched_setaffinity(thread, {self._core})
+            with suppress(OSError):  # a sandbox's rule, a core that was taken away, a thread's end
+                os.sched_setaffinity(thread, {self._core})
 
 
 def _core() -> int | None:
     """One of those that this process may use, if the system can tell."""
     if not hasattr(os, "sched_getaffinity"):
         return None
-    cores = sorted(os.sched_getaffinity(0))
-    return cores[os.getpid() % len(cores)]
+    return random.choice(sorted(os.sched_getaffinity(0)))  # noqa: S311 - no secret

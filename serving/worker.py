@@ -37,7 +37,9 @@ def load(path: Path, settings: Settings, url: str, reasons: Connection) -> Calla
         from serving.app import create_app  # noqa: PLC0415 - brings JAX and Flask
 
         app = create_app(path, settings=settings)
-        app.wsgi_app = OnOneCore(app.wsgi_app, app.extensions["o2v_jax"].batcher.threads)  # type: ignore[method-assign]
+        threads = app.extensions["o2v_jax"].batcher.threads
+        if len(threads) == 1:  # those of several devices copy at the same time
+            app.wsgi_app = OnOneCore(app.wsgi_app, threads)  # type: ignore[method-assign]
     except O2VError as error:
         reasons.send(str(error)[:_LONGEST_REASON])
         sys.exit(1)

@@ -42,6 +42,15 @@ def test_an_input_that_nothing_follows_from_has_no_gradient_at_all():
     assert (d_x[0, :3] != 0).all() and (d_x[0, 3:] == 0).all()  # noqa: PT018
 
 
+def test_a_tap_that_meets_only_zeros_has_no_gradient_and_zeros_give_zero():
+    x, weight = jnp.zeros((4, 2, 5)).at[:, 0].set(normal(4, 5)), normal(3, 5, 4)
+    alone = jnp.zeros((1, 12, 5)).at[0, 0].set(1.0)
+    d_weight = jax.grad(lambda weight: convolved_in_line(x, weight)[:, 0].sum())(weight)
+    assert (d_weight[1] != 0).all()
+    assert (d_weight[::2] == 0).all()
+    assert (convolved_in_line(alone, weight)[0, 2:] == 0).all()
+
+
 @pytest.mark.parametrize("settings", [{"enc0_network": "bilstm", "enc0_layers": 2}, {}])
 def test_the_gradient_of_training_is_that_of_finite_differences(config_of, model_of, settings):
     config = config_of(enc0_max_seq_len=5, num_classes=2, dropout=0.0, **settings)

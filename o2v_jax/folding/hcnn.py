@@ -22,17 +22,14 @@ def fold(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> 
     layer at each place of a filter: float32 `[vocab_size, width, filters]`. Row 0 of it is zero.
     """
     layers = [params[f"layer_{k}"] for k in range(config.layers)]
-    folded: Params = {
-        f"layer_{k}": {
-            "kernel": fold_kernel(np.asarray(layer["weight"])),
-            "bias": np.asarray(layer["bias"]),
-        }
-        for k, layer in enumerate(layers)
-    }
-    if not tokens:
-        return {"tokens": table, **folded}
-    del folded["layer_0"]["kernel"]
-    return {"tokens": _convolved(np.asarray(table), np.asarray(layers[0]["weight"])), **folded}
+    folded: Params = {}
+    for k, layer in enumerate(layers):
+        folded[f"layer_{k}"] = {"bias": np.asarray(layer["bias"])}
+        if k > 0 or not tokens:
+            folded[f"layer_{k}"]["kernel"] = fold_kernel(np.asarray(layer["weight"]))
+    if tokens:
+        table = _convolved(np.asarray(table), np.asarray(layers[0]["weight"]))
+    return {"tokens": table, **folded}
 
 
 def token_width(config: EncoderConfig) -> int:

@@ -13,9 +13,10 @@ def fold_head(config: Hyperparameters, params: Params) -> tuple[Hyperparameters,
 
     With `mlp_activation` linear, the default, the MLP and the output layer are one matrix:
     ((x A + a) B + b) C + c = x (A B C) + (a B + b) C + c, multiplied here in float64.
-    Other activations leave everything as it is.
+    Other activations, and more outputs than mlp_dim, leave everything as it is.
     """
-    if config.mlp_activation != "linear" or not config.mlp_layers:
+    is_linear = config.mlp_activation == "linear" and config.mlp_layers
+    if not is_linear or config.outputs > config.mlp_dim:
         return config, params
     layers = [params["mlp"][f"fc_{k}"] for k in range(config.mlp_layers)]
     weight, bias = _float64(params["output_layer"])

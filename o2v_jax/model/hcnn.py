@@ -10,7 +10,14 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model.layers import embed, real_tokens, spread_like
-from o2v_jax.model.toom_cook import WIDTHS, correlate, evaluated, input_gradient, weight_gradient
+from o2v_jax.model.toom_cook import (
+    WIDTHS,
+    correlate,
+    evaluated,
+    input_gradient,
+    sees_something,
+    weight_gradient,
+)
 
 Convolve: TypeAlias = Callable[[Array, Array], Array]
 
@@ -77,8 +84,11 @@ def convolved_in_line(
 
 @jax.custom_vjp
 def _in_line(x: Array, weight: Array) -> Array:
-    line = x.reshape(-1, x.shape[-1])
-    return correlate(line, evaluated(weight), len(weight)).reshape(*x.shape[:2], -1)
+    line, width = x.reshape(-1, x.shape[-1]), len(weight)
+    y = correlate(line, evaluated(weight), width)
+    # exactly zero of zeros, as defined: the ReLU that follows has a gradient above, none at zero
+    y = jnp.where(sees_something(line, width)[:, None], y, 0.0)
+    return y.reshape(*x.shape[:2], -1)
 
 
 def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:

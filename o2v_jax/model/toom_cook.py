@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 # With the point at infinity there are six. Numbers that float32 holds exactly, near 1 and in pairs
 # of either sign: rounding errors are 2.6 times those of the definition (3.7 times at 0, +-1, +-2).
@@ -94,15 +94,17 @@ def input_gradient(
     """
     width, flipped = len(weight), evaluated(jnp.swapaxes(weight[::-1], 1, 2))
     found = _correlate(gradient, flipped, width, width // 2)
-    follows = jnp.pad((gradient != 0).any(axis=1), (width // 2, (width - 1) // 2))
-    any_follows = jnp.stack([follows[k : k + len(gradient)] for k in range(width)]).any(axis=0)
-    return jnp.where(any_follows[:, None], found, 0.0)
+    follows = _seen((gradient != 0).any(axis=1), width, width // 2).any(axis=0)
+    return jnp.where(follows[:, None], found, 0.0)
 
 
 def weight_gradient(
     x: Float[Array, "steps inputs"], gradient: Float[Array, "steps filters"], width: int
 ) -> Float[Array, "width inputs filters"]:
-    """Gradient of the kernel of `width` taps, before its evaluation, from that of the outputs."""
+    """Gradient of the kernel of `width` taps, before its evaluation, from that of the outputs.
+
+    It is exactly zero for a tap that met nothing but zeros, as `input_gradient`.
+    """
     transform, outputs = transforms(width), N + 1 - width
     padded = jnp.pad(gradient, ((0, -len(gradient) % outputs), (0, 0)))
     tiles = list(jnp.moveaxis(padded.reshape(-1, outputs, gradient.shape[1]), 1, 0))
@@ -112,7 +114,21 @@ def weight_gradient(
             _evaluated_inputs(x, width, (width - 1) // 2), transform.interpolate.T, strict=True
         )
     ]
-    return jnp.stack([_combined(column, products) for column in transform.evaluate_filter.T])
+    found = jnp.stack([_combined(column, products) for column in transform.evaluate_filter.T])
+    seen = _seen((x != 0).any(axis=1), width, (width - 1) // 2)
+    met = (seen & (gradient != 0).any(axis=1)[None, :]).any(axis=1)
+    return jnp.where(met[:, None, None], found, 0.0)
+
+
+def sees_something(x: Float[Array, "steps inputs"], width: int) -> Bool[Array, "steps"]:
+    """Whether a filter sees anything but zeros: else rounding decides the sign of what it gives."""
+    return _seen((x != 0).any(axis=1), width, (width - 1) // 2).any(axis=0)
+
+
+def _seen(steps: Array, width: int, before: int) -> Array:
+    """What each tap of a filter sees of the steps, bool `[width, steps]`."""
+    padded = jnp.pad(steps, (before, width - 1 - before))
+    return jnp.stack([padded[k : k + len(steps)] for k in range(width)])
 
 
 def _evaluated_inputs(x: Array, width: int, before: int) -> list[Array]:

@@ -47,8 +47,13 @@ def sparse_tables(config: Hyperparameters) -> tuple[str, ...]:
     return tuple(sorted({table_name(config, 0), table_name(config, 1)}))
 
 
-def renamed(config: Hyperparameters, in0: Ids, in1: Ids) -> tuple[dict[str, Ids], Ids, Ids]:
+def renamed(
+    config: Hyperparameters, in0: Ids, in1: Ids, sizes_an_octave: int = 4
+) -> tuple[dict[str, Ids], Ids, Ids]:
     """The rows a batch touches, and its ids as positions among them.
+
+    A step is compiled for every number of rows that occurs, of so many between a power of two and
+    the next.
 
     Returns:
         For each table int32 `[rows]`, ascending from row 0 (padding, so that position 0 still
@@ -58,12 +63,14 @@ def renamed(config: Hyperparameters, in0: Ids, in1: Ids) -> tuple[dict[str, Ids]
     names = table_name(config, 0), table_name(config, 1)
     sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
     if names[0] == names[1]:
-        rows, places = _distinct(np.concatenate([in0.ravel(), in1.ravel()]), sizes[0])
+        rows, places = _distinct(
+            np.concatenate([in0.ravel(), in1.ravel()]), sizes[0], sizes_an_octave
+        )
         first, second = np.split(places, [in0.size])
         tables = {names[0]: rows}
     else:
-        rows, first = _distinct(in0.ravel(), sizes[0])
-        rows1, second = _distinct(in1.ravel(), sizes[1])
+        rows, first = _distinct(in0.ravel(), sizes[0], sizes_an_octave)
+        rows1, second = _distinct(in1.ravel(), sizes[1], sizes_an_octave)
         tables = {names[0]: rows, names[1]: rows1}
     return tables, first.reshape(in0.shape), second.reshape(in1.shape)
 
@@ -117,19 +124,19 @@ def put_back(table: Table, small: Table, rows: Ids | Array) -> Table:
     return Table(whole, small.rest)
 
 
-def _distinct(ids: Ids, vocab_size: int) -> tuple[Ids, Ids]:
+def _distinct(ids: Ids, vocab_size: int, sizes_an_octave: int) -> tuple[Ids, Ids]:
     """The distinct ids of a flat array, 0 first and padded to a size; for each id its position."""
     found, position = np.unique(np.append(ids, np.int32(0)), return_inverse=True)
-    size = row_count(len(found), min(len(ids) + 1, vocab_size))
+    size = row_count(len(found), min(len(ids) + 1, vocab_size), sizes_an_octave)
     beyond = np.arange(vocab_size, vocab_size + size - len(found))
     return np.concatenate([found, beyond]).astype(np.int32), position[:-1].astype(np.int32)
 
 
-def row_count(rows: int, most: int) -> int:
-    """The size `rows` are padded to: four sizes between a power of two and the next.
+def row_count(rows: int, most: int, sizes_an_octave: int = 4) -> int:
+    """The size `rows` are padded to: so many sizes between a power of two and the next.
 
     >>> [row_count(rows, 1000) for rows in (1, 9, 300, 990)]
     [1, 10, 320, 1000]
     """
-    step = 1 << max(0, (rows - 1).bit_length() - 3)
+    step = max(1, (1 << (rows - 1).bit_length()) // (2 * sizes_an_octave))
     return min(most, -(-rows // step) * step)

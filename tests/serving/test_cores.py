@@ -37,3 +37,12 @@ def test_a_device_s_thread_goes_there_too():
     app = OnOneCore(affinity, [thread])
     assert os.sched_getaffinity(thread.native_id) == in_a_thread(lambda: app({}, None))
     stop.set()
+
+
+def test_a_system_that_forbids_it_leaves_threads_where_they_are(monkeypatch):
+    def forbid(thread, cores):
+        raise PermissionError
+
+    mine = os.sched_getaffinity(0)
+    monkeypatch.setattr(os, "sched_setaffinity", forbid)
+    assert in_a_thread(lambda: OnOneCore(affinity, [Thread()])({}, None)) == mine
