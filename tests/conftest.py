@@ -1,6 +1,8 @@
 """Strict JAX for all tests, a compilation cache of their own, and small models."""
 
+import gc
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -8,6 +10,8 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import settings
+
+MAPPED = 15_000  # of 65,530; a compiled program takes several
 
 # how long an example takes depends on the machine, and says nothing of the code
 settings.register_profile("any machine", deadline=None)
@@ -30,6 +34,16 @@ def _own_cache(tmp_path_factory):
         patch.setenv("O2V_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         use_compilation_cache()
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_programs():
+    """Lets go of compiled programs before the process has as many mapped files as Linux allows."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MAPPED:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ def is_on_device(width):
 
 
 def test_preferring_embeddings_leaves_the_head_off_the_device(config_of, model_of):
-    model = model_of(config_of(enc0_network="pooled_embedding", mlp_dim=37))
+    model = model_of(config_of(enc0_network="pooled_embedding", mlp_dim=37, mlp_activation="relu"))
     scorer = Scorer(model, preferred_mode="embedding", max_programs=20)
     assert scorer.warm() == scorer.compiled == len(scorer.warm_keys())
     assert {part for part, _, _ in scorer.warm_keys()} == {"encoder"}
@@ -28,6 +28,6 @@ def test_preferring_embeddings_leaves_the_head_off_the_device(config_of, model_o
 
 @pytest.mark.parametrize(("mode", "width"), [(None, 41), ("classification", 43)])
 def test_otherwise_the_head_is_there_at_once(config_of, model_of, mode, width):
-    scorer = Scorer(model_of(config_of(mlp_dim=width)), preferred_mode=mode)
+    scorer = Scorer(model_of(config_of(mlp_dim=width, mlp_activation="relu")), preferred_mode=mode)
     assert is_on_device(width)
     assert scorer.warm_keys() == scorer.layout.programs()
