@@ -15,8 +15,9 @@ from o2v_jax.checkpoint import flatten
 from o2v_jax.model import compare_fn, parameter_shapes, tower_fn
 from o2v_jax.model.bilstm import LSTM, both_ways
 from o2v_jax.model.comparator import compare, compared_width
-from o2v_jax.model.hcnn import Convolution
+from o2v_jax.model.hcnn import Convolution, convolved, convolved_in_tiles
 from o2v_jax.model.head import MLP
+from o2v_jax.model.toom_cook import WIDTHS
 
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
 NAMES = ("hadamard", "concat", "abs_diff")
@@ -77,14 +78,17 @@ def encoded(model, rows):
     return jax.jit(tower_fn(config))(model.params["embed_0"]["weight"], weights, padded(rows))
 
 
-@pytest.mark.parametrize("width", range(1, 10))
-def test_convolution(width):
+CONVOLUTIONS = [*product([convolved], range(1, 10)), *product([convolved_in_tiles], WIDTHS)]
+
+
+@pytest.mark.parametrize(("convolve", "width"), CONVOLUTIONS)
+def test_convolution(convolve, width):
     x, weight, bias = normal(2, 6, 3), normal(width, 3, 4), normal(4)
     mask = np.array([[True] * 6, [True, False, True, True, False, False]])
     x[~mask] = 0.0
     layer = layer_of(lambda rngs: Convolution(width, 3, 4, rngs=rngs), weight=weight, bias=bias)
     expected = [reference.convolution(row, weight, bias) for row in x] * mask[..., None]
-    assert_layer(jax.jit(layer.__call__)(x, mask), expected, **LAYER)
+    assert_layer(jax.jit(partial(layer, convolve=convolve))(x, mask), expected, **LAYER)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
 from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.recurrence import opened
 
 WAYS = ("forward", "backward")
 Carry: TypeAlias = tuple[Array, Array, Array]
@@ -92,9 +93,9 @@ def _scan(
 
 def _cell(gates: Array, cell: Array) -> tuple[Array, Array]:
     """Hidden state and cell after a step; see `model.bilstm.LSTM`."""
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
-    new_cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return jax.nn.sigmoid(o) * jnp.tanh(new_cell), new_cell
+    i, f, g, o = opened(gates)
+    new_cell = f * cell + i * g
+    return o * jnp.tanh(new_cell), new_cell
 
 
 def _both(params: Params, k: int) -> Params:

@@ -1,4 +1,4 @@
-"""hcnn: the rows of a batch as one sequence, tokens convolved beforehand, fewer products."""
+"""hcnn: tokens convolved beforehand, and convolutions of fewer products."""
 
 from typing import Any
 
@@ -8,11 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model import Params
-from o2v_jax.model.hcnn import convolved, spaced
+from o2v_jax.model import Params, toom_cook
+from o2v_jax.model.hcnn import convolved, filled
 from o2v_jax.model.layers import embed, real_tokens
-from o2v_jax.model.toom_cook import WIDTHS, transforms
-from o2v_jax.model.toom_cook import correlate as correlate_evaluated
 
 
 def fold(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> Params:
@@ -38,60 +36,63 @@ def token_width(config: EncoderConfig) -> int:
 
 
 def fold_kernel(weight: np.ndarray) -> np.ndarray:
-    """A kernel `[width, inputs, filters]` as `correlate` takes it: evaluated if it can be."""
-    if len(weight) not in WIDTHS:
+    """A kernel `[width, inputs, filters]` as `correlate` takes it: evaluated if that pays."""
+    if not toom_cook.pays(*weight.shape):
         return weight
-    evaluate = transforms(len(weight)).evaluate_filter
+    evaluate = toom_cook.transforms(len(weight)).evaluate_filter
     kernel: np.ndarray = np.einsum("nw,wif->nif", evaluate, weight, dtype=np.float64)
     return kernel.astype(np.float32)
 
 
 def correlate(
-    x: Float[Array, "steps inputs"], kernel: Float[Array, "n inputs filters"], width: int
-) -> Float[Array, "steps filters"]:
-    """Same-length convolution of one long sequence with a kernel of `fold_kernel`."""
-    if width in WIDTHS:
-        return correlate_evaluated(x, kernel, width)
-    return convolved(x[None], kernel)[0]
+    x: Float[Array, "batch length inputs"], kernel: Float[Array, "n inputs filters"], width: int
+) -> Float[Array, "batch length filters"]:
+    """Same-length convolution with a kernel of `fold_kernel`."""
+    if _in_tiles(kernel, width):
+        return toom_cook.correlate(x, kernel, width)
+    return convolved(x, kernel)
 
 
 def encode(
     config: EncoderConfig, params: Params, ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
-    """As `model.hcnn` encodes, at inference.
-
-    The rows stand in one line, so that no tile of a convolution is left half empty at the end of a
-    short one.
-    """
-    width = config.cnn_filter_width
-    rows = spaced(ids, width) if len(ids) > 1 else ids
-    line = rows.reshape(-1)
-    mask, x, pools = real_tokens(line), _first(params, line, width), []
-    for k in range(config.layers):
-        layer = params[f"layer_{k}"]
+    """As `model.hcnn` encodes, at inference."""
+    width, layers = config.cnn_filter_width, [params[f"layer_{k}"] for k in range(config.layers)]
+    kernels = [layer["kernel"] for layer in layers if "kernel" in layer]
+    ids = filled(ids, width) if any(_in_tiles(kernel, width) for kernel in kernels) else ids
+    mask, x, pools = real_tokens(ids), _first(params, ids, width), []
+    for k, layer in enumerate(layers):
         if k > 0:
             x = correlate(x, layer["kernel"], width)
         x = _activated(x, layer["bias"], mask)
-        pools.append(x.reshape(*rows.shape, -1).max(axis=1))
+        pools.append(x.max(axis=1))
     return jnp.concatenate(pools, axis=-1)
 
 
+def _in_tiles(kernel: Array, width: int) -> bool:
+    return len(kernel) != width  # for N taps there is nothing to gain
+
+
 def _activated(
-    x: Float[Array, "steps filters"], bias: Float[Array, "filters"], mask: Bool[Array, "steps"]
-) -> Float[Array, "steps filters"]:
-    return jnp.where(mask[:, None], jax.nn.relu(x + bias[None, :]), 0.0)
+    x: Float[Array, "batch length filters"],
+    bias: Float[Array, "filters"],
+    mask: Bool[Array, "batch length"],
+) -> Float[Array, "batch length filters"]:
+    return jnp.where(mask[..., None], jax.nn.relu(x + bias[None, None, :]), 0.0)
 
 
-def _first(params: Params, line: Int[Array, "steps"], width: int) -> Float[Array, "steps filters"]:
+def _first(
+    params: Params, ids: Int[Array, "batch length"], width: int
+) -> Float[Array, "batch length filters"]:
     """The first convolution without its bias."""
-    tokens = params["tokens"]
+    tokens, length = params["tokens"], ids.shape[1]
     if "kernel" in params["layer_0"]:
-        return correlate(embed(tokens, line), params["layer_0"]["kernel"], width)
-    before, length = (width - 1) // 2, len(line)
-    around = jnp.pad(line, (before, width - 1 - before))
-    total = _at(tokens, around[:length], 0)
+        return correlate(embed(tokens, ids), params["layer_0"]["kernel"], width)
+    before = (width - 1) // 2
+    around = jnp.pad(ids, ((0, 0), (before, width - 1 - before)))
+    total = _at(tokens, around[:, :length], 0)
     for tap in range(1, width):
-        total = total + _at(tokens, around[tap : tap + length], tap)
+        total = total + _at(tokens, around[:, tap : tap + length], tap)
     return total
 
 

@@ -11,11 +11,12 @@ from jaxtyping import Array, Bool, Float, Int
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model.layers import embed, real_tokens, spread_like
 from o2v_jax.model.toom_cook import (
-    WIDTHS,
     correlate,
     evaluated,
     input_gradient,
+    pays,
     sees_something,
+    tiled_length,
     weight_gradient,
 )
 
@@ -38,11 +39,11 @@ class Convolution(nnx.Module):
         self,
         x: Float[Array, "batch length inputs"],
         mask: Bool[Array, "batch length"],
-        convolve: Convolve | None = None,
+        convolve: Convolve,
     ) -> Float[Array, "batch length filters"]:
-        """Convolves `x`, which must be zero wherever `mask` is False; None means as defined."""
+        """Applies `convolve` to `x`, which must be zero wherever `mask` is False."""
         bias = self.bias[...].astype(jnp.float32)
-        y = jax.nn.relu((convolve or convolved)(x, self.weight[...]) + bias[None, None, :])
+        y = jax.nn.relu(convolve(x, self.weight[...]) + bias[None, None, :])
         return jnp.where(mask[..., None], y, 0.0)
 
 
@@ -72,42 +73,39 @@ def convolved(
     return jnp.matmul(rows, flat, preferred_element_type=jnp.float32)
 
 
-def convolved_in_line(
+def convolved_in_tiles(
     x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
 ) -> Float[Array, "batch length filters"]:
-    """The same in fewer products, for rows that end in as many zeros as `spaced` gives them.
-
-    So they can stand in one line, and no tile is left half empty at the end of a short one.
-    """
-    return _in_line(spread_like(x, weight), spread_like(weight, x))
+    """The same in fewer products, in float32; without forward-mode differentiation."""
+    return _in_tiles(spread_like(x, weight), spread_like(weight, x))
 
 
 @jax.custom_vjp
-def _in_line(x: Array, weight: Array) -> Array:
-    line, width = x.reshape(-1, x.shape[-1]), len(weight)
-    y = correlate(line, evaluated(weight), width)
+def _in_tiles(x: Array, weight: Array) -> Array:
+    y = correlate(x, evaluated(weight), len(weight))
     # exactly zero of zeros, as defined: the ReLU that follows has a gradient above, none at zero
-    y = jnp.where(sees_something(line, width)[:, None], y, 0.0)
-    return y.reshape(*x.shape[:2], -1)
+    return jnp.where(sees_something(x, len(weight))[..., None], y, 0.0)
 
 
 def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _in_line(x, weight), (x, weight)
+    return _in_tiles(x, weight), (x, weight)
 
 
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, weight = saved
-    line, d_line = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    d_x = input_gradient(d_line, weight).reshape(x.shape)
-    return d_x, weight_gradient(line, d_line, len(weight))
+    return input_gradient(gradient, weight), weight_gradient(x, gradient, len(weight))
 
 
-_in_line.defvjp(_forward, _backward)
+_in_tiles.defvjp(_forward, _backward)
 
 
-def spaced(ids: Int[Array, "batch length"], width: int) -> Int[Array, "batch longer"]:
-    """The rows with as many zeros behind each as a filter reaches into the next."""
-    return jnp.pad(ids, ((0, 0), (0, width // 2)))
+def filled(ids: Int[Array, "batch length"], width: int) -> Int[Array, "batch longer"]:
+    """The rows, padded to whole tiles of `convolved_in_tiles` once instead of in every layer."""
+    return jnp.pad(ids, ((0, 0), (0, tiled_length(ids.shape[1], width) - ids.shape[1])))
+
+
+def _pays(weight: Array) -> bool:
+    return weight.dtype == jnp.float32 and pays(*weight.shape)
 
 
 class HierarchicalCNN(nnx.Module):
@@ -136,14 +134,15 @@ class HierarchicalCNN(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch enc_dim"]:
         """Encodes each row of ids; `rngs` draws the dropout, none means inference."""
+        layers = [getattr(self, f"layer_{k}") for k in range(self.depth)]
         # for training on a CPU; a GPU's convolutions have units of their own
         on_cpu = rngs is not None and jax.default_backend() == "cpu"
-        in_line = on_cpu and self.width in WIDTHS and table.dtype == jnp.float32
-        ids = spaced(ids, self.width) if in_line else ids
+        in_tiles = [on_cpu and _pays(layer.weight[...]) for layer in layers]
+        ids = filled(ids, self.width) if any(in_tiles) else ids
         mask, x, pools = real_tokens(ids), embed(table, ids), []
-        for k in range(self.depth):
+        for k, layer in enumerate(layers):
             if k > 0:
                 x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
-            x = getattr(self, f"layer_{k}")(x, mask, convolved_in_line if in_line else None)
+            x = layer(x, mask, convolved_in_tiles if in_tiles[k] else convolved)
             pools.append(x.max(axis=1))
         return jnp.concatenate(pools, axis=-1)

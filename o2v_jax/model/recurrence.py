@@ -43,17 +43,19 @@ def recur(gates: Gates, at: Steps, mask: Mask, weight: Weight) -> States:
     return _recur(gates, at, mask, weight)
 
 
-def multiply(x: Float[Array, "... n"], weight: Float[Array, "n m"]) -> Float[Array, "... m"]:
-    """`x @ weight` at the precision of `weight`, float32 `[..., m]`.
+def multiply(x: Float[Array, "*rows n"], weight: Float[Array, "*ways n m"]) -> Array:
+    """`x @ weight` at the precision of `weight`, float32; each way's by its own weight.
 
     A cell adds up what it reads over many steps: bfloat16 is for the products, not for the sums.
     """
-    return jnp.matmul(x.astype(weight.dtype), weight, preferred_element_type=jnp.float32)
+    product: Array = jnp.matmul(x.astype(weight.dtype), weight, preferred_element_type=jnp.float32)
+    return product
 
 
-def _multiply_each(x: Float[Array, "ways batch n"], weight: Float[Array, "ways n m"]) -> Array:
-    """The same for every way."""
-    return jnp.matmul(x.astype(weight.dtype), weight, preferred_element_type=jnp.float32)
+def opened(gates: Float[Array, "*rows gates"]) -> tuple[Array, Array, Array, Array]:
+    """i, f, g and o: sigmoid of the input, forget and output gates, tanh of the cell's."""
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
 
 
 @jax.custom_vjp
@@ -69,8 +71,7 @@ def _forward(
     def step(carry: tuple[Array, Array], now: tuple[Array, Array]):  # type: ignore[no-untyped-def]  # noqa: ANN202
         (hidden, cell), (row, real) = carry, now
         inputs = gates.at[way, row].get(mode="promise_in_bounds")
-        i, f, g, o = jnp.split(inputs + _multiply_each(hidden, weight), 4, axis=-1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+        i, f, g, o = opened(inputs + multiply(hidden, weight))
         new_cell, real = f * cell + i * g, real[..., None]
         new_hidden = jnp.where(real, o * jnp.tanh(new_cell), hidden)
         kept = _Kept(i, f, g, o, cell, hidden)
@@ -104,7 +105,7 @@ def _backward(
             axis=-1,
         )
         d_gates = jnp.where(real, d_gates, 0.0)
-        d_before = jnp.where(real, _multiply_each(d_gates, transposed), d_hidden)
+        d_before = jnp.where(real, multiply(d_gates, transposed), d_hidden)
         return (d_before, jnp.where(real, d_new * k.f, d_cell)), d_gates
 
     start = jnp.zeros_like(gradient[0])

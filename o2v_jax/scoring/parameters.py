@@ -64,20 +64,19 @@ class Parameters:
     def _towers_of(self, model: "Model", encoders: Params) -> list[Tower]:
         """Both encoders; tokens are folded for both or for neither, so that they share programs."""
         configs = [model.config.encoder(side) for side in (0, 1)]
-        folding = [self._folds and folds(config) for config in configs]
-        sizes = [folded_bytes(c) for c, fold in zip(configs, folding, strict=True) if fold]
-        tables = _Tables(encoders, self._device)
-        towers = []
-        for side, (config, fold) in enumerate(zip(configs, folding, strict=True)):
+        size = sum(folded_bytes(config) for config in configs if folds(config))
+        tables, towers = _Tables(encoders, self._device), []
+        for side, config in enumerate(configs):
             name, params = table_name(model.config, side), encoders.get(NETWORK_NAMES[side], {})
-            if not fold:
-                own = tables[name], jax.device_put(params, self._device)
-                towers.append(Tower(tower_fn(config), own))
-                continue
-            tokens = sum(sizes) <= FOLDED_BYTES
-            table = encoders[name]["weight"] if tokens else tables[name]
-            folded = fold_tower(config, table, params, tokens=tokens)
-            towers.append(Tower(encode_folded_fn(config), (jax.device_put(folded, self._device),)))
+            if self._folds and folds(config):
+                tokens = size <= FOLDED_BYTES
+                table = encoders[name]["weight"] if tokens else tables[name]
+                folded = fold_tower(config, table, params, tokens=tokens)
+                given: tuple[Any, ...] = (jax.device_put(folded, self._device),)
+                towers.append(Tower(encode_folded_fn(config), given))
+            else:
+                given = tables[name], jax.device_put(params, self._device)
+                towers.append(Tower(tower_fn(config), given))
         return towers
 
 

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from o2v_jax import Ragged
 from o2v_jax.folding import encode_folded_fn, fold_tower
 
 # empty, of zeros only, one token, zeros inside and at either end, long with zeros inside
@@ -16,6 +17,11 @@ ROWS = [
     [6, 1, 0, 0],
     [7, 6, 5, 4, 3, 2, 1, 9, 9, 9, 0, 0, 0, 8],
 ]
+
+
+@pytest.fixture(autouse=True)
+def _tiles_pay(tiles_pay):
+    """The models are small."""
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +56,9 @@ def _folded_of(model, tokens, table=None):
 def _encoder_of(model, tokens, table=None):
     params = _folded_of(model, tokens, table)
     encode = jax.jit(encode_folded_fn(model.config.encoder(0)))
-    return lambda rows, length=0: np.asarray(encode(params, _padded(rows, length)))
 
+    def encodings(rows, length=0):
+        length = max(1, length, *map(len, rows))
+        return np.asarray(encode(params, Ragged.of(rows).padded(len(rows), length)))
 
-def _padded(rows, length):
-    out = np.zeros((len(rows), max(1, length, *map(len, rows))), np.int32)
-    for line, row in zip(out, rows, strict=True):
-        line[: len(row)] = row
-    return out
+    return encodings

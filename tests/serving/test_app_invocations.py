@@ -39,9 +39,9 @@ def test_scores_in_all_pairings_of_formats(server, scorer, pairs, sent, accept):
     reply = server.invoke(as_body(pairs, sent), sent, **headers)
     assert reply.headers["Content-Type"] == (sent if accept in ("*/*", None) else accept)
     scores = answers(reply, "scores")
-    np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-6)
     expected = scorer.score([p["in0"] for p in pairs], [p["in1"] for p in pairs])
-    np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("sent", [JSON, LINES])
@@ -50,7 +50,7 @@ def test_embeddings_of_either_side_come_in_record_order(server, scorer, sent, ac
     records = [{"in1": [7, 8]}, {"in0": [1, 2, 3]}, {"in1": [9]}, {"in0": [7, 8]}]
     found = answers(server.invoke(as_body(records, sent), sent, Accept=accept), "embeddings")
     in0, in1 = scorer.embed(in0=[[1, 2, 3], [7, 8]]), scorer.embed(in1=[[7, 8], [9]])
-    np.testing.assert_allclose(found, [in1[0], in0[0], in1[1], in0[1]], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found, [in1[0], in0[0], in1[1], in0[1]], rtol=1e-6)
     assert not np.allclose(found[0], found[3])
 
 

@@ -122,7 +122,7 @@ def test_answers_come_in_record_order(client):
     records = [{"in0": [1] * (i % 7), "in1": [2] * (i % 5)} for i in range(100)]
     predictions = client.post("/invocations", json={"instances": records}).json["predictions"]
     expected = [[i % 7 + (i % 5) / 100] for i in range(100)]
-    np.testing.assert_allclose([p["scores"] for p in predictions], expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose([p["scores"] for p in predictions], expected, rtol=1e-6)
 
 
 def post_pair(app):

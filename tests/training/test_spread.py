@@ -30,12 +30,14 @@ SETTINGS = {
     "adam": {},
     "sgd, decay": {"optimizer": "sgd", "weight_decay": 0.001, "learning_rate": 0.2},
     "adadelta, tied": {"optimizer": "adadelta", "tied_token_embedding_weight": True},
-    # at a rate that keeps the loss from leaping, which would amplify rounding
-    "rmsprop, hcnn": {
-        "optimizer": "rmsprop",
+    "rmsprop, hcnn": {"optimizer": "rmsprop", "enc0_network": "hcnn", "enc0_layers": 2},
+    "hcnn, in tiles": {
         "enc0_network": "hcnn",
         "enc0_layers": 2,
-        "learning_rate": 0.003,
+        "enc0_token_embedding_dim": 128,
+        "enc0_cnn_filter_width": 3,
+        "enc_dim": 256,
+        "learning_rate": 0.001,
     },
     "bilstm, regression": {"enc0_network": "bilstm", "output_layer": "mean_squared_error"},
     "row_sparse, adam": SPARSE,
