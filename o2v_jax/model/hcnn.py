@@ -13,12 +13,11 @@ from o2v_jax.model.layers import embed, real_tokens, spread_like
 from o2v_jax.model.toom_cook import (
     correlate,
     evaluated,
-    input_gradient,
     pays,
     sees_something,
     tiled_length,
-    weight_gradient,
 )
+from o2v_jax.model.toom_cook_gradients import gradients
 
 Convolve: TypeAlias = Callable[[Array, Array], Array]
 
@@ -82,18 +81,19 @@ def convolved_in_tiles(
 
 @jax.custom_vjp
 def _in_tiles(x: Array, weight: Array) -> Array:
-    y = correlate(x, evaluated(weight), len(weight))
+    return _forward(x, weight)[0]
+
+
+def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, ...]]:
+    width, kernel = len(weight), evaluated(weight)
+    y = correlate(x, kernel, width)
     # exactly zero of zeros, as defined: the ReLU that follows has a gradient above, none at zero
-    return jnp.where(sees_something(x, len(weight))[..., None], y, 0.0)
+    return jnp.where(sees_something(x, width)[..., None], y, 0.0), (x, weight, kernel)
 
 
-def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _in_tiles(x, weight), (x, weight)
-
-
-def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, weight = saved
-    return input_gradient(gradient, weight), weight_gradient(x, gradient, len(weight))
+def _backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array]:
+    x, weight, kernel = saved
+    return gradients(x, kernel, len(weight), gradient)
 
 
 _in_tiles.defvjp(_forward, _backward)

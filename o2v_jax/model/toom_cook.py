@@ -24,9 +24,6 @@ WIDTHS = range(2, N)  # of filters: for one tap there is nothing to save, and si
 # Evaluating costs by the channels, products by their square: below, the definition is as fast.
 # Measured on two cores at widths 2, 3 and 5 with 32 to 512 channels.
 FEWEST_NUMBERS = 384
-# Errors of a kernel's gradient, relative to the norms of its input and its output, stay below 4e-7.
-ROUNDING = 2.0**-20
-
 Matrix = npt.NDArray[np.float64]
 
 
@@ -77,7 +74,7 @@ def pays(width: int, inputs: int, filters: int) -> bool:
 def evaluated(weight: Float[Array, "width inputs filters"]) -> Float[Array, "n inputs filters"]:
     """A kernel as `correlate` takes it."""
     rows = transforms(len(weight)).evaluate_filter
-    return jnp.stack([_combined(row, list(weight)) for row in rows])
+    return jnp.stack([combined(row, list(weight)) for row in rows])
 
 
 def tiled_length(length: int, width: int) -> int:
@@ -94,80 +91,35 @@ def correlate(
     An even width reaches one step further to the right than to the left, as in `model.hcnn`.
     Rows of a `tiled_length` take no copy.
     """
-    return _correlate(x, kernel, width, (width - 1) // 2)
-
-
-def _correlate(x: Array, kernel: Array, width: int, before: int) -> Array:
-    """The same, with that many taps before the one of the output's own place."""
-    evaluated_inputs = _evaluated_inputs(x, width, before)
-    products = [jnp.matmul(a, b) for a, b in zip(evaluated_inputs, kernel, strict=True)]
-    tiles = jnp.stack([_combined(row, products) for row in transforms(width).interpolate], axis=2)
+    inputs = evaluated_inputs(x, width)
+    products = [jnp.matmul(a, b) for a, b in zip(inputs, kernel, strict=True)]
+    tiles = jnp.stack([combined(row, products) for row in transforms(width).interpolate], axis=2)
     return tiles.reshape(x.shape[0], -1, kernel.shape[2])[:, : x.shape[1]]
 
 
-def input_gradient(
-    gradient: Float[Array, "batch length filters"], weight: Float[Array, "width inputs filters"]
-) -> Float[Array, "batch length inputs"]:
-    """Gradient of the inputs, from that of the outputs and the kernel before its evaluation.
-
-    It is exactly zero where no output follows from an input: optimizers that divide by a gradient's
-    size would make full steps of what rounding leaves there.
-    """
-    width, flipped = len(weight), evaluated(jnp.swapaxes(weight[::-1], 1, 2))
-    found = _correlate(gradient, flipped, width, width // 2)
-    follows = _seen(gradient, width, width // 2).any(axis=0)
-    return jnp.where(follows[..., None], found, 0.0)
-
-
-def weight_gradient(
-    x: Float[Array, "batch length inputs"],
-    gradient: Float[Array, "batch length filters"],
-    width: int,
-) -> Float[Array, "width inputs filters"]:
-    """Gradient of the kernel of `width` taps, before its evaluation, from that of the outputs.
-
-    Exactly zero, as `input_gradient` and for its reason, is what cannot be told from rounding
-    errors: an input and an output that never met, which after a ReLU and a maximum are many.
-    """
-    transform, before = transforms(width), (width - 1) // 2
-    tiles = _each_nth(gradient, N + 1 - width, N + 1 - width, 0)
-    products = [
-        jnp.einsum("bti,btf->if", inputs, _combined(column, tiles))
-        for inputs, column in zip(
-            _evaluated_inputs(x, width, before), transform.interpolate.T, strict=True
-        )
-    ]
-    found = jnp.stack([_combined(column, products) for column in transform.evaluate_filter.T])
-    rounding = ROUNDING * _norms(x)[None, :, None] * _norms(gradient)[None, None]
-    lost = (jnp.abs(found) <= rounding) & jnp.isfinite(rounding)
-    return jnp.where(lost, 0.0, found)
+def evaluated_inputs(x: Float[Array, "batch length inputs"], width: int) -> list[Array]:
+    """At each of the N points, `[batch, tiles, inputs]`."""
+    read = each_nth(x, N + 1 - width, N, (width - 1) // 2)
+    return [combined(row, read) for row in transforms(width).evaluate_inputs]
 
 
 def sees_something(
     x: Float[Array, "batch length inputs"], width: int
 ) -> Bool[Array, "batch length"]:
     """Whether a filter sees anything but zeros: else rounding decides the sign of what it gives."""
-    return _seen(x, width, (width - 1) // 2).any(axis=0)
+    return seen(x, width, (width - 1) // 2)
 
 
-def _seen(x: Array, width: int, before: int) -> Array:
-    """Whether there is anything but zeros where each tap looks, bool `[width, batch, length]`."""
+def seen(
+    x: Float[Array, "batch length channels"], width: int, before: int
+) -> Bool[Array, "batch length"]:
+    """Whether anything but zeros is among `width` steps that begin `before` each."""
     steps = (x != 0).any(axis=2)
     padded = jnp.pad(steps, ((0, 0), (before, width - 1 - before)))
-    return jnp.stack([padded[:, k : k + steps.shape[1]] for k in range(width)])
+    return jnp.stack([padded[:, k : k + steps.shape[1]] for k in range(width)]).any(axis=0)
 
 
-def _norms(x: Array) -> Array:
-    """Of each channel over the batch, float32 `[channels]`."""
-    return jnp.sqrt(jnp.square(x).sum(axis=(0, 1)))
-
-
-def _evaluated_inputs(x: Array, width: int, before: int) -> list[Array]:
-    read = _each_nth(x, N + 1 - width, N, before)
-    return [_combined(row, read) for row in transforms(width).evaluate_inputs]
-
-
-def _each_nth(x: Array, outputs: int, reads: int, before: int) -> list[Array]:
+def each_nth(x: Array, outputs: int, reads: int, before: int) -> list[Array]:
     """What the tiles of a row read first, second and so on, `[batch, tiles, numbers]` each.
 
     A tile gives `outputs` and reads `reads`; the first begins `before` steps ahead of the row.
@@ -185,7 +137,7 @@ def _powers(number: int) -> Matrix:
     return np.concatenate([np.vander(POINTS, number, increasing=True), last])
 
 
-def _combined(factors: npt.NDArray[np.float64], terms: Sequence[Array]) -> Array:
+def combined(factors: npt.NDArray[np.float64], terms: Sequence[Array]) -> Array:
     """The sum of the terms, each times its factor; those times 0 are left out."""
     scaled = [
         term if factor == 1 else term * float(factor)
