@@ -20,6 +20,8 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import table_name
 from o2v_jax.training.optimizers import stepped
 
+MARKED = 100  # ids of a vocabulary that are marked in less time than one of a batch is sorted in
+
 Ids: TypeAlias = npt.NDArray[np.int32]
 Rows: TypeAlias = Mapping[str, Ids]  # for each sparse table, the rows that a batch touches
 
@@ -126,10 +128,26 @@ def put_back(table: Table, small: Table, rows: Ids | Array) -> Table:
 
 def _distinct(ids: Ids, vocab_size: int, sizes_an_octave: int) -> tuple[Ids, Ids]:
     """The distinct ids of a flat array, 0 first and padded to a size; for each id its position."""
-    found, position = np.unique(np.append(ids, np.int32(0)), return_inverse=True)
+    found, position = (_marked if vocab_size <= MARKED * len(ids) else _sorted)(ids, vocab_size)
     size = row_count(len(found), min(len(ids) + 1, vocab_size), sizes_an_octave)
     beyond = np.arange(vocab_size, vocab_size + size - len(found))
-    return np.concatenate([found, beyond]).astype(np.int32), position[:-1].astype(np.int32)
+    return np.concatenate([found, beyond]).astype(np.int32), position
+
+
+def _sorted(ids: Ids, _: int) -> tuple[Ids, Ids]:
+    """The distinct ids with 0, ascending, and for each id its position."""
+    found, position = np.unique(np.append(ids, np.int32(0)), return_inverse=True)
+    return found, position[:-1].astype(np.int32)
+
+
+def _marked(ids: Ids, vocab_size: int) -> tuple[Ids, Ids]:
+    """The same without sorting, in time that also grows with the vocabulary, but slowly."""
+    seen = np.zeros(vocab_size, bool)
+    seen[0], seen[ids] = True, True
+    found = np.flatnonzero(seen).astype(np.int32)
+    position = np.empty(vocab_size, np.int32)
+    position[found] = np.arange(len(found))
+    return found, position[ids]
 
 
 def row_count(rows: int, most: int, sizes_an_octave: int = 4) -> int:

@@ -165,11 +165,14 @@ def test_batches_of_like_size_compile_once(compilations):
     st.lists(st.integers(0, 39), max_size=30),
     st.lists(st.integers(0, 39), max_size=30),
     st.booleans(),
+    st.booleans(),
 )
-def test_renaming_is_undone_by_the_rows(first, second, tied):
+def test_renaming_is_undone_by_the_rows(first, second, tied, marked):
     config = config_of(tied_token_embedding_weight=tied)
     in0, in1 = (np.int32(ids).reshape(1, -1) for ids in (first, second))
-    rows, new0, new1 = renamed(config, in0, in1)
+    with pytest.MonkeyPatch.context() as patch:  # ids are marked in a small vocabulary, else sorted
+        patch.setattr("o2v_jax.training.row_sparse.MARKED", 100 if marked else 0)
+        rows, new0, new1 = renamed(config, in0, in1)
     for side, (ids, new) in enumerate(((in0, new0), (in1, new1))):
         table = rows[TABLES[tied][0 if tied else side]]
         np.testing.assert_array_equal(table[new], ids)
