@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params, toom_cook
-from o2v_jax.model.hcnn import convolved, filled
+from o2v_jax.model.hcnn import convolved, filled, taps_in_reach
 from o2v_jax.model.layers import embed, real_tokens
 
 
@@ -24,7 +24,7 @@ def fold(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> 
     for k, layer in enumerate(layers):
         folded[f"layer_{k}"] = {"bias": np.asarray(layer["bias"])}
         if k > 0 or not tokens:
-            folded[f"layer_{k}"]["kernel"] = fold_kernel(np.asarray(layer["weight"]))
+            folded[f"layer_{k}"] |= fold_kernel(np.asarray(layer["weight"]))
     if tokens:
         table = _convolved(np.asarray(table), np.asarray(layers[0]["weight"]))
     return {"tokens": table, **folded}
@@ -35,22 +35,22 @@ def token_width(config: EncoderConfig) -> int:
     return config.cnn_filter_width * config.enc_dim // config.layers
 
 
-def fold_kernel(weight: np.ndarray) -> np.ndarray:
-    """A kernel `[width, inputs, filters]` as `correlate` takes it: evaluated if that pays."""
+def fold_kernel(weight: np.ndarray) -> dict[str, np.ndarray]:
+    """A kernel `[width, inputs, filters]`, and beside it the evaluated one if that pays."""
     if not toom_cook.pays(*weight.shape):
-        return weight
+        return {"weight": weight}
     evaluate = toom_cook.transforms(len(weight)).evaluate_filter
     kernel: np.ndarray = np.einsum("nw,wif->nif", evaluate, weight, dtype=np.float64)
-    return kernel.astype(np.float32)
+    return {"weight": weight, "evaluated": kernel.astype(np.float32)}
 
 
 def correlate(
-    x: Float[Array, "batch length inputs"], kernel: Float[Array, "n inputs filters"], width: int
+    x: Float[Array, "batch length inputs"], kernel: Params
 ) -> Float[Array, "batch length filters"]:
     """Same-length convolution with a kernel of `fold_kernel`."""
-    if _in_tiles(kernel, width):
-        return toom_cook.correlate(x, kernel, width)
-    return convolved(x, kernel)
+    if _in_tiles(kernel, x.shape[1]):
+        return toom_cook.correlate(x, kernel["evaluated"], len(kernel["weight"]))
+    return convolved(x, kernel["weight"])
 
 
 def encode(
@@ -58,19 +58,18 @@ def encode(
 ) -> Float[Array, "batch enc_dim"]:
     """As `model.hcnn` encodes, at inference."""
     width, layers = config.cnn_filter_width, [params[f"layer_{k}"] for k in range(config.layers)]
-    kernels = [layer["kernel"] for layer in layers if "kernel" in layer]
-    ids = filled(ids, width) if any(_in_tiles(kernel, width) for kernel in kernels) else ids
+    ids = filled(ids, width) if any(_in_tiles(layer, ids.shape[1]) for layer in layers) else ids
     mask, x, pools = real_tokens(ids), _first(params, ids, width), []
     for k, layer in enumerate(layers):
         if k > 0:
-            x = correlate(x, layer["kernel"], width)
+            x = correlate(x, layer)
         x = _activated(x, layer["bias"], mask)
         pools.append(x.max(axis=1))
     return jnp.concatenate(pools, axis=-1)
 
 
-def _in_tiles(kernel: Array, width: int) -> bool:
-    return len(kernel) != width  # for N taps there is nothing to gain
+def _in_tiles(kernel: Params, length: int) -> bool:
+    return "evaluated" in kernel and toom_cook.takes_fewer(len(kernel["weight"]), length)
 
 
 def _activated(
@@ -86,12 +85,13 @@ def _first(
 ) -> Float[Array, "batch length filters"]:
     """The first convolution without its bias."""
     tokens, length = params["tokens"], ids.shape[1]
-    if "kernel" in params["layer_0"]:
-        return correlate(embed(tokens, ids), params["layer_0"]["kernel"], width)
+    if "weight" in params["layer_0"]:
+        return correlate(embed(tokens, ids), params["layer_0"])
     before = (width - 1) // 2
     around = jnp.pad(ids, ((0, 0), (before, width - 1 - before)))
-    total = _at(tokens, around[:, :length], 0)
-    for tap in range(1, width):
+    taps = taps_in_reach(width, length)
+    total = _at(tokens, around[:, taps[0] : taps[0] + length], taps[0])
+    for tap in taps[1:]:
         total = total + _at(tokens, around[:, tap : tap + length], tap)
     return total
 

@@ -15,6 +15,7 @@ from o2v_jax.model.toom_cook import (
     evaluated,
     pays,
     sees_something,
+    takes_fewer,
     tiled_length,
 )
 from o2v_jax.model.toom_cook_gradients import gradients
@@ -52,7 +53,8 @@ def convolved(
     """Same-length convolution without bias, at the precision of `weight`, added up in float32.
 
     XLA's convolution on a CPU is 15 to 30 times slower where a sequence is shorter than the filter
-    (measured at widths 3 and 5), so there the windows are laid out for one matrix product.
+    (measured at widths 3 and 5), so there the windows are laid out for one matrix product, without
+    the taps that see no step.
     """
     width, length, x = weight.shape[0], x.shape[1], x.astype(weight.dtype)
     if length >= width:
@@ -67,9 +69,20 @@ def convolved(
         )
     before = (width - 1) // 2
     padded = jnp.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
-    windows = [padded[:, k : k + length] for k in range(width)]
+    taps = taps_in_reach(width, length)
+    windows, weight = [padded[:, k : k + length] for k in taps], weight[taps.start : taps.stop]
     rows, flat = jnp.concatenate(windows, axis=-1), weight.reshape(-1, weight.shape[-1])
     return jnp.matmul(rows, flat, preferred_element_type=jnp.float32)
+
+
+def taps_in_reach(width: int, length: int) -> range:
+    """The taps of a filter that see a step of a sequence of this length at all.
+
+    >>> taps_in_reach(5, 2), taps_in_reach(3, 1)
+    (range(1, 4), range(1, 2))
+    """
+    before = (width - 1) // 2
+    return range(max(0, before - length + 1), min(width, before + length))
 
 
 def convolved_in_tiles(
@@ -104,8 +117,9 @@ def filled(ids: Int[Array, "batch length"], width: int) -> Int[Array, "batch lon
     return jnp.pad(ids, ((0, 0), (0, tiled_length(ids.shape[1], width) - ids.shape[1])))
 
 
-def _pays(weight: Array) -> bool:
-    return weight.dtype == jnp.float32 and pays(*weight.shape)
+def _pays(weight: Array, length: int) -> bool:
+    in_float32 = weight.dtype == jnp.float32
+    return in_float32 and pays(*weight.shape) and takes_fewer(len(weight), length)
 
 
 class HierarchicalCNN(nnx.Module):
@@ -137,7 +151,7 @@ class HierarchicalCNN(nnx.Module):
         layers = [getattr(self, f"layer_{k}") for k in range(self.depth)]
         # for training on a CPU; a GPU's convolutions have units of their own
         on_cpu = rngs is not None and jax.default_backend() == "cpu"
-        in_tiles = [on_cpu and _pays(layer.weight[...]) for layer in layers]
+        in_tiles = [on_cpu and _pays(layer.weight[...], ids.shape[1]) for layer in layers]
         ids = filled(ids, self.width) if any(in_tiles) else ids
         mask, x, pools = real_tokens(ids), embed(table, ids), []
         for k, layer in enumerate(layers):

@@ -71,6 +71,15 @@ def pays(width: int, inputs: int, filters: int) -> bool:
     return width in WIDTHS and width * min(inputs, filters) >= FEWEST_NUMBERS
 
 
+def takes_fewer(width: int, length: int) -> bool:
+    """Whether tiles take fewer products than the definition for rows of this length.
+
+    >>> [length for length in range(1, 9) if not takes_fewer(3, length)]
+    [1, 2]
+    """
+    return N * tiled_length(length, width) < width * length * (N + 1 - width)
+
+
 def evaluated(weight: Float[Array, "width inputs filters"]) -> Float[Array, "n inputs filters"]:
     """A kernel as `correlate` takes it."""
     rows = transforms(len(weight)).evaluate_filter

@@ -16,8 +16,9 @@ from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.ladders import fitted_ladder, geometric_ladder
 from o2v_jax.limits import LONGEST_REQUEST
 from o2v_jax.model import multiplications
+from o2v_jax.model.toom_cook import pays, takes_fewer, tiled_length
 
-MOST_RUNGS = 10
+MOST_RUNGS = 16
 HEAD_ROWS = 1024
 FEW = 32  # rows of the larger of the two batches that are warm first
 
@@ -29,19 +30,21 @@ class Machine(NamedTuple):
         tokens: padded tokens of the largest batch, by network.
         call: what a call costs, in multiplications.
         step: what a step of a recurrence costs besides its rows, in the time of one of these.
+        tiles: whether convolutions take fewer products, of rows padded to whole tiles.
     """
 
     tokens: Mapping[str, int]
     call: float
     step: float
+    tiles: bool
 
 
 # On a CPU what more tokens of an hcnn or bilstm give would not fit its caches, and a
 # pooled_embedding's batch of fewer takes less time than its call, which is about 0.2 ms of a core.
-CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12)
+CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, tiles=True)
 # 0.1 ms of a device that does ten million million multiplications a second, and 20 us a step for
 # rows of 0.5 million multiplications; not measured
-ACCELERATOR = Machine(dict.fromkeys(CPU.tokens, 65536), 1e9, 400)
+ACCELERATOR = Machine(dict.fromkeys(CPU.tokens, 65536), 1e9, 400, tiles=False)
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
@@ -98,7 +101,7 @@ def layout(
     machine: Machine = CPU,
     max_programs: int = 60,
 ) -> Layout:
-    """Chooses the shapes: as many rungs as `max_programs` allows, at most ten a side.
+    """Chooses the shapes: as many rungs as `max_programs` allows, at most sixteen a side.
 
     Two encoders of the same structure share a ladder and its programs. With the length histograms
     of the training data, int64 `[length]` counts a side, the ladder is the one that pads them
@@ -125,13 +128,14 @@ def _layout(
 ) -> Layout:
     enc0, enc1 = config.encoder(0), config.encoder(1)
     if structure(enc0) == structure(enc1):
-        longest = max(enc0.max_seq_len, enc1.max_seq_len)
-        ladder = _ladder(None if histograms is None else _sum(*histograms), longest, rungs)
+        longer = max(enc0, enc1, key=lambda encoder: encoder.max_seq_len)
+        computed = _computed(longer, machine)
+        ladder = _ladder(None if histograms is None else _sum(*histograms), computed, rungs)
         usual, encode = _shapes(enc0, ladder, machine)
         return Layout(("encoder", "encoder"), (usual, usual), (encode, encode), head)
     known = histograms or (None, None)
     sides = zip(known, (enc0, enc1), strict=True)
-    one, two = (_ladder(counts, encoder.max_seq_len, rungs) for counts, encoder in sides)
+    one, two = (_ladder(counts, _computed(encoder, machine), rungs) for counts, encoder in sides)
     (usual0, encode0), (usual1, encode1) = _shapes(enc0, one, machine), _shapes(enc1, two, machine)
     return Layout(("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head)
 
@@ -161,10 +165,31 @@ def structure(encoder: EncoderConfig) -> EncoderConfig:
     return replace(encoder, max_seq_len=1, dropout=0.0, cnn_filter_width=width)
 
 
-def _ladder(counts: npt.NDArray[np.int64] | None, longest: int, rungs: int) -> tuple[int, ...]:
+def _ladder(
+    counts: npt.NDArray[np.int64] | None, computed: npt.NDArray[np.int64], rungs: int
+) -> tuple[int, ...]:
+    longest = len(computed) - 1
     if counts is None or not counts.any():
-        return geometric_ladder(longest, rungs)
-    return fitted_ladder(counts, longest, rungs)
+        return tuple(sorted({int(computed[rung]) for rung in geometric_ladder(longest, rungs)}))
+    histogram = np.zeros_like(computed)
+    np.add.at(histogram, computed[np.minimum(np.arange(len(counts)), longest)], counts)
+    return fitted_ladder(histogram, longest, rungs)
+
+
+def _computed(encoder: EncoderConfig, machine: Machine) -> npt.NDArray[np.int64]:
+    """For every length up to max_seq_len the one it costs as much as: that of whole tiles."""
+    lengths = list(range(encoder.max_seq_len + 1))
+    if machine.tiles and _convolves_in_tiles(encoder):
+        width = encoder.cnn_filter_width
+        lengths = [tiled_length(n, width) if takes_fewer(width, n) else n for n in lengths]
+    return np.minimum(np.array(lengths, np.int64), encoder.max_seq_len)
+
+
+def _convolves_in_tiles(encoder: EncoderConfig) -> bool:
+    if encoder.network != "hcnn":
+        return False
+    filters = encoder.enc_dim // encoder.layers
+    return pays(encoder.cnn_filter_width, encoder.token_embedding_dim, filters)
 
 
 @lru_cache(maxsize=64)

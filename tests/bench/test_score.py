@@ -12,11 +12,11 @@ from o2v_jax import Ragged, Scorer
 
 
 @pytest.mark.parametrize(
-    ("encoder", "least"), [("hcnn", 0.85), ("bilstm", 0.85), ("pooled_embedding", 0.5)]
+    ("encoder", "least"), [("hcnn", 0.8), ("bilstm", 0.85), ("pooled_embedding", 0.5)]
 )
 @pytest.mark.parametrize("distribution", ["snli", "tldr", "acl"])
 def test_most_of_the_computed_tokens_are_useful(distribution, encoder, least):
-    """But where a token costs little beside a call, some are worth a call."""
+    """But where a token costs little beside a call, and where an hcnn computes whole tiles."""
     sides = lengths.pairs(distribution, 1000, 20_000)
     scorer = Scorer(benchmark_model(encoder, distribution))
     assert least <= useful_share(scorer, sides) <= 1

@@ -34,20 +34,23 @@ def test_the_reference_without_its_relu():
 @pytest.mark.parametrize("width", range(1, 10))
 def test_the_same_as_the_definition(width):
     weight, lines = normal(width, 3, 4), [normal(length, 3) for length in LENGTHS]
-    correlated = jax.jit(all_correlated, static_argnums=2)(lines, fold_kernel(weight), width)
+    correlated = jax.jit(all_correlated)(lines, fold_kernel(weight))
     for line, found in zip(lines, correlated, strict=True):
         np.testing.assert_allclose(found, expected(line, weight), rtol=1e-5, atol=1e-5)
 
 
-def all_correlated(lines, kernel, width):
-    return [correlate(line[None], kernel, width)[0] for line in lines]
+def all_correlated(lines, kernel):
+    return [correlate(line[None], kernel)[0] for line in lines]
 
 
 @pytest.mark.parametrize("width", range(1, 10))
 def test_a_kernel_is_evaluated_where_that_saves_products(width):
-    kernel = fold_kernel(normal(width, 3, 4))
-    assert kernel.shape == (N if 1 < width < 6 else width, 3, 4)
-    assert kernel.dtype == np.float32
+    weight = normal(width, 3, 4)
+    kernel = fold_kernel(weight)
+    assert kernel.pop("weight") is weight
+    evaluated = [(N, 3, 4)] if 1 < width < 6 else []
+    assert [array.shape for array in kernel.values()] == evaluated
+    assert {array.dtype for array in kernel.values()} <= {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -65,5 +68,5 @@ def test_rounding_errors_stay_near_those_of_the_definition(width):
     x, weight = normal(60, 256), normal(width, 256, 256)
     wanted = expected(x, weight)
     direct = jax.jit(convolved)(x[None], weight)[0]
-    found = jax.jit(correlate, static_argnums=2)(x[None], fold_kernel(weight), width)[0]
+    found = jax.jit(correlate)(x[None], fold_kernel(weight))[0]
     assert 0 < rms(found - wanted) < 5 * rms(direct - wanted)
