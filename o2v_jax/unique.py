@@ -39,11 +39,15 @@ def _unique_few(ragged: Ragged) -> tuple[Index, Index]:
 
 
 def _hashes(ragged: Ragged) -> npt.NDArray[np.uint64]:
-    """One uint64 a row, from its ids, their places and its length."""
+    """One uint64 a row: its ids, each times a number for its place, and its length, added up.
+
+    Carter and Wegman (1979), "Universal classes of hash functions".
+    """
     lengths = ragged.lengths
     place = np.arange(len(ragged.ids)) - np.repeat(ragged.offsets[:-1], lengths)
-    mixed = _mix(ragged.ids.astype(np.uint64) + _mix(place.astype(np.uint64) + np.uint64(1)))
-    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    factors = _mix(np.arange(1, lengths.max() + 2, dtype=np.uint64))
+    total = np.zeros(len(ragged.ids) + 1, np.uint64)
+    np.cumsum(ragged.ids.astype(np.uint64) * factors[place], out=total[1:])
     sums: npt.NDArray[np.uint64] = total[ragged.offsets[1:]] - total[ragged.offsets[:-1]]
     return sums + lengths.astype(np.uint64)
 
