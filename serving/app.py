@@ -1,6 +1,5 @@
 """The Flask app: routes, headers and status codes around a `Service`."""
 
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,11 +14,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import HTTPException
 
 import o2v_jax
-from o2v_jax.errors import O2VError, RecordError
+from o2v_jax.errors import O2VError
 from o2v_jax.scoring import local_devices
 from serving import contract
-from serving.batcher import BatchFailedError
-from serving.refusal import ATTRIBUTES, RefuseWhenFull
+from serving.errors import answer_to
 from serving.scorer import ScorerLike
 from serving.service import Answer, Service
 from serving.settings import Settings
@@ -27,7 +25,7 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
 
-log = logging.getLogger(__name__)
+_ATTRIBUTES = f"HTTP_{contract.CUSTOM_ATTRIBUTES.upper().replace('-', '_')}"  # as WSGI has it
 
 
 class StartError(click.ClickException, O2VError):
@@ -64,7 +62,6 @@ def create_app(
     _add_routes(app, service)
     _add_errors(app)
     app.after_request(partial(_finish, service))
-    app.wsgi_app = RefuseWhenFull(app.wsgi_app, lambda: service.full, service.metrics.answered)  # type: ignore[method-assign]
     service.warm()
     return app
 
@@ -122,13 +119,6 @@ def _response(answer: Answer) -> Response:
 
 
 def _add_errors(app: Flask) -> None:
-    @app.errorhandler(O2VError)
-    def wrong_request(error: O2VError) -> Response:
-        path = error.where if isinstance(error, RecordError) else None
-        status = contract.status_of(error)
-        retry = {"Retry-After": str(contract.RETRY_AFTER_S)} if status == 503 else {}  # noqa: PLR2004
-        return _error(status, contract.error_body(str(error), path=path), retry)
-
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         allow = {name: value for name, value in error.get_headers() if name == "Allow"}
@@ -136,10 +126,8 @@ def _add_errors(app: Flask) -> None:
         return _error(error.code or 500, contract.error_body(message), allow)
 
     @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> Response:
-        told = isinstance(error, BatchFailedError)  # once a batch is enough
-        log.error("%s %s failed", request.method, request.path, exc_info=None if told else error)
-        return _error(500, contract.error_body("the server failed: its log says why"))
+    def wrong(error: Exception) -> Response:
+        return _error(*answer_to(error, f"{request.method} {request.path}"))
 
 
 def _error(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
@@ -147,7 +135,7 @@ def _error(status: int, body: bytes, headers: Mapping[str, str] | None = None) -
 
 
 def _finish(service: Service, response: Response) -> Response:
-    attributes = request.environ.get(ATTRIBUTES)
+    attributes = request.environ.get(_ATTRIBUTES)
     if attributes is not None:
         response.headers[contract.CUSTOM_ATTRIBUTES] = attributes
     if request.path.endswith("/invocations"):

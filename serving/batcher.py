@@ -1,13 +1,12 @@
 """Batches across requests. Knows no Flask and no JAX.
 
-Request threads submit work and wait for it; each device is owned by one thread. Whenever a device
+Requests submit work and wait for it; each device is owned by one thread. Whenever a device
 is free its thread forms a batch of what waits, in the order of arrival, so that a lone request
 starts at once and a batch is formed as late as possible: nothing ever waits for a timer. A large
 request is cut into chunks which take turns with other requests, so that nobody waits for the whole
 of it.
 
-Nothing tells a WSGI application under Granian that a client has gone before the answer is sent, so
-departed clients are scored all the same; work is withdrawn only where patience runs out.
+Departed clients are scored all the same; work is withdrawn only where patience runs out.
 """
 
 import logging
@@ -89,13 +88,15 @@ class Batcher:
         with self._changed:
             return Waiting(len(self._queue), sum(work.waiting for work in self._queue))
 
-    def submit(self, kind: Kind, sides: Sides) -> Work:
+    def submit(self, kind: Kind, sides: Sides, resolved: Callable[[], None] = lambda: None) -> Work:
         """Queues records, whose sides were checked and cut; `wait` brings their results.
+
+        `resolved` is called, once and by another thread, when `wait` need not wait any more.
 
         Raises:
             BusyError: the batcher has been closed.
         """
-        work = Work(kind, sides, self._share)
+        work = Work(kind, sides, self._share, resolved)
         with self._changed:
             if self._closed:
                 raise BusyError("the server is stopping")
@@ -111,7 +112,7 @@ class Batcher:
             BusyError: patience ran out before the work was begun, or the batcher was closed.
             BatchFailedError: it could not be scored.
         """
-        if not work.wait(self._patience_s) and not self._withdraw(work):
+        if not work.wait(self._patience_s) and not self.withdraw(work):
             work.wait()
         if work.values is not None and work.error is None:
             return work.values
@@ -139,8 +140,8 @@ class Batcher:
                 work.fail(BusyError("the server is stopping"))
             self._unresolved.clear()
 
-    def _withdraw(self, work: Work) -> bool:
-        """Takes work back that has not been begun: whether that was so."""
+    def withdraw(self, work: Work) -> bool:
+        """Takes work back that has not been begun, for want of patience: whether that was so."""
         with self._changed:
             if work.started or work.resolved:
                 return False

@@ -146,25 +146,54 @@ def choose_format(accept: str | None, preferred: Format) -> Format:
     return MEDIA_TYPES[found]
 
 
-def read_body(stream: IO[bytes], announced: int | None, limit: int) -> bytes:
-    """Reads a body of at most `limit` bytes, and not a byte more of a longer one than tells.
+class Body:
+    """A request's body as it arrives, of at most `limit` bytes.
 
     Args:
-        stream: the body; reading may give fewer bytes than asked for.
         announced: Content-Length, if there is one.
         limit: bytes.
 
     Raises:
-        TooLargeError: the body is longer than `limit`.
-        InputError: the body ended before the announced length.
+        TooLargeError: a longer one is announced.
     """
-    if announced is not None and announced > limit:
-        raise TooLargeError(f"the body has {announced} bytes, but at most {limit} can be taken")
-    body = bytearray()
-    while len(body) <= limit and (part := stream.read(limit + 1 - len(body))):
-        body += part
-    if len(body) > limit:
-        raise TooLargeError(f"the body is longer than the {limit} bytes that can be taken")
-    if announced is not None and len(body) < announced:
-        raise InputError(f"the body ended after {len(body)} of the {announced} announced bytes")
-    return bytes(body)
+
+    def __init__(self, announced: int | None, limit: int) -> None:
+        if announced is not None and announced > limit:
+            raise TooLargeError(f"the body has {announced} bytes, but at most {limit} can be taken")
+        self._announced, self._limit, self._parts = announced, limit, bytearray()
+
+    @property
+    def room(self) -> int:
+        """Bytes to read at most: one more than may come, which tells that it does."""
+        return self._limit + 1 - len(self._parts)
+
+    def add(self, part: bytes) -> None:
+        """Takes the next bytes.
+
+        Raises:
+            TooLargeError: the body is longer than `limit`.
+        """
+        self._parts += part
+        if len(self._parts) > self._limit:
+            raise TooLargeError(
+                f"the body is longer than the {self._limit} bytes that can be taken"
+            )
+
+    def whole(self) -> bytes:
+        """All of it.
+
+        Raises:
+            InputError: the body ended before the announced length.
+        """
+        if self._announced is not None and len(self._parts) < self._announced:
+            got = f"{len(self._parts)} of the {self._announced} announced bytes"
+            raise InputError(f"the body ended after {got}")
+        return bytes(self._parts)
+
+
+def read_body(stream: IO[bytes], announced: int | None, limit: int) -> bytes:
+    """Reads a `Body`, and not a byte more of a longer one than tells; raises as that does."""
+    body = Body(announced, limit)
+    while part := stream.read(body.room):
+        body.add(part)
+    return body.whole()

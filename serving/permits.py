@@ -10,10 +10,7 @@ UPLOADS = 128  # requests whose bodies may be on their way at a time
 REQUESTS = 128  # requests, body complete, that may be decoded, wait or be scored at a time
 RECORDS = 2**18  # of all these requests: a few bodies of 6 MiB full of usual pairs
 STREAMS = 64  # long answers that may be on their way at a time
-SPARE_THREADS = 32  # answer /ping and refuse what is too much
-
-# Always enough, so that no stalled or waiting request keeps /ping waiting.
-THREADS = UPLOADS + REQUESTS + STREAMS + SPARE_THREADS
+SPARE_THREADS = 32  # answer what is no invocation
 
 
 class Permits:

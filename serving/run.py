@@ -25,11 +25,10 @@ from granian.server.common import AbstractServer
 
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType
-from serving.permits import THREADS
 from serving.settings import Settings
 from serving.worker import load, log_to_stderr
 
-# Well above the threads, so that /ping is accepted whatever else is connected, and below the 1024
+# Well above all permits, so that /ping is accepted whatever else is connected, and below the 1024
 # files that a process may usually open.
 CONNECTIONS = 768
 # SageMaker kills 30 s after SIGTERM: requests that are still open then are given up before.
@@ -77,14 +76,13 @@ def serve(
 
 def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
     return Granian(
-        "serving.app:create_app",
+        "serving.front:Front",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
         workers=1,  # one owner of the devices
-        blocking_threads=THREADS,  # started on demand, ended when idle
         backpressure=CONNECTIONS,
         workers_kill_timeout=drain_s,
         log_level=LogLevels.error,  # our own lines say the rest, with the model

@@ -1,13 +1,13 @@
 """One model behind the contract: bytes in, bytes out. Knows no Flask.
 
-Bodies are read, decoded, checked and cut in the threads of their requests, and answers are encoded
-there; only `Batcher` asks the scorer. Each step has its own bound, and what is beyond it is refused
+Bodies are decoded, checked and cut by whoever brings a request, and answers are encoded there; only
+`Batcher` asks the scorer. Each step has its own bound, and what is beyond it is refused
 at once: uploads (a slow one keeps nobody from scoring), requests, their records, and the numbers of
 long answers, which are sent piece by piece.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Semaphore
@@ -42,6 +42,23 @@ Key: TypeAlias = Literal["scores", "embeddings"]
 MAX_NUMBERS = 2**26  # in an answer: 256 MiB of float32, three times as much as text
 LONG_ANSWER = 2**16  # numbers of the longest answer that is sent as a whole
 LONG_BODY = 2**16  # bytes of the longest body that is decoded whatever else is
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A request whose records are queued.
+
+    Attributes:
+        records: decoded and checked.
+        works: the batcher's; none of no records.
+        format: of the answer.
+        held: what a long answer keeps until it is sent; None for others.
+    """
+
+    records: Records
+    works: Sequence[Work]
+    format: Format
+    held: ExitStack | None
 
 
 @dataclass(frozen=True)
@@ -105,8 +122,12 @@ class Service:
         Raises:
             InputError: as `read_body`; `BusyError` at once, not a byte read.
         """
-        with self._uploads.taken():
+        with self.uploading():
             return read_body(stream, announced, self.settings.max_body_bytes)
+
+    def uploading(self) -> AbstractContextManager[None]:
+        """A place for a body on its way; `BusyError` at once if there is none."""
+        return self._uploads.taken()
 
     def answer(self, body: bytes, content_type: str | None, accept: str | None) -> Answer:
         """Scores pairs, or embeds single sides, whichever the records hold.
@@ -115,18 +136,42 @@ class Service:
             RecordError, InputError: the request is wrong, or the server is busy.
             BatchFailedError: the records could not be scored.
         """
+        with self.begun(body, content_type, accept) as begun:
+            return self.finished(begun)
+
+    @contextmanager
+    def begun(
+        self,
+        body: bytes,
+        content_type: str | None,
+        accept: str | None,
+        resolved: Callable[[], None] = lambda: None,
+    ) -> Iterator[Begun]:
+        """The first half of `answer`: a request that is queued, for as long as the block lasts.
+
+        `resolved` is called by another thread for each of its works, when it waits no more.
+
+        Raises:
+            RecordError, InputError: as `answer`.
+        """
         sent = read_content_type(content_type)
         format_in = sent.format or sniff(body)
         format_out = choose_format(accept, self.settings.default_accept or format_in)
         with self._requests.taken():
             records = self._decode(body, format_in)
             numbers = self._numbers_of(records)
-            with self._records.taken(len(records)):
-                if numbers > LONG_ANSWER:
-                    return self._in_pieces(records, sent.max_seq_lens, format_out, numbers)
-                key, values = self._results(records, sent.max_seq_lens)
+            with self._records.taken(len(records)), self._holding(numbers) as held:
+                works = self._submitted(records, sent.max_seq_lens, resolved)
+                yield Begun(records, works, format_out, held)
+
+    def finished(self, begun: Begun) -> Answer:
+        """The second half: waits for what is not resolved yet, and raises as `answer`."""
+        key, values = self._results(begun)
+        if begun.held:
+            pieces = encode_pieces(values, key, begun.format)  # what is wrong is known by now
+            return Answer(self._timed(pieces), begun.format, begun.held.pop_all().close)
         with _timing(self.metrics.encode.observe):
-            return Answer(encode(values, key, format_out), format_out)
+            return Answer(encode(values, key, begun.format), begun.format)
 
     def _decode(self, body: bytes, format_in: Format) -> Records:
         with self._decoder(len(body)), _timing(self.metrics.parse.observe):
@@ -155,16 +200,16 @@ class Service:
             )
         return numbers
 
-    def _in_pieces(
-        self, records: Records, max_seq_lens: Lengths, format_out: Format, numbers: int
-    ) -> Answer:
-        """A long answer: until the client has all of it, the numbers stay, and no text does."""
+    @contextmanager
+    def _holding(self, numbers: int) -> Iterator[ExitStack | None]:
+        """Room for a long answer: until the client has all of it, the numbers stay, and no text."""
+        if numbers <= LONG_ANSWER:
+            yield None
+            return
         count = max(numbers, self.settings.max_concurrent * MAX_NUMBERS // STREAMS)
         with ExitStack() as stack:
             stack.enter_context(self._numbers.taken(count))
-            key, values = self._results(records, max_seq_lens)
-            pieces = encode_pieces(values, key, format_out)  # what is wrong is known by now
-            return Answer(self._timed(pieces), format_out, stack.pop_all().close)
+            yield stack
 
     def _timed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         seconds: list[float] = []
@@ -176,18 +221,22 @@ class Service:
             yield piece
         self.metrics.encode.observe(sum(seconds))
 
-    def _results(self, records: Records, max_seq_lens: Lengths) -> tuple[Key, Floats]:
-        if not len(records):
-            return "scores", np.zeros((0, 1), np.float32)
+    def _submitted(
+        self, records: Records, max_seq_lens: Lengths, resolved: Callable[[], None]
+    ) -> list[Work]:
         lengths = max_seq_lens or self._own_lengths  # those of a request are in range by now
         in0, in1 = records.in0.cut(lengths[0]), records.in1.cut(lengths[1])
-        if records.paired:
-            return "scores", self._result(self.batcher.submit(Kind.PAIRS, (in0, in1)))
+        if records.paired and len(records):
+            return [self.batcher.submit(Kind.PAIRS, (in0, in1), resolved)]
         singles = ((Kind.IN0, in0), (Kind.IN1, in1))
-        works = [self.batcher.submit(kind, (side,)) for kind, side in singles if len(side)]
-        results = [self._result(work) for work in works]
+        return [self.batcher.submit(kind, (side,), resolved) for kind, side in singles if len(side)]
+
+    def _results(self, begun: Begun) -> tuple[Key, Floats]:
+        records, results = begun.records, [self._result(work) for work in begun.works]
+        if not results:
+            return "scores", np.zeros((0, 1), np.float32)
         if len(results) == 1:
-            return "embeddings", results[0]
+            return "scores" if records.paired else "embeddings", results[0]
         out = np.empty((len(records), self.config.enc_dim), np.float32)
         out[records.has0], out[records.has1] = results
         return "embeddings", out

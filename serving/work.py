@@ -1,6 +1,6 @@
 """One request's part of the device's work: its records, cut into chunks, and their results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from threading import Event, Lock
 from time import perf_counter
@@ -40,6 +40,9 @@ class Chunk(NamedTuple):
 class Work:
     """Records of one kind, of one request, until their results are there.
 
+    Args:
+        resolved: called once when there are results or an error, by whatever thread brings them.
+
     Attributes:
         kind: what is wanted.
         sides: both sides of pairs or the one of single objects, checked and cut.
@@ -50,8 +53,10 @@ class Work:
         error: why there are none, if so.
     """
 
-    def __init__(self, kind: Kind, sides: Sides, share: int) -> None:
-        self.kind, self.sides = kind, sides
+    def __init__(
+        self, kind: Kind, sides: Sides, share: int, resolved: Callable[[], None] = lambda: None
+    ) -> None:
+        self.kind, self.sides, self._tell = kind, sides, resolved
         self.submitted, self.started, self.finished = perf_counter(), 0.0, 0.0
         self.values: Floats | None = None
         self.error: BaseException | None = None
@@ -110,6 +115,7 @@ class Work:
         self._chunks.clear()
         self.finished = perf_counter()
         self._resolved.set()
+        self._tell()
 
 
 def chunks(sides: Sides, share: int) -> list[Chunk]:

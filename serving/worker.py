@@ -1,5 +1,6 @@
 """What the worker process does before it serves: it alone brings JAX and Flask."""
 
+import gc
 import logging
 import signal
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from o2v_jax.errors import O2VError
-from serving.cores import OnOneCore
 from serving.settings import Settings
 
 _LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody reads yet
@@ -35,16 +35,16 @@ def load(path: Path, settings: Settings, url: str, reasons: Connection) -> Calla
     log_to_stderr()
     try:
         from serving.app import create_app  # noqa: PLC0415 - brings JAX and Flask
+        from serving.front import Front  # noqa: PLC0415
 
         app = create_app(path, settings=settings)
-        threads = app.extensions["o2v_jax"].batcher.threads
-        if len(threads) == 1:  # those of several devices copy at the same time
-            app.wsgi_app = OnOneCore(app.wsgi_app, threads)  # type: ignore[method-assign]
+        front = Front(app, app.extensions["o2v_jax"])
+        gc.freeze()  # what was imported stays: looking through it takes 0.1 s, in which all wait
     except O2VError as error:
         reasons.send(str(error)[:_LONGEST_REASON])
         sys.exit(1)
     log.info("serving %s at %s", path, url)
-    return app
+    return front
 
 
 def log_to_stderr() -> None:

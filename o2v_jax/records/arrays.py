@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class Records:
     def __len__(self) -> int:
         return len(self.has0)
 
-    @property
+    @cached_property
     def paired(self) -> bool:
         """Whether every record gives both sides (true of no records): scores are wanted."""
         return bool(self.has0.all() and self.has1.all())

@@ -147,7 +147,10 @@ def test_a_server_works_on_every_device(start, tiny_model):
             server.wait_until_ready()
             reply = server.invoke(MANY, "application/jsonlines")
             held[devices] = reply.body, device_bytes(server)
-    assert held["1"][0] == held["2"][0]
+    one, two = (
+        [json.loads(line)["scores"] for line in held[devices][0].splitlines()] for devices in "12"
+    )
+    np.testing.assert_allclose(two, one, rtol=0, atol=1e-7)  # computed in other batches
     assert held["2"][1] > 1.5 * held["1"][1]
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from serving.permits import THREADS, UPLOADS
+from serving.permits import UPLOADS
 
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: o2v\r\nContent-Type: application/json\r\n"
 RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
@@ -102,8 +102,8 @@ def test_stalled_uploads_block_neither_ping_nor_others(server, pairs):
 
 @pytest.fixture
 def stalled_uploads(server):
-    """More of them than the server has threads, all told apart: those that it reads, and others."""
-    count = THREADS + 72
+    """More of them than can be taken, all told apart: those that it reads, and others."""
+    count = 3 * UPLOADS
     with ExitStack() as stack:
         connections = [stack.enter_context(server.connect()) for _ in range(count)]
         for connection in connections:

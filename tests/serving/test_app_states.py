@@ -14,7 +14,6 @@ from length_scorer import LengthScorer
 import o2v_jax
 from o2v_jax import Hyperparameters
 from o2v_jax.errors import CheckpointError, O2VError
-from o2v_jax.records import Format, decode
 from o2v_jax.scoring import layout
 from serving.app import StartError, create_app
 from serving.health import State
@@ -332,8 +331,8 @@ def test_a_number_that_json_has_not_is_an_error_before_anything_is_sent(wide):
 def test_embeddings_of_one_side_are_not_copied(side):
     scorer = WideScorer()
     service = Service([scorer], Settings())
-    records = decode(b'{"%s": []}' % side.encode(), Format.JSON_LINES, vocab_sizes=None)
-    _, values = service._results(records, None)
+    with service.begun(b'{"%s": []}' % side.encode(), "application/jsonlines", None) as begun:
+        _, values = service._results(begun)
     assert np.shares_memory(values, scorer.embeddings)
     service.close()
 
