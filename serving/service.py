@@ -7,7 +7,7 @@ long answers, which are sent piece by piece.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from threading import Semaphore
@@ -170,19 +170,19 @@ class Service:
         if begun.held:
             pieces = encode_pieces(values, key, begun.format)  # what is wrong is known by now
             return Answer(self._timed(pieces), begun.format, begun.held.pop_all().close)
-        with _timing(self.metrics.encode.observe):
+        with _Timing(self.metrics.encode.observe):
             return Answer(encode(values, key, begun.format), begun.format)
 
     def _decode(self, body: bytes, format_in: Format) -> Records:
-        with self._decoder(len(body)), _timing(self.metrics.parse.observe):
+        with self._decoder(len(body)), _Timing(self.metrics.parse.observe):
             return decode(body, format_in, vocab_sizes=self._vocab_sizes)
 
-    @contextmanager
-    def _decoder(self, length: int) -> Iterator[None]:
+    def _decoder(self, length: int) -> AbstractContextManager[None]:
         """Has the few long bodies decoded at a time: meanwhile each takes many times its size."""
-        if length <= LONG_BODY:
-            yield
-            return
+        return nullcontext() if length <= LONG_BODY else self._long_decoder()
+
+    @contextmanager
+    def _long_decoder(self) -> Iterator[None]:
         if not self._decoding.acquire(timeout=PATIENCE_S):
             raise BusyError(f"the server was busy for {PATIENCE_S} s: try again later")
         try:
@@ -200,12 +200,12 @@ class Service:
             )
         return numbers
 
-    @contextmanager
-    def _holding(self, numbers: int) -> Iterator[ExitStack | None]:
+    def _holding(self, numbers: int) -> AbstractContextManager[ExitStack | None]:
         """Room for a long answer: until the client has all of it, the numbers stay, and no text."""
-        if numbers <= LONG_ANSWER:
-            yield None
-            return
+        return nullcontext() if numbers <= LONG_ANSWER else self._holding_long(numbers)
+
+    @contextmanager
+    def _holding_long(self, numbers: int) -> Iterator[ExitStack]:
         count = max(numbers, self.settings.max_concurrent * MAX_NUMBERS // STREAMS)
         with ExitStack() as stack:
             stack.enter_context(self._numbers.taken(count))
@@ -214,7 +214,7 @@ class Service:
     def _timed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         seconds: list[float] = []
         while True:
-            with _timing(seconds.append):
+            with _Timing(seconds.append):
                 piece = next(pieces, None)
             if piece is None:
                 break
@@ -273,8 +273,17 @@ def largest_program(layout: "Layout") -> int:
     return max(batch * length for table in layout.usual for batch, length in table.pairs())
 
 
-@contextmanager
-def _timing(observe: Callable[[float], None]) -> Iterator[None]:
-    begun = perf_counter()
-    yield
-    observe(perf_counter() - begun)
+class _Timing:
+    """Observes the seconds that a block takes, unless it fails."""
+
+    __slots__ = ("_begun", "_observe")
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe, self._begun = observe, perf_counter()
+
+    def __enter__(self) -> None:
+        self._begun = perf_counter()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._observe(perf_counter() - self._begun)

@@ -154,8 +154,10 @@ def records_of(rows: Sequence[Record], places: Places, labelled: bool = False) -
     """Decoded rows as arrays."""
     in0 = [row.in0 for row in rows if row.in0 is not UNSET]
     in1 = [row.in1 for row in rows if row.in1 is not UNSET]
-    has0 = np.fromiter((row.in0 is not UNSET for row in rows), np.bool_, len(rows))
-    has1 = np.fromiter((row.in1 is not UNSET for row in rows), np.bool_, len(rows))
+    has0, has1 = np.ones((2, len(rows)), np.bool_)
+    if not len(in0) == len(in1) == len(rows):
+        has0[:] = [row.in0 is not UNSET for row in rows]
+        has1[:] = [row.in1 is not UNSET for row in rows]
     labels = np.array([r.label for r in rows if isinstance(r, Labelled)]) if labelled else None
     return Records(_ragged(in0), _ragged(in1), has0, has1, labels, places)
 
