@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from o2v_jax import keep_freed_memory, use_compilation_cache
+from o2v_jax import use_compilation_cache
 
 Command = Callable[..., Any]
 
@@ -24,11 +24,7 @@ def common(command: Command) -> Command:
 
 
 def use(device: str) -> None:
-    """Has JAX, here and in servers that are started, work on this device.
-
-    Memory is kept as the commands of `o2v` keep it, for all sides in this process.
-    """
-    keep_freed_memory()
+    """Has JAX, here and in servers that are started, work on this device."""
     os.environ.setdefault("JAX_PLATFORMS", platform(device))
     use_compilation_cache()
 
