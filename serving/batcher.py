@@ -91,7 +91,8 @@ class Batcher:
     def submit(self, kind: Kind, sides: Sides, resolved: Callable[[], None] = lambda: None) -> Work:
         """Queues records, whose sides were checked and cut; `wait` brings their results.
 
-        `resolved` is called, once and by another thread, when `wait` need not wait any more.
+        `resolved` is called, once, when `wait` need not wait any more: by any thread, which holds
+        locks, so it must neither block nor ask the batcher for anything.
 
         Raises:
             BusyError: the batcher has been closed.

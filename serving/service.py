@@ -113,7 +113,7 @@ class Service:
         self.batcher.close()
 
     def read(self, stream: IO[bytes], announced: int | None) -> bytes:
-        """Reads a body, unless there are enough uploads already: each holds a thread meanwhile.
+        """Reads a body, unless there are enough uploads already; holds the thread meanwhile.
 
         Args:
             stream: the body.
@@ -149,7 +149,7 @@ class Service:
     ) -> Iterator[Begun]:
         """The first half of `answer`: a request that is queued, for as long as the block lasts.
 
-        `resolved` is called by another thread for each of its works, when it waits no more.
+        `resolved` is called for each of its works when that waits no more, as by `Batcher.submit`.
 
         Raises:
             RecordError, InputError: as `answer`.

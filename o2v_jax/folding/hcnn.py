@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params, toom_cook
-from o2v_jax.model.hcnn import convolved, filled, taps_in_reach
+from o2v_jax.model.hcnn import convolved, filled
 from o2v_jax.model.layers import embed, real_tokens
 
 
@@ -89,7 +89,7 @@ def _first(
         return correlate(embed(tokens, ids), params["layer_0"])
     before = (width - 1) // 2
     around = jnp.pad(ids, ((0, 0), (before, width - 1 - before)))
-    taps = taps_in_reach(width, length)
+    taps = toom_cook.taps_in_reach(width, length)
     total = _at(tokens, around[:, taps[0] : taps[0] + length], taps[0])
     for tap in taps[1:]:
         total = total + _at(tokens, around[:, tap : tap + length], tap)

@@ -16,6 +16,7 @@ from o2v_jax.model.toom_cook import (
     pays,
     sees_something,
     takes_fewer,
+    taps_in_reach,
     tiled_length,
 )
 from o2v_jax.model.toom_cook_gradients import gradients
@@ -73,16 +74,6 @@ def convolved(
     windows, weight = [padded[:, k : k + length] for k in taps], weight[taps.start : taps.stop]
     rows, flat = jnp.concatenate(windows, axis=-1), weight.reshape(-1, weight.shape[-1])
     return jnp.matmul(rows, flat, preferred_element_type=jnp.float32)
-
-
-def taps_in_reach(width: int, length: int) -> range:
-    """The taps of a filter that see a step of a sequence of this length at all.
-
-    >>> taps_in_reach(5, 2), taps_in_reach(3, 1)
-    (range(1, 4), range(1, 2))
-    """
-    before = (width - 1) // 2
-    return range(max(0, before - length + 1), min(width, before + length))
 
 
 def convolved_in_tiles(

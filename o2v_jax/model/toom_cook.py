@@ -71,13 +71,24 @@ def pays(width: int, inputs: int, filters: int) -> bool:
     return width in WIDTHS and width * min(inputs, filters) >= FEWEST_NUMBERS
 
 
+def taps_in_reach(width: int, length: int) -> range:
+    """The taps of a filter that see a step of a sequence of this length at all.
+
+    >>> taps_in_reach(5, 2), taps_in_reach(3, 1)
+    (range(1, 4), range(1, 2))
+    """
+    before = (width - 1) // 2
+    return range(max(0, before - length + 1), min(width, before + length))
+
+
 def takes_fewer(width: int, length: int) -> bool:
     """Whether tiles take fewer products than the definition for rows of this length.
 
-    >>> [length for length in range(1, 9) if not takes_fewer(3, length)]
-    [1, 2]
+    >>> {width: [n for n in range(1, 9) if not takes_fewer(width, n)] for width in WIDTHS}
+    {2: [1, 2, 3, 6], 3: [1, 2], 4: [1, 2], 5: [1, 2]}
     """
-    return N * tiled_length(length, width) < width * length * (N + 1 - width)
+    products = length * len(taps_in_reach(width, length))
+    return N * tiled_length(length, width) < products * (N + 1 - width)
 
 
 def evaluated(weight: Float[Array, "width inputs filters"]) -> Float[Array, "n inputs filters"]:

@@ -189,7 +189,8 @@ def _convolves_in_tiles(encoder: EncoderConfig) -> bool:
     if encoder.network != "hcnn":
         return False
     filters = encoder.enc_dim // encoder.layers
-    return pays(encoder.cnn_filter_width, encoder.token_embedding_dim, filters)
+    inputs = filters if encoder.layers > 1 else encoder.token_embedding_dim
+    return pays(encoder.cnn_filter_width, inputs, filters)
 
 
 @lru_cache(maxsize=64)

@@ -45,12 +45,15 @@ async def ask(front, body, headers, path="/invocations", method="POST"):
     parts, sent = [body[:7], body[7:]], []
 
     async def receive():
+        if not parts:
+            await asyncio.Event().wait()  # the client stays
         return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
     async def send(message):
         sent.append(message)
 
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    raw = [(name.encode(), value.encode()) for name, value in pairs]
     about = {"type": "http", "http_version": "1.1", "query_string": b"", "headers": raw}
     await front({**about, "method": method, "path": path}, receive, send)
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -68,6 +71,8 @@ async def ask(front, body, headers, path="/invocations", method="POST"):
         (PAIR, {"content-type": "application/json; infer_max_seqlens=1,1"}),
         (PAIR, {"content-type": "application/json; infer_max_seqlens=0,1"}),
         (PAIR, {"content-type": "text/csv"}),
+        (PAIR, [*JSON.items(), ("accept", "text/html"), ("accept", "application/jsonlines")]),
+        (PAIR, [("content-encoding", "gzip"), ("content-encoding", "identity")]),
         (PAIR, JSON | {"content-encoding": "gzip"}),
         (b'{"instances": []}', JSON),
         (b'{"instances": [{"in0": [1]}, {"in1": [2, 3]}, {"in0": []}]}', JSON),
@@ -184,3 +189,44 @@ def test_events_that_threads_set_are_all_seen():
 
     asyncio.run(wait_for_all())
     waker.set(asyncio.Event())  # after the loop's end: nobody waits, nothing breaks
+
+
+def test_a_long_answer_ends_when_its_client_leaves(front, app):
+    body = b'{"in0": [1]}\n' * (LONG_ANSWER // 2)
+    free, sent = app.extensions["o2v_jax"]._numbers.free, []
+
+    async def leave():
+        gone, parts = asyncio.Event(), [body]
+
+        async def receive():
+            if not parts:
+                await gone.wait()
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": parts.pop(), "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+            if len(sent) == 2:  # the first piece
+                gone.set()
+                await asyncio.sleep(0.05)
+
+        headers = [(b"content-type", b"application/jsonlines")]
+        await front({"method": "POST", "path": "/invocations", "headers": headers}, receive, send)
+
+    asyncio.run(leave())
+    assert [message.get("more_body") for message in sent] == [None, True]
+    assert app.extensions["o2v_jax"]._numbers.free == free
+
+
+def test_a_body_that_breaks_off_is_not_taken_for_a_whole_one(front):
+    sent, parts = [], [{"type": "http.request", "body": LINES, "more_body": True}]
+
+    async def receive():
+        return parts.pop() if parts else {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(front({"method": "POST", "path": "/invocations", "headers": []}, receive, send))
+    assert sent[0]["status"] == 400
+    assert b"broke off" in sent[1]["body"]
