@@ -1,10 +1,9 @@
 """Batches across requests. Knows no Flask and no JAX.
 
-Requests submit work and wait for it; each device is owned by one thread. Whenever a device
-is free its thread forms a batch of what waits, in the order of arrival, so that a lone request
-starts at once and a batch is formed as late as possible: nothing ever waits for a timer. A large
-request is cut into chunks which take turns with other requests, so that nobody waits for the whole
-of it.
+Requests submit work and wait for it; each device is owned by one thread. Whenever a device is free
+its thread forms a batch of what waits, in the order of arrival, so that a lone request starts at
+once and a batch is formed as late as possible: nothing ever waits for a timer. A large request is
+cut into chunks which take turns with other requests, so that nobody waits for the whole of it.
 
 Departed clients are scored all the same; work is withdrawn only where patience runs out.
 """
@@ -42,7 +41,7 @@ class Waiting(NamedTuple):
 
 
 class Batcher:
-    """Forms batches of what request threads submit, in a thread for each device.
+    """Forms batches of what requests submit, in a thread for each device.
 
     Args:
         computes: for each device, what scores joined records of one kind there, float32

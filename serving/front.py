@@ -138,8 +138,8 @@ class Front:
     ) -> None:
         """Sends them until the client has gone: after the body that is all there is to receive."""
         loop, gone = asyncio.get_running_loop(), asyncio.ensure_future(receive())
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             while not gone.done():
                 piece = await loop.run_in_executor(self._encoders, next, pieces, None)
                 more = piece is not None
