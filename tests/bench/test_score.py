@@ -10,7 +10,6 @@ from bench.measures import useful_flops, useful_share
 from bench.timing import alternate, in_turns
 from o2v_jax import Ragged, Scorer
 
-
 LEAST = {"hcnn": 0.85, "bilstm": 0.85, "pooled_embedding": 0.5}
 TILES_OF_SHORT_TEXTS = 0.82  # of 4 tokens each; even batches of exactly what there is give 0.842
 
