@@ -26,6 +26,18 @@ def finish(
     for name, section in sections.items():
         if isinstance(section, list) and section and isinstance(section[0], dict):
             click.echo(f"\n{name}\n{markdown(section)}")
+    keep(benchmark, sections, file, quick=quick, packages=packages)
+
+
+def keep(
+    benchmark: str,
+    sections: dict[str, Any],
+    file: Path | None,
+    *,
+    quick: bool = False,
+    packages: tuple[str, ...] = (),
+) -> None:
+    """Writes what was measured so far, if a file was asked for."""
     if file:
         head = {"benchmark": benchmark, "quick": quick, "date": _now()}
         write(file, head | {"machine": describe(*packages)} | sections)

@@ -16,17 +16,19 @@ import click
 import numpy as np
 
 import bench.lengths as lengths_of
-from bench import growth, matmul, options
+from bench import growth, matmul, options, programs
+from bench.cores import cores
 from bench.measures import ENCODERS, VOCABULARY, model_of, useful_flops, useful_share
 from bench.peers import HOMES, PACKAGES, Peer, start
-from bench.results import finish
+from bench.results import finish, keep
 from bench.timing import in_turns, ratio
 from o2v_jax import Model, Ragged, Scorer
 from o2v_jax.limits import DType
 
 Sides = tuple[Ragged, Ragged]
-TUNED_ON = 512  # records
-ATOL: dict[DType, float] = {"float32": 1e-4, "bfloat16": 2e-2}
+TUNED_ON = {"cpu": 512, "gpu": 8192}  # records
+RECORDS = {"cpu": 2000, "gpu": 20_000}
+ATOL: dict[DType, float] = {"float32": 1e-4, "tensorfloat32": 5e-3, "bfloat16": 2e-2}
 
 
 def measure(
@@ -38,14 +40,17 @@ def measure(
     names: tuple[str, ...],
     dtype: DType = "float32",
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """One row of the table, and why peers are not in it. Peers compute in float32 always."""
+    """One row of the table, and why peers are not in it.
+
+    Peers compute in float32, in TF32 where we do not.
+    """
     model = model_of(encoder, distribution)
     scorer, sides = Scorer(model, dtype=dtype), lengths_of.pairs(distribution, records, VOCABULARY)
-    scorer.warm()
-    peers, missing = start(model, device, names)
-    _compare(scorer, peers, sides, ATOL[dtype])
+    scorer.warm(threads=cores())
+    peers, missing = start(model, device, names, tf32=dtype != "float32")
+    _compare(scorer, peers, sides, ATOL[dtype], TUNED_ON[device])
     ready = scorer.compiled
-    rate = matmul.gflops() if encoder == "hcnn" else 0.0
+    rate = matmul.gflops(dtype) if encoder == "hcnn" else 0.0
     works = {"ours": lambda: scorer.score(*sides)} | {p.name: _work(p, sides) for p in peers}
     if distribution == lengths_of.ONE:
         works |= {f"{p.name}, once": _work(p, sides, once=True) for p in peers if records <= 1000}
@@ -60,18 +65,18 @@ def measure(
         **{peer.name: records / median(times[peer.name]) for peer in peers},
         **_ratios(times, peers),
         "useful_tokens": useful_share(scorer, sides),
-        **_flops(model, sides, median(times["ours"]), max(rate, _again(rate))),
+        **_flops(model, sides, median(times["ours"]), max(rate, _again(rate, dtype))),
         "programs": ready,
         "compiled_while_timed": scorer.compiled - ready,
     }
     return {name: _rounded(value) for name, value in row.items()}, missing
 
 
-def _compare(scorer: Scorer, peers: list[Peer], sides: Sides, atol: float) -> None:
+def _compare(scorer: Scorer, peers: list[Peer], sides: Sides, atol: float, tuned_on: int) -> None:
     """Everyone gives the same scores; peers choose their batch size."""
     ours = scorer.score(*sides)
     for peer in peers:
-        peer.tune(*(rows.take(np.arange(min(len(rows), TUNED_ON))) for rows in sides))
+        peer.tune(*(rows.take(np.arange(min(len(rows), tuned_on))) for rows in sides))
         np.testing.assert_allclose(ours, peer.score(*sides), atol=atol, err_msg=peer.name)
 
 
@@ -92,8 +97,8 @@ def _ratios(times: dict[str, list[float]], peers: list[Peer]) -> dict[str, Any]:
     }
 
 
-def _again(rate: float) -> float:
-    return matmul.gflops() if rate else 0.0
+def _again(rate: float, dtype: DType) -> float:
+    return matmul.gflops(dtype) if rate else 0.0
 
 
 def _flops(model: Model, sides: Sides, seconds: float, rate: float) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def _rounded(value: Any) -> Any:
 @click.option("--lengths", "distributions", type=click.Choice(lengths_of.names()), multiple=True)
 @click.option("--peer", "peers", type=click.Choice(list(HOMES)), multiple=True, help="Only these.")
 @click.option("--dtype", type=click.Choice(get_args(DType)), default="float32", help="Of ours.")
-@click.option("--records", type=click.IntRange(1), help="Default 2000, with --quick 1000.")
+@click.option("--records", type=click.IntRange(1), help="Default 2000, 20000 on a GPU; quick half.")
 @click.option("--rounds", type=click.IntRange(1), help="Default 7, with --quick 3.")
 @click.option("--growth/--no-growth", "grow", default=True, help="Measure how the cost grows.")
 def main(
@@ -133,8 +138,10 @@ def main(
 ) -> None:
     """Measure scoring with every encoder on every length distribution."""
     options.use(device)
-    records, rounds = records or (1000 if quick else 2000), rounds or (3 if quick else 7)
-    rows, missing = [], dict[str, str]()
+    records = records or RECORDS[device] // (2 if quick else 1)
+    rounds = rounds or (3 if quick else 7)
+    rows, missing = list[dict[str, Any]](), dict[str, str]()
+    sections: dict[str, Any] = {"rows": rows, "not_available": missing}
     for encoder in encoders or ENCODERS:
         for name in distributions or lengths_of.names():
             count = min(records, lengths_of.ITEMS) if name == lengths_of.ONE else records
@@ -142,7 +149,10 @@ def main(
             click.echo(f"{encoder} {name}: {row['records_per_s']:.0f} records/s, {row['ratio']} x")
             rows.append(row)
             missing |= why
-    sections: dict[str, Any] = {"rows": rows, "not_available": missing}
+            keep("score", sections, file, quick=quick, packages=PACKAGES)
+    if "hcnn" in (encoders or ENCODERS):
+        name = (distributions or ("snli",))[0]
+        sections["programs"] = programs.measure(name, dtype, matmul.gflops(dtype), rounds)
     if grow:
         sections |= growth.measure(device, peers or tuple(HOMES), quick=quick)
     finish("score", sections, file, quick=quick, packages=PACKAGES)

@@ -18,6 +18,7 @@ class TorchTrainer(TorchNetwork):
 
     def __init__(self, model: Model, device: str) -> None:
         super().__init__(model.config, model.params, device)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         self.sparse = model.config.token_embedding_storage_type == "row_sparse"
         tables, others = self._parameters()
         for tensor in tables + others:
@@ -27,6 +28,10 @@ class TorchTrainer(TorchNetwork):
         self.rules: list[Any] = [torch.optim.Adam(dense, lr=rate, fused=True)]
         if self.sparse:
             self.rules.append(torch.optim.SparseAdam(tables, lr=rate))
+
+    def use_tf32(self) -> None:
+        """Lets products of float32 be made in TF32, on a GPU that can."""
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
     def prepared(self, batch: Batch) -> Any:
         """The batch in the form that `step` takes."""

@@ -86,9 +86,10 @@ def transform(folder: Path, file: Path, engine: list[str]) -> Row:
         seconds = time.perf_counter() - began
         err.seek(0)
         told = err.read().decode()
-    found = _TOLD.search(told)
-    if process.returncode or not found:
+    every = list(_TOLD.finditer(told))
+    if process.returncode or not every:
         raise RuntimeError(f"o2v transform failed:\n{told}")
+    found = every[-1]  # those before tell of progress
     return {
         "engine": " ".join(engine) or "local",
         "records": int(found[1].replace(",", "")),

@@ -55,10 +55,14 @@ class Step:
 
 
 def shapes(
-    lengths: tuple[int, ...], token_budget: int, call: float = CALL, step: float = 0.0
+    lengths: tuple[int, ...],
+    token_budget: int,
+    call: float = CALL,
+    step: float = 0.0,
+    base: int = 2,
 ) -> Shapes:
     """The padded shapes of a length ladder; the longer the rows, the fewer of them a batch."""
-    batches = tuple(batch_ladder(length, token_budget) for length in lengths)
+    batches = tuple(batch_ladder(length, token_budget, base=base) for length in lengths)
     return Shapes(lengths, batches, call, step)
 
 

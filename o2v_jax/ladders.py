@@ -76,13 +76,19 @@ def _walk_back(choices: Sequence[Counts], last: int) -> list[int]:
     return ladder
 
 
-def batch_ladder(length: int, token_budget: int, ratio: int = 4) -> tuple[int, ...]:
-    """Batch sizes for one length: powers of two from 1 up to what the token budget holds.
+def batch_ladder(
+    length: int, token_budget: int, ratio: int = 4, *, base: int = 2
+) -> tuple[int, ...]:
+    """Batch sizes for one length: up to the largest power of `base` that the token budget holds.
 
-    >>> batch_ladder(length=20, token_budget=8192)
+    >>> batch_ladder(length=20, token_budget=8192), batch_ladder(20, 16384), batch_ladder(20, 40960)
+    ((1, 4, 16, 64, 256), (1, 2, 8, 32, 128, 512), (1, 2, 8, 32, 128, 512, 2048))
+    >>> batch_ladder(length=20, token_budget=16384, base=4)
     (1, 4, 16, 64, 256)
     """
-    top = 1 << max(0, (max(1, token_budget // length)).bit_length() - 1)
+    top, room = 1, max(1, token_budget // length)
+    while top * base <= room:
+        top *= base
     sizes = {1}
     while top > 1:
         sizes.add(top)

@@ -8,5 +8,6 @@ LONGEST_REQUEST = 5000
 # INFERENCE_PREFERRED_MODE
 Mode: TypeAlias = Literal["classification", "embedding"]
 
-# what the encoders hold and multiply; not Object2Vec's: it knows float32 alone
-DType: TypeAlias = Literal["float32", "bfloat16"]
+# what the encoders hold and multiply; not Object2Vec's: it knows float32 alone. tensorfloat32 holds
+# float32 and rounds factors to 11 significant bits, where a GPU has units for that
+DType: TypeAlias = Literal["float32", "tensorfloat32", "bfloat16"]

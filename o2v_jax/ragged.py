@@ -86,6 +86,17 @@ class Ragged:
         """The ids of one row, int32 `[length]`."""
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
+    def rows(self, start: int, stop: int) -> "Ragged":
+        """The rows from one number up to another, without copying their ids.
+
+        >>> Ragged.of([[3, 1], [], [4]]).rows(1, 3).offsets
+        array([0, 0, 1])
+        """
+        if (start, stop) == (0, len(self)):
+            return self
+        offsets = self.offsets[start : stop + 1]
+        return Ragged(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
+
     def take(self, rows: npt.NDArray[np.integer], max_length: int | None = None) -> "Ragged":
         """The given rows, in the given order, of each only the first `max_length` ids (None: all).
 
@@ -107,10 +118,19 @@ class Ragged:
         position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
         return Ragged(self.ids[position < max_length], offsets_of(np.minimum(lengths, max_length)))
 
-    def padded(self, batch: int, length: int) -> Ids:
-        """The rows as int32 `[batch, length]`, filled up with id 0 on the right and below."""
-        out = np.zeros((batch, length), np.int32)
-        out[: len(self)][np.arange(length) < self.lengths[:, None]] = self.ids
+    def padded(self, batch: int, length: int, rows: npt.NDArray[np.integer] | None = None) -> Ids:
+        """These rows, or all, as int32 `[batch, length]`, with id 0 on the right and below.
+
+        None of them may be longer.
+        """
+        starts, ends = self.offsets[:-1], self.offsets[1:]
+        if rows is not None:
+            starts, ends = starts[rows], ends[rows]
+        out, place = np.zeros((batch, length), np.int32), np.arange(length)
+        if len(self.ids):
+            filled = out[: len(starts)]
+            self.ids.take(starts[:, None] + place, out=filled, mode="clip")
+            filled *= place < (ends - starts)[:, None]
         return out
 
 

@@ -123,9 +123,22 @@ def test_beyond_carries_on_to_what_a_request_may_ask_for(config_of, encoders):
 
 def test_the_largest_batch_keeps_to_the_token_budget(config_of):
     found = layout(
-        config_of(enc0_max_seq_len=82), machine=Machine({"hcnn": 1000}, 1e6, 0, tiles=False)
+        config_of(enc0_max_seq_len=82),
+        machine=Machine({"hcnn": 1000}, 1e6, 0, tiles=False, tables=False, base=2),
     )
     assert max(batch * length for _, batch, length in found.programs() if length > 1) <= 1000
+
+
+def test_where_encodings_stay_on_the_device_there_are_programs_for_that(config_of):
+    found = layout(config_of(), machine=ACCELERATOR)
+    assert {key[0] for key in found.programs()} == {"encoder", "head", "rows"}
+    assert {key[0] for key in found.first().programs()} == {"encoder", "head", "rows"}
+    assert {key[0] for key in found.on_demand()} == {"encoder", "arrays"}
+
+
+def test_batches_are_powers_of_the_base(config_of):
+    found = layout(config_of(enc0_max_seq_len=82), machine=ACCELERATOR)
+    assert {batch for _, batch, _ in found.programs()} <= {4**power for power in range(9)}
 
 
 @pytest.mark.parametrize("machine", MACHINES)

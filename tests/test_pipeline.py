@@ -12,6 +12,9 @@ class Result:
     def __init__(self, values, fetched):
         self.values, self.fetched = values, fetched
 
+    def copy_to_host_async(self):
+        """Begins what `__array__` waits for."""
+
     def __array__(self, *_args, **_kwargs):
         self.fetched.append(1)
         return self.values

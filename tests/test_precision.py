@@ -69,6 +69,14 @@ def test_gradients_have_the_dtype_of_their_parameters(model):
     assert dtypes(found) == dtypes(params)
 
 
+def test_tensorfloat32_is_float32_on_a_cpu(model):
+    pairs = rows(20, 0), rows(20, 1)
+    expected, found = (Scorer(model, dtype=d).score(*pairs) for d in ("float32", "tensorfloat32"))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_another_dtype_is_refused(model):
-    with pytest.raises(InputError, match="dtype='float16' must be float32 or bfloat16"):
+    with pytest.raises(
+        InputError, match="dtype='float16' must be one of float32, tensorfloat32, bfloat16"
+    ):
         Scorer(model, dtype="float16")

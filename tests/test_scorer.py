@@ -8,7 +8,10 @@ import pytest
 from reference import network as reference
 
 from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
+from o2v_jax.scoring.layout import CPU, Machine
 
+# encodings stay on the device, as on an accelerator, but batches are small
+TABLES = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, tiles=False, tables=True, base=4)
 SAME = {"rtol": 1e-6, "atol": 1e-6}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -26,9 +29,9 @@ def model(config_of, model_of):
     )
 
 
-@pytest.fixture(scope="module")
-def scorer(model):
-    return Scorer(model)
+@pytest.fixture(scope="module", params=[CPU, TABLES], ids=["arrays", "tables"])
+def scorer(model, request):
+    return Scorer(model, machine=request.param)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ A peer that cannot run here is named in the results with the reason; nothing els
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
-from bench.peers.base import NotAvailableError, Peer
+from bench.peers.base import BATCHES, NotAvailableError, Peer
 from o2v_jax import Model
 
 EXTRA = "pip install -e '.[bench]'"
@@ -21,7 +21,7 @@ __all__ = ["EXTRA", "HOMES", "PACKAGES", "NotAvailableError", "Peer", "start"]
 
 
 def start(
-    model: Model, device: str, names: Iterable[str] = tuple(HOMES)
+    model: Model, device: str, names: Iterable[str] = tuple(HOMES), *, tf32: bool = False
 ) -> tuple[list[Peer], dict[str, str]]:
     """The peers that can run here, and why the others cannot.
 
@@ -29,20 +29,23 @@ def start(
         model: what they score with.
         device: cpu or gpu.
         names: of `HOMES`.
+        tf32: whether they may multiply in TF32, on a GPU that can.
     """
     peers, missing = [], {}
     for name in names:
         try:
-            peers.append(_maker(name)(model, device))
+            peer = _maker(name)(model, device, tf32)
+            peer.batches = BATCHES[device]
+            peers.append(peer)
         except NotAvailableError as reason:
             missing[name] = str(reason)
     return peers, missing
 
 
-def _maker(name: str) -> Callable[[Model, str], Peer]:
+def _maker(name: str) -> Callable[[Model, str, bool], Peer]:
     module, kind = HOMES[name]
     try:
-        maker: Callable[[Model, str], Peer] = getattr(import_module(module), kind)
+        maker: Callable[[Model, str, bool], Peer] = getattr(import_module(module), kind)
     except ImportError as error:
         raise NotAvailableError(f"{error}: {EXTRA} brings it") from None
     return maker

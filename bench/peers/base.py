@@ -13,7 +13,7 @@ from o2v_jax import Ragged
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
-BATCHES = (64, 256)
+BATCHES = {"cpu": (64, 256), "gpu": (256, 1024, 4096)}
 
 
 class NotAvailableError(Exception):
@@ -25,11 +25,13 @@ class Peer(ABC):
 
     Attributes:
         name: of the peer, in results.
+        batches: the sizes to choose from.
         batch: rows a batch.
     """
 
     name: ClassVar[str]
-    batch: int = BATCHES[-1]
+    batches: tuple[int, ...] = BATCHES["cpu"]
+    batch: int = BATCHES["cpu"][-1]
 
     @abstractmethod
     def encode(self, side: int, rows: Ragged) -> Any:
@@ -49,7 +51,7 @@ class Peer(ABC):
 
     def tune(self, in0: Ragged, in1: Ragged) -> None:
         """Chooses the batch size that is fastest on this data."""
-        self.batch = min(BATCHES, key=lambda batch: self._seconds(batch, in0, in1))
+        self.batch = min(self.batches, key=lambda batch: self._seconds(batch, in0, in1))
 
     def _seconds(self, batch: int, in0: Ragged, in1: Ragged) -> float:
         self.batch = batch

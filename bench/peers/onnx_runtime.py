@@ -19,10 +19,12 @@ class OnnxRuntime(Peer):
 
     name: ClassVar[str] = "onnxruntime"
 
-    def __init__(self, model: Model, device: str) -> None:
-        provider = PROVIDERS[device]
+    def __init__(self, model: Model, device: str, tf32: bool = False) -> None:
+        provider: Any = PROVIDERS[device]
         if provider not in onnxruntime.get_available_providers():
             raise NotAvailableError(f"this onnxruntime has no {provider}")
+        if device == "gpu":
+            provider = (provider, {"use_tf32": int(tf32)})
         self.config, params = model.config, model.params
         graphs = (
             onnx_graph.tower(

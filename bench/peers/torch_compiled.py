@@ -21,8 +21,8 @@ class TorchCompiled(TorchEager):
 
     name: ClassVar[str] = "torch_compiled"
 
-    def __init__(self, model: Model, device: str) -> None:
-        super().__init__(model, device)
+    def __init__(self, model: Model, device: str, tf32: bool = False) -> None:
+        super().__init__(model, device, tf32)
         self._pooled, self._hcnn, self._bilstm, self._compiled_head = (
             torch.compile(function, dynamic=True)
             for function in (

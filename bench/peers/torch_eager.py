@@ -17,10 +17,11 @@ class TorchEager(Peer):
 
     name: ClassVar[str] = "torch_eager"
 
-    def __init__(self, model: Model, device: str) -> None:
+    def __init__(self, model: Model, device: str, tf32: bool = False) -> None:
         if device == "gpu" and not torch.cuda.is_available():
             raise NotAvailableError("this PyTorch finds no GPU")
         torch.set_num_threads(cores())
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         where = "cuda" if device == "gpu" else "cpu"
         self.network = TorchNetwork(model.config, model.params, where)
 

@@ -5,7 +5,8 @@ the token occurs; convolutions take fewer products; layers without an activation
 one.
 """
 
+from o2v_jax.folding.hcnn import Convolve
 from o2v_jax.folding.head import fold_head
 from o2v_jax.folding.towers import encode_folded_fn, fold_tower, folded_bytes, folds
 
-__all__ = ["encode_folded_fn", "fold_head", "fold_tower", "folded_bytes", "folds"]
+__all__ = ["Convolve", "encode_folded_fn", "fold_head", "fold_tower", "folded_bytes", "folds"]

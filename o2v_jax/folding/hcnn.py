@@ -1,6 +1,6 @@
 """hcnn: tokens convolved beforehand, and convolutions of fewer products."""
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,19 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params, toom_cook
-from o2v_jax.model.hcnn import convolved, filled
+from o2v_jax.model.hcnn import convolved, convolved_as_product, filled
 from o2v_jax.model.layers import embed, real_tokens
 
+# How layers are convolved. tiles: in fewer products, if they pay, which a CPU gains by. windows: as
+# one matrix product, for which a GPU is faster in float32. definition: by XLA's convolution, which
+# is faster where products take less time than what lies between them.
+Convolve: TypeAlias = Literal["tiles", "windows", "definition"]
 
-def fold(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> Params:
-    """Parameters for `encode`.
+
+def fold(
+    config: EncoderConfig, table: Any, params: Params, *, tokens: bool, convolve: Convolve = "tiles"
+) -> Params:
+    """Parameters for `encode`; what they hold says how `correlate` goes about it.
 
     "tokens" is the table of token vectors, or, with `tokens`, what each token adds to the first
     layer at each place of a filter: float32 `[vocab_size, width, filters]`. Row 0 of it is zero.
@@ -24,7 +31,7 @@ def fold(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> 
     for k, layer in enumerate(layers):
         folded[f"layer_{k}"] = {"bias": np.asarray(layer["bias"])}
         if k > 0 or not tokens:
-            folded[f"layer_{k}"] |= fold_kernel(np.asarray(layer["weight"]))
+            folded[f"layer_{k}"] |= fold_kernel(np.asarray(layer["weight"]), convolve)
     if tokens:
         table = _convolved(np.asarray(table), np.asarray(layers[0]["weight"]))
     return {"tokens": table, **folded}
@@ -35,9 +42,11 @@ def token_width(config: EncoderConfig) -> int:
     return config.cnn_filter_width * config.enc_dim // config.layers
 
 
-def fold_kernel(weight: np.ndarray) -> dict[str, np.ndarray]:
+def fold_kernel(weight: np.ndarray, convolve: Convolve = "tiles") -> dict[str, np.ndarray]:
     """A kernel `[width, inputs, filters]`, and beside it the evaluated one if that pays."""
-    if not toom_cook.pays(*weight.shape):
+    if convolve == "windows":
+        return {"windows": weight}
+    if convolve == "definition" or not toom_cook.pays(*weight.shape):
         return {"weight": weight}
     evaluate = toom_cook.transforms(len(weight)).evaluate_filter
     kernel: np.ndarray = np.einsum("nw,wif->nif", evaluate, weight, dtype=np.float64)
@@ -48,6 +57,8 @@ def correlate(
     x: Float[Array, "batch length inputs"], kernel: Params
 ) -> Float[Array, "batch length filters"]:
     """Same-length convolution with a kernel of `fold_kernel`."""
+    if "windows" in kernel:
+        return convolved_as_product(x, kernel["windows"])
     if _in_tiles(kernel, x.shape[1]):
         return toom_cook.correlate(x, kernel["evaluated"], len(kernel["weight"]))
     return convolved(x, kernel["weight"])
@@ -85,7 +96,7 @@ def _first(
 ) -> Float[Array, "batch length filters"]:
     """The first convolution without its bias."""
     tokens, length = params["tokens"], ids.shape[1]
-    if "weight" in params["layer_0"]:
+    if len(params["layer_0"]) > 1:  # more than the bias
         return correlate(embed(tokens, ids), params["layer_0"])
     before = (width - 1) // 2
     around = jnp.pad(ids, ((0, 0), (before, width - 1 - before)))

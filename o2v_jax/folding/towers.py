@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import Array, Float, Int
 
 from o2v_jax.folding import bilstm, hcnn
+from o2v_jax.folding.hcnn import Convolve
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
 
@@ -18,7 +19,14 @@ def folds(config: EncoderConfig) -> bool:
     return config.network in FOLDING
 
 
-def fold_tower(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> Params:
+def fold_tower(
+    config: EncoderConfig,
+    table: Any,
+    params: Params,
+    *,
+    tokens: bool,
+    convolve: Convolve = "tiles",
+) -> Params:
     """An encoder's parameters, its token table included, for `encode_folded_fn`.
 
     Args:
@@ -26,9 +34,11 @@ def fold_tower(config: EncoderConfig, table: Any, params: Params, *, tokens: boo
         table: float32 `[vocab_size, dim]`; read whole with `tokens`, else handed on as it is.
         params: of the encoder.
         tokens: multiply every token's vector by the first layer now. It takes the table's place.
+        convolve: how an hcnn's other layers will be convolved.
     """
-    folded: Params = FOLDING[config.network].fold(config, table, params, tokens=tokens)
-    return folded
+    if config.network == "hcnn":
+        return hcnn.fold(config, table, params, tokens=tokens, convolve=convolve)
+    return bilstm.fold(config, table, params, tokens=tokens)
 
 
 def folded_bytes(config: EncoderConfig) -> int:

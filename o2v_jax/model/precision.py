@@ -1,5 +1,7 @@
 """Encoders in half the bytes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,16 +12,17 @@ from o2v_jax.model.functional import Params
 
 
 def encoders_in(params: Params, dtype: DType) -> Params:
-    """The parameters with those of the encoders in `dtype`; the head's remain float32.
+    """The parameters with those of the encoders as `dtype` holds them; the head's remain float32.
 
     The encoders multiply in the dtype of their parameters, and add up and return float32.
     """
+    held = jnp.dtype("bfloat16" if dtype == "bfloat16" else "float32")
     return {
-        name: part if name == "head" else jax.tree.map(lambda leaf: _in(leaf, dtype), part)
+        name: part if name == "head" else jax.tree.map(lambda leaf: _in(leaf, held), part)
         for name, part in params.items()
     }
 
 
-def _in(leaf: Array | np.ndarray, dtype: DType) -> Array | np.ndarray:
+def _in(leaf: Array | np.ndarray, dtype: np.dtype[Any]) -> Array | np.ndarray:
     """Itself where it can be: a table may fill most of the memory."""
-    return leaf if leaf.dtype == dtype else leaf.astype(jnp.dtype(dtype))
+    return leaf if leaf.dtype == dtype else leaf.astype(dtype)

@@ -5,6 +5,11 @@ import jax
 from o2v_jax.errors import InputError
 
 
+def platform_of(device: jax.Device | None) -> str:
+    """The kind of a device, "cpu" or "gpu" for instance; of None, JAX's default one."""
+    return device.platform if device else jax.default_backend()
+
+
 def local_devices(number: int | None = None) -> list[jax.Device]:
     """The first `number` of them, or all.
 

@@ -31,20 +31,27 @@ class Machine(NamedTuple):
         call: what a call costs, in multiplications.
         step: what a step of a recurrence costs besides its rows, in the time of one of these.
         tiles: whether convolutions take fewer products, of rows padded to whole tiles.
+        tables: whether encodings stay on the device.
+        base: the number of rows in a batch is a power of it.
     """
 
     tokens: Mapping[str, int]
     call: float
     step: float
     tiles: bool
+    tables: bool
+    base: int
 
 
 # On a CPU what more tokens of an hcnn or bilstm give would not fit its caches, and a
 # pooled_embedding's batch of fewer takes less time than its call, which is about 0.2 ms of a core.
-CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, tiles=True)
-# 0.1 ms of a device that does ten million million multiplications a second, and 20 us a step for
-# rows of 0.5 million multiplications; not measured
-ACCELERATOR = Machine(dict.fromkeys(CPU.tokens, 65536), 1e9, 400, tiles=False)
+CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, True, False, 2)
+# Measured on an H200 in float32, which does 25 million million multiplications a second: 0.12 ms a
+# call, most of it on the host, and 9 us a step for rows of 0.5 million multiplications. Batches of
+# a power of four and programs that take seconds to compile: few of them.
+ACCELERATOR = Machine(
+    {"hcnn": 65536, "bilstm": 65536, "pooled_embedding": 262144}, 3e9, 320, False, True, 4
+)
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
@@ -58,18 +65,21 @@ class Layout:
         encode: for each side the usual shapes and, above max_seq_len, those for longer
             `infer_max_seqlens`; these are compiled when first asked for.
         head: the batch sizes of pairs of encodings.
+        tables: whether encodings stay on the device.
     """
 
     towers: tuple[str, str]
     usual: tuple[Shapes, Shapes]
     encode: tuple[Shapes, Shapes]
     head: Shapes
+    tables: bool = False
 
     def programs(self) -> list[tuple[str, int, int]]:
         """Keys (part, batch, length) of all programs that warm-up compiles, small ones first."""
         sides = zip(self.towers, self.usual, strict=True)
         keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
-        keys |= {("head", *pair) for pair in self.head.pairs()}
+        parts = ("head", "rows") if self.tables else ("head",)
+        keys |= {(part, *pair) for part in parts for pair in self.head.pairs()}
         return sorted(keys, key=lambda key: (key[1] * key[2], key))
 
     def first(self) -> "Layout":
@@ -79,18 +89,26 @@ class Layout:
             _few(every, len(every.lengths) - len(table.lengths) + 1)
             for table, every in zip(self.usual, self.encode, strict=True)
         ]
-        return Layout(self.towers, usual, (encode[0], encode[1]), _few(self.head, 1))
+        head = _few(self.head, 1)
+        return replace(self, usual=usual, encode=(encode[0], encode[1]), head=head)
 
     def on_demand(self) -> list[tuple[str, int, int]]:
-        """Keys of the programs that only a long `infer_max_seqlens` asks for."""
+        """Keys of what only a long `infer_max_seqlens` asks for, or given encodings of a device."""
         sides = zip(self.towers, self.encode, strict=True)
         keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
+        if self.tables:
+            keys |= {("arrays", *pair) for pair in self.head.pairs()}
         return sorted(keys - set(self.programs()))
 
 
-def layout_of(model: Model, *, max_programs: int = 60) -> Layout:
-    """The layout that a model is served with on this machine's device; see `layout`."""
-    machine = CPU if jax.default_backend() == "cpu" else ACCELERATOR
+def machine_of(platform: str) -> Machine:
+    """What devices of a kind, "cpu" or "gpu" for instance, are served with."""
+    return CPU if platform == "cpu" else ACCELERATOR
+
+
+def layout_of(model: Model, *, machine: Machine | None = None, max_programs: int = 60) -> Layout:
+    """The layout that a model is served with, by default on JAX's device; see `layout`."""
+    machine = machine or machine_of(jax.default_backend())
     return layout(model.config, model.length_histogram, machine=machine, max_programs=max_programs)
 
 
@@ -110,7 +128,7 @@ def layout(
     Raises:
         InputError: `max_programs` is less than one rung a side needs.
     """
-    head = shapes((1,), HEAD_ROWS)
+    head = shapes((1,), HEAD_ROWS, base=machine.base)
     for rungs in range(MOST_RUNGS, 0, -1):
         found = _layout(config, histograms, machine, rungs, head)
         if len(found.programs()) <= max_programs:
@@ -132,12 +150,16 @@ def _layout(
         computed = _computed(longer, machine)
         ladder = _ladder(None if histograms is None else _sum(*histograms), computed, rungs)
         usual, encode = _shapes(enc0, ladder, machine)
-        return Layout(("encoder", "encoder"), (usual, usual), (encode, encode), head)
+        return Layout(
+            ("encoder", "encoder"), (usual, usual), (encode, encode), head, machine.tables
+        )
     known = histograms or (None, None)
     sides = zip(known, (enc0, enc1), strict=True)
     one, two = (_ladder(counts, _computed(encoder, machine), rungs) for counts, encoder in sides)
     (usual0, encode0), (usual1, encode1) = _shapes(enc0, one, machine), _shapes(enc1, two, machine)
-    return Layout(("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head)
+    return Layout(
+        ("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head, machine.tables
+    )
 
 
 def _shapes(
@@ -146,7 +168,10 @@ def _shapes(
     """The usual shapes, and with them those for longer sequences."""
     tokens, call = machine.tokens[encoder.network], machine.call / multiplications(encoder)
     step = machine.step if encoder.network == "bilstm" else 0.0
-    return shapes(ladder, tokens, call, step), shapes(_beyond(ladder), tokens, call, step)
+    usual, every = (
+        shapes(lengths, tokens, call, step, machine.base) for lengths in (ladder, _beyond(ladder))
+    )
+    return usual, every
 
 
 def _few(table: Shapes, rungs: int) -> Shapes:

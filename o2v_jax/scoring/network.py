@@ -12,6 +12,7 @@ from o2v_jax.scoring.layout import Layout
 from o2v_jax.scoring.parameters import Parameters
 from o2v_jax.scoring.pipeline import run_steps
 from o2v_jax.scoring.programs import Key, Program, ProgramTable
+from o2v_jax.unique import distinct_rows
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 RowNumbers: TypeAlias = npt.NDArray[np.int64]
@@ -19,6 +20,9 @@ RowNumbers: TypeAlias = npt.NDArray[np.int64]
 
 class Network:
     """Encodes and compares on the device, in those of a layout's shapes that are in use.
+
+    Encodings come to the host in between, which costs a CPU nothing. All rows that are handed over
+    are in the vocabulary.
 
     Attributes:
         shapes: in use; all of the layout at first.
@@ -28,39 +32,63 @@ class Network:
         computed_tokens: the same with padding.
     """
 
+    _head = "head"  # name of the programs that compare arrays
+
     def __init__(self, layout: Layout, params: Parameters) -> None:
         self.shapes, self.params, self._towers = layout, params, layout.towers
         self.programs = ProgramTable([*layout.programs(), *layout.on_demand()], self._compile)
         self.useful_tokens = self.computed_tokens = 0
 
-    def encode(self, side: int, rows: Ragged) -> Floats:
-        """Encodings, float32 `[rows, enc_dim]`, of rows that are in the vocabulary."""
-        tower, arguments = self._towers[side], self.params.tower(side)
+    def score(self, in0: Ragged, in1: Ragged) -> Floats:
+        """Scores of pairs, float32 `[pairs, outputs]`."""
+        (enc0, row0), (enc1, row1) = self.encode(0, in0), self.encode(1, in1)
+        return self.compare(enc0, row0, enc1, row1)
 
-        def start(step: Step) -> jax.Array:
-            ids = rows.take(step.rows).padded(step.batch, step.length)
-            return self.programs[tower, step.batch, step.length](*arguments, ids)
+    def embed(self, side: int, rows: Ragged) -> Floats:
+        """Encodings, float32 `[rows, enc_dim]`."""
+        encodings, row = self.encode(side, rows)
+        return encodings[row]
 
-        out = np.empty((len(rows), self.params.enc_dim), np.float32)
-        steps = plan(rows.lengths, self.shapes.encode[side])
-        self.useful_tokens += len(rows.ids)
-        self.computed_tokens += sum(step.batch * step.length for step in steps)
-        return run_steps(steps, start, out)
+    def encode(self, side: int, rows: Ragged) -> tuple[Floats, RowNumbers]:
+        """Encodings of the distinct rows, and for every row the number of its encoding."""
+        distinct, kind = distinct_rows(rows)
+        return self._encode(side, distinct), kind
 
     def compare(self, enc0: Floats, row0: RowNumbers, enc1: Floats, row1: RowNumbers) -> Floats:
-        """Scores, float32 `[pairs, outputs]`, of pairs of rows of two tables of encodings."""
+        """Scores, float32 `[pairs, outputs]`, of pairs of rows of two arrays of encodings."""
 
         def start(step: Step) -> jax.Array:
             one = _filled(enc0, row0[step.rows], step.batch)
             two = _filled(enc1, row1[step.rows], step.batch)
-            return self.programs["head", step.batch, 1](self.params.head, one, two)
+            scores: jax.Array
+            scores = self.programs[self._head, step.batch, 1](self.params.head, one, two)
+            return scores
 
         out = np.empty((len(row0), self.params.outputs), np.float32)
         return run_steps(plan(np.ones(len(row0), np.int64), self.shapes.head), start, out)
 
+    def _encode(self, side: int, rows: Ragged) -> Floats:
+        tower, arguments = self._towers[side], self.params.tower(side)
+
+        def start(step: Step) -> jax.Array:
+            ids = rows.padded(step.batch, step.length, step.rows)
+            encodings: jax.Array = self.programs[tower, step.batch, step.length](*arguments, ids)
+            return encodings
+
+        out = np.empty((len(rows), self.params.enc_dim), np.float32)
+        steps = plan(rows.lengths, self.shapes.encode[side])
+        self._count(rows, steps)
+        return run_steps(steps, start, out)
+
+    def _count(self, rows: Ragged, steps: list[Step]) -> None:
+        self.useful_tokens += len(rows.ids)
+        self.computed_tokens += sum(step.batch * step.length for step in steps)
+
     def _compile(self, key: Key) -> Program:
-        part = key[0]
-        return self.params.compile(key, None if part == "head" else self._towers.index(part))
+        part, batch, length = key
+        if part == "head":
+            return self.params.compare(batch)
+        return self.params.encode(self._towers.index(part), batch, length)
 
 
 def _filled(table: Floats, rows: RowNumbers, batch: int) -> Floats:

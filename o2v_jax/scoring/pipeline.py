@@ -1,8 +1,9 @@
-"""Running the steps of a plan, a few ahead of what has been fetched."""
+"""Results on their way from the device to the host, a few at a time."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from types import TracebackType
+from typing import Self, TypeAlias
 
 import jax
 import numpy as np
@@ -11,27 +12,54 @@ import numpy.typing as npt
 from o2v_jax.buckets import Step
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+RowNumbers: TypeAlias = npt.NDArray[np.int64]
 
 # Enough to keep a device busy; more would only hold more batches in memory.
 STEPS_AHEAD = 8
 
 
-def run_steps(steps: Iterable[Step], start: Callable[[Step], jax.Array], out: Floats) -> Floats:
-    """Starts every step and puts its rows, as they come to the host, where they belong in `out`.
+class Fetched:
+    """Puts rows, as they come to the host, where they belong in `out`; all when the block ends.
 
-    `start` begins a step on the device and returns its rows, padding last. The device works on the
-    next steps while one is fetched, and memory does not grow with the number of steps.
+    The device works on the next results while one is fetched, and memory does not grow with their
+    number.
     """
-    started: deque[tuple[Step, jax.Array]] = deque()
-    for step in steps:
-        started.append((step, start(step)))
-        if len(started) > STEPS_AHEAD:
-            _fetch(*started.popleft(), out)
-    for step, result in started:
-        _fetch(step, result, out)
+
+    def __init__(self, out: Floats) -> None:
+        self._out = out
+        self._started: deque[tuple[RowNumbers, jax.Array]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def later(self, rows: RowNumbers, result: jax.Array) -> None:
+        """Has these rows of `out` filled with the first ones of a result."""
+        result.copy_to_host_async()
+        self._started.append((rows, result))
+        if len(self._started) > STEPS_AHEAD:
+            self._fetch()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        while self._started and error is None:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        rows, result = self._started.popleft()
+        # to the host first: a cut on the device would compile once per size
+        self._out[rows] = np.asarray(result)[: len(rows)]
+
+
+def run_steps(steps: Iterable[Step], start: Callable[[Step], jax.Array], out: Floats) -> Floats:
+    """Starts every step and puts its rows where they belong in `out`.
+
+    `start` begins a step on the device and returns its rows, padding last.
+    """
+    with Fetched(out) as fetched:
+        for step in steps:
+            fetched.later(step.rows, start(step))
     return out
-
-
-def _fetch(step: Step, result: jax.Array, out: Floats) -> None:
-    # to the host first: a cut on the device would compile once per size
-    out[step.rows] = np.asarray(result)[: len(step.rows)]

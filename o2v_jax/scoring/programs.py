@@ -10,7 +10,7 @@ import jax
 from o2v_jax.errors import InputError
 
 Key: TypeAlias = tuple[str, int, int]
-Program: TypeAlias = Callable[..., jax.Array]
+Program: TypeAlias = Callable[..., Any]
 
 
 class ProgramTable:
@@ -67,7 +67,7 @@ class ProgramTable:
             future.set_exception(error)
 
 
-def compile_ahead(function: Callable[..., Any], *arguments: Any) -> Program:
-    """Compiles `function` for the shapes and dtypes of these arguments."""
-    program: Program = jax.jit(function).lower(*arguments).compile()
+def compile_ahead(function: Callable[..., Any], *arguments: Any, donate: Any = ()) -> Program:
+    """Compiles `function` for the shapes and dtypes of these arguments; it takes `donate` over."""
+    program: Program = jax.jit(function, donate_argnums=donate).lower(*arguments).compile()
     return program

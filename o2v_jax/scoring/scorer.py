@@ -10,13 +10,14 @@ from o2v_jax.buckets import prepare
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType, Mode
 from o2v_jax.ragged import Ragged
+from o2v_jax.scoring.devices import platform_of
 from o2v_jax.scoring.inputs import checked, cut_lengths
-from o2v_jax.scoring.layout import layout_of
+from o2v_jax.scoring.layout import Machine, layout_of, machine_of
 from o2v_jax.scoring.network import Network
 from o2v_jax.scoring.parameters import Parameters
 from o2v_jax.scoring.programs import Key
 from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_query
-from o2v_jax.unique import unique_rows
+from o2v_jax.scoring.table_network import TableNetwork
 
 if TYPE_CHECKING:
     import jax
@@ -40,10 +41,12 @@ class Scorer:
         preferred_mode: as Object2Vec's INFERENCE_PREFERRED_MODE. "embedding" leaves the comparator
             and the MLP off the device until a score is asked for, and out of the warm-up.
         max_programs: upper bound on how many programs warm-up compiles.
-        dtype: "bfloat16" holds the encoders' parameters in half the memory and multiplies them so,
-            which a GPU does faster and most CPUs slower; scores keep two to three digits. What the
-            encoders add up, and all that follows them, is float32.
+        dtype: "tensorfloat32" multiplies in TF32 on a GPU that has it: several times as fast,
+            scores keep three to four digits; elsewhere it is float32. "bfloat16" holds the
+            encoders' parameters in half the memory and multiplies them so, which most CPUs do
+            slower; scores keep two to three digits. What the encoders add up is always float32.
         device: holds the parameters and does the work; None: JAX's default device.
+        machine: which shapes are worth while; None: those of the device's kind.
 
     Raises:
         InputError: `preferred_mode` or `dtype` is none of these, or `max_programs` is too few for
@@ -70,18 +73,21 @@ class Scorer:
         max_programs: int = 60,
         dtype: DType = "float32",
         device: "jax.Device | None" = None,
+        machine: Machine | None = None,
     ) -> None:
         if preferred_mode not in (None, *get_args(Mode)):
             modes = " or ".join(get_args(Mode))
             raise InputError(f"preferred_mode={preferred_mode!r} must be {modes}, or None for both")
         if dtype not in get_args(DType):
-            raise InputError(f"dtype={dtype!r} must be {' or '.join(get_args(DType))}")
+            raise InputError(f"dtype={dtype!r} must be one of {', '.join(get_args(DType))}")
         self.config = model.config
         self.preferred_mode = preferred_mode
         sides = model.config.encoder(0), model.config.encoder(1)
         self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
-        self.layout, self._is_warm = layout_of(model, max_programs=max_programs), False
-        self._network = Network(self.layout, Parameters(model, dtype, device))
+        machine = machine or machine_of(platform_of(device))
+        self.layout = layout_of(model, machine=machine, max_programs=max_programs)
+        network, self._is_warm = TableNetwork if self.layout.tables else Network, False
+        self._network = network(self.layout, Parameters(model, dtype, device))
         if preferred_mode != "embedding":
             _ = self._network.params.head
 
@@ -100,8 +106,8 @@ class Scorer:
         sides = Ragged.of(in0), Ragged.of(in1)
         if len(sides[0]) != len(sides[1]):
             raise InputError(f"in0 has {len(sides[0])} records and in1 has {len(sides[1])}")
-        (enc0, row0), (enc1, row1) = (self._encode(s, sides[s], max_seq_lens) for s in (0, 1))
-        return self._network.compare(enc0, row0, enc1, row1)
+        in0, in1 = (self._checked(side, rows, max_seq_lens) for side, rows in enumerate(sides))
+        return self._network.score(in0, in1)
 
     def embed(
         self,
@@ -119,8 +125,7 @@ class Scorer:
             raise InputError("embed takes exactly one of in0 and in1")
         side, rows = (0, in0) if in1 is None else (1, in1)
         assert rows is not None  # noqa: S101 - one of the two is given
-        encodings, row = self._encode(side, Ragged.of(rows), max_seq_lens)
-        return encodings[row]
+        return self._network.embed(side, self._checked(side, Ragged.of(rows), max_seq_lens))
 
     def rank(
         self,
@@ -216,16 +221,13 @@ class Scorer:
         """Encodings and each object's row in them, computed or taken as given."""
         given = as_encodings(rows, self.config.enc_dim)
         if given is None:
-            return self._encode(side, Ragged.of(rows), None)  # type: ignore[arg-type]
+            ids = Ragged.of(rows)  # type: ignore[arg-type]
+            return self._network.encode(side, self._checked(side, ids, None))
         return given, np.arange(len(given))
 
-    def _encode(
-        self, side: int, rows: Ragged, max_seq_lens: Lengths | None
-    ) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Encodings of the distinct objects, and for every object its row among them."""
+    def _checked(self, side: int, rows: Ragged, max_seq_lens: Lengths | None) -> Ragged:
+        """The rows, whose ids lie in the vocabulary, cut to their length."""
         vocab_size, longest = self._bounds[side]
         if max_seq_lens is not None:
             longest = cut_lengths(self.config, max_seq_lens)[side]
-        rows = checked(rows, side, vocab_size).cut(longest)
-        first, kind = unique_rows(rows)
-        return self._network.encode(side, rows.take(first)), kind
+        return checked(rows, side, vocab_size).cut(longest)

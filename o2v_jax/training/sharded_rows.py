@@ -1,7 +1,7 @@
 """Rows of a token table that is sharded over devices: each device reads and writes its own.
 
 Only what a batch names travels: the vectors of its distinct rows to all devices, and the gradient
-of these rows. `rows` is int32 `[n]`, the same on every device, as `row_sparse.renamed` gives it.
+of these rows. `rows` is int32 `[n]`, the same on every device, as `renaming.renamed` gives it.
 """
 
 from collections.abc import Mapping

@@ -23,12 +23,12 @@ from o2v_jax.training.global_draws import key_of_rows
 from o2v_jax.training.mesh import AXIS, BY_ROWS, REPLICATED, Spread
 from o2v_jax.training.optimizers import optimizer, stepped
 from o2v_jax.training.pretrained import Pretrained, frozen_rows, with_pretrained
+from o2v_jax.training.renaming import renamed
 from o2v_jax.training.row_sparse import (
     Rows,
     Table,
     packed,
     put_back,
-    renamed,
     sparse_tables,
     taken,
     updated,

@@ -15,13 +15,13 @@ from o2v_jax.model import Params, init, logits_fn
 from o2v_jax.training.batches import Batch
 from o2v_jax.training.optimizers import optimizer, stepped
 from o2v_jax.training.pretrained import Pretrained, frozen_rows, with_pretrained
+from o2v_jax.training.renaming import renamed, renamed_on_device
 from o2v_jax.training.row_sparse import (
     Ids,
     Rows,
     Table,
     packed,
     put_back,
-    renamed,
     sparse_tables,
     taken,
     updated,
@@ -97,7 +97,7 @@ def train_step(
 
     Rows of frozen pretrained vectors stay exactly as they are.
     """
-    frozen, by_rows = jax.device_put(frozen_rows(config, pretrained)), _reads_by_rows(config)
+    frozen, by_rows = jax.device_put(frozen_rows(config, pretrained)), _renames_on_host(config)
     sizes = 4 if sparse_tables(config) else 1  # a bilstm's step takes long to compile
 
     def train(state: State, batch: Batch) -> tuple[State, Sums]:
@@ -111,14 +111,14 @@ def train_step(
     return train
 
 
-def _reads_by_rows(config: Hyperparameters) -> bool:
-    """Whether a step reads of the token tables only the distinct rows that a batch names.
+def _renames_on_host(config: Hyperparameters) -> bool:
+    """Whether the host finds the distinct rows that a batch names: on a CPU, if they are needed.
 
-    It does for row_sparse tables, and on a CPU for a bilstm, which multiplies each of them once.
+    row_sparse tables are read by them, and there a bilstm multiplies each of them once.
     """
     networks = {config.encoder(side).network for side in (0, 1)}
-    multiplies = "bilstm" in networks and jax.default_backend() == "cpu"
-    return bool(sparse_tables(config)) or multiplies
+    needed = "bilstm" in networks or bool(sparse_tables(config))
+    return needed and jax.default_backend() == "cpu"
 
 
 # with a static configuration, runs of equal ones share their programs
@@ -126,7 +126,13 @@ def _reads_by_rows(config: Hyperparameters) -> bool:
 def _step(
     config: Hyperparameters, state: State, batch: Batch, rows: Rows, frozen: Frozen
 ) -> tuple[State, Sums]:
-    """Differentiates and updates the dense parameters, and of the sparse tables the given rows."""
+    """Differentiates and updates the dense parameters, and of the sparse tables the batch's rows.
+
+    `rows` and positions among them are given, or found here.
+    """
+    if not rows and sparse_tables(config):
+        rows, in0, in1 = renamed_on_device(config, batch.in0, batch.in1)
+        batch = batch._replace(in0=in0, in1=in1)  # type: ignore[arg-type]
     rule, (key, dropout_key) = optimizer(config), jax.random.split(state.key)
     params = {**state.dense, **{name: _small(state, name, at) for name, at in rows.items()}}
     gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
@@ -145,7 +151,7 @@ def _step(
     return State(dense, memory, key, tables), sums
 
 
-def _small(state: State, name: str, rows: Ids) -> Params:
+def _small(state: State, name: str, rows: Ids | Array) -> Params:
     """Of a token table, row_sparse or dense, these rows."""
     if name in state.tables:
         return {"weight": vectors(state.tables[name], rows)}
@@ -153,7 +159,7 @@ def _small(state: State, name: str, rows: Ids) -> Params:
     return {"weight": at.get(mode="clip", unique_indices=True, indices_are_sorted=True)}
 
 
-def _whole_gradient(gradient: Params, rows: Ids, part: Params) -> Params:
+def _whole_gradient(gradient: Params, rows: Ids | Array, part: Params) -> Params:
     """The gradient of a dense table from that of the rows it was read by."""
     at = jnp.zeros_like(part["weight"]).at[rows]
     whole = at.set(gradient["weight"], mode="drop", unique_indices=True, indices_are_sorted=True)

@@ -51,7 +51,7 @@ def test_slope_is_the_power_by_which_cost_grows():
 
 
 def test_the_rate_of_the_machine_is_measured():
-    assert matmul.gflops(repeats=1, sizes=(64,)) > 0
+    assert matmul.gflops(repeats=1) > 0
 
 
 def test_cost_is_measured_over_records():

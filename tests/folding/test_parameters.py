@@ -96,11 +96,25 @@ def test_bfloat16_folds_no_encoder(pair_of, networks):
     assert_not_folded(Parameters(model, "bfloat16"), model)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "tensorfloat32"])
 @pytest.mark.parametrize("networks", PAIRS, ids="-".join)
-def test_other_devices_than_cpus_fold_no_encoder(pair_of, monkeypatch, networks):
+def test_other_devices_than_cpus_give_the_same_encodings(pair_of, monkeypatch, networks, dtype):
+    model, ids = pair_of(networks), np.array([[3, 0, 4, 9], [7, 7, 0, 0], [0, 0, 0, 0]], np.int32)
+    expected = Parameters(model, "float32")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    model = pair_of(networks)
-    assert_not_folded(Parameters(model, "float32"), model)
+    found = Parameters(model, dtype)
+    for side in (0, 1):
+        one, two = (p.encode(side, *ids.shape)(*p.tower(side), ids) for p in (expected, found))
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
+
+
+def test_no_layer_is_in_tiles_on_other_devices(pair_of, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    model = pair_of(("hcnn", "hcnn"), enc0_layers=2)
+    names = {"float32": "windows", "tensorfloat32": "weight"}
+    for dtype, name in names.items():
+        (params,) = Parameters(model, dtype).tower(0)
+        assert set(params["layer_1"]) == {"bias", name}
 
 
 def assert_not_folded(params, model):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import logits_fn
 from o2v_jax.training.batches import Batch
-from o2v_jax.training.row_sparse import Table, put_back, renamed, row_count, taken
+from o2v_jax.training.renaming import renamed, renamed_on_device, row_count
+from o2v_jax.training.row_sparse import Table, put_back, taken
 from o2v_jax.training.step import evaluation_step, start, train_step
 
 VOCABULARY = 40
@@ -171,7 +172,7 @@ def test_renaming_is_undone_by_the_rows(first, second, tied, marked):
     config = config_of(tied_token_embedding_weight=tied)
     in0, in1 = (np.int32(ids).reshape(1, -1) for ids in (first, second))
     with pytest.MonkeyPatch.context() as patch:  # ids are marked in a small vocabulary, else sorted
-        patch.setattr("o2v_jax.training.row_sparse.MARKED", 100 if marked else 0)
+        patch.setattr("o2v_jax.training.renaming.MARKED", 100 if marked else 0)
         rows, new0, new1 = renamed(config, in0, in1)
     for side, (ids, new) in enumerate(((in0, new0), (in1, new1))):
         table = rows[TABLES[tied][0 if tied else side]]
@@ -179,6 +180,38 @@ def test_renaming_is_undone_by_the_rows(first, second, tied, marked):
         np.testing.assert_array_equal(new == 0, ids == 0)
         assert (np.diff(table) > 0).all()
         assert set(table[table < VOCABULARY]) == {0, *(first + second if tied else ids.ravel())}
+
+
+@given(
+    st.lists(st.integers(0, 39), max_size=30),
+    st.lists(st.integers(0, 39), max_size=30),
+    st.booleans(),
+)
+def test_an_accelerator_finds_the_same_rows(first, second, tied):
+    config = config_of(tied_token_embedding_weight=tied)
+    in0, in1 = (np.int32(ids).reshape(1, -1) for ids in (first, second))
+    wanted, *positions = renamed(config, in0, in1)
+    rows, *found = jax.device_get(renamed_on_device(config, in0, in1))
+    np.testing.assert_equal(found, positions)
+    for name, table in rows.items():
+        inside = wanted[name][wanted[name] < VOCABULARY]
+        np.testing.assert_array_equal(table[table < VOCABULARY], inside)
+        assert (np.diff(table) > 0).all()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_step_that_finds_its_rows_itself_makes_the_same_of_them(tied, monkeypatch):
+    config = config_of(tied_token_embedding_weight=tied)
+    ends = []
+    for platform in ("cpu", "gpu"):
+        monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
+        step = train_step(config)
+        state = start(config, 0)
+        for seed in range(3):
+            state, _ = step(state, batch_of(seed, 1, VOCABULARY))
+        ends.append(jax.device_get(state.params))
+    for host, device in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_allclose(device, host, rtol=1e-5, atol=1e-6)
 
 
 @given(st.integers(1, 10**6))

@@ -1,0 +1,110 @@
+"""The distinct token ids of a batch, and the batch's ids as positions among them.
+
+On the host for a CPU, which sorts and marks faster so; on an accelerator inside the step, which has
+finished by the time a host has found them.
+"""
+
+from typing import TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Array, Int
+
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.model import table_name
+
+MARKED = 100  # ids of a vocabulary that are marked in less time than one of a batch is sorted in
+
+Ids: TypeAlias = npt.NDArray[np.int32]
+Flat: TypeAlias = Int[Array, "ids"]
+Padded: TypeAlias = Int[Array, "batch length"]
+
+
+def renamed(
+    config: Hyperparameters, in0: Ids, in1: Ids, sizes_an_octave: int = 4
+) -> tuple[dict[str, Ids], Ids, Ids]:
+    """The rows a batch touches, and its ids as positions among them.
+
+    A step is compiled for every number of rows that occurs, of so many between a power of two and
+    the next.
+
+    Returns:
+        For each table int32 `[rows]`, ascending from row 0 (padding, so that position 0 still
+        means padding); beyond the batch's own rows stand indices outside the table. Then in0 and
+        in1, their ids replaced by positions.
+    """
+    names = table_name(config, 0), table_name(config, 1)
+    sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
+    if names[0] == names[1]:
+        rows, places = _distinct(
+            np.concatenate([in0.ravel(), in1.ravel()]), sizes[0], sizes_an_octave
+        )
+        first, second = np.split(places, [in0.size])
+        tables = {names[0]: rows}
+    else:
+        rows, first = _distinct(in0.ravel(), sizes[0], sizes_an_octave)
+        rows1, second = _distinct(in1.ravel(), sizes[1], sizes_an_octave)
+        tables = {names[0]: rows, names[1]: rows1}
+    return tables, first.reshape(in0.shape), second.reshape(in1.shape)
+
+
+def renamed_on_device(
+    config: Hyperparameters, in0: Padded | Ids, in1: Padded | Ids
+) -> tuple[dict[str, Array], Array, Array]:
+    """The same as a part of a compiled step, which has places for as many rows as there are ids."""
+    names = table_name(config, 0), table_name(config, 1)
+    sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
+    if names[0] == names[1]:
+        rows, places = _marked_on_device(jnp.append(in0, in1), sizes[0])
+        tables, first, second = {names[0]: rows}, places[: in0.size], places[in0.size :]
+    else:
+        rows, first = _marked_on_device(jnp.ravel(in0), sizes[0])
+        rows1, second = _marked_on_device(jnp.ravel(in1), sizes[1])
+        tables = {names[0]: rows, names[1]: rows1}
+    return tables, first.reshape(in0.shape), second.reshape(in1.shape)
+
+
+def _marked_on_device(ids: Flat, vocab_size: int) -> tuple[Flat, Flat]:
+    """Distinct ids with 0, ascending, then indices outside the table; for each id its position."""
+    seen = jnp.zeros(vocab_size, jnp.int32).at[ids].set(1, mode="promise_in_bounds").at[0].set(1)
+    position = jnp.cumsum(seen) - 1
+    size = min(len(ids) + 1, vocab_size)
+    beyond = vocab_size + jnp.arange(size, dtype=jnp.int32)
+    every = jnp.arange(vocab_size, dtype=jnp.int32)
+    rows = beyond.at[jnp.where(seen == 1, position, size)].set(every, mode="drop")
+    return rows, position.at[ids].get(mode="promise_in_bounds")
+
+
+def _distinct(ids: Ids, vocab_size: int, sizes_an_octave: int) -> tuple[Ids, Ids]:
+    """The distinct ids of a flat array, 0 first and padded to a size; for each id its position."""
+    found, position = (_marked if vocab_size <= MARKED * len(ids) else _sorted)(ids, vocab_size)
+    size = row_count(len(found), min(len(ids) + 1, vocab_size), sizes_an_octave)
+    beyond = np.arange(vocab_size, vocab_size + size - len(found))
+    return np.concatenate([found, beyond]).astype(np.int32), position
+
+
+def _sorted(ids: Ids, _: int) -> tuple[Ids, Ids]:
+    """The distinct ids with 0, ascending, and for each id its position."""
+    found, position = np.unique(np.append(ids, np.int32(0)), return_inverse=True)
+    return found, position[:-1].astype(np.int32)
+
+
+def _marked(ids: Ids, vocab_size: int) -> tuple[Ids, Ids]:
+    """The same without sorting, in time that also grows with the vocabulary, but slowly."""
+    seen = np.zeros(vocab_size, bool)
+    seen[0], seen[ids] = True, True
+    found = np.flatnonzero(seen).astype(np.int32)
+    position = np.empty(vocab_size, np.int32)
+    position[found] = np.arange(len(found))
+    return found, position[ids]
+
+
+def row_count(rows: int, most: int, sizes_an_octave: int = 4) -> int:
+    """The size `rows` are padded to: so many sizes between a power of two and the next.
+
+    >>> [row_count(rows, 1000) for rows in (1, 9, 300, 990)]
+    [1, 10, 320, 1000]
+    """
+    step = max(1, (1 << (rows - 1).bit_length()) // (2 * sizes_an_octave))
+    return min(most, -(-rows // step) * step)
