@@ -89,13 +89,15 @@ class Parameters:
 
     def table(self, capacity: int) -> jax.Array:
         """A table of so many rows, float32 `[capacity, enc_dim]`."""
-        # jnp.zeros would be compiled
-        return jax.device_put(np.zeros((capacity, self.enc_dim), np.float32), self._device)
+        zeros = np.zeros((capacity, self.enc_dim), np.float32)  # of jnp they would be compiled
+        table: jax.Array = jax.device_put(zeros, self._device)
+        return table
 
     @cached_property
     def first_row(self) -> jax.Array:
         """Zero, on the device."""
-        return jax.device_put(np.zeros((), np.int32), self._device)
+        first: jax.Array = jax.device_put(np.zeros((), np.int32), self._device)
+        return first
 
     def _table_shape(self, capacity: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((capacity, self.enc_dim), np.float32)
