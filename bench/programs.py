@@ -1,67 +1,122 @@
-"""An hcnn's programs by themselves: ids lie on the device, encodings stay there.
+"""Encoders by themselves, beside PyTorch's: ids lie on the device and encodings stay there.
 
-What a Scorer's call costs beyond these is the host's work and the way to the device.
+    python -m bench.programs [--quick] [--device cpu|gpu] [--dtype float32] [--json FILE]
+
+What a Scorer's call costs beyond these is the host's work and the way to the device. All tokens are
+real. On a GPU PyTorch's bilstm is cuDNN's, and its convolutions are too; both sides multiply in
+float32, or in TF32 where another dtype than float32 is asked for.
 """
 
-from statistics import median
-from typing import Any
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
 
+import click
 import jax
 import numpy as np
 
-from bench.measures import model_of
-from bench.timing import seconds
+from bench import matmul, options
+from bench.measures import ENCODERS, VOCABULARY, model_of
+from bench.results import finish
+from bench.timing import alternate
+from o2v_jax import Model
 from o2v_jax.limits import DType
 from o2v_jax.scoring.layout import layout_of
 from o2v_jax.scoring.parameters import Parameters
 
 IN_A_ROW = 10
+TORCH = {"cpu": "cpu", "gpu": "cuda"}
+Ids = np.ndarray
 
 
-def measure(distribution: str, dtype: DType, rate: float, rounds: int) -> list[dict[str, Any]]:
-    """For every length of the ladder its largest batch, beside a rate of matrix products.
-
-    All tokens are real; the work is that of the definition.
-
-    Args:
-        distribution: of lengths.
-        dtype: of the Scorer.
-        rate: what `matmul.gflops` measured for this dtype.
-        rounds: the figures are medians of so many.
-    """
-    model = model_of("hcnn", distribution)
+def measure(encoder: str, dtype: DType, device: str, lengths: int, rounds: int) -> list[Any]:
+    """Rows for so many lengths of SNLI's ladder, each with the largest batch of it."""
+    model = model_of(encoder, "snli")
     params, table = Parameters(model, dtype), layout_of(model).usual[0]
-    flops = 2 * sum(layer["weight"].size for layer in model.params["source"].values())
+    rungs = np.linspace(0, len(table.lengths) - 1, lengths).round().astype(int)
+    rate = matmul.gflops(dtype) if encoder == "hcnn" else None
     rows = []
-    for length, batches in zip(table.lengths, table.batches, strict=True):
-        spent = _seconds(params, batches[-1], length, rounds)
-        gflops = flops * batches[-1] * length / spent / 1e9
-        rows.append(
-            {
-                "encoder": "hcnn",
-                "dtype": dtype,
-                "length": length,
-                "batch": batches[-1],
-                "ms": round(1e3 * spent, 3),
-                "gflops": round(gflops),
-                "of_matmul": round(gflops / rate, 3),
-            }
-        )
+    for rung in rungs:
+        batch, length = table.batches[rung][-1], table.lengths[rung]
+        ids = np.random.default_rng(0).integers(1, VOCABULARY, (batch, length)).astype(np.int32)
+        began = time.perf_counter()
+        ours = _ours(params, ids)
+        row = {"encoder": encoder, "dtype": dtype, "length": length, "batch": batch}
+        row["compile_s"] = round(time.perf_counter() - began, 2)
+        mine, theirs, ratio = alternate(ours, _torchs(model, ids, device, dtype), rounds)
+        row |= {"ms": _ms(mine), "torch_ms": _ms(theirs), "ratio": round(ratio, 3)}
+        rows.append(row | _share(model, ids, mine / IN_A_ROW, rate))
     return rows
 
 
-def _seconds(params: Parameters, batch: int, length: int, rounds: int) -> float:
-    """Of one call among several."""
-    program, ids = params.encode(0, batch, length), jax.device_put(_ids(batch, length))
+def _ours(params: Parameters, ids: Ids) -> Callable[[], object]:
+    program, given = params.encode(0, *ids.shape), jax.device_put(ids)
 
     def work() -> None:
         for _ in range(IN_A_ROW):
-            encodings = program(*params.tower(0), ids)
+            encodings = program(*params.tower(0), given)
         encodings.block_until_ready()
 
     work()
-    return median(seconds(work) for _ in range(rounds)) / IN_A_ROW
+    return work
 
 
-def _ids(batch: int, length: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(1, 1000, (batch, length)).astype(np.int32)
+def _torchs(model: Model, ids: Ids, device: str, dtype: DType) -> Callable[[], object]:
+    import torch  # noqa: PLC0415 - after JAX has set up its threads
+
+    from bench.peers.torch_network import TorchNetwork  # noqa: PLC0415
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype != "float32"
+    network = TorchNetwork(model.config, model.params, TORCH[device])
+    given = torch.from_numpy(ids).to(network.device)
+    starts = torch.arange(0, ids.size, ids.shape[1], dtype=torch.int32, device=network.device)
+    lengths = torch.full(ids.shape[:1], ids.shape[1])
+
+    def encoded() -> Any:
+        if network.has("pooled_embedding"):
+            return network.pooled(network.table(0), given.ravel(), starts)
+        if network.has("hcnn"):
+            return network.hcnn(network.table(0), network.params["source"], given)
+        return network.bilstm(network.table(0), network.lstms[0], given, lengths)
+
+    def work() -> None:
+        with torch.inference_mode():
+            for _ in range(IN_A_ROW):
+                encodings = encoded()
+            encodings[0, 0].item()  # waits for the device
+
+    work()
+    return work
+
+
+def _share(model: Model, ids: Ids, seconds: float, rate: float | None) -> dict[str, Any]:
+    """Of the rate of matrix products, by the definition's multiplications and additions."""
+    if rate is None:
+        return {}
+    weights = sum(layer["weight"].size for layer in model.params["source"].values())
+    gflops = 2 * weights * ids.size / seconds / 1e9
+    return {"gflops": round(gflops), "of_matmul": round(gflops / rate, 3)}
+
+
+def _ms(seconds: float) -> float:
+    return round(1e3 * seconds / IN_A_ROW, 3)
+
+
+@click.command()
+@options.common
+@click.option("--encoder", "encoders", type=click.Choice(list(ENCODERS)), multiple=True)
+@click.option("--dtype", type=click.Choice(get_args(DType)), default="float32", help="Of ours.")
+def main(
+    quick: bool, device: str, file: Path | None, encoders: tuple[str, ...], dtype: DType
+) -> None:
+    """Measure encoders by themselves."""
+    options.use(device)
+    rows = []
+    for encoder in encoders or ENCODERS:
+        rows += measure(encoder, dtype, device, 2 if quick else 4, 3 if quick else 7)
+    finish("programs", {"rows": rows}, file, quick=quick, packages=("torch",))
+
+
+if __name__ == "__main__":
+    main()

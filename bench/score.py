@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 import bench.lengths as lengths_of
-from bench import growth, matmul, options, programs
+from bench import growth, matmul, options
 from bench.cores import cores
 from bench.measures import ENCODERS, VOCABULARY, model_of, useful_flops, useful_share
 from bench.peers import HOMES, PACKAGES, Peer, start
@@ -150,9 +150,6 @@ def main(
             rows.append(row)
             missing |= why
             keep("score", sections, file, quick=quick, packages=PACKAGES)
-    if "hcnn" in (encoders or ENCODERS):
-        name = (distributions or ("snli",))[0]
-        sections["programs"] = programs.measure(name, dtype, matmul.gflops(dtype), rounds)
     if grow:
         sections |= growth.measure(device, peers or tuple(HOMES), quick=quick)
     finish("score", sections, file, quick=quick, packages=PACKAGES)

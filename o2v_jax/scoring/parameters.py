@@ -10,8 +10,9 @@ import numpy as np
 from o2v_jax.folding import Convolve, encode_folded_fn, fold_head, fold_tower, folded_bytes, folds
 from o2v_jax.limits import DType
 from o2v_jax.model import NETWORK_NAMES, Params, encoders_in, head_fn, table_name, tower_fn
+from o2v_jax.scoring.compiling import Compiler
 from o2v_jax.scoring.devices import platform_of
-from o2v_jax.scoring.programs import Program, compile_ahead
+from o2v_jax.scoring.programs import Program
 from o2v_jax.scoring.table_programs import into_table, of_tables, rows_of
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ class Parameters:
         self._head_config, self._head_on_host = fold_head(model.config, encoders.pop("head"))
         self.enc_dim, self.outputs = model.config.enc_dim, model.config.outputs
         self._device = device
-        self._folds, self._on_cpu = dtype != "bfloat16", platform_of(device) == "cpu"
-        self._convolve = _convolve(dtype, on_cpu=self._on_cpu)
-        # a GPU would round factors of float32 to 11 significant bits
-        self._precision = "tensorfloat32" if dtype == "tensorfloat32" else "highest"
+        self._folds, platform = dtype != "bfloat16", platform_of(device)
+        self._convolve = _convolve(dtype, on_cpu=platform == "cpu")
+        self._of_encoders = Compiler(platform, dtype)
+        self._of_head = Compiler(platform, "float32" if dtype == "bfloat16" else dtype)
         self._towers = self._towers_of(model, encoders_in(encoders, dtype))
 
     def tower(self, side: int) -> tuple[Any, ...]:
@@ -62,28 +63,28 @@ class Parameters:
     def encode(self, side: int, batch: int, length: int) -> Program:
         """The program of an encoder: (parameters, ids) -> encodings."""
         ids = jax.ShapeDtypeStruct((batch, length), np.int32)
-        return self._compiled(self._towers[side].encode, *self.tower(side), ids)
+        return self._of_encoders(self._towers[side].encode, *self.tower(side), ids)
 
     def encode_into(self, capacity: int, side: int, batch: int, length: int) -> Program:
         """The same into a table: (table, first row, parameters, ids) -> table, next row."""
         ids, first = jax.ShapeDtypeStruct((batch, length), np.int32), self.first_row
         table, function = self._table_shape(capacity), into_table(self._towers[side].encode)
-        return self._compiled(function, table, first, *self.tower(side), ids, donate=0)
+        return self._of_encoders(function, table, first, *self.tower(side), ids, donate=0)
 
     def compare(self, batch: int) -> Program:
         """The head's program: (parameters, encodings, encodings) -> scores."""
         encodings = jax.ShapeDtypeStruct((batch, self.enc_dim), np.float32)
-        return self._compiled(head_fn(self._head_config), self.head, encodings, encodings)
+        return self._of_head(head_fn(self._head_config), self.head, encodings, encodings)
 
     def compare_rows(self, capacity: int, batch: int) -> Program:
         """The same of tables: (parameters, table, table, rows of either, `[2, batch]`)."""
         rows = jax.ShapeDtypeStruct((2, batch), np.int32)
         table, function = self._table_shape(capacity), of_tables(head_fn(self._head_config))
-        return self._compiled(function, self.head, table, table, rows)
+        return self._of_head(function, self.head, table, table, rows)
 
     def take_rows(self, capacity: int, batch: int) -> Program:
         """Encodings from a table: (table, rows, `[batch]`) -> encodings."""
-        return self._compiled(
+        return self._of_encoders(
             rows_of, self._table_shape(capacity), jax.ShapeDtypeStruct((batch,), np.int32)
         )
 
@@ -101,12 +102,6 @@ class Parameters:
 
     def _table_shape(self, capacity: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((capacity, self.enc_dim), np.float32)
-
-    def _compiled(self, function: Callable[..., Any], *arguments: Any, donate: Any = ()) -> Program:
-        if self._on_cpu:
-            return compile_ahead(function, *arguments, donate=donate)
-        with jax.default_matmul_precision(self._precision):
-            return compile_ahead(function, *arguments, donate=donate)
 
     def _towers_of(self, model: "Model", encoders: Params) -> list[Tower]:
         """Both encoders; tokens are folded for both or for neither, so that they share programs."""

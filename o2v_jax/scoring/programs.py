@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias
 
-import jax
-
 from o2v_jax.errors import InputError
 
 Key: TypeAlias = tuple[str, int, int]
@@ -65,9 +63,3 @@ class ProgramTable:
             with self._lock:
                 del self._programs[key]
             future.set_exception(error)
-
-
-def compile_ahead(function: Callable[..., Any], *arguments: Any, donate: Any = ()) -> Program:
-    """Compiles `function` for the shapes and dtypes of these arguments; it takes `donate` over."""
-    program: Program = jax.jit(function, donate_argnums=donate).lower(*arguments).compile()
-    return program
