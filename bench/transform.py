@@ -3,8 +3,8 @@
     python -m bench.transform [--quick] [--device cpu|gpu] [--json FILE] [--ray-workers N]
 
 The records are pairs with the lengths of a data set; the large file is the small one many times.
-Rates are those that the command tells, without its start, which `seconds` has. MB are 1e6 bytes;
-peak is what the command's own process held at most, which for Ray leaves the workers out.
+Every engine does both; what the large one takes longer gives the rate. MB are 1e6 bytes; peak is
+what the command's own process held at most, which for Ray leaves the workers out.
 """
 
 import os
@@ -29,12 +29,13 @@ from bench.measures import ENCODERS, VOCABULARY, model_of
 from bench.processes import ROOT
 from bench.results import finish
 from bench.timing import in_turns
-from o2v_jax import Model, Ragged, Scorer
+from o2v_jax import Model, Ragged
 from o2v_jax.transform.rows import SLICE_ROWS
+from o2v_jax.transform.scorer import scorer_of
 
 Row = dict[str, Any]
 Sides = tuple[Ragged, Ragged]
-_TOLD = re.compile(r"([\d,]+) records, ([\d,]+) records/s(?:, ([\d.]+)% padding)?")
+_TOLD = re.compile(r"([\d,]+) records, [\d,]+ records/s(?:, ([\d.]+)% padding)?")
 
 
 def measure(
@@ -55,14 +56,13 @@ def measure(
         transform(folder, small, [])  # compiles
         for engine in engines:
             for file in (small, large):
-                row = transform(folder, file, engine)
-                rows.append(row | {"of_scorer": round(row["records_per_s"] / alone, 3)})
+                rows.append(transform(folder, file, engine))
     return rows
 
 
 def scorer_rate(model: Model, sides: Sides, rounds: int) -> float:
     """Records a second of `Scorer.score` without anything around it."""
-    scorer, records = Scorer(model), len(sides[0])
+    scorer, records = scorer_of(model), len(sides[0])
     parts = [np.arange(first, records)[:SLICE_ROWS] for first in range(0, records, SLICE_ROWS)]
     slices = [(sides[0].take(part), sides[1].take(part)) for part in parts]
 
@@ -95,20 +95,29 @@ def transform(folder: Path, file: Path, engine: list[str]) -> Row:
         "records": int(found[1].replace(",", "")),
         "input_mb": round(file.stat().st_size / 1e6, 1),
         "seconds": round(seconds, 2),
-        "records_per_s": int(found[2].replace(",", "")),
-        "padding": found[3] and round(float(found[3]) / 100, 4),
+        "records_per_s": round(int(found[1].replace(",", "")) / seconds),
+        "padding": found[2] and round(float(found[2]) / 100, 4),
         "peak_mb": round(used.ru_maxrss * 1.024e-3, 1),
     }
 
 
-def overheads(rows: list[Row]) -> Row:
-    """How memory grows with the file, and how long Ray takes beside one process."""
-    local = [row for row in rows if row["engine"] == "local"]
-    ray = [row for row in rows if "ray" in row["engine"]]
-    found = {"memory_growth": round(local[1]["peak_mb"] / local[0]["peak_mb"], 3)}
-    if ray:
-        found["ray_rate"] = round(ray[1]["records_per_s"] / local[1]["records_per_s"], 3)
-        found["ray_start_s"] = round(_start_s(ray[0]) - _start_s(local[0]), 2)
+def overheads(rows: list[Row]) -> list[Row]:
+    """For every engine the rate at which it does what the large file has more, and the rest.
+
+    `start_s` is everything that does not grow with the file: imports, the model, programs from the
+    cache, and for Ray its own start.
+    """
+    alone, pairs = rows[0]["records_per_s"], zip(rows[1::2], rows[2::2], strict=True)
+    found = []
+    for small, large in pairs:
+        row = {"engine": small["engine"]}
+        longer, more = large["seconds"] - small["seconds"], large["records"] - small["records"]
+        if longer > 0:  # else the files are too small to tell
+            row["records_per_s"] = round(more / longer)
+            row["of_scorer"] = round(more / longer / alone, 3)
+            row["start_s"] = round(small["seconds"] - small["records"] * longer / more, 2)
+        growth = round(large["peak_mb"] / small["peak_mb"], 3)
+        found.append(row | {"memory_growth": growth})
     return found
 
 
@@ -118,11 +127,6 @@ def jsonlines(sides: Sides) -> bytes:
     records = ({f"in{side}": rows.row(n) for side, rows in enumerate(sides)} for n in numbers)
     style = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     return b"".join(orjson.dumps(record, option=style) for record in records)
-
-
-def _start_s(row: Row) -> float:
-    """Seconds that were not spent on records."""
-    return float(row["seconds"] - row["records"] / row["records_per_s"])
 
 
 @click.command()
@@ -152,7 +156,7 @@ def main(
     records, times = records or (200 if quick else 20_000), times or (2 if quick else 20)
     rounds = rounds or (1 if quick else 5)
     rows = measure(encoder, distribution, records, times, rounds, engines)
-    sections = {"rows": rows, "overheads": [overheads(rows)]}
+    sections = {"rows": rows, "overheads": overheads(rows)}
     finish("transform", sections, file, quick=quick, packages=("ray",))
 
 

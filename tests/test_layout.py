@@ -93,20 +93,6 @@ def test_histograms_move_the_rungs(config_of):
     assert np.median(fitted.usual[0].lengths[:-1]) < 25
 
 
-@pytest.mark.parametrize("fitted", [False, True])
-def test_rungs_are_whole_tiles_where_convolutions_pad_to_them(config_of, fitted):
-    """Of four steps at width 3; one or two steps take no tile, and the last rung is max_seq_len."""
-    wide = {"enc0_max_seq_len": 82, "enc_dim": 512, "enc0_token_embedding_dim": 300}
-    config = config_of(**wide, enc0_layers=4, enc0_cnn_filter_width=3)
-    histograms = (lengths(9, 90), lengths(4, 90)) if fitted else None
-    *rungs, last = layout(config, histograms, machine=CPU).usual[0].lengths
-    assert last == 82
-    assert len(rungs) >= 4
-    assert {length % 4 for length in rungs if length > 2} == {0}
-    others = layout(config, histograms, machine=ACCELERATOR).usual[0].lengths
-    assert {length % 4 for length in others if length > 2} - {0}
-
-
 def test_empty_histograms_are_no_histograms(config_of):
     config, nothing = config_of(enc0_max_seq_len=82), np.zeros(83, np.int64)
     assert layout(config, (nothing, nothing)) == layout(config)
@@ -124,7 +110,7 @@ def test_beyond_carries_on_to_what_a_request_may_ask_for(config_of, encoders):
 def test_the_largest_batch_keeps_to_the_token_budget(config_of):
     found = layout(
         config_of(enc0_max_seq_len=82),
-        machine=Machine({"hcnn": 1000}, 1e6, 0, tiles=False, tables=False, base=2),
+        machine=Machine({"hcnn": 1000}, 1e6, 0, tables=False, base=2),
     )
     assert max(batch * length for _, batch, length in found.programs() if length > 1) <= 1000
 

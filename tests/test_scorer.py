@@ -11,7 +11,7 @@ from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
 from o2v_jax.scoring.layout import CPU, Machine
 
 # encodings stay on the device, as on an accelerator, but batches are small
-TABLES = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, tiles=False, tables=True, base=4)
+TABLES = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, tables=True, base=4)
 SAME = {"rtol": 1e-6, "atol": 1e-6}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

@@ -180,12 +180,13 @@ def _engine(
 
 def _local(model_path: Path | None, mode: Mode | None, dtype: DType) -> "Local":
     from o2v_jax.checkpoint import load
-    from o2v_jax.scoring import Scorer, use_compilation_cache
+    from o2v_jax.scoring import use_compilation_cache
     from o2v_jax.transform import Local, digest_of
+    from o2v_jax.transform.scorer import scorer_of
 
     use_compilation_cache()
     model = load(model_path_of(model_path))
-    return Local(Scorer(model, preferred_mode=mode, dtype=dtype), digest_of(model, dtype))
+    return Local(scorer_of(model, mode=mode, dtype=dtype), digest_of(model, dtype))
 
 
 def _servers(

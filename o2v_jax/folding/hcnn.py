@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params, toom_cook
-from o2v_jax.model.hcnn import convolved, convolved_as_product, filled
+from o2v_jax.model.hcnn import convolved, convolved_as_product
 from o2v_jax.model.layers import embed, real_tokens
 
 # How layers are convolved. tiles: in fewer products, if they pay, which a CPU gains by. windows: as
@@ -48,7 +48,7 @@ def fold_kernel(weight: np.ndarray, convolve: Convolve = "tiles") -> dict[str, n
         return {"windows": weight}
     if convolve == "definition" or not toom_cook.pays(*weight.shape):
         return {"weight": weight}
-    evaluate = toom_cook.transforms(len(weight)).evaluate_filter
+    evaluate = toom_cook.evaluate_filter(len(weight))
     kernel: np.ndarray = np.einsum("nw,wif->nif", evaluate, weight, dtype=np.float64)
     return {"weight": weight, "evaluated": kernel.astype(np.float32)}
 
@@ -69,7 +69,6 @@ def encode(
 ) -> Float[Array, "batch enc_dim"]:
     """As `model.hcnn` encodes, at inference."""
     width, layers = config.cnn_filter_width, [params[f"layer_{k}"] for k in range(config.layers)]
-    ids = filled(ids, width) if any(_in_tiles(layer, ids.shape[1]) for layer in layers) else ids
     mask, x, pools = real_tokens(ids), _first(params, ids, width), []
     for k, layer in enumerate(layers):
         if k > 0:

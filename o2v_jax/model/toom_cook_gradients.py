@@ -4,7 +4,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from o2v_jax.model.toom_cook import N, combined, each_nth, evaluated_inputs, seen, transforms
+from o2v_jax.model.toom_cook import (
+    N,
+    combined,
+    each_nth,
+    evaluate_filter,
+    evaluated_inputs,
+    seen,
+    transforms,
+)
 
 # Errors of a kernel's gradient, relative to the norms of its input and its output, stay below 4e-7.
 ROUNDING = 2.0**-20
@@ -23,7 +31,7 @@ def gradients(
     """
     outputs = N + 1 - width
     tiles = each_nth(gradient, outputs, outputs, 0)
-    evaluated = [combined(column, tiles) for column in transforms(width).interpolate.T]
+    evaluated = [combined(column, tiles) for column in transforms(width, outputs).interpolate.T]
     of_inputs = _of_inputs(evaluated, kernel, width)[:, : x.shape[1]]
     follows = seen(gradient, width, width // 2)
     of_weight = _of_weight(evaluated_inputs(x, width), evaluated, width)
@@ -33,13 +41,14 @@ def gradients(
 
 def _of_inputs(evaluated: list[Array], kernel: Array, width: int) -> Array:
     products = [jnp.matmul(a, b.T) for a, b in zip(evaluated, kernel, strict=True)]
-    read = [combined(column, products) for column in transforms(width).evaluate_inputs.T]
-    return _added_up(read, N + 1 - width)[:, (width - 1) // 2 :]
+    outputs = N + 1 - width
+    read = [combined(column, products) for column in transforms(width, outputs).evaluate_inputs.T]
+    return _added_up(read, outputs)[:, (width - 1) // 2 :]
 
 
 def _of_weight(inputs: list[Array], evaluated: list[Array], width: int) -> Array:
     products = [jnp.matmul(_flat(a).T, _flat(b)) for a, b in zip(inputs, evaluated, strict=True)]
-    taps = [combined(column, products) for column in transforms(width).evaluate_filter.T]
+    taps = [combined(column, products) for column in evaluate_filter(width).T]
     # stacked by XLA together with the products they take half as long again
     return jnp.stack(jax.lax.optimization_barrier(taps))
 

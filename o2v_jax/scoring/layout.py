@@ -16,9 +16,8 @@ from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.ladders import fitted_ladder, geometric_ladder
 from o2v_jax.limits import LONGEST_REQUEST
 from o2v_jax.model import multiplications
-from o2v_jax.model.toom_cook import pays, takes_fewer, tiled_length
 
-MOST_RUNGS = 16
+MOST_RUNGS = 32
 HEAD_ROWS = 1024
 FEW = 32  # rows of the larger of the two batches that are warm first
 
@@ -30,7 +29,6 @@ class Machine(NamedTuple):
         tokens: padded tokens of the largest batch, by network.
         call: what a call costs, in multiplications.
         step: what a step of a recurrence costs besides its rows, in the time of one of these.
-        tiles: whether convolutions take fewer products, of rows padded to whole tiles.
         tables: whether encodings stay on the device.
         base: the number of rows in a batch is a power of it.
     """
@@ -38,19 +36,18 @@ class Machine(NamedTuple):
     tokens: Mapping[str, int]
     call: float
     step: float
-    tiles: bool
     tables: bool
     base: int
 
 
 # On a CPU what more tokens of an hcnn or bilstm give would not fit its caches, and a
 # pooled_embedding's batch of fewer takes less time than its call, which is about 0.2 ms of a core.
-CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, True, False, 2)
+CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, False, 2)
 # Measured on an H200 in float32, which does 25 million million multiplications a second: 0.12 ms a
 # call, most of it on the host, and 9 us a step for rows of 0.5 million multiplications. Batches of
 # a power of four and programs that take seconds to compile: few of them.
 ACCELERATOR = Machine(
-    {"hcnn": 65536, "bilstm": 65536, "pooled_embedding": 262144}, 3e9, 320, False, True, 4
+    {"hcnn": 65536, "bilstm": 65536, "pooled_embedding": 262144}, 3e9, 320, True, 4
 )
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -119,7 +116,7 @@ def layout(
     machine: Machine = CPU,
     max_programs: int = 60,
 ) -> Layout:
-    """Chooses the shapes: as many rungs as `max_programs` allows, at most sixteen a side.
+    """Chooses the shapes: as many rungs as `max_programs` allows, at most 32 a side.
 
     Two encoders of the same structure share a ladder and its programs. With the length histograms
     of the training data, int64 `[length]` counts a side, the ladder is the one that pads them
@@ -146,16 +143,15 @@ def _layout(
 ) -> Layout:
     enc0, enc1 = config.encoder(0), config.encoder(1)
     if structure(enc0) == structure(enc1):
-        longer = max(enc0, enc1, key=lambda encoder: encoder.max_seq_len)
-        computed = _computed(longer, machine)
-        ladder = _ladder(None if histograms is None else _sum(*histograms), computed, rungs)
+        longest = max(enc0.max_seq_len, enc1.max_seq_len)
+        ladder = _ladder(None if histograms is None else _sum(*histograms), longest, rungs)
         usual, encode = _shapes(enc0, ladder, machine)
         return Layout(
             ("encoder", "encoder"), (usual, usual), (encode, encode), head, machine.tables
         )
     known = histograms or (None, None)
     sides = zip(known, (enc0, enc1), strict=True)
-    one, two = (_ladder(counts, _computed(encoder, machine), rungs) for counts, encoder in sides)
+    one, two = (_ladder(counts, encoder.max_seq_len, rungs) for counts, encoder in sides)
     (usual0, encode0), (usual1, encode1) = _shapes(enc0, one, machine), _shapes(enc1, two, machine)
     return Layout(
         ("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head, machine.tables
@@ -190,32 +186,10 @@ def structure(encoder: EncoderConfig) -> EncoderConfig:
     return replace(encoder, max_seq_len=1, dropout=0.0, cnn_filter_width=width)
 
 
-def _ladder(
-    counts: npt.NDArray[np.int64] | None, computed: npt.NDArray[np.int64], rungs: int
-) -> tuple[int, ...]:
-    longest = len(computed) - 1
+def _ladder(counts: npt.NDArray[np.int64] | None, longest: int, rungs: int) -> tuple[int, ...]:
     if counts is None or not counts.any():
-        return tuple(sorted({int(computed[rung]) for rung in geometric_ladder(longest, rungs)}))
-    histogram = np.zeros_like(computed)
-    np.add.at(histogram, computed[np.minimum(np.arange(len(counts)), longest)], counts)
-    return fitted_ladder(histogram, longest, rungs)
-
-
-def _computed(encoder: EncoderConfig, machine: Machine) -> npt.NDArray[np.int64]:
-    """For every length up to max_seq_len the one it costs as much as: that of whole tiles."""
-    lengths = list(range(encoder.max_seq_len + 1))
-    if machine.tiles and _convolves_in_tiles(encoder):
-        width = encoder.cnn_filter_width
-        lengths = [tiled_length(n, width) if takes_fewer(width, n) else n for n in lengths]
-    return np.minimum(np.array(lengths, np.int64), encoder.max_seq_len)
-
-
-def _convolves_in_tiles(encoder: EncoderConfig) -> bool:
-    if encoder.network != "hcnn":
-        return False
-    filters = encoder.enc_dim // encoder.layers
-    inputs = filters if encoder.layers > 1 else encoder.token_embedding_dim
-    return pays(encoder.cnn_filter_width, inputs, filters)
+        return geometric_ladder(longest, rungs)
+    return fitted_ladder(counts, longest, rungs)
 
 
 @lru_cache(maxsize=64)

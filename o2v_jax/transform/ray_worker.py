@@ -13,6 +13,7 @@ from o2v_jax.scoring import Scorer, use_compilation_cache
 from o2v_jax.transform.answers import Tally
 from o2v_jax.transform.engine import Local, transformed
 from o2v_jax.transform.reading import Part
+from o2v_jax.transform.scorer import scorer_of
 from o2v_jax.transform.settings import FileSettings
 
 Notice: TypeAlias = tuple[int, int, bool, str]  # of Notices.tell
@@ -101,7 +102,7 @@ class Worker:
             use_compilation_cache()
             held: Model = import_module("ray").get(model[0])
             heard = _Heard(held.config)
-            scorer = Scorer(held, preferred_mode=self._mode, dtype=self._dtype)
+            scorer = scorer_of(held, mode=self._mode, dtype=self._dtype)
             self._made = _Made(scorer, Local(scorer, "", heard), heard)
         return self._made
 

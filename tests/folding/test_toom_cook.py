@@ -7,7 +7,7 @@ from reference import network as reference
 
 from o2v_jax.folding.hcnn import correlate, fold_kernel
 from o2v_jax.model.hcnn import convolved
-from o2v_jax.model.toom_cook import WIDTHS, N, transforms
+from o2v_jax.model.toom_cook import WIDTHS, N, evaluate_filter, transforms
 
 LENGTHS = range(1, 14)  # shorter than any filter, a tile's multiples and all between
 
@@ -56,17 +56,20 @@ def test_a_kernel_is_evaluated_where_that_saves_products(width):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_transforms_are_exact(width):
     """As a tensor: output o takes input i times tap i - o, with factor 1, and nothing else."""
-    evaluate_filter, evaluate_inputs, interpolate = transforms(width)
-    found = np.einsum("on,nw,ni->oiw", interpolate, evaluate_filter, evaluate_inputs)
-    o, i, w = np.indices(found.shape)
-    np.testing.assert_allclose(found, i == o + w, rtol=0, atol=1e-14)
-    assert found.shape == (N + 1 - width, N, width)
+    for outputs in range(1, N + 2 - width):
+        points, evaluate_inputs, interpolate = transforms(width, outputs)
+        at_points = evaluate_filter(width)[list(points)]
+        found = np.einsum("on,nw,ni->oiw", interpolate, at_points, evaluate_inputs)
+        o, i, w = np.indices(found.shape)
+        np.testing.assert_allclose(found, i == o + w, rtol=0, atol=1e-14)
+        assert found.shape == (outputs, outputs + width - 1, width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_rounding_errors_stay_near_those_of_the_definition(width):
-    x, weight = normal(60, 256), normal(width, 256, 256)
-    wanted = expected(x, weight)
-    direct = jax.jit(convolved)(x[None], weight)[0]
-    found = jax.jit(correlate)(x[None], fold_kernel(weight))[0]
-    assert 0 < rms(found - wanted) < 5 * rms(direct - wanted)
+    for length in range(56, 61):
+        x, weight = normal(length, 256), normal(width, 256, 256)
+        wanted = expected(x, weight)
+        direct = jax.jit(convolved)(x[None], weight)[0]
+        found = jax.jit(correlate)(x[None], fold_kernel(weight))[0]
+        assert 0 < rms(found - wanted) < 5 * rms(direct - wanted)

@@ -1,0 +1,18 @@
+"""The scorer of a transform."""
+
+from o2v_jax.checkpoint import Model
+from o2v_jax.limits import DType, Mode
+from o2v_jax.scoring import Scorer
+
+# Twice as many as elsewhere: of many records more lengths fill batches of their own, which halves
+# the padding, and nobody waits for programs that are compiled when first needed.
+PROGRAMS = 80
+
+
+def scorer_of(model: Model, *, mode: Mode | None = None, dtype: DType = "float32") -> Scorer:
+    """The same scorer in one process and in workers: results depend on shapes in the last digits.
+
+    Raises:
+        InputError: see `Scorer`.
+    """
+    return Scorer(model, preferred_mode=mode, max_programs=PROGRAMS, dtype=dtype)
