@@ -54,9 +54,7 @@ def measure(
         with large.open("wb") as stream:
             stream.writelines(content for _ in range(times))
         transform(folder, small, [])  # compiles
-        for engine in engines:
-            for file in (small, large):
-                rows.append(transform(folder, file, engine))
+        rows += [transform(folder, file, engine) for engine in engines for file in (small, large)]
     return rows
 
 

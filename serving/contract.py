@@ -7,6 +7,7 @@ and the Object2Vec documentation for `infer_max_seqlens`.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO
 
 import orjson
@@ -124,6 +125,7 @@ def require_plain(content_encoding: str | None) -> None:
         raise MediaTypeError(f"Content-Encoding {content_encoding} cannot be read: use identity")
 
 
+@lru_cache(maxsize=64)  # clients send the same few headers
 def choose_format(accept: str | None, preferred: Format) -> Format:
     """The format to answer in.
 

@@ -62,7 +62,7 @@ class Records:
     @cached_property
     def paired(self) -> bool:
         """Whether every record gives both sides (true of no records): scores are wanted."""
-        return bool(self.has0.all() and self.has1.all())
+        return len(self.in0) == len(self.in1) == len(self)  # each side has those that are present
 
 
 def at_line(name: str | None, number: int) -> str:

@@ -1,14 +1,14 @@
 """Bytes -> records: JSON documents, JSON Lines bodies, and JSON Lines files in chunks."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
 from o2v_jax.errors import RecordError
-from o2v_jax.ragged import Ragged, offsets_of
+from o2v_jax.ragged import Ragged
 from o2v_jax.records.arrays import Format, Places, Records, at_line
 from o2v_jax.records.checks import VocabSizes, first_problem, mixed
 from o2v_jax.records.explain import explain
@@ -164,7 +164,7 @@ def records_of(rows: Sequence[Record], places: Places, labelled: bool = False) -
 
 def _ragged(rows: Sequence[list[int]]) -> Ragged:
     """As `Ragged.of`, of ids whose range is known."""
-    offsets = offsets_of(np.fromiter(map(len, rows), np.int64, len(rows)))
+    offsets = np.fromiter(accumulate(map(len, rows), initial=0), np.int64, len(rows) + 1)
     return Ragged(np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets)
 
 
