@@ -72,7 +72,7 @@ def test_scores_with_a_poisoned_table(config_of, model_of):
     model = model_of(config_of(enc1_network="pooled_embedding"))
     params = model.params | {"embed_0": {"weight": poisoned(model.params["embed_0"]["weight"])}}
     clean, dirty = (
-        Scorer(either, max_programs=20).score(ROWS, ROWS[::-1])
+        Scorer(either, max_programs=24).score(ROWS, ROWS[::-1])
         for either in (model, type(model)(model.config, params))
     )
     np.testing.assert_array_equal(dirty, clean)

@@ -167,7 +167,7 @@ def test_network(config_of, model_of, enc0, enc1, comparators, head, tied):
         config, model.params, [row[:cut0] for row in in0], [row[:cut1] for row in in1]
     )
     assert np.ptp(expected, axis=0).min() > 1e-2
-    np.testing.assert_allclose(Scorer(model, max_programs=20).score(in0, in1), expected, **NETWORK)
+    np.testing.assert_allclose(Scorer(model, max_programs=24).score(in0, in1), expected, **NETWORK)
 
 
 @pytest.mark.parametrize("head", ["softmax", "mean_squared_error"])
@@ -195,7 +195,7 @@ def pairs_of_networks(config_of, model_of):
 @pytest.mark.parametrize("enc0", NETWORKS)
 def test_enc1_of_the_same_network_has_parameters_of_its_own(config_of, model_of, enc0):
     model = model_of(config_of(enc0_network=enc0, enc1_network="enc0"))
-    scorer = Scorer(model, max_programs=20)
+    scorer = Scorer(model, max_programs=24)
     sides = scorer.embed(in0=ROWS[2:]), scorer.embed(in1=ROWS[2:])
     for side, encodings in enumerate(sides):
         cut = [row[:7] for row in ROWS[2:]]
@@ -209,7 +209,7 @@ def test_tied_sides_share_the_table_and_nothing_else(config_of, model_of, enc0):
     model = model_of(config_of(enc0_network=enc0, tied_token_embedding_weight=True))
     tables = [name for name in flatten(model.params) if name.startswith("embed")]
     assert tables == ["embed_shared.weight"]
-    scorer = Scorer(model, max_programs=20)
+    scorer = Scorer(model, max_programs=24)
     difference = scorer.embed(in0=ROWS[2:]) - scorer.embed(in1=ROWS[2:])
     assert np.abs(difference).max(axis=1).min() > 1e-2
 

@@ -10,8 +10,8 @@ from reference import network as reference
 from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
 from o2v_jax.scoring.layout import CPU, Machine
 
-# encodings stay on the device, as on an accelerator, but batches are small
-TABLES = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, tables=True, base=4)
+# as of an accelerator, but batches and tables are small
+SMALL = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, table=512, base=4)
 SAME = {"rtol": 1e-6, "atol": 1e-6}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -29,7 +29,7 @@ def model(config_of, model_of):
     )
 
 
-@pytest.fixture(scope="module", params=[CPU, TABLES], ids=["arrays", "tables"])
+@pytest.fixture(scope="module", params=[CPU, SMALL], ids=["cpu", "small"])
 def scorer(model, request):
     return Scorer(model, machine=request.param)
 
@@ -98,7 +98,7 @@ def test_a_record_scores_the_same_alone_and_in_any_order(scorer):
 
 def test_a_record_scores_the_same_in_any_bucket(model, scorer):
     in0, in1 = rows(30), rows(30, 31, 5)
-    one_rung, histogram = Scorer(model, max_programs=20), np.array([0, 9, 0, 9, 0, 0])
+    one_rung, histogram = Scorer(model, max_programs=24), np.array([0, 9, 0, 9, 0, 0])
     fitted = Scorer(Model(model.config, model.params, length_histogram=(histogram, histogram)))
     assert len({s.layout.usual[0].lengths for s in (scorer, one_rung, fitted)}) == 3
     for other in (one_rung, fitted):
@@ -107,11 +107,11 @@ def test_a_record_scores_the_same_in_any_bucket(model, scorer):
 
 def test_towers_that_share_programs_keep_their_own_parameters(config_of, model_of):
     model = model_of(config_of(enc0_network="pooled_embedding"))
-    scorer, objects = Scorer(model, max_programs=20), rows(9)
+    scorer, objects = Scorer(model, max_programs=24), rows(9)
     for side in (0, 1):
         expected = reference.encodings(model.config, model.params, side, objects)
         np.testing.assert_allclose(scorer.embed(**{f"in{side}": objects}), expected, **CLOSE)
-    assert scorer.compiled == 1
+    assert scorer.compiled == 2  # of the encoder and of fetching
 
 
 def test_repeated_objects_are_encoded_once(spied):
@@ -122,9 +122,9 @@ def test_repeated_objects_are_encoded_once(spied):
 
 def test_repeating_the_objects_calls_no_more_encoders(spied):
     spied.embed(in0=[[1, 2], [5], []])
-    once, spied.called = spied.called, []
+    once = spied.rows("encoder0")
     spied.embed(in0=[[1, 2], [5], []] * 100)
-    assert spied.called == once
+    assert spied.rows("encoder0") == 2 * once > 0
 
 
 def test_objects_that_are_equal_once_cut_are_encoded_once(spied):
@@ -142,13 +142,15 @@ def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
     config = config_of(enc0_max_seq_len=82, enc0_layers=1)
     scorer, rng = Scorer(model_of(config)), np.random.default_rng(0)
     programs = len(scorer.layout.programs())
-    assert scorer.warm() == scorer.compiled == len(compilations) == programs <= 60
+    assert scorer.warm() == scorer.compiled == programs <= 60
+    assert len(compilations) >= programs - 3  # those that fetch are the same for all models
+    compilations.clear()
     for n in range(1000):
         in0, in1 = (rows(rng.integers(0, 9), longest=110, seed=n + side) for side in (0, 1000))
         scorer.score(in0[: len(in1)], in1[: len(in0)])
     scorer.rank([1], rows(3000, longest=90), 9, class_index=0)
     scorer.embed(in0=rows(3000, longest=90))
-    assert scorer.compiled == len(compilations) == programs
+    assert (scorer.compiled, compilations) == (programs, [])
 
 
 def test_what_is_warm_first_fits_every_call(config_of, model_of, compilations):
@@ -157,7 +159,8 @@ def test_what_is_warm_first_fits_every_call(config_of, model_of, compilations):
     requests = [(rows(n, longest=100, seed=n), rows(n, longest=90, seed=n + 9)) for n in (1, 5, 70)]
     expected = [warm.score(*request) for request in requests]
     compilations.clear()
-    assert scorer.warm_first() == scorer.compiled == len(compilations) <= 4
+    assert scorer.warm_first() == scorer.compiled <= 6
+    assert 0 < len(compilations) <= 6
     for request, scores in zip(requests, expected, strict=True):
         np.testing.assert_allclose(scorer.score(*request), scores, atol=1e-5)
     assert scorer.compiled == scorer.warm_first()
@@ -297,7 +300,7 @@ def test_equal_candidates_keep_their_order_and_k_may_be_too_large(scorer):
 
 @pytest.mark.parametrize("head", [{"num_classes": 2}, {"output_layer": "mean_squared_error"}])
 def test_rank_needs_no_class_of_two_or_of_a_regression(config_of, model_of, head):
-    scorer = Scorer(model_of(config_of(enc0_network="pooled_embedding", **head)), max_programs=20)
+    scorer = Scorer(model_of(config_of(enc0_network="pooled_embedding", **head)), max_programs=24)
     scores = scorer.score([[4]] * 9, rows(9))[:, -1]
     assert scorer.rank([4], rows(9), 1).indices[0] == scores.argmax()
 

@@ -19,6 +19,7 @@ from o2v_jax.model import multiplications
 
 MOST_RUNGS = 32
 HEAD_ROWS = 1024
+FETCHED_ROWS = (1, 32, 1024)
 FEW = 32  # rows of the larger of the two batches that are warm first
 
 
@@ -29,25 +30,25 @@ class Machine(NamedTuple):
         tokens: padded tokens of the largest batch, by network.
         call: what a call costs, in multiplications.
         step: what a step of a recurrence costs besides its rows, in the time of one of these.
-        tables: whether encodings stay on the device.
+        table: numbers of a table of encodings; the more, the fewer slices of records.
         base: the number of rows in a batch is a power of it.
     """
 
     tokens: Mapping[str, int]
     call: float
     step: float
-    tables: bool
+    table: int
     base: int
 
 
 # On a CPU what more tokens of an hcnn or bilstm give would not fit its caches, and a
 # pooled_embedding's batch of fewer takes less time than its call, which is about 0.2 ms of a core.
-CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, False, 2)
+CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, 2**22, 2)
 # Measured on an H200 in float32, which does 25 million million multiplications a second: 0.12 ms a
 # call, most of it on the host, and 9 us a step for rows of 0.5 million multiplications. Batches of
 # a power of four and programs that take seconds to compile: few of them.
 ACCELERATOR = Machine(
-    {"hcnn": 65536, "bilstm": 65536, "pooled_embedding": 262144}, 3e9, 320, True, 4
+    {"hcnn": 65536, "bilstm": 65536, "pooled_embedding": 262144}, 3e9, 320, 2**24, 4
 )
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -62,21 +63,23 @@ class Layout:
         encode: for each side the usual shapes and, above max_seq_len, those for longer
             `infer_max_seqlens`; these are compiled when first asked for.
         head: the batch sizes of pairs of encodings.
-        tables: whether encodings stay on the device.
+        rows: the batch sizes in which encodings are fetched.
+        table_numbers: of a table of encodings.
     """
 
     towers: tuple[str, str]
     usual: tuple[Shapes, Shapes]
     encode: tuple[Shapes, Shapes]
     head: Shapes
-    tables: bool = False
+    rows: Shapes
+    table_numbers: int
 
     def programs(self) -> list[tuple[str, int, int]]:
         """Keys (part, batch, length) of all programs that warm-up compiles, small ones first."""
         sides = zip(self.towers, self.usual, strict=True)
         keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
-        parts = ("head", "rows") if self.tables else ("head",)
-        keys |= {(part, *pair) for part in parts for pair in self.head.pairs()}
+        keys |= {("head", *pair) for pair in self.head.pairs()}
+        keys |= {("rows", *pair) for pair in self.rows.pairs()}
         return sorted(keys, key=lambda key: (key[1] * key[2], key))
 
     def first(self) -> "Layout":
@@ -86,15 +89,14 @@ class Layout:
             _few(every, len(every.lengths) - len(table.lengths) + 1)
             for table, every in zip(self.usual, self.encode, strict=True)
         ]
-        head = _few(self.head, 1)
-        return replace(self, usual=usual, encode=(encode[0], encode[1]), head=head)
+        head, rows = _few(self.head, 1), _few(self.rows, 1)
+        return replace(self, usual=usual, encode=(encode[0], encode[1]), head=head, rows=rows)
 
     def on_demand(self) -> list[tuple[str, int, int]]:
-        """Keys of what only a long `infer_max_seqlens` asks for, or given encodings of a device."""
+        """Keys of what only a long `infer_max_seqlens` or `rank` of given encodings asks for."""
         sides = zip(self.towers, self.encode, strict=True)
         keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
-        if self.tables:
-            keys |= {("arrays", *pair) for pair in self.head.pairs()}
+        keys |= {("arrays", *pair) for pair in self.head.pairs()}
         return sorted(keys - set(self.programs()))
 
 
@@ -126,8 +128,9 @@ def layout(
         InputError: `max_programs` is less than one rung a side needs.
     """
     head = shapes((1,), HEAD_ROWS, base=machine.base)
+    rows = Shapes((1,), (FETCHED_ROWS,))
     for rungs in range(MOST_RUNGS, 0, -1):
-        found = _layout(config, histograms, machine, rungs, head)
+        found = _layout(config, histograms, machine, rungs, head, rows)
         if len(found.programs()) <= max_programs:
             return found
     fewest = len(found.programs())
@@ -140,6 +143,7 @@ def _layout(
     machine: Machine,
     rungs: int,
     head: Shapes,
+    rows: Shapes,
 ) -> Layout:
     enc0, enc1 = config.encoder(0), config.encoder(1)
     if structure(enc0) == structure(enc1):
@@ -147,14 +151,14 @@ def _layout(
         ladder = _ladder(None if histograms is None else _sum(*histograms), longest, rungs)
         usual, encode = _shapes(enc0, ladder, machine)
         return Layout(
-            ("encoder", "encoder"), (usual, usual), (encode, encode), head, machine.tables
+            ("encoder", "encoder"), (usual, usual), (encode, encode), head, rows, machine.table
         )
     known = histograms or (None, None)
     sides = zip(known, (enc0, enc1), strict=True)
     one, two = (_ladder(counts, encoder.max_seq_len, rungs) for counts, encoder in sides)
     (usual0, encode0), (usual1, encode1) = _shapes(enc0, one, machine), _shapes(enc1, two, machine)
     return Layout(
-        ("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head, machine.tables
+        ("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head, rows, machine.table
     )
 
 

@@ -60,13 +60,8 @@ class Parameters:
         """The parameters of comparator and MLP."""
         return jax.device_put(self._head_on_host, self._device)
 
-    def encode(self, side: int, batch: int, length: int) -> Program:
-        """The program of an encoder: (parameters, ids) -> encodings."""
-        ids = jax.ShapeDtypeStruct((batch, length), np.int32)
-        return self._of_encoders(self._towers[side].encode, *self.tower(side), ids)
-
     def encode_into(self, capacity: int, side: int, batch: int, length: int) -> Program:
-        """The same into a table: (table, first row, parameters, ids) -> table, next row."""
+        """The program of an encoder: (table, first row, parameters, ids) -> table, next row."""
         ids, first = jax.ShapeDtypeStruct((batch, length), np.int32), self.first_row
         table, function = self._table_shape(capacity), into_table(self._towers[side].encode)
         return self._of_encoders(function, table, first, *self.tower(side), ids, donate=0)

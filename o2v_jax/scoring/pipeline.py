@@ -1,15 +1,12 @@
 """Results on their way from the device to the host, a few at a time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeAlias
 
 import jax
 import numpy as np
 import numpy.typing as npt
-
-from o2v_jax.buckets import Step
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 RowNumbers: TypeAlias = npt.NDArray[np.int64]
@@ -52,14 +49,3 @@ class Fetched:
         rows, result = self._started.popleft()
         # to the host first: a cut on the device would compile once per size
         self._out[rows] = np.asarray(result)[: len(rows)]
-
-
-def run_steps(steps: Iterable[Step], start: Callable[[Step], jax.Array], out: Floats) -> Floats:
-    """Starts every step and puts its rows where they belong in `out`.
-
-    `start` begins a step on the device and returns its rows, padding last.
-    """
-    with Fetched(out) as fetched:
-        for step in steps:
-            fetched.later(step.rows, start(step))
-    return out

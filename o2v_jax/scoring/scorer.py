@@ -1,7 +1,7 @@
 """Scorer: ragged lists in, NumPy arrays out."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ from o2v_jax.scoring.network import Network
 from o2v_jax.scoring.parameters import Parameters
 from o2v_jax.scoring.programs import Key
 from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_query
-from o2v_jax.scoring.table_network import TableNetwork
 
 if TYPE_CHECKING:
     import jax
@@ -86,8 +85,8 @@ class Scorer:
         self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
         machine = machine or machine_of(platform_of(device))
         self.layout = layout_of(model, machine=machine, max_programs=max_programs)
-        network, self._is_warm = TableNetwork if self.layout.tables else Network, False
-        self._network = network(self.layout, Parameters(model, dtype, device))
+        self._network = Network(self.layout, Parameters(model, dtype, device))
+        self._is_warm = False
         if preferred_mode != "embedding":
             _ = self._network.params.head
 
@@ -152,12 +151,14 @@ class Scorer:
             candidates' order.
         """
         column = in_class(self.config, class_index)
-        one, row = self._encodings(query_side, one_query(query))
-        many, rows = self._encodings(1 - query_side, candidates)
-        ones = np.repeat(row, len(rows))
-        if query_side == 0:
-            return best(self._network.compare(one, ones, many, rows)[:, column], k)
-        return best(self._network.compare(many, rows, one, ones)[:, column], k)
+        one, many = one_query(query), candidates
+        if all(as_encodings(rows, self.config.enc_dim) is None for rows in (one, many)):
+            ids = Ragged.of(many)  # type: ignore[arg-type]
+            ones = Ragged.of(one).take(np.zeros(len(ids), np.int64))
+            scores = self.score(*((ones, ids) if query_side == 0 else (ids, ones)))
+        else:
+            scores = self._score_given(query_side, one, many)
+        return best(scores[:, column], k)
 
     def warm_first(self, threads: int = 2) -> int:
         """Compiles a few programs that fit every call; returns how many.
@@ -178,7 +179,7 @@ class Scorer:
             longer: those for sequences above the model's max_seq_len as well, the others first.
         """
         count = self._warm(self.layout.programs(), threads)
-        for table in (*self.layout.encode, self.layout.head):
+        for table in (*self.layout.encode, self.layout.head, self.layout.rows):
             prepare(table)
         self._network.shapes, self._is_warm = self.layout, True
         return count + (self._warm(self.layout.on_demand(), threads) if longer else 0)
@@ -214,6 +215,15 @@ class Scorer:
 
     def _needed(self, keys: list[Key]) -> list[Key]:
         return [key for key in keys if self.preferred_mode != "embedding" or key[0] != "head"]
+
+    def _score_given(self, side: int, query: Any, candidates: Any) -> Floats:
+        """Scores of one query beside all candidates, encodings at least on one side."""
+        one, row = self._encodings(side, query)
+        many, rows = self._encodings(1 - side, candidates)
+        ones = np.repeat(row, len(rows))
+        if side == 0:
+            return self._network.compare(one, ones, many, rows)
+        return self._network.compare(many, rows, one, ones)
 
     def _encodings(
         self, side: int, rows: Rows | Floats | Sequence[Floats]

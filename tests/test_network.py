@@ -1,4 +1,4 @@
-"""Encodings that stay on the device: the same results, whatever slices the records are cut into."""
+"""Tables of encodings: the same results, whatever slices the records are cut into."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from o2v_jax import Scorer
-from o2v_jax.scoring import table_network
 from o2v_jax.scoring.layout import ACCELERATOR, CPU
 
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
-SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128))
+# tables hold no more than the largest batch, 64 rows
+SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128), table=0)
 
 
 @pytest.fixture(params=NETWORKS)
@@ -19,9 +19,7 @@ def model(request, config_of, model_of):
 
 
 @pytest.fixture
-def scorer(model, monkeypatch):
-    """Its tables hold no more than the largest batch, 64 rows."""
-    monkeypatch.setattr(table_network, "TABLE_NUMBERS", 0)
+def scorer(model):
     return Scorer(model, machine=SMALL)
 
 
@@ -31,7 +29,7 @@ def rows(count, seed, longest=7):
 
 
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 64, 65, 500])
-def test_scores_and_embeddings_are_those_of_arrays(model, scorer, count):
+def test_scores_and_embeddings_are_those_of_large_tables(model, scorer, count):
     expected, in0, in1 = Scorer(model), rows(count, 0), rows(count, 1)
     np.testing.assert_allclose(scorer.score(in0, in1), expected.score(in0, in1), atol=1e-6)
     np.testing.assert_allclose(scorer.embed(in0), expected.embed(in0), atol=1e-6)
