@@ -56,7 +56,8 @@ def describe(model: "Model") -> dict[str, Any]:
 
 def _buckets(shapes: Any) -> list[dict[str, Any]]:
     """For each part of the network: its padded lengths, each with its batch sizes."""
-    parts = dict(zip((*shapes.towers, "head"), (*shapes.usual, shapes.head), strict=True))
+    parts = dict(zip(shapes.towers, shapes.usual, strict=True))
+    parts |= {"head": shapes.head, "rows": shapes.rows}
     return [
         {"part": part, "length": length, "batches": list(batches)}
         for part, table in parts.items()
@@ -73,7 +74,10 @@ def _print(path: Path, description: dict[str, Any]) -> None:
     console.print(_parameter_table(description))
     console.print(_bucket_table(description))
     count, on_demand = description["programs"], description["programs_on_demand"]
-    console.print(f"{count} programs at warm-up, {on_demand} more for long infer_max_seqlens")
+    console.print(
+        f"{count} programs at warm-up, {on_demand} more for long infer_max_seqlens and for rank of "
+        "given encodings"
+    )
     settings = description["hyperparameters"].items()
     console.print(", ".join(f"{name}={value}" for name, value in settings), style="dim")
     for name, value in description["metrics"].items():
