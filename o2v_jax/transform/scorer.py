@@ -3,9 +3,11 @@
 from o2v_jax.checkpoint import Model
 from o2v_jax.limits import DType, Mode
 from o2v_jax.scoring import Scorer
+from o2v_jax.scoring.devices import platform_of
+from o2v_jax.scoring.layout import machine_of
 
-# Twice as many as elsewhere: of many records more lengths fill batches of their own, which halves
-# the padding, and nobody waits for programs that are compiled when first needed.
+# More than elsewhere, and rungs of any length: of many records more lengths fill batches of their
+# own, and nobody waits for programs that are compiled when first needed.
 PROGRAMS = 80
 
 
@@ -15,4 +17,5 @@ def scorer_of(model: Model, *, mode: Mode | None = None, dtype: DType = "float32
     Raises:
         InputError: see `Scorer`.
     """
-    return Scorer(model, preferred_mode=mode, max_programs=PROGRAMS, dtype=dtype)
+    machine = machine_of(platform_of(None))._replace(tiles=False)
+    return Scorer(model, preferred_mode=mode, max_programs=PROGRAMS, dtype=dtype, machine=machine)
