@@ -14,19 +14,12 @@ FOLDER = Path(__file__).with_name("results")
 Rows = list[dict[str, Any]]
 
 
-def finish(
-    benchmark: str,
-    sections: dict[str, Any],
-    file: Path | None,
-    *,
-    quick: bool = False,
-    packages: tuple[str, ...] = (),
-) -> None:
-    """Shows the tables among the sections, and writes everything if a file was asked for."""
+def finish(benchmark: str, sections: dict[str, Any], file: Path | None, **about: Any) -> None:
+    """Shows the tables among the sections, and then does as `keep`."""
     for name, section in sections.items():
         if isinstance(section, list) and section and isinstance(section[0], dict):
             click.echo(f"\n{name}\n{markdown(section)}")
-    keep(benchmark, sections, file, quick=quick, packages=packages)
+    keep(benchmark, sections, file, **about)
 
 
 def keep(

@@ -60,9 +60,14 @@ def shapes(
     call: float = CALL,
     step: float = 0.0,
     base: int = 2,
+    most_rows: int | None = None,
 ) -> Shapes:
     """The padded shapes of a length ladder; the longer the rows, the fewer of them a batch."""
-    batches = tuple(batch_ladder(length, token_budget, base=base) for length in lengths)
+    budgets = [
+        token_budget if most_rows is None else min(token_budget, n * most_rows) for n in lengths
+    ]
+    sizes = zip(lengths, budgets, strict=True)
+    batches = tuple(batch_ladder(length, budget, base=base) for length, budget in sizes)
     return Shapes(lengths, batches, call, step)
 
 

@@ -145,6 +145,15 @@ def test_batches_are_powers_of_the_base(config_of):
 
 
 @pytest.mark.parametrize("machine", MACHINES)
+def test_the_largest_batch_fits_a_table(config_of, machine):
+    """Objects of one token and many numbers: the token budget alone would allow gigabytes."""
+    wide = config_of(enc0_network="pooled_embedding", enc0_max_seq_len=1, enc_dim=4096)
+    found = layout(wide, machine=machine)
+    largest = max(batch for part, batch, _ in found.programs() if part == "encoder")
+    assert machine.table // 4 / machine.base < largest * 4096 <= machine.table
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_steps_cost_something_where_there_is_a_recurrence(config_of, machine):
     found = layout(config_of(**DIFFERENT), machine=machine)
     for tables in found.usual, found.encode:

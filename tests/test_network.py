@@ -9,8 +9,8 @@ from o2v_jax import Scorer
 from o2v_jax.scoring.layout import ACCELERATOR, CPU
 
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
-# tables hold no more than the largest batch, 64 rows
-SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128), table=0)
+# tables and the largest batch hold 64 rows of 8 numbers
+SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128), table=512)
 
 
 @pytest.fixture(params=NETWORKS)

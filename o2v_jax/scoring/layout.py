@@ -132,12 +132,19 @@ def layout(
     """
     head = shapes((1,), HEAD_ROWS, base=machine.base)
     rows = Shapes((1,), (FETCHED_ROWS,))
-    for rungs in range(MOST_RUNGS, 0, -1):
-        found = _layout(config, histograms, machine, rungs, head, rows)
-        if len(found.programs()) <= max_programs:
-            return found
-    fewest = len(found.programs())
-    raise InputError(f"max_programs={max_programs} is too few: this model needs {fewest}")
+    found = _layout(config, histograms, machine, 1, head, rows)
+    fewest, most = len(found.programs()), MOST_RUNGS
+    if fewest > max_programs:
+        raise InputError(f"max_programs={max_programs} is too few: this model needs {fewest}")
+    fit = 1  # rungs; a ladder takes long to fit, so their number is halved and not counted down
+    while fit < most:
+        rungs = (fit + most + 1) // 2
+        tried = _layout(config, histograms, machine, rungs, head, rows)
+        if len(tried.programs()) <= max_programs:
+            found, fit = tried, rungs
+        else:
+            most = rungs - 1
+    return found
 
 
 def _layout(
@@ -171,8 +178,10 @@ def _shapes(
     """The usual shapes, and with them those for longer sequences."""
     tokens, call = machine.tokens[encoder.network], machine.call / multiplications(encoder)
     step = machine.step if encoder.network == "bilstm" else 0.0
+    rows = max(1, machine.table // encoder.enc_dim)  # a batch fits a table
     usual, every = (
-        shapes(lengths, tokens, call, step, machine.base) for lengths in (ladder, _beyond(ladder))
+        shapes(lengths, tokens, call, step, machine.base, rows)
+        for lengths in (ladder, _beyond(ladder))
     )
     return usual, every
 

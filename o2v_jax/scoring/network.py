@@ -114,7 +114,9 @@ class Network:
         for first in range(start, stop, self._capacity // 2):
             last = min(stop, first + self._capacity // 2)
             sides = enumerate((in0, in1))
-            found = [self._objects(s, rows.rows(first, last)) for s, rows in sides if rows]
+            found = [
+                self._objects(s, rows.rows(first, last)) for s, rows in sides if rows is not None
+            ]
             if all(objects.places <= self._capacity for objects in found):
                 yield first, found
             else:  # much padding: one record always fits
