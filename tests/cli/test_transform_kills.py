@@ -144,6 +144,7 @@ def test_two_runs_do_not_share_a_folder(inputs, model, tmp_path):
     first = start(*arguments)
     while first.poll() is None and not (output / ".o2v-transform" / "manifest.json").exists():
         time.sleep(0.005)
+    first.send_signal(signal.SIGSTOP)  # else it may be done before the second has started
     status, _, err = finish(start(*arguments))
     first.kill()
     first.communicate()
