@@ -17,6 +17,7 @@ from o2v_jax.model.bilstm import LSTM, both_ways
 from o2v_jax.model.comparator import compare, compared_width
 from o2v_jax.model.hcnn import Convolution, convolved, convolved_in_tiles
 from o2v_jax.model.head import MLP
+from o2v_jax.model.layers import FullyConnected
 from o2v_jax.model.toom_cook import WIDTHS
 
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
@@ -132,8 +133,17 @@ def test_there_are_fifteen_comparator_lists():
 def test_comparator(names):
     one, two = normal(3, 4), normal(3, 4, seed=1)
     expected = [reference.compare(names, a, b) for a, b in zip(one, two, strict=True)]
-    assert_layer(jax.jit(lambda a, b: compare(names, a, b))(one, two), expected, **LAYER)
+    parts = jax.jit(lambda a, b: compare(names, a, b))(one, two)
+    assert_layer(np.concatenate(parts, axis=1), expected, **LAYER)
     assert compared_width(names, 4) == len(expected[0])
+
+
+@pytest.mark.parametrize("rows", [1, 6, 7, 40])  # at most as many as outputs, and more
+def test_fully_connected_of_parts(rows):
+    weight, bias, x = normal(9, 6), normal(6), normal(rows, 9, seed=1)
+    layer = layer_of(lambda rngs: FullyConnected(9, 6, rngs=rngs), weight=weight, bias=bias)
+    found = jax.jit(layer)(x[:, :4], x[:, 4:5], x[:, 5:])
+    assert_layer(found, x @ weight + bias, **LAYER)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
@@ -147,7 +157,8 @@ def test_mlp(config_of, layers, activation):
     x = normal(3, 5)
     mlp = layer_of(lambda rngs: MLP(5, config, rngs=rngs), **weights)
     expected = [reference.mlp(row, weights, layers, activation) for row in x]
-    assert_layer(jax.jit(mlp.__call__)(x), expected, **LAYER)
+    (found,) = jax.jit(lambda x: mlp([x]))(x)
+    assert_layer(found, expected, **LAYER)
 
 
 @pytest.mark.parametrize(("comparators", "head", "tied"), VARIANTS)

@@ -1,24 +1,28 @@
 """The comparator joins two encodings into the vector that the MLP reads."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Vectors = Float[Array, "batch width"]
+Vectors: TypeAlias = Float[Array, "batch width"]
 
-COMPARATORS: dict[str, Callable[[Vectors, Vectors], Vectors]] = {
-    "hadamard": lambda enc0, enc1: enc0 * enc1,
-    "concat": lambda enc0, enc1: jnp.concatenate([enc0, enc1], axis=-1),
-    "abs_diff": lambda enc0, enc1: jnp.abs(enc0 - enc1),
+COMPARATORS: dict[str, Callable[[Vectors, Vectors], tuple[Vectors, ...]]] = {
+    "hadamard": lambda enc0, enc1: (enc0 * enc1,),
+    "concat": lambda enc0, enc1: (enc0, enc1),
+    "abs_diff": lambda enc0, enc1: (jnp.abs(enc0 - enc1),),
 }
 
 
 def compare(
     names: Sequence[str], enc0: Float[Array, "batch enc_dim"], enc1: Float[Array, "batch enc_dim"]
-) -> Float[Array, "batch width"]:
-    """The named comparisons of two encodings, concatenated in the order of `names`."""
-    return jnp.concatenate([COMPARATORS[name](enc0, enc1) for name in names], axis=-1)
+) -> list[Float[Array, "batch enc_dim"]]:
+    """The named comparisons of two encodings, in the order of `names`: the parts of the vector.
+
+    They are not concatenated, which would write the largest array of the network to memory.
+    """
+    return [part for name in names for part in COMPARATORS[name](enc0, enc1)]
 
 
 def compared_width(names: Sequence[str], enc_dim: int) -> int:

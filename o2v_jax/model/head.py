@@ -1,6 +1,6 @@
 """The part above the encoders: comparator, MLP, output layer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,13 +30,13 @@ class MLP(nnx.Module):
             inputs = config.mlp_dim
 
     def __call__(
-        self, x: Float[Array, "batch inputs"], rngs: nnx.Rngs | None = None
-    ) -> Float[Array, "batch outputs"]:
-        """`rngs` draws the dropout, none means inference."""
+        self, parts: Sequence[Float[Array, "batch _"]], rngs: nnx.Rngs | None = None
+    ) -> Sequence[Float[Array, "batch _"]]:
+        """Vectors in parts, in and out; `rngs` draws the dropout, none means inference."""
         for k in range(self.depth):
-            x = ACTIVATIONS[self.activation](getattr(self, f"fc_{k}")(x))
-            x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
-        return x
+            x = ACTIVATIONS[self.activation](getattr(self, f"fc_{k}")(*parts))
+            parts = [self.dropout(x, deterministic=rngs is None, rngs=rngs)]
+        return parts
 
 
 class Head(nnx.Module):
@@ -57,7 +57,7 @@ class Head(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch outputs"]:
         """What the output layer gives, before any softmax."""
-        return self.output_layer(self.mlp(compare(self.comparators, enc0, enc1), rngs))
+        return self.output_layer(*self.mlp(compare(self.comparators, enc0, enc1), rngs))
 
     def __call__(
         self, enc0: Float[Array, "batch enc_dim"], enc1: Float[Array, "batch enc_dim"]

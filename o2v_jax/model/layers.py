@@ -1,5 +1,7 @@
 """The two layers that hold weights outside the encoders: token embedding and fully connected."""
 
+from itertools import accumulate
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -24,9 +26,18 @@ class FullyConnected(nnx.Module):
         self.weight = nnx.Param(initial(rngs.params(), (inputs, outputs), jnp.float32))
         self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
 
-    def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
-        """Returns float32 `[batch, outputs]`."""
-        return x @ self.weight[...] + self.bias[...][None, :]
+    def __call__(self, *parts: Float[Array, "batch _"]) -> Float[Array, "batch outputs"]:
+        """Returns float32 `[batch, outputs]`; x is given in one or more parts, side by side.
+
+        Either they are joined or the weight is cut, whichever copies less: a vector of all parts
+        of a thousand pairs is an array so large that an allocator keeps none of it.
+        """
+        weight, bias = self.weight[...], self.bias[...][None, :]
+        if len(parts[0]) <= weight.shape[1]:
+            return jnp.concatenate(parts, axis=-1) @ weight + bias
+        ends = list(accumulate(part.shape[1] for part in parts))
+        weights = jnp.split(weight, ends[:-1])
+        return sum((x @ w for x, w in zip(parts, weights, strict=True)), start=bias)
 
 
 def real_tokens(ids: Int[Array, "*batch length"]) -> Bool[Array, "*batch length"]:
