@@ -26,13 +26,11 @@ def fitted_ladder(
     histogram: npt.NDArray[np.integer],
     longest: int,
     rungs: int,
-    costs: npt.NDArray[np.integer] | None = None,
 ) -> tuple[int, ...]:
     """The at most `rungs` lengths that pad sequences of this histogram the least.
 
-    `histogram[n]` counts the sequences of n tokens; those above `longest` are cut to it. `costs[n]`
-    is what one of n tokens costs, up to `longest`; by default its tokens. The last
-    rung is always `longest`, the others are lengths that occur. Dynamic programme over (rungs
+    `histogram[n]` counts the sequences of n tokens; those above `longest` are cut to it. The
+    last rung is always `longest`, the others are lengths that occur. Dynamic programme over (rungs
     used, longest length covered); exact up to `CANDIDATES` different lengths.
 
     >>> fitted_ladder(np.array([0, 0, 5, 0, 0, 0, 0, 5, 0, 0]), 9, 3)
@@ -44,8 +42,7 @@ def fitted_ladder(
     np.add.at(counts, np.clip(np.arange(len(histogram)), 1, longest), histogram)
     candidates = _candidates(counts, rungs)
     up_to = np.cumsum(counts)[candidates]
-    each = candidates if costs is None else costs[candidates]
-    choices = _best_rungs(each, up_to, min(rungs, len(candidates)))
+    choices = _best_rungs(candidates, up_to, min(rungs, len(candidates)))
     return tuple(int(length) for length in candidates[_walk_back(choices, len(candidates) - 1)])
 
 
@@ -60,12 +57,12 @@ def _candidates(counts: Counts, rungs: int) -> Counts:
     return np.union1d(occurring, [longest])
 
 
-def _best_rungs(each: npt.NDArray[np.integer], up_to: Counts, rungs: int) -> list[Counts]:
+def _best_rungs(candidates: Counts, up_to: Counts, rungs: int) -> list[Counts]:
     """For every number of rungs above one and every last rung: the rung before it, or -1."""
-    # cost[a, b]: what they cost if rung b takes every sequence longer than rung a
-    cost = (up_to[None, :] - up_to[:, None]) * each[None, :].astype(np.float64)
-    cost[np.tril_indices(len(each))] = np.inf
-    best, choices = (up_to * each).astype(np.float64), []
+    # cost[a, b]: tokens padded if rung b takes every sequence longer than rung a
+    cost = (up_to[None, :] - up_to[:, None]) * candidates[None, :].astype(np.float64)
+    cost[np.tril_indices(len(candidates))] = np.inf
+    best, choices = (up_to * candidates).astype(np.float64), []
     for _ in range(rungs - 1):
         total = best[:, None] + cost
         choices.append(np.where(total.min(0) < best, total.argmin(0), -1))

@@ -10,7 +10,7 @@ from o2v_jax.scoring.layout import ACCELERATOR, CPU
 
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
 # tables and the largest batch hold 64 rows of 8 numbers
-SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128), table=512)
+SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128), table=1024, lanes=2)
 
 
 @pytest.fixture(params=NETWORKS)
@@ -43,7 +43,18 @@ def test_a_slice_whose_padding_does_not_fit_is_halved(model, scorer):
     expected = Scorer(model).score(in0, in1)
     scorer.warm()
     np.testing.assert_allclose(scorer.score(in0, in1), expected, atol=1e-6)
-    assert scorer._network._capacity == 64
+    assert scorer._network._room == (2, 64)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+@pytest.mark.parametrize("table", [1, 256, 4096])
+def test_scores_are_the_same_in_any_number_of_lanes(model, lanes, table):
+    """Also of tables that hold no more than the largest batch."""
+    in0, in1 = rows(70, 0), rows(70, 1)
+    expected = Scorer(model).score(in0, in1)
+    scorer = Scorer(model, machine=SMALL._replace(lanes=lanes, table=table))
+    np.testing.assert_allclose(scorer.score(in0, in1), expected, atol=1e-6)
+    np.testing.assert_array_equal(scorer.score(in0, in1), scorer.score(in0, in1))
 
 
 def test_a_repeated_object_is_encoded_once_a_slice(model, scorer):

@@ -11,7 +11,7 @@ from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
 from o2v_jax.scoring.layout import CPU, Machine
 
 # as of an accelerator, but batches and tables are small
-SMALL = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, tiles=False, table=512, base=4)
+SMALL = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, table=1024, lanes=2, base=4)
 SAME = {"rtol": 1e-6, "atol": 1e-6}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

@@ -16,7 +16,6 @@ from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.ladders import fitted_ladder, geometric_ladder
 from o2v_jax.limits import LONGEST_REQUEST
 from o2v_jax.model import multiplications
-from o2v_jax.model.toom_cook import pays, products, tiled_length
 
 MOST_RUNGS = 32
 HEAD_ROWS = 1024
@@ -31,27 +30,27 @@ class Machine(NamedTuple):
         tokens: padded tokens of the largest batch, by network.
         call: what a call costs, in multiplications.
         step: what a step of a recurrence costs besides its rows, in the time of one of these.
-        tiles: whether an hcnn's rungs are whole tiles of its convolutions, if they take any.
-        table: numbers of a table of encodings; the more, the fewer slices of records.
+        table: numbers of all tables of encodings; the more, the fewer slices of records.
+        lanes: in how many lanes it encodes at the same time; each has its part of the tables.
         base: the number of rows in a batch is a power of it.
     """
 
     tokens: Mapping[str, int]
     call: float
     step: float
-    tiles: bool
     table: int
+    lanes: int
     base: int
 
 
 # On a CPU what more tokens of an hcnn or bilstm give would not fit its caches, and a
 # pooled_embedding's batch of fewer takes less time than its call, which is about 0.2 ms of a core.
-CPU = Machine({"hcnn": 4096, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, True, 2**22, 2)
+CPU = Machine({"hcnn": 2048, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, 2**23, 2, 2)
 # Measured on an H200 in float32, which does 25 million million multiplications a second: 0.12 ms a
 # call, most of it on the host, and 9 us a step for rows of 0.5 million multiplications. Batches of
 # a power of four and programs that take seconds to compile: few of them.
 ACCELERATOR = Machine(
-    {"hcnn": 65536, "bilstm": 65536, "pooled_embedding": 262144}, 3e9, 320, False, 2**24, 4
+    {"hcnn": 65536, "bilstm": 65536, "pooled_embedding": 262144}, 3e9, 320, 2**25, 1, 4
 )
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -67,7 +66,8 @@ class Layout:
             `infer_max_seqlens`; these are compiled when first asked for.
         head: the batch sizes of pairs of encodings.
         rows: the batch sizes in which encodings are fetched.
-        table_numbers: of a table of encodings.
+        table_numbers: of all tables of encodings.
+        lanes: how many of these there are.
     """
 
     towers: tuple[str, str]
@@ -76,6 +76,7 @@ class Layout:
     head: Shapes
     rows: Shapes
     table_numbers: int
+    lanes: int
 
     def programs(self) -> list[tuple[str, int, int]]:
         """Keys (part, batch, length) of all programs that warm-up compiles, small ones first."""
@@ -155,20 +156,18 @@ def _layout(
     head: Shapes,
     rows: Shapes,
 ) -> Layout:
-    enc0, enc1 = config.encoder(0), config.encoder(1)
+    enc0, enc1, tables = config.encoder(0), config.encoder(1), (machine.table, machine.lanes)
     if structure(enc0) == structure(enc1):
-        costs = _costs(max(enc0, enc1, key=lambda encoder: encoder.max_seq_len), machine)
-        ladder = _ladder(None if histograms is None else _sum(*histograms), costs, rungs)
+        longest = max(enc0.max_seq_len, enc1.max_seq_len)
+        ladder = _ladder(None if histograms is None else _sum(*histograms), longest, rungs)
         usual, encode = _shapes(enc0, ladder, machine)
-        return Layout(
-            ("encoder", "encoder"), (usual, usual), (encode, encode), head, rows, machine.table
-        )
+        return Layout(("encoder", "encoder"), (usual, usual), (encode, encode), head, rows, *tables)
     known = histograms or (None, None)
     sides = zip(known, (enc0, enc1), strict=True)
-    one, two = (_ladder(counts, _costs(encoder, machine), rungs) for counts, encoder in sides)
+    one, two = (_ladder(counts, encoder.max_seq_len, rungs) for counts, encoder in sides)
     (usual0, encode0), (usual1, encode1) = _shapes(enc0, one, machine), _shapes(enc1, two, machine)
     return Layout(
-        ("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head, rows, machine.table
+        ("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head, rows, *tables
     )
 
 
@@ -178,7 +177,7 @@ def _shapes(
     """The usual shapes, and with them those for longer sequences."""
     tokens, call = machine.tokens[encoder.network], machine.call / multiplications(encoder)
     step = machine.step if encoder.network == "bilstm" else 0.0
-    rows = max(1, machine.table // encoder.enc_dim)  # a batch fits a table
+    rows = max(1, machine.table // 2 // encoder.enc_dim)  # a batch of each side fits
     usual, every = (
         shapes(lengths, tokens, call, step, machine.base, rows)
         for lengths in (ladder, _beyond(ladder))
@@ -202,29 +201,10 @@ def structure(encoder: EncoderConfig) -> EncoderConfig:
     return replace(encoder, max_seq_len=1, dropout=0.0, cnn_filter_width=width)
 
 
-def _ladder(
-    counts: npt.NDArray[np.int64] | None, costs: npt.NDArray[np.int64], rungs: int
-) -> tuple[int, ...]:
-    longest = len(costs) - 1
+def _ladder(counts: npt.NDArray[np.int64] | None, longest: int, rungs: int) -> tuple[int, ...]:
     if counts is None or not counts.any():
         return geometric_ladder(longest, rungs)
-    return fitted_ladder(counts, longest, rungs, costs)
-
-
-def _costs(encoder: EncoderConfig, machine: Machine) -> npt.NDArray[np.int64]:
-    """What a row of every length up to max_seq_len costs: its tokens, or products of whole tiles.
-
-    Rungs between whole tiles take fewer products, but with as many rungs a call was 7 % slower.
-    """
-    lengths, width = np.arange(encoder.max_seq_len + 1), encoder.cnn_filter_width
-    if not (machine.tiles and encoder.network == "hcnn"):
-        return lengths
-    filters = encoder.enc_dim // encoder.layers
-    inputs = filters if encoder.layers > 1 else encoder.token_embedding_dim
-    if not pays(width, inputs, filters):
-        return lengths
-    whole = [n if n < width else tiled_length(n, width) for n in lengths.tolist()]
-    return np.array([products(width, n) for n in whole], np.int64)
+    return fitted_ladder(counts, longest, rungs)
 
 
 @lru_cache(maxsize=64)

@@ -71,17 +71,17 @@ class Parameters:
         encodings = jax.ShapeDtypeStruct((batch, self.enc_dim), np.float32)
         return self._of_head(head_fn(self._head_config), self.head, encodings, encodings)
 
-    def compare_rows(self, capacity: int, batch: int) -> Program:
-        """The same of tables: (parameters, table, table, rows of either, `[2, batch]`)."""
-        rows = jax.ShapeDtypeStruct((2, batch), np.int32)
-        table, function = self._table_shape(capacity), of_tables(head_fn(self._head_config))
-        return self._of_head(function, self.head, table, table, rows)
-
-    def take_rows(self, capacity: int, batch: int) -> Program:
-        """Encodings from a table: (table, rows, `[batch]`) -> encodings."""
-        return self._of_encoders(
-            rows_of, self._table_shape(capacity), jax.ShapeDtypeStruct((batch,), np.int32)
+    def compare_rows(self, tables: int, capacity: int, batch: int) -> Program:
+        """The same of tables: (parameters, tables, rows of each side, `[2, batch]`)."""
+        rows, given = jax.ShapeDtypeStruct((2, batch), np.int32), self._table_shape(capacity)
+        return self._of_head(
+            of_tables(head_fn(self._head_config)), self.head, (given,) * tables, rows
         )
+
+    def take_rows(self, tables: int, capacity: int, batch: int) -> Program:
+        """Encodings from tables: (tables, rows, `[batch]`) -> encodings."""
+        rows, given = jax.ShapeDtypeStruct((batch,), np.int32), self._table_shape(capacity)
+        return self._of_encoders(rows_of, (given,) * tables, rows)
 
     def table(self, capacity: int) -> jax.Array:
         """A table of so many rows, float32 `[capacity, enc_dim]`."""

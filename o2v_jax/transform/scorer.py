@@ -3,11 +3,9 @@
 from o2v_jax.checkpoint import Model
 from o2v_jax.limits import DType, Mode
 from o2v_jax.scoring import Scorer
-from o2v_jax.scoring.devices import platform_of
-from o2v_jax.scoring.layout import machine_of
 
-# More than elsewhere, and rungs of any length: of many records more lengths fill batches of their
-# own, and nobody waits for programs that are compiled when first needed.
+# More than elsewhere: of many records more lengths fill batches of their own, and nobody waits for
+# programs that are compiled when first needed.
 PROGRAMS = 80
 
 
@@ -17,5 +15,4 @@ def scorer_of(model: Model, *, mode: Mode | None = None, dtype: DType = "float32
     Raises:
         InputError: see `Scorer`.
     """
-    machine = machine_of(platform_of(None))._replace(tiles=False)
-    return Scorer(model, preferred_mode=mode, max_programs=PROGRAMS, dtype=dtype, machine=machine)
+    return Scorer(model, preferred_mode=mode, max_programs=PROGRAMS, dtype=dtype)
