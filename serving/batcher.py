@@ -1,29 +1,30 @@
 """Batches across requests. Knows no Flask and no JAX.
 
-Requests submit work and wait for it; each device is owned by one thread. Whenever a device is free
-its thread forms a batch of what waits, in the order of arrival, so that a lone request starts at
-once and a batch is formed as late as possible: nothing ever waits for a timer. A large request is
-cut into chunks which take turns with other requests, so that nobody waits for the whole of it.
+Requests submit work and wait for it. Whenever a device is free its thread forms a batch of what
+waits, in the order of arrival, so that a lone request starts at once and a batch is formed as late
+as possible: nothing ever waits for a timer. Where plenty waits, a second thread prepares the next
+batch while the device is busy with one. A large request is cut into chunks which take turns with
+other requests, so that nobody waits for the whole of it.
 
 Departed clients are scored all the same; work is withdrawn only where patience runs out.
 """
 
 import logging
-from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from threading import Condition, Thread
+from math import inf
+from threading import Condition, RLock, Thread
 from time import monotonic
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from o2v_jax.ragged import Ragged
 from serving.contract import BusyError
-from serving.work import Chunk, Floats, Kind, Sides, Work
+from serving.line import Batch, Line, Part, Waiting
+from serving.work import Floats, Kind, Sides, Work
 
 Compute: TypeAlias = Callable[[Kind, Sides], Floats]
 Observe: TypeAlias = Callable[[int, int], None]
-Part: TypeAlias = tuple[Work, Chunk]
 
-SHARES = 4  # of a batch: one large request alone fills it, and two have half of it each
+PLENTY = 4  # shares that wait: worth a batch of their own
 PATIENCE_S = 20.0
 
 log = logging.getLogger(__name__)
@@ -33,22 +34,16 @@ class BatchFailedError(Exception):
     """The batch that a request was in could not be scored. The log says why."""
 
 
-class Waiting(NamedTuple):
-    """What nobody has taken up: how many requests, of how many records."""
-
-    requests: int
-    records: int
-
-
 class Batcher:
     """Forms batches of what requests submit, in a thread for each device.
 
     Args:
         computes: for each device, what scores joined records of one kind there, float32
             `[records, numbers]` in their order.
-        share: tokens of the largest chunk; a batch has `SHARES` times as many, or a chunk more.
+        share: tokens of the largest chunk of a request, as of `Line`.
         observe: called with the records and tokens of every batch.
         patience_s: seconds that work may wait before it is begun.
+        plenty: shares that are taken up although the device is at work; None: none ever are.
     """
 
     def __init__(
@@ -57,24 +52,24 @@ class Batcher:
         share: int,
         observe: Observe,
         patience_s: float = PATIENCE_S,
+        plenty: int | None = None,
     ) -> None:
         self._share, self._observe, self._patience_s = share, observe, patience_s
-        self._queue: deque[Work] = deque()
+        self._line = Line(share)
         self._unresolved: set[Work] = set()
         self._closed = False
-        self._changed = Condition()
-        self._running = len(computes)
+        lock = RLock()
+        self._changed, self._filled = Condition(lock), Condition(lock)
+        self._plenty = inf if plenty is None else plenty * share
+        waits = ((self._changed, 1), (self._filled, self._plenty))[: 1 if plenty is None else 2]
+        self._running = len(computes) * len(waits)
         self._threads = [
-            Thread(target=self._run, args=(compute,), name=f"device {number}", daemon=True)
+            Thread(target=self._run, args=(compute, *wait), name=f"device {number}", daemon=True)
             for number, compute in enumerate(computes)
+            for wait in waits
         ]
         for thread in self._threads:
             thread.start()
-
-    @property
-    def threads(self) -> Sequence[Thread]:
-        """One for each device."""
-        return self._threads
 
     @property
     def alive(self) -> bool:
@@ -85,7 +80,7 @@ class Batcher:
     def waiting(self) -> Waiting:
         """What nobody has taken up."""
         with self._changed:
-            return Waiting(len(self._queue), sum(work.waiting for work in self._queue))
+            return self._line.waiting
 
     def submit(self, kind: Kind, sides: Sides, resolved: Callable[[], None] = lambda: None) -> Work:
         """Queues records, whose sides were checked and cut; `wait` brings their results.
@@ -100,9 +95,9 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise BusyError("the server is stopping")
-            self._queue.append(work)
+            self._line.join(work)
             self._unresolved.add(work)
-            self._changed.notify()
+            self._tell()
         return work
 
     def wait(self, work: Work) -> Floats:
@@ -132,10 +127,11 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            self._filled.notify_all()
 
     def _refuse_all(self) -> None:
         with self._changed:
-            self._queue.clear()
+            self._line.leave(self._unresolved)
             for work in self._unresolved:
                 work.fail(BusyError("the server is stopping"))
             self._unresolved.clear()
@@ -145,14 +141,14 @@ class Batcher:
         with self._changed:
             if work.started or work.resolved:
                 return False
-            self._queue.remove(work)
+            self._line.leave({work})
             self._unresolved.remove(work)
             work.fail(BusyError(f"the server was busy for {self._patience_s} s: try again later"))
             return True
 
-    def _run(self, compute: Compute) -> None:
+    def _run(self, compute: Compute, changed: Condition, enough: float) -> None:
         try:
-            while batch := self._next_batch():
+            while batch := self._next_batch(changed, enough):
                 parts = [part for group in batch.values() for part in group]
                 self._observe(sum(map(_records, parts)), sum(chunk.tokens for _, chunk in parts))
                 for kind, group in batch.items():
@@ -168,23 +164,21 @@ class Batcher:
         if not self._running:
             self._refuse_all()
 
-    def _next_batch(self) -> dict[Kind, list[Part]]:
-        """Waits for work and takes it up in turns; nothing once the batcher is closed."""
-        batch: defaultdict[Kind, list[Part]] = defaultdict(list)
-        room = SHARES * self._share
-        with self._changed:
-            while not (self._queue or self._closed):
-                self._changed.wait()
-            while self._queue and room > 0 and not self._closed:
-                work = self._queue.popleft()
-                chunk = work.take()
-                batch[work.kind].append((work, chunk))
-                room -= chunk.tokens
-                if work.has_more:
-                    self._queue.append(work)
-            if self._queue:
-                self._changed.notify()  # another device may be free
+    def _next_batch(self, changed: Condition, enough: float) -> Batch:
+        """Waits for so many tokens and takes up a batch; nothing once the batcher is closed."""
+        with changed:
+            while self._line.tokens < enough and not self._closed:
+                changed.wait()
+            batch = {} if self._closed else self._line.batch()
+            self._tell()  # another device may be free
         return batch
+
+    def _tell(self) -> None:
+        """Wakes a thread for what waits, if there is one to take it up."""
+        if self._line.tokens:
+            self._changed.notify()
+        if self._line.tokens >= self._plenty:
+            self._filled.notify()
 
     def _score(self, compute: Compute, kind: Kind, parts: list[Part]) -> None:
         try:
@@ -201,7 +195,7 @@ class Batcher:
             for work in works:
                 work.fail(error)
             self._unresolved -= works
-            self._queue = deque(work for work in self._queue if work not in works)
+            self._line.leave(works)
 
 
 def _records(part: Part) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from o2v_jax.limits import LONGEST_REQUEST
 from o2v_jax.records import Format, Records, decode, encode, encode_pieces, sniff
 from o2v_jax.scoring.inputs import cut_lengths
-from serving.batcher import PATIENCE_S, Batcher
+from serving.batcher import PATIENCE_S, PLENTY, Batcher
 from serving.contract import (
     BusyError,
     TooLargeError,
@@ -82,7 +82,8 @@ class Service:
         self.scorers, self.settings, self.health = scorers, settings, Health(len(scorers))
         self.config, self.metrics = scorers[0].config, Metrics(self._live)
         computes = [partial(self._infer, device) for device in range(len(scorers))]
-        self.batcher = Batcher(computes, largest_program(scorers[0].layout), self.metrics.batch)
+        share = largest_program(scorers[0].layout)
+        self.batcher = Batcher(computes, share, self.metrics.batch, plenty=PLENTY)
         sizes = [self.config.encoder(side).vocab_size for side in (0, 1)]
         self._vocab_sizes = sizes[0], sizes[1]
         self._own_lengths = cut_lengths(self.config, None)

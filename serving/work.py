@@ -73,6 +73,11 @@ class Work:
         return sum(len(self) if c.rows is None else len(c.rows) for c in self._chunks)
 
     @property
+    def tokens(self) -> int:
+        """What the chunks cost that nobody has taken."""
+        return sum(chunk.tokens for chunk in self._chunks)
+
+    @property
     def has_more(self) -> bool:
         """Whether there are chunks left to take."""
         return bool(self._chunks)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TypeAlias
 
 import jax
@@ -47,6 +48,7 @@ class Network:
         capacity = max(least, layout.table_numbers // layout.lanes // params.enc_dim)
         self._room = Room(layout.lanes, capacity)
         self._free: list[Lane] = []
+        self._counting = Lock()
 
     def score(self, in0: Ragged, in1: Ragged) -> Floats:
         """Scores of pairs, float32 `[pairs, outputs]`."""
@@ -105,9 +107,9 @@ class Network:
             at = number * self._room.capacity + row
             places[objects.side][step.rows] = np.arange(at, at + len(step.rows))
             next_rows[number] = self._encode(lanes[number], next_rows[number], objects, step)
-        for objects in given.sides:
-            self.useful_tokens += len(objects.rows.ids)
-            self.computed_tokens += sum(step.batch * step.length for step in objects.steps)
+        with self._counting:
+            self.useful_tokens += sum(len(side.rows.ids) for side in given.sides)
+            self.computed_tokens += sum(b.step.batch * b.step.length for b in given.batches)
         return np.stack([places[objects.side][objects.kind] for objects in given.sides])
 
     def _encode(self, lane: Lane, first: jax.Array, objects: Objects, step: Step) -> jax.Array:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from o2v_jax.ragged import Ragged
-from serving.batcher import SHARES, Batcher, BatchFailedError, Waiting
+from serving.batcher import PLENTY, Batcher, BatchFailedError
 from serving.contract import BusyError
+from serving.line import SHARES, Waiting
 from serving.work import Kind
 
 SHARE = 10
@@ -59,6 +60,18 @@ def busy(batcher, device):
     yield batcher
     device.may_go.set()
     first.wait()
+
+
+@pytest.fixture
+def plentiful(device):
+    """As `busy`, but a second thread takes up plenty."""
+    batcher = Batcher([device.compute], SHARE, device.observe, plenty=PLENTY)
+    device.may_go.clear()
+    submit(batcher, [[1]])
+    assert device.started.acquire(timeout=10)
+    yield batcher
+    device.may_go.set()
+    batcher.close()
 
 
 @pytest.fixture
@@ -127,20 +140,56 @@ def test_a_batch_ends_with_its_budget(busy, device):
 
 def test_a_small_request_does_not_wait_for_the_whole_of_a_large_one(batcher, device):
     device.may_go.clear()
-    large = long_request(batcher)
+    large = long_request(batcher, 4, 400)
     assert device.started.acquire(timeout=10)
     small = submit(batcher, [[1]])
     device.may_go.set()
-    assert (lengths(batcher, large), lengths(batcher, small)) == ([4] * 100, [1])
+    assert (lengths(batcher, large), lengths(batcher, small)) == ([4] * 400, [1])
     assert len(device.calls) > 10
     assert [1 in call for _, call in device.calls].index(True) == 1
 
 
+def test_plenty_is_taken_up_while_the_device_is_at_work(plentiful, device):
+    """But not a little less than that, which is a better batch later."""
+    little = [submit(plentiful, [[1] * (SHARE - 1)]) for _ in range(PLENTY - 1)]
+    assert not device.started.acquire(timeout=0.1)
+    little.append(submit(plentiful, [[1] * (SHARE - 1)]))
+    assert device.started.acquire(timeout=10)
+    assert plentiful.waiting == Waiting(0, 0)
+    late = submit(plentiful, [[1] * 200] * 2)
+    assert not device.started.acquire(timeout=0.1)  # both threads are at work
+    device.may_go.set()
+    assert [lengths(plentiful, work) for work in little] == [[SHARE - 1]] * PLENTY
+    assert lengths(plentiful, late) == [200, 200]
+
+
+def test_a_device_that_fails_with_two_batches_leaves_nobody_waiting(plentiful, device):
+    device.error = RuntimeError("the device is lost")
+    works = [submit(plentiful, [[1] * (SHARE - 1)]) for _ in range(PLENTY)]
+    assert device.started.acquire(timeout=10)
+    device.may_go.set()
+    for work in works:
+        with pytest.raises(BatchFailedError):
+            plentiful.wait(work)
+    device.error = None
+    assert lengths(plentiful, submit(plentiful, [[1]])) == [1]
+
+
+def test_closing_ends_the_batches_of_both_threads(plentiful, device):
+    works = [submit(plentiful, [[1] * (SHARE - 1)]) for _ in range(PLENTY)]
+    assert device.started.acquire(timeout=10)
+    threading.Timer(0.1, device.may_go.set).start()
+    plentiful.close()
+    assert [lengths(plentiful, work) for work in works] == [[SHARE - 1]] * PLENTY
+    with pytest.raises(BusyError):
+        submit(plentiful, [[1]])
+
+
 def test_large_requests_take_turns_and_small_ones_do_not_starve_them(busy, device):
-    one, two = long_request(busy, 4, 40), long_request(busy, 3, 40)
+    one, two = long_request(busy, 4, 160), long_request(busy, 3, 160)
     small = [submit(busy, [[1]]) for _ in range(40)]
     device.may_go.set()
-    assert lengths(busy, one) + lengths(busy, two) == [4] * 40 + [3] * 40
+    assert lengths(busy, one) + lengths(busy, two) == [4] * 160 + [3] * 160
     assert all(lengths(busy, work) == [1] for work in small)
     assert {4, 3, 1} == set(device.calls[1][1])
     shared = [{4, 3} <= set(call) for _, call in device.calls]
