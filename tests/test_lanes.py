@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 from jaxlib import xla_client
 
-from o2v_jax.scoring.lanes import Lane, Place, shared_out
+from o2v_jax.scoring.lanes import START, Lane, Place, shared_out
 from o2v_jax.scoring.table_programs import rows_of
 
 
 def test_each_batch_goes_where_there_is_least_to_do():
     found = shared_out([9, 5, 3, 1], [4, 2, 2, 1], lanes=2, capacity=100)
-    assert found == [Place(0, 0), Place(1, 0), Place(1, 2), Place(1, 4)]
+    assert found == [Place(0, 0), Place(1, 0), Place(1, 2), Place(0, 4)]
+
+
+def test_little_to_do_stays_in_one_lane():
+    assert shared_out([START, 1], [4, 2], lanes=2, capacity=6) == [Place(0, 0), Place(0, 4)]
+    assert shared_out([START + 1, 1], [4, 2], lanes=2, capacity=6) == [Place(0, 0), Place(1, 0)]
+    assert shared_out([1, 1], [4, 4], lanes=2, capacity=6) == [Place(0, 0), Place(1, 0)]
 
 
 def test_one_lane_takes_all():
@@ -36,6 +42,7 @@ def test_no_two_batches_share_a_row_and_no_lane_has_much_more_to_do(lanes):
     assert len(used) == batches.sum()
     assert max(row for _, row in used) < 4000
     load = np.bincount([lane for lane, _ in found], weights=costs, minlength=lanes)
+    load[1:] += START
     assert np.ptp(load) < 0.01 * load.mean()
 
 
