@@ -57,7 +57,7 @@ class Batcher:
         self._share, self._observe, self._patience_s = share, observe, patience_s
         self._line = Line(share)
         self._unresolved: set[Work] = set()
-        self._closed = False
+        self._closed, self._idle = False, 0  # devices that are not at work
         lock = RLock()
         self._changed, self._filled = Condition(lock), Condition(lock)
         self._plenty = inf if plenty is None else plenty * share
@@ -83,7 +83,7 @@ class Batcher:
             return self._line.waiting
 
     def submit(self, kind: Kind, sides: Sides, resolved: Callable[[], None] = lambda: None) -> Work:
-        """Queues records, whose sides were checked and cut; `wait` brings their results.
+        """Queues records, at least one, whose sides were checked and cut; `wait` brings results.
 
         `resolved` is called, once, when `wait` need not wait any more: by any thread, which holds
         locks, so it must neither block nor ask the batcher for anything.
@@ -166,18 +166,25 @@ class Batcher:
 
     def _next_batch(self, changed: Condition, enough: float) -> Batch:
         """Waits for so many tokens and takes up a batch; nothing once the batcher is closed."""
+        first = changed is self._changed
         with changed:
-            while self._line.tokens < enough and not self._closed:
+            self._idle += first
+            while not (self._closed or self._may_begin(enough, first)):
                 changed.wait()
+            self._idle -= first
             batch = {} if self._closed else self._line.batch()
             self._tell()  # another device may be free
         return batch
+
+    def _may_begin(self, enough: float, first: bool) -> bool:
+        """Whether so many tokens wait, and for a device's second thread also no other device."""
+        return self._line.tokens >= enough and (first or not self._idle)
 
     def _tell(self) -> None:
         """Wakes a thread for what waits, if there is one to take it up."""
         if self._line.tokens:
             self._changed.notify()
-        if self._line.tokens >= self._plenty:
+        if self._may_begin(self._plenty, first=False):
             self._filled.notify()
 
     def _score(self, compute: Compute, kind: Kind, parts: list[Part]) -> None:

@@ -40,7 +40,7 @@ class Line:
         return Waiting(len(self._works), sum(work.waiting for work in self._works))
 
     def join(self, work: Work) -> None:
-        """Puts work at the end."""
+        """Puts work at the end. It has at least one record, which costs at least a token."""
         self._works.append(work)
         self.tokens += work.tokens
 

@@ -13,7 +13,7 @@ Lengths: TypeAlias = tuple[int, int] | None
 
 
 class ScorerLike(Protocol):
-    """As `o2v_jax.Scorer`. One thread scores while another warms up.
+    """As `o2v_jax.Scorer`. Two threads score while another warms up.
 
     Attributes:
         config: of the model.

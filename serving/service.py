@@ -249,7 +249,7 @@ class Service:
         return values
 
     def _infer(self, device: int, kind: Kind, sides: Sides) -> Floats:
-        """Called by a device's thread alone; the records are cut by now, each where it should."""
+        """Called by a device's threads alone; the records are cut by now, each where it should."""
         scorer, uncut = self.scorers[device], (LONGEST_REQUEST, LONGEST_REQUEST)
         with self.health.watching(device):
             if kind is Kind.PAIRS:

@@ -90,6 +90,8 @@ class Work:
     def receive(self, chunk: Chunk, values: Floats) -> None:
         """Takes the results of a chunk; with those of the last one the work is resolved."""
         with self._lock:
+            if self._resolved.is_set():
+                return  # it failed meanwhile
             if chunk.rows is None:
                 self.values = values
             else:

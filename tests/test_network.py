@@ -99,6 +99,34 @@ def test_after_an_error_no_table_is_half_written(model, scorer):
     np.testing.assert_array_equal(scorer.score(*pair), expected)
 
 
+def test_after_an_error_that_shows_late_no_table_is_used_again(model, scorer):
+    """As a device's errors do, when results are fetched and their tables are free again."""
+    pair = rows(200, 0), rows(200, 1)
+    expected = scorer.score(*pair)
+    programs, before = scorer._network.programs, list(scorer._network._free)
+
+    class Lost:
+        def copy_to_host_async(self):
+            pass
+
+        def __array__(self, *_, **__):
+            raise RuntimeError("the device is lost")
+
+    class Failing:
+        compiled = 0
+
+        def __getitem__(self, key):
+            return (lambda *_: Lost()) if key[0] == "head" else programs[key]
+
+    scorer._network.programs = Failing()
+    with pytest.raises(RuntimeError, match="lost"):
+        scorer.score(*pair)
+    scorer._network.programs = programs
+    np.testing.assert_array_equal(scorer.score(*pair), expected)
+    assert before
+    assert not any(lane is old for lane in scorer._network._free for old in before)
+
+
 def test_nothing_is_compiled_after_warming(model, compilations):
     scorer = Scorer(model, machine=SMALL, max_programs=40)
     scorer.warm()

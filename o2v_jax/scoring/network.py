@@ -53,7 +53,7 @@ class Network:
     def score(self, in0: Ragged, in1: Ragged) -> Floats:
         """Scores of pairs, float32 `[pairs, outputs]`."""
         out = np.empty((len(in0), self.params.outputs), np.float32)
-        with Fetched(out) as fetched:
+        with self._fetched(out) as fetched:
             for start, tables, at in self._encoded(len(in0), [(0, in0), (1, in1)]):
                 for step, rows in _by_row(at, self.shapes.head):
                     head = self.programs["head", step.batch, 1]
@@ -63,7 +63,7 @@ class Network:
     def embed(self, side: int, rows: Ragged) -> Floats:
         """Encodings, float32 `[rows, enc_dim]`."""
         out = np.empty((len(rows), self.params.enc_dim), np.float32)
-        with Fetched(out) as fetched:
+        with self._fetched(out) as fetched:
             for start, tables, at in self._encoded(len(rows), [(side, rows)]):
                 for step, (places,) in _by_row(at, self.shapes.rows):
                     take = self.programs["rows", step.batch, 1]
@@ -121,6 +121,16 @@ class Network:
         with lane.running():
             lane.encodings, after = encode(lane.encodings, first, *arguments, ids)
         return after
+
+    @contextmanager
+    def _fetched(self, out: Floats) -> Iterator[Fetched]:
+        """As `Fetched`; an error shows late, when tables that hold it may be free again."""
+        try:
+            with Fetched(out) as fetched:
+                yield fetched
+        except BaseException:
+            self._free.clear()
+            raise
 
     @contextmanager
     def _taken(self) -> Iterator[list[Lane]]:

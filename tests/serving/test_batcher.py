@@ -185,6 +185,23 @@ def test_closing_ends_the_batches_of_both_threads(plentiful, device):
         submit(plentiful, [[1]])
 
 
+def test_plenty_goes_to_a_device_that_is_not_at_work(devices):
+    for device in devices:
+        device.may_go.clear()
+    batcher = Batcher([d.compute for d in devices], SHARE, lambda *_: None, plenty=PLENTY)
+    works = []
+    for _ in devices:
+        works.append(submit(batcher, [[1] * (SHARE * PLENTY)]))
+        assert devices[0].started.acquire(timeout=10)
+    assert [len(device.calls) for device in devices] == [1, 1]
+    works.append(submit(batcher, [[1] * (SHARE * PLENTY)]))  # now a second thread may
+    assert devices[0].started.acquire(timeout=10)
+    for device in devices:
+        device.may_go.set()
+    assert [lengths(batcher, work) for work in works] == [[SHARE * PLENTY]] * 3
+    batcher.close()
+
+
 def test_large_requests_take_turns_and_small_ones_do_not_starve_them(busy, device):
     one, two = long_request(busy, 4, 160), long_request(busy, 3, 160)
     small = [submit(busy, [[1]]) for _ in range(40)]

@@ -78,6 +78,15 @@ def test_results_of_chunks_come_together_in_record_order():
     assert work.submitted <= work.started <= work.finished
 
 
+def test_late_results_do_not_resolve_what_has_failed():
+    told = []
+    work = Work(Kind.IN0, (Ragged.of([[1]]),), share=10, resolved=lambda: told.append(1))
+    chunk = work.take()
+    work.fail(KeyError())
+    work.receive(chunk, np.float32([[1]]))
+    assert (told, work.values) == ([1], None)
+
+
 def test_results_are_not_replaced_by_a_late_error():
     work = Work(Kind.IN0, (Ragged.of([[1]]),), share=10)
     work.receive(work.take(), np.float32([[1]]))
