@@ -22,15 +22,11 @@ def geometric_ladder(longest: int, rungs: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, int(np.ceil(longest**p - 1e-9))) for p in powers}))
 
 
-def fitted_ladder(
-    histogram: npt.NDArray[np.integer],
-    longest: int,
-    rungs: int,
-) -> tuple[int, ...]:
+def fitted_ladder(histogram: npt.NDArray[np.integer], longest: int, rungs: int) -> tuple[int, ...]:
     """The at most `rungs` lengths that pad sequences of this histogram the least.
 
-    `histogram[n]` counts the sequences of n tokens; those above `longest` are cut to it. The
-    last rung is always `longest`, the others are lengths that occur. Dynamic programme over (rungs
+    `histogram[n]` counts the sequences of n tokens; those above `longest` are cut to it. The last
+    rung is always `longest`, the others are lengths that occur. Dynamic programme over (rungs
     used, longest length covered); exact up to `CANDIDATES` different lengths.
 
     >>> fitted_ladder(np.array([0, 0, 5, 0, 0, 0, 0, 5, 0, 0]), 9, 3)
@@ -59,7 +55,7 @@ def _candidates(counts: Counts, rungs: int) -> Counts:
 
 def _best_rungs(candidates: Counts, up_to: Counts, rungs: int) -> list[Counts]:
     """For every number of rungs above one and every last rung: the rung before it, or -1."""
-    # cost[a, b]: tokens padded if rung b takes every sequence longer than rung a
+    # cost[a, b]: padded tokens if rung b takes every sequence longer than rung a
     cost = (up_to[None, :] - up_to[:, None]) * candidates[None, :].astype(np.float64)
     cost[np.tril_indices(len(candidates))] = np.inf
     best, choices = (up_to * candidates).astype(np.float64), []

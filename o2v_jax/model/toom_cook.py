@@ -101,17 +101,9 @@ def takes_fewer(width: int, length: int) -> bool:
     >>> {width: [n for n in range(1, 9) if not takes_fewer(width, n)] for width in WIDTHS}
     {2: [1], 3: [1], 4: [1], 5: [1, 2]}
     """
-    return products(width, length) < length * len(taps_in_reach(width, length))
-
-
-def products(width: int, length: int) -> int:
-    """Products that `correlate` takes for a row of this length.
-
-    >>> [products(3, length) for length in (4, 5, 6, 7, 8)]
-    [6, 9, 10, 11, 12]
-    """
     tiles, rest = divmod(length, N + 1 - width)
-    return N * tiles + (rest + width - 1 if rest else 0)
+    products = N * tiles + (rest + width - 1 if rest else 0)
+    return products < length * len(taps_in_reach(width, length))
 
 
 def evaluated(weight: Float[Array, "width inputs filters"]) -> Float[Array, "n inputs filters"]:
@@ -139,8 +131,8 @@ def correlate(
     padded = jnp.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
     cuts = [(0, tiles, outputs)] * bool(tiles) + [(tiles * outputs, 1, rest)] * bool(rest)
     inputs = [_evaluated(padded, width, *cut) for cut in cuts]
-    found = _products(inputs, kernel)
-    done = [_interpolated(part, width, cut[2]) for part, cut in zip(found, cuts, strict=True)]
+    products = _products(inputs, kernel)
+    done = [_interpolated(part, width, cut[2]) for part, cut in zip(products, cuts, strict=True)]
     return jnp.concatenate(done, axis=1) if len(done) > 1 else done[0]
 
 

@@ -1,7 +1,8 @@
 """Lanes: what a device encodes at the same time, and where the encodings lie.
 
 JAX's CPU client runs the programs that a thread starts one after the other, and few of them keep
-all cores busy. Those of different streams run at the same time.
+all cores busy. Those of different streams run at the same time. (The server has its programs run
+in the threads that start them, so there it is threads that overlap.)
 """
 
 from collections.abc import Callable, Sequence
