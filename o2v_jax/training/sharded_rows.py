@@ -42,7 +42,7 @@ def scattered(spread: Spread, small: Array, rows: Array, size: int) -> Array:
     return table
 
 
-def stepped_rows(
+def stepped_own_rows(
     spread: Spread,
     rule: optax.GradientTransformation,
     name: str,

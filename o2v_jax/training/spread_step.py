@@ -28,13 +28,11 @@ from o2v_jax.training.row_sparse import (
     Rows,
     Table,
     packed,
-    put_back,
     sparse_tables,
-    taken,
-    updated,
+    stepped_rows,
     vectors,
 )
-from o2v_jax.training.sharded_rows import gathered, scattered, stepped_rows
+from o2v_jax.training.sharded_rows import gathered, scattered, stepped_own_rows
 from o2v_jax.training.step import Frozen, Scalar, State, Sums, batch_sums, still_rows
 
 
@@ -232,5 +230,5 @@ def _row_step(
     """A row_sparse table after a step."""
     still = still_rows(frozen, name, rows)
     if spread.shard_tables:
-        return stepped_rows(spread, rule, name, table, gradient, rows, still)
-    return put_back(table, updated(rule, name, taken(table, rows), gradient, still), rows)
+        return stepped_own_rows(spread, rule, name, table, gradient, rows, still)
+    return stepped_rows(rule, name, table, gradient, rows, still)

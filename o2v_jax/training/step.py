@@ -21,10 +21,8 @@ from o2v_jax.training.row_sparse import (
     Rows,
     Table,
     packed,
-    put_back,
     sparse_tables,
-    taken,
-    updated,
+    stepped_rows,
     vectors,
 )
 
@@ -146,8 +144,7 @@ def _step(
     tables = {}
     for name, table in state.tables.items():
         at, still = rows[name], still_rows(frozen, name, rows[name])
-        small = updated(rule, name, taken(table, at), gradients[name], still)
-        tables[name] = put_back(table, small, at)
+        tables[name] = stepped_rows(rule, name, table, gradients[name], at, still)
     return State(dense, memory, key, tables), sums
 
 

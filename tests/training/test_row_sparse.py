@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import logits_fn
 from o2v_jax.training.batches import Batch
+from o2v_jax.training.optimizers import OPTIMIZERS
 from o2v_jax.training.renaming import renamed, renamed_on_device, row_count
-from o2v_jax.training.row_sparse import Table, put_back, taken
+from o2v_jax.training.row_sparse import packed, put_back, stepped_rows, taken, updated
 from o2v_jax.training.step import evaluation_step, start, train_step
 
 VOCABULARY = 40
@@ -222,7 +223,7 @@ def test_row_counts_waste_at_most_a_quarter(rows):
 
 
 def test_rows_taken_and_put_back_are_the_table():
-    table = Table(jax.numpy.asarray(np.random.default_rng(0).normal(size=(9, 3, 2))), [7])
+    table = table_of(OPTIMIZERS["adam"](0.1), 9)
     rows = np.int32([0, 3, 8, 9, 10])
     small = taken(table, rows)
     assert small.rows.shape == (5, 3, 2)
@@ -230,3 +231,25 @@ def test_rows_taken_and_put_back_are_the_table():
     doubled = put_back(table, small._replace(rows=small.rows * 2), rows)
     changed = (doubled.rows != table.rows).any(axis=(1, 2))
     assert changed.nonzero()[0].tolist() == [0, 3, 8]
+
+
+@pytest.mark.parametrize("count", [3, 512, 1300])
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_rows_updated_in_parts_are_as_if_updated_at_once(rule, count):
+    rule, rng = OPTIMIZERS[rule](0.1), np.random.default_rng(count)
+    table, rows = table_of(rule, 2000), np.sort(rng.choice(2000, count, replace=False))
+    rows[-2:] = 2000, 2001  # outside
+    gradient = {"weight": jax.numpy.asarray(rng.normal(size=(count, 2)), np.float32)}
+    still = {"table": jax.numpy.asarray(rng.random(count) < 0.2)}
+    parts = stepped_rows(rule, "table", table, gradient, rows, still)
+    small = updated(rule, "table", taken(table, rows), gradient, still)
+    np.testing.assert_allclose(parts.rows[rows[:-2]], small.rows[:-2], rtol=1e-6, atol=1e-6)
+    assert parts.rest == small.rest
+    others = np.setdiff1d(np.arange(2000), rows)
+    np.testing.assert_array_equal(parts.rows[others], table.rows[others])
+
+
+def table_of(rule, size):
+    weight = jax.numpy.asarray(np.random.default_rng(size).normal(size=(size, 2)), np.float32)
+    table = packed(rule, weight)
+    return table._replace(rows=table.rows + 0.5)  # of moments that are not zero
