@@ -26,6 +26,8 @@ from o2v_jax.training.row_sparse import (
     vectors,
 )
 
+LARGE = 2**23  # numbers of a table that a CPU's cache does not hold: 32 MB
+
 Scalar: TypeAlias = Float[Array, ""]
 Frozen: TypeAlias = Mapping[str, Array]  # for each table that has any: which rows are, bool [vocab]
 
@@ -110,13 +112,16 @@ def train_step(
 
 
 def _renames_on_host(config: Hyperparameters) -> bool:
-    """Whether the host finds the distinct rows that a batch names: on a CPU, if they are needed.
+    """Whether the host finds the distinct rows that a batch names: on a CPU, if that saves time.
 
-    row_sparse tables are read by them, and there a bilstm multiplies each of them once.
+    row_sparse tables are read by them, a bilstm multiplies each of them once, and the gradient of a
+    large table is then added up in a small one.
     """
-    networks = {config.encoder(side).network for side in (0, 1)}
-    needed = "bilstm" in networks or bool(sparse_tables(config))
-    return needed and jax.default_backend() == "cpu"
+    encoders = [config.encoder(side) for side in (0, 1)]
+    bilstm = any(encoder.network == "bilstm" for encoder in encoders)
+    large = any(e.vocab_size * e.token_embedding_dim > LARGE for e in encoders)
+    useful = bilstm or large or bool(sparse_tables(config))
+    return useful and jax.default_backend() == "cpu"
 
 
 # with a static configuration, runs of equal ones share their programs

@@ -112,6 +112,22 @@ def test_it_equals_dense_training_where_the_rule_leaves_zero_gradients_alone(rul
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), sparse, dense)
 
 
+@pytest.mark.parametrize("network", ["pooled_embedding", "hcnn"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_gradient_of_a_large_dense_table_is_that_of_a_small_one(network, tied, monkeypatch):
+    config = config_of(
+        enc0_network=network,
+        enc0_token_embedding_dim=8,
+        tied_token_embedding_weight=tied,
+        token_embedding_storage_type="dense",
+    )
+    batches, ends = [batch_of(seed) for seed in range(4)], []
+    for size in (VOCABULARY * 8, VOCABULARY * 8 - 1):
+        monkeypatch.setattr("o2v_jax.training.step.LARGE", size)
+        ends.append(trained(config, batches).params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *ends)
+
+
 def test_lazy_adam_equals_dense_adam_until_a_row_is_left_out():
     config = {"optimizer": "adam"}
     every = batch_of(0)._replace(
