@@ -133,16 +133,16 @@ def test_objects_that_are_equal_once_cut_are_encoded_once(spied):
 
 
 def test_rank_encodes_the_query_once(spied):
-    spied.rank([3, 4], [[a] for a in range(1, 17)], 3, class_index=0)
+    spied.rank([3, 4], [[a] for a in range(1, 18)], 3, class_index=0)
     assert spied.rows("encoder0") == 1
-    assert 16 <= spied.rows("encoder1") <= 32  # padded to a batch
+    assert 17 <= spied.rows("encoder1") <= 64  # padded to a batch
 
 
 def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
     config = config_of(enc0_max_seq_len=82, enc0_layers=1)
     scorer, rng = Scorer(model_of(config)), np.random.default_rng(0)
     programs = len(scorer.layout.programs())
-    assert scorer.warm() == scorer.compiled == programs <= 60
+    assert scorer.warm() == scorer.compiled == programs <= 80
     assert len(compilations) >= programs - 3  # those that fetch are the same for all models
     compilations.clear()
     for n in range(1000):

@@ -57,7 +57,7 @@ def describe(model: "Model") -> dict[str, Any]:
 def _buckets(shapes: Any) -> list[dict[str, Any]]:
     """For each part of the network: its padded lengths, each with its batch sizes."""
     parts = dict(zip(shapes.towers, shapes.usual, strict=True))
-    parts |= {"head": shapes.head, "rows": shapes.rows}
+    parts |= {"pairs": shapes.few, "head": shapes.head, "rows": shapes.rows}
     return [
         {"part": part, "length": length, "batches": list(batches)}
         for part, table in parts.items()

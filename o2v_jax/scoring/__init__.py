@@ -2,7 +2,7 @@
 
 from o2v_jax.scoring.cache import use_compilation_cache
 from o2v_jax.scoring.devices import local_devices
-from o2v_jax.scoring.layout import Layout, layout, layout_of
+from o2v_jax.scoring.layout import Layout, layout, layout_of, machine_of
 from o2v_jax.scoring.ranking import Ranking
 from o2v_jax.scoring.scorer import Scorer
 
@@ -13,5 +13,6 @@ __all__ = [
     "layout",
     "layout_of",
     "local_devices",
+    "machine_of",
     "use_compilation_cache",
 ]

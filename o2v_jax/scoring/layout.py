@@ -16,6 +16,7 @@ from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.ladders import fitted_ladder, geometric_ladder
 from o2v_jax.limits import LONGEST_REQUEST
 from o2v_jax.model import multiplications
+from o2v_jax.scoring.few import few_shapes
 
 MOST_RUNGS = 32
 HEAD_ROWS = 1024
@@ -33,6 +34,7 @@ class Machine(NamedTuple):
         table: numbers of all tables of encodings; the more, the fewer slices of records.
         lanes: in how many lanes it encodes at the same time; each has its part of the tables.
         base: the number of rows in a batch is a power of it.
+        few: numbers of pairs that one program encodes and compares.
     """
 
     tokens: Mapping[str, int]
@@ -41,11 +43,14 @@ class Machine(NamedTuple):
     table: int
     lanes: int
     base: int
+    few: tuple[int, ...] = ()
 
 
 # On a CPU what more tokens of an hcnn or bilstm give would not fit its caches, and a
 # pooled_embedding's batch of fewer takes less time than its call, which is about 0.2 ms of a core.
-CPU = Machine({"hcnn": 2048, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, 2**23, 2, 2)
+CPU = Machine(
+    {"hcnn": 2048, "bilstm": 4096, "pooled_embedding": 32768}, 4e7, 12, 2**23, 2, 2, (1, 4, 16)
+)
 # Measured on an H200 in float32, which does 25 million million multiplications a second: 0.12 ms a
 # call, most of it on the host, and 9 us a step for rows of 0.5 million multiplications. Batches of
 # a power of four and programs that take seconds to compile: few of them.
@@ -66,6 +71,7 @@ class Layout:
             `infer_max_seqlens`; these are compiled when first asked for.
         head: the batch sizes of pairs of encodings.
         rows: the batch sizes in which encodings are fetched.
+        few: of both sides of few pairs, which one program encodes and compares.
         table_numbers: of all tables of encodings.
         lanes: how many of these there are.
     """
@@ -75,6 +81,7 @@ class Layout:
     encode: tuple[Shapes, Shapes]
     head: Shapes
     rows: Shapes
+    few: Shapes
     table_numbers: int
     lanes: int
 
@@ -84,6 +91,7 @@ class Layout:
         keys = {(tower, *pair) for tower, table in sides for pair in table.pairs()}
         keys |= {("head", *pair) for pair in self.head.pairs()}
         keys |= {("rows", *pair) for pair in self.rows.pairs()}
+        keys |= {("pairs", *pair) for pair in self.few.pairs()}
         return sorted(keys, key=lambda key: (key[1] * key[2], key))
 
     def first(self) -> "Layout":
@@ -94,7 +102,14 @@ class Layout:
             for table, every in zip(self.usual, self.encode, strict=True)
         ]
         head, rows = _few(self.head, 1), _few(self.rows, 1)
-        return replace(self, usual=usual, encode=(encode[0], encode[1]), head=head, rows=rows)
+        return replace(
+            self,
+            usual=usual,
+            encode=(encode[0], encode[1]),
+            head=head,
+            rows=rows,
+            few=few_shapes(usual, ()),
+        )
 
     def on_demand(self) -> list[tuple[str, int, int]]:
         """Keys of what only a long `infer_max_seqlens` or `rank` of given encodings asks for."""
@@ -104,14 +119,14 @@ class Layout:
         return sorted(keys - set(self.programs()))
 
 
-def machine_of(platform: str) -> Machine:
-    """What devices of a kind, "cpu" or "gpu" for instance, are served with."""
-    return CPU if platform == "cpu" else ACCELERATOR
+def machine_of(platform: str | None = None) -> Machine:
+    """What devices of a kind are served with: "cpu" or "gpu" for instance; None: JAX's default."""
+    return CPU if (platform or jax.default_backend()) == "cpu" else ACCELERATOR
 
 
-def layout_of(model: Model, *, machine: Machine | None = None, max_programs: int = 60) -> Layout:
+def layout_of(model: Model, *, machine: Machine | None = None, max_programs: int = 80) -> Layout:
     """The layout that a model is served with, by default on JAX's device; see `layout`."""
-    machine = machine or machine_of(jax.default_backend())
+    machine = machine or machine_of()
     return layout(model.config, model.length_histogram, machine=machine, max_programs=max_programs)
 
 
@@ -120,7 +135,7 @@ def layout(
     histograms: Histograms | None = None,
     *,
     machine: Machine = CPU,
-    max_programs: int = 60,
+    max_programs: int = 80,
 ) -> Layout:
     """Chooses the shapes: as many rungs as `max_programs` allows, at most 32 a side.
 
@@ -134,6 +149,9 @@ def layout(
     head = shapes((1,), HEAD_ROWS, base=machine.base)
     rows = Shapes((1,), (FETCHED_ROWS,))
     found = _layout(config, histograms, machine, 1, head, rows)
+    if 2 * len(found.programs()) > max_programs:  # lengths are worth more
+        machine = machine._replace(few=())
+        found = _layout(config, histograms, machine, 1, head, rows)
     fewest, most = len(found.programs()), MOST_RUNGS
     if fewest > max_programs:
         raise InputError(f"max_programs={max_programs} is too few: this model needs {fewest}")
@@ -156,19 +174,21 @@ def _layout(
     head: Shapes,
     rows: Shapes,
 ) -> Layout:
-    enc0, enc1, tables = config.encoder(0), config.encoder(1), (machine.table, machine.lanes)
+    enc0, enc1 = config.encoder(0), config.encoder(1)
     if structure(enc0) == structure(enc1):
         longest = max(enc0.max_seq_len, enc1.max_seq_len)
         ladder = _ladder(None if histograms is None else _sum(*histograms), longest, rungs)
-        usual, encode = _shapes(enc0, ladder, machine)
-        return Layout(("encoder", "encoder"), (usual, usual), (encode, encode), head, rows, *tables)
-    known = histograms or (None, None)
-    sides = zip(known, (enc0, enc1), strict=True)
-    one, two = (_ladder(counts, encoder.max_seq_len, rungs) for counts, encoder in sides)
-    (usual0, encode0), (usual1, encode1) = _shapes(enc0, one, machine), _shapes(enc1, two, machine)
-    return Layout(
-        ("encoder0", "encoder1"), (usual0, usual1), (encode0, encode1), head, rows, *tables
-    )
+        both = (_shapes(enc0, ladder, machine),) * 2
+        towers = "encoder", "encoder"
+    else:
+        known = histograms or (None, None)
+        sides = zip(known, (enc0, enc1), strict=True)
+        one, two = (_ladder(counts, encoder.max_seq_len, rungs) for counts, encoder in sides)
+        both = _shapes(enc0, one, machine), _shapes(enc1, two, machine)
+        towers = "encoder0", "encoder1"
+    usual, encode = (both[0][0], both[1][0]), (both[0][1], both[1][1])
+    few = few_shapes(usual, machine.few)
+    return Layout(towers, usual, encode, head, rows, few, machine.table, machine.lanes)
 
 
 def _shapes(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from o2v_jax.buckets import Shapes, Step, plan
 from o2v_jax.ragged import Ragged
+from o2v_jax.scoring.few import few_shape
 from o2v_jax.scoring.lanes import Lane
 from o2v_jax.scoring.layout import Layout
 from o2v_jax.scoring.parameters import Parameters
@@ -52,6 +53,9 @@ class Network:
 
     def score(self, in0: Ragged, in1: Ragged) -> Floats:
         """Scores of pairs, float32 `[pairs, outputs]`."""
+        shape = few_shape((in0, in1), self.shapes.encode, self.shapes.few)
+        if shape is not None:
+            return self._score_few(in0, in1, *shape)
         out = np.empty((len(in0), self.params.outputs), np.float32)
         with self._fetched(out) as fetched:
             for start, tables, at in self._encoded(len(in0), [(0, in0), (1, in1)]):
@@ -86,6 +90,13 @@ class Network:
                 fetched.later(step.rows, head(self.params.head, one, two))
         return out
 
+    def _score_few(self, in0: Ragged, in1: Ragged, batch: int, length: int) -> Floats:
+        """Scores of few pairs, by one program of this shape."""
+        score, (one, two) = self.programs["pairs", batch, length], map(self.params.tower, (0, 1))
+        ids = in0.padded(batch, length), in1.padded(batch, length)
+        self._count(len(in0.ids) + len(in1.ids), 2 * batch * length)
+        return np.array(np.asarray(score(one, two, self.params.head, *ids))[: len(in0)])
+
     def _encoded(
         self, records: int, given: list[tuple[int, Ragged]]
     ) -> Iterator[tuple[int, tuple[jax.Array, ...], npt.NDArray[np.int32]]]:
@@ -107,9 +118,10 @@ class Network:
             at = number * self._room.capacity + row
             places[objects.side][step.rows] = np.arange(at, at + len(step.rows))
             next_rows[number] = self._encode(lanes[number], next_rows[number], objects, step)
-        with self._counting:
-            self.useful_tokens += sum(len(side.rows.ids) for side in given.sides)
-            self.computed_tokens += sum(b.step.batch * b.step.length for b in given.batches)
+        self._count(
+            sum(len(side.rows.ids) for side in given.sides),
+            sum(step.batch * step.length for _, step, _ in given.batches),
+        )
         return np.stack([places[objects.side][objects.kind] for objects in given.sides])
 
     def _encode(self, lane: Lane, first: jax.Array, objects: Objects, step: Step) -> jax.Array:
@@ -121,6 +133,11 @@ class Network:
         with lane.running():
             lane.encodings, after = encode(lane.encodings, first, *arguments, ids)
         return after
+
+    def _count(self, useful: int, computed: int) -> None:
+        with self._counting:
+            self.useful_tokens += useful
+            self.computed_tokens += computed
 
     @contextmanager
     def _fetched(self, out: Floats) -> Iterator[Fetched]:
@@ -150,6 +167,8 @@ class Network:
             return self.params.compare(batch)
         if part == "head":
             return self.params.compare_rows(*self._room, batch)
+        if part == "pairs":
+            return self.params.score_pairs(batch, length)
         if part == "rows":
             return self.params.take_rows(*self._room, batch)
         return self.params.encode_into(self._room.capacity, self._towers.index(part), batch, length)

@@ -78,6 +78,16 @@ class Parameters:
             of_tables(head_fn(self._head_config)), self.head, (given,) * tables, rows
         )
 
+    def score_pairs(self, batch: int, length: int) -> Program:
+        """Encoders and head: (parameters of the encoders, of the head, ids, ids) -> scores."""
+        ids, (one, two) = jax.ShapeDtypeStruct((batch, length), np.int32), self._towers
+        head = head_fn(self._head_config)
+
+        def score(params0: Any, params1: Any, params: Any, in0: Any, in1: Any) -> Any:
+            return head(params, one.encode(*params0, in0), two.encode(*params1, in1))
+
+        return self._of_encoders(score, one.params, two.params, self.head, ids, ids)
+
     def take_rows(self, tables: int, capacity: int, batch: int) -> Program:
         """Encodings from tables: (tables, rows, `[batch]`) -> encodings."""
         rows, given = jax.ShapeDtypeStruct((batch,), np.int32), self._table_shape(capacity)

@@ -69,7 +69,7 @@ class Scorer:
         model: "Model",
         *,
         preferred_mode: Mode | None = None,
-        max_programs: int = 60,
+        max_programs: int = 80,
         dtype: DType = "float32",
         device: "jax.Device | None" = None,
         machine: Machine | None = None,
@@ -214,7 +214,8 @@ class Scorer:
         return len(needed)
 
     def _needed(self, keys: list[Key]) -> list[Key]:
-        return [key for key in keys if self.preferred_mode != "embedding" or key[0] != "head"]
+        unused = {"head", "pairs"} if self.preferred_mode == "embedding" else set()
+        return [key for key in keys if key[0] not in unused]
 
     def _score_given(self, side: int, query: Any, candidates: Any) -> Floats:
         """Scores of one query beside all candidates, encodings at least on one side."""

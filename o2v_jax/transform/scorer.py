@@ -2,10 +2,10 @@
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.limits import DType, Mode
-from o2v_jax.scoring import Scorer
+from o2v_jax.scoring import Scorer, machine_of
 
-# More than elsewhere: of many records more lengths fill batches of their own, and nobody waits for
-# programs that are compiled when first needed.
+# None of them for few pairs: of many records more lengths fill batches of their own, and nobody
+# waits for programs that are compiled when first needed.
 PROGRAMS = 80
 
 
@@ -15,4 +15,5 @@ def scorer_of(model: Model, *, mode: Mode | None = None, dtype: DType = "float32
     Raises:
         InputError: see `Scorer`.
     """
-    return Scorer(model, preferred_mode=mode, max_programs=PROGRAMS, dtype=dtype)
+    machine = machine_of()._replace(few=())
+    return Scorer(model, preferred_mode=mode, max_programs=PROGRAMS, dtype=dtype, machine=machine)
