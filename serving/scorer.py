@@ -25,7 +25,7 @@ class ScorerLike(Protocol):
 
     @property
     def useful_tokens(self) -> int:
-        """Tokens of all objects encoded so far, each distinct one of a call once."""
+        """Tokens of all objects encoded so far."""
 
     @property
     def computed_tokens(self) -> int:

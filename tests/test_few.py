@@ -5,6 +5,7 @@ import pytest
 
 from o2v_jax import Ragged, Scorer
 from o2v_jax.buckets import Shapes
+from o2v_jax.scoring import layout
 from o2v_jax.scoring.few import few_shape, few_shapes
 from o2v_jax.scoring.layout import CPU
 
@@ -98,3 +99,14 @@ def test_a_small_budget_goes_to_lengths(model_of, config_of):
     model = model_of(config_of())
     assert Scorer(model, max_programs=80).layout.few.lengths
     assert not Scorer(model, max_programs=16).layout.few.lengths
+
+
+@pytest.mark.parametrize("longest", [1, 82, 5000])
+@pytest.mark.parametrize("network", ["hcnn", "bilstm", "pooled_embedding"])
+def test_they_take_at_most_a_fifth_of_the_programs(config_of, network, longest):
+    for most in (24, 40, 60, 80):
+        config = config_of(enc0_network=network, enc0_max_seq_len=longest)
+        found = layout(config, max_programs=most)
+        assert 5 * len(found.few.pairs()) <= most
+        assert len(found.programs()) <= most
+        assert found.few.lengths or most < 80

@@ -16,14 +16,20 @@ def is_on_device(width):
 
 def test_preferring_embeddings_leaves_the_head_off_the_device(config_of, model_of):
     model = model_of(config_of(enc0_network="pooled_embedding", mlp_dim=37, mlp_activation="relu"))
-    scorer = Scorer(model, preferred_mode="embedding", max_programs=24)
+    scorer = Scorer(model, preferred_mode="embedding")
     assert scorer.warm() == scorer.compiled == len(scorer.warm_keys())
     assert {part for part, _, _ in scorer.warm_keys()} == {"encoder", "rows"}
     scorer.embed(in0=ROWS)
     assert not is_on_device(37)
     scores = scorer.score(ROWS, ROWS)
     assert is_on_device(37)
-    np.testing.assert_array_equal(scores, Scorer(model, max_programs=24).score(ROWS, ROWS))
+    np.testing.assert_allclose(scores, Scorer(model).score(ROWS, ROWS), atol=1e-6)
+    assert {part for part, _, _ in Scorer(model).warm_keys()} == {
+        "encoder",
+        "pairs",
+        "head",
+        "rows",
+    }
 
 
 @pytest.mark.parametrize(("mode", "width"), [(None, 41), ("classification", 43)])

@@ -19,15 +19,18 @@ class Compiler:
 
     A GPU multiplies float32 as it is written, unless tensorfloat32 is asked for: by itself JAX
     would round the factors to 11 significant bits there.
+
+    Attributes:
+        precision: of matrix products, as of `jax.default_matmul_precision`.
     """
 
     def __init__(self, platform: str, dtype: DType) -> None:
         self._options = OPTIONS.get(platform)
-        self._precision = None if platform == "cpu" or dtype == "bfloat16" else _PRECISION[dtype]
+        self.precision = None if platform == "cpu" or dtype == "bfloat16" else _PRECISION[dtype]
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, donate: Any = ()) -> Program:
         """The program for the shapes and dtypes of these arguments; it takes `donate` over."""
         jitted = jax.jit(function, donate_argnums=donate)
-        with jax.default_matmul_precision(self._precision):
+        with jax.default_matmul_precision(self.precision):
             program: Program = jitted.lower(*arguments).compile(self._options)
         return program

@@ -21,6 +21,7 @@ from o2v_jax.scoring.few import few_shapes
 MOST_RUNGS = 32
 HEAD_ROWS = 1024
 FETCHED_ROWS = (1, 32, 1024)
+FEW_SHARE = 5  # programs for few pairs are at most a fifth of all, or lengths go before them
 FEW = 32  # rows of the larger of the two batches that are warm first
 
 
@@ -62,7 +63,7 @@ Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Layout:
-    """Shapes of the three parts of the network.
+    """Shapes of the parts of the network.
 
     Attributes:
         towers: for each side the name of its tower; equal names share programs.
@@ -146,19 +147,23 @@ def layout(
     Raises:
         InputError: `max_programs` is less than one rung a side needs.
     """
-    head = shapes((1,), HEAD_ROWS, base=machine.base)
-    rows = Shapes((1,), (FETCHED_ROWS,))
-    found = _layout(config, histograms, machine, 1, head, rows)
-    if 2 * len(found.programs()) > max_programs:  # lengths are worth more
-        machine = machine._replace(few=())
-        found = _layout(config, histograms, machine, 1, head, rows)
-    fewest, most = len(found.programs()), MOST_RUNGS
-    if fewest > max_programs:
-        raise InputError(f"max_programs={max_programs} is too few: this model needs {fewest}")
+    for tried in (machine, machine._replace(few=())):
+        found = _fitted(config, histograms, tried, max_programs)
+        needed, few = len(found.programs()), len(found.few.pairs())
+        if needed <= max_programs and FEW_SHARE * few <= max_programs:
+            return found
+    raise InputError(f"max_programs={max_programs} is too few: this model needs {needed}")
+
+
+def _fitted(
+    config: Hyperparameters, histograms: Histograms | None, machine: Machine, max_programs: int
+) -> Layout:
+    """The layout with as many rungs as there may be programs for, or else with one."""
+    found, most = _layout(config, histograms, machine, 1), MOST_RUNGS
     fit = 1  # rungs; a ladder takes long to fit, so their number is halved and not counted down
     while fit < most:
         rungs = (fit + most + 1) // 2
-        tried = _layout(config, histograms, machine, rungs, head, rows)
+        tried = _layout(config, histograms, machine, rungs)
         if len(tried.programs()) <= max_programs:
             found, fit = tried, rungs
         else:
@@ -171,8 +176,6 @@ def _layout(
     histograms: Histograms | None,
     machine: Machine,
     rungs: int,
-    head: Shapes,
-    rows: Shapes,
 ) -> Layout:
     enc0, enc1 = config.encoder(0), config.encoder(1)
     if structure(enc0) == structure(enc1):
@@ -188,6 +191,7 @@ def _layout(
         towers = "encoder0", "encoder1"
     usual, encode = (both[0][0], both[1][0]), (both[0][1], both[1][1])
     few = few_shapes(usual, machine.few)
+    head, rows = shapes((1,), HEAD_ROWS, base=machine.base), Shapes((1,), (FETCHED_ROWS,))
     return Layout(towers, usual, encode, head, rows, few, machine.table, machine.lanes)
 
 

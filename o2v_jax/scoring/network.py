@@ -29,7 +29,8 @@ class Network:
 
     Encodings stay there, in tables: ids go to the device and scores come back. Records are taken in
     slices whose objects fit the tables: while the device works on one, the host prepares the next.
-    What repeats within a slice is encoded once. All rows are in the vocabulary.
+    What repeats within a slice is encoded once. Few short pairs take one program instead, without
+    tables. All rows are in the vocabulary.
 
     Attributes:
         shapes: in use; all of the layout at first.

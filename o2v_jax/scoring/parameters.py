@@ -84,7 +84,9 @@ class Parameters:
         head = head_fn(self._head_config)
 
         def score(params0: Any, params1: Any, params: Any, in0: Any, in1: Any) -> Any:
-            return head(params, one.encode(*params0, in0), two.encode(*params1, in1))
+            encodings = one.encode(*params0, in0), two.encode(*params1, in1)
+            with jax.default_matmul_precision(self._of_head.precision):
+                return head(params, *encodings)
 
         return self._of_encoders(score, one.params, two.params, self.head, ids, ids)
 

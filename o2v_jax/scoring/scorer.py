@@ -31,9 +31,9 @@ Lengths: TypeAlias = tuple[int, int]
 class Scorer:
     """Scores pairs and embeds objects with one model.
 
-    Each side is encoded in its own length bucket, an object that repeats within a call is encoded
-    once, and the programs come from a table that `warm` compiles ahead of time. Safe to call from
-    several threads.
+    Each side is encoded in its own length bucket, and an object that repeats within a call is
+    encoded once; few short pairs are scored by one program instead, where that is faster. Programs
+    come from a table that `warm` compiles ahead of time. Safe to call from several threads.
 
     Args:
         model: what `o2v_jax.load` returns.
@@ -84,6 +84,8 @@ class Scorer:
         sides = model.config.encoder(0), model.config.encoder(1)
         self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
         machine = machine or machine_of(platform_of(device))
+        if preferred_mode == "embedding":  # nothing is compared, few pairs or many
+            machine = machine._replace(few=())
         self.layout = layout_of(model, machine=machine, max_programs=max_programs)
         self._network = Network(self.layout, Parameters(model, dtype, device))
         self._is_warm = False
@@ -214,8 +216,7 @@ class Scorer:
         return len(needed)
 
     def _needed(self, keys: list[Key]) -> list[Key]:
-        unused = {"head", "pairs"} if self.preferred_mode == "embedding" else set()
-        return [key for key in keys if key[0] not in unused]
+        return [key for key in keys if self.preferred_mode != "embedding" or key[0] != "head"]
 
     def _score_given(self, side: int, query: Any, candidates: Any) -> Floats:
         """Scores of one query beside all candidates, encodings at least on one side."""

@@ -98,7 +98,8 @@ def train_step(
     Rows of frozen pretrained vectors stay exactly as they are.
     """
     frozen, by_rows = jax.device_put(frozen_rows(config, pretrained)), _renames_on_host(config)
-    sizes = 4 if sparse_tables(config) else 1  # a bilstm's step takes long to compile
+    # a bilstm's step takes long to compile, and of a large table little is gained by more
+    sizes = 4 if sparse_tables(config) else 1
 
     def train(state: State, batch: Batch) -> tuple[State, Sums]:
         rows: Rows = {}

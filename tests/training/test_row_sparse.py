@@ -12,7 +12,7 @@ from o2v_jax.training.batches import Batch
 from o2v_jax.training.optimizers import OPTIMIZERS
 from o2v_jax.training.renaming import renamed, renamed_on_device, row_count
 from o2v_jax.training.row_sparse import packed, put_back, stepped_rows, taken, updated
-from o2v_jax.training.step import evaluation_step, start, train_step
+from o2v_jax.training.step import _renames_on_host, evaluation_step, start, train_step
 
 VOCABULARY = 40
 TABLES = {False: ("embed_0", "embed_1"), True: ("embed_shared",)}
@@ -122,10 +122,24 @@ def test_the_gradient_of_a_large_dense_table_is_that_of_a_small_one(network, tie
         token_embedding_storage_type="dense",
     )
     batches, ends = [batch_of(seed) for seed in range(4)], []
-    for size in (VOCABULARY * 8, VOCABULARY * 8 - 1):
+    for size, renames in ((VOCABULARY * 8, False), (VOCABULARY * 8 - 1, True)):
         monkeypatch.setattr("o2v_jax.training.step.LARGE", size)
-        ends.append(trained(config, batches).params)
+        assert _renames_on_host(config) == renames
+        state = trained(config, batches)
+        ends.append((state.params, state.optimizer))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *ends)
+
+
+@pytest.mark.parametrize("rule", ["adagrad", "sgd"])
+def test_a_step_touches_more_rows_than_are_updated_at_a_time(rule, monkeypatch):
+    monkeypatch.setattr("o2v_jax.training.row_sparse.TOGETHER", 4)
+    settings = {"optimizer": rule, "learning_rate": 0.043}  # of no other test, so it is traced
+    batches = [batch_of(seed) for seed in range(4)]
+    sparse, dense = (
+        trained(config_of(**settings, token_embedding_storage_type=storage), batches).params
+        for storage in ("row_sparse", "dense")
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), sparse, dense)
 
 
 def test_lazy_adam_equals_dense_adam_until_a_row_is_left_out():
