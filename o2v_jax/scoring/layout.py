@@ -22,7 +22,7 @@ MOST_RUNGS = 32
 HEAD_ROWS = 1024
 FETCHED_ROWS = (1, 32, 1024)
 FEW_SHARE = 5  # programs for few pairs are at most a fifth of all, or lengths go before them
-FEW = 32  # rows of the larger of the two batches that are warm first
+FIRST_ROWS = 32  # rows of the larger of the two batches that are warm first
 
 
 class Machine(NamedTuple):
@@ -97,20 +97,14 @@ class Layout:
 
     def first(self) -> "Layout":
         """A few shapes of this layout that every request fits, to be warm soon after the start."""
-        usual = _few(self.usual[0], 1), _few(self.usual[1], 1)
+        usual = _first(self.usual[0], 1), _first(self.usual[1], 1)
         encode = [
-            _few(every, len(every.lengths) - len(table.lengths) + 1)
+            _first(every, len(every.lengths) - len(table.lengths) + 1)
             for table, every in zip(self.usual, self.encode, strict=True)
         ]
-        head, rows = _few(self.head, 1), _few(self.rows, 1)
-        return replace(
-            self,
-            usual=usual,
-            encode=(encode[0], encode[1]),
-            head=head,
-            rows=rows,
-            few=few_shapes(usual, ()),
-        )
+        head, rows = _first(self.head, 1), _first(self.rows, 1)
+        both, none = (encode[0], encode[1]), few_shapes(usual, ())
+        return replace(self, usual=usual, encode=both, head=head, rows=rows, few=none)
 
     def on_demand(self) -> list[tuple[str, int, int]]:
         """Keys of what only a long `infer_max_seqlens` or `rank` of given encodings asks for."""
@@ -209,9 +203,11 @@ def _shapes(
     return usual, every
 
 
-def _few(table: Shapes, rungs: int) -> Shapes:
+def _first(table: Shapes, rungs: int) -> Shapes:
     """The longest rungs, each with a batch of one and one of a few rows."""
-    batches = tuple((1, max(b for b in ladder if b <= FEW)) for ladder in table.batches[-rungs:])
+    batches = tuple(
+        (1, max(b for b in ladder if b <= FIRST_ROWS)) for ladder in table.batches[-rungs:]
+    )
     return replace(
         table,
         lengths=table.lengths[-rungs:],
