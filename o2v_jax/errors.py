@@ -3,9 +3,27 @@
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+_MOST_PROBLEMS = 50  # a file from a stranger can be wrong in as many places as it likes
+_LONGEST_PROBLEM = 500  # characters
 
 
-class O2VError(Exception):
+class _Picklable(Exception):  # noqa: N818 - a base of errors, never raised
+    """An exception that another process receives with its type, its text and its attributes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own calls the class with the text alone, which is not what __init__ takes
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any]) -> Exception:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class O2VError(_Picklable):
     """Any error that the caller can mend: its text is written for a person to read."""
 
 
@@ -14,7 +32,7 @@ class HyperparameterError(O2VError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
+        super().__init__("\n".join(shorten(self.problems)))
 
 
 class RecordError(O2VError):
@@ -24,23 +42,20 @@ class RecordError(O2VError):
         self.where, self.reason = where, reason
         super().__init__(f"{where}: {reason}")
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        return type(self), (self.where, self.reason)  # other processes tell of it too
-
 
 class CheckpointError(O2VError):
     """A model directory or archive cannot be read; `problems` holds one sentence for each."""
 
     def __init__(self, source: object, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(f"{source}: " + "; ".join(self.problems))
+        self.source, self.problems = str(source), tuple(problems)
+        super().__init__(f"{source}: " + "; ".join(shorten(self.problems)))
 
 
 class InputError(O2VError):
     """An argument, a file or a setting is not usable."""
 
 
-class Interrupted(Exception):  # noqa: N818 - nothing is wrong
+class Interrupted(_Picklable):
     """A signal asked for the end. What had been reached is saved, if `saved` says where."""
 
     def __init__(self, number: int, saved: Path | None = None) -> None:
@@ -52,3 +67,20 @@ class Interrupted(Exception):  # noqa: N818 - nothing is wrong
     def status(self) -> int:
         """The exit status that shells give a process that a signal ended."""
         return 128 + self.signal
+
+
+def shorten(problems: Sequence[str]) -> list[str]:
+    """Bounds a list of problems for a message: 50 of them at most, each of 500 characters.
+
+    >>> shorten(["a", "b"])
+    ['a', 'b']
+    >>> shorten(["a"] * 60)[-1]
+    'and 10 more'
+    """
+    shown = [_clip(problem) for problem in problems[:_MOST_PROBLEMS]]
+    more = len(problems) - len(shown)
+    return [*shown, f"and {more:,} more"] if more else shown
+
+
+def _clip(problem: str) -> str:
+    return problem if len(problem) <= _LONGEST_PROBLEM else problem[: _LONGEST_PROBLEM - 3] + "..."

@@ -1,0 +1,43 @@
+"""Files and paths: what every reader and writer of this library does with them alike."""
+
+import gzip
+import io
+import os
+import re
+from typing import BinaryIO, cast
+
+from o2v_jax.errors import InputError
+
+BOM = b"\xef\xbb\xbf"  # the byte order mark of UTF-8: where a text begins, never part of it
+GZIP_MAGIC = b"\x1f\x8b"
+# a scheme has two letters at least: C:/data is a path. pathlib makes s3:/b of s3://b
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def require_local(path: str | os.PathLike[str]) -> None:
+    """Checks that a path is not a URL: `s3://bucket/out` would become a folder named `s3:`.
+
+    Raises:
+        InputError: it is a URL, which is shown as it was given.
+
+    >>> require_local("data/train.jsonl")
+    """
+    text = os.fspath(path)
+    if _URL.match(text):
+        url = text if "://" in text else text.replace(":/", "://", 1)
+        raise InputError(f"{url} is a URL, but a path on this machine is expected")
+
+
+def decompress(stream: BinaryIO) -> BinaryIO:
+    """Decompresses a stream if its first bytes are those of gzip, whatever its name.
+
+    Args:
+        stream: a buffered stream at its beginning: an open file, or standard input's buffer.
+
+    Returns:
+        The stream itself, or one of its decompressed content. Reading from that raises EOFError,
+        zlib.error or gzip.BadGzipFile where the data is damaged.
+    """
+    if cast("io.BufferedReader", stream).peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] != GZIP_MAGIC:
+        return stream
+    return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=stream)))
