@@ -23,7 +23,7 @@ from o2v_jax.checkpoint.model import (
 )
 from o2v_jax.checkpoint.params_file import Arrays
 from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.checkpoint.replace import is_fixed, replacing
+from o2v_jax.checkpoint.replace import is_fixed, is_leftover, replacing
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.vocabulary import read_json_object
 
@@ -35,7 +35,8 @@ def save(model: Model, directory: str | Path) -> Path:
 
     All files are written to a directory beside it and brought to the disk before they get their
     name. On Linux a former model changes places with the new one at once. Elsewhere it is moved
-    aside first, to a name that ends in `.old`, where an interruption may leave it.
+    aside first, to a name that ends in `.old`, where an interruption may leave it. The next save to
+    the same name removes what a killed process left.
 
     Args:
         model: what to write.
@@ -100,7 +101,7 @@ def check_target(directory: str | Path) -> None:
         return
     if not target.is_dir():
         raise CheckpointError(target, ["is a file, but a model is a directory"])
-    names = {path.name for path in target.iterdir()}
+    names = {path.name for path in target.iterdir() if not is_leftover(path.name, target)}
     if others := sorted(names.difference(FILES)):
         raise CheckpointError(
             target,
