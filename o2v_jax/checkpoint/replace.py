@@ -35,7 +35,7 @@ def replacing(target: Path, names: Sequence[str], *, last: str) -> Iterator[Path
         yield directory
         _sync(*directory.iterdir(), directory)
         if one_by_one:
-            _move_files(directory, target, last)
+            _move_files(directory, target, [*names, last])
         else:
             _take_place(directory, target)
         _sync(parent)
@@ -50,6 +50,11 @@ def is_leftover(name: str, target: Path) -> bool:
 def left_aside(target: Path) -> list[Path]:
     """Former directories of this name that an interruption left under another."""
     return sorted(target.parent.glob(f"{glob.escape(_prefix(target))}*{_ASIDE}"))
+
+
+def is_in_use(aside: Path) -> bool:
+    """Whether a former directory belongs to a process that may be about to give up its name."""
+    return not is_abandoned(aside.with_suffix(_SUFFIX))
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -85,7 +90,7 @@ def _take_place(directory: Path, target: Path) -> None:
 def _delete_aside(target: Path, names: Sequence[str]) -> None:
     """Deletes former directories that have been replaced and belong to no living process."""
     for old in left_aside(target):
-        if is_staging(old.name, _prefix(target), _ASIDE) and is_abandoned(old.with_suffix(_SUFFIX)):
+        if is_staging(old.name, _prefix(target), _ASIDE) and not is_in_use(old):
             _delete(old, names)
 
 
@@ -94,8 +99,10 @@ def is_fixed(target: Path) -> bool:
     return target.is_dir() and (target.is_mount() or not os.access(target.parent, os.W_OK))
 
 
-def _move_files(staging: Path, target: Path, last: str) -> None:
-    for path in sorted(staging.iterdir(), key=lambda path: path.name == last):
+def _move_files(staging: Path, target: Path, order: Sequence[str]) -> None:
+    """Moves files in this order, one that is named twice at its last place."""
+    places = {name: place for place, name in enumerate(order)}
+    for path in sorted(staging.iterdir(), key=lambda path: places[path.name]):
         path.rename(target / path.name)
 
 
