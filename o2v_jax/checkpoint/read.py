@@ -89,7 +89,7 @@ def read_directory(
         with ExitStack() as attempt:
             snapshot = None
             try:
-                snapshot = attempt.enter_context(opened(find(path, source)))
+                snapshot = attempt.enter_context(opened(find_model(path, source)))
                 model = _read(snapshot, source)
             except (CheckpointError, FileNotFoundError):
                 if count + 1 == _ATTEMPTS or not _may_be_replaced(path, snapshot, count):
@@ -108,13 +108,18 @@ def _may_be_replaced(path: Path, snapshot: Snapshot | None, count: int) -> bool:
     return count == 0 or any(map(is_in_use, left_aside(path)))
 
 
-def find(path: Path, source: Path) -> Path:
+def find_model(path: Path, source: Path | None = None) -> Path:
     """The directory that holds the model: the given one, or the only one in it that does.
+
+    Args:
+        path: where it is looked for.
+        source: what errors name; None: the path.
 
     Raises:
         CheckpointError: there is none, or there are several.
         OSError: the directory cannot be read.
     """
+    source = source or path
     if not path.is_dir():
         raise CheckpointError(source, [_no_directory(path)])
     if _holds_model(path):

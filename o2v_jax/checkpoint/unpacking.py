@@ -61,7 +61,8 @@ def _unpack(path: Path, target: Path, max_bytes: int) -> None:
             metered.drain()
     except _BROKEN as error:
         where = f"at its member {show(member.name)}" if member else "from its beginning"
-        raise CheckpointError(path, [f"cannot be unpacked {where}: {error}"]) from error
+        reason = getattr(error, "strerror", None) or error  # without a path in the scratch folder
+        raise CheckpointError(path, [f"cannot be unpacked {where}: {reason}"]) from error
 
 
 def _accept(member: tarfile.TarInfo, count: int, left: int) -> None:
