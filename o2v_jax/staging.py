@@ -1,6 +1,7 @@
 """Directories of unfinished work: what a killed process left of them is removed by the next one."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ if sys.platform != "win32":
 
 _LOCK = ".lock"
 _DIGITS = 12
+_HEXADECIMAL = re.compile(f"[0-9a-f]{{{_DIGITS}}}")
 _ATTEMPTS = 100
 
 
@@ -71,7 +73,7 @@ def is_staging(name: str, prefix: str, suffix: str = "") -> bool:
     """Whether `staging` may have given this name to a directory, or to the lock beside one."""
     name = name.removesuffix(_LOCK)
     digits = name.removeprefix(prefix).removesuffix(suffix)
-    return name == f"{prefix}{digits}{suffix}" and len(digits) == _DIGITS and digits.isalnum()
+    return name == f"{prefix}{digits}{suffix}" and bool(_HEXADECIMAL.fullmatch(digits))
 
 
 def is_abandoned(directory: Path) -> bool:

@@ -7,7 +7,6 @@ SIGTERM closes the listening socket at once. While requests in flight end, whoev
 import logging
 import os
 import socket
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +22,7 @@ from granian.log import LogLevels
 from granian.log import logger as granian_log
 from granian.server.common import AbstractServer
 
-from o2v_jax.checkpoint import find_model
+from o2v_jax.checkpoint import find_model, is_archive
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.limits import DType
 from serving.settings import Settings
@@ -116,7 +115,7 @@ def _require_model(path: Path) -> None:
             raise InputError(f"{path} does not exist: name a model directory or a .tar.gz of one")
         if path.is_dir():
             find_model(path)
-        elif not (path.is_file() and tarfile.is_tarfile(path)):
+        elif not (path.is_file() and is_archive(path)):
             raise InputError(f"{path} is neither a model directory nor a .tar.gz of one")
     except CheckpointError as error:
         raise InputError(f"{path} {error.problems[0]}") from error

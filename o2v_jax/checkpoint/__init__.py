@@ -16,7 +16,7 @@ from o2v_jax.checkpoint.default import default_model
 from o2v_jax.checkpoint.model import Histogram, Model, Params, flatten, nest
 from o2v_jax.checkpoint.packing import pack
 from o2v_jax.checkpoint.read import find_model, load
-from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES
+from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, is_archive
 from o2v_jax.checkpoint.write import check_target, save
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "default_model",
     "find_model",
     "flatten",
+    "is_archive",
     "load",
     "nest",
     "pack",

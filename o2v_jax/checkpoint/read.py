@@ -21,7 +21,7 @@ from o2v_jax.checkpoint.model import (
 )
 from o2v_jax.checkpoint.params_file import Contents, Digests
 from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.checkpoint.replace import is_in_use, left_aside
+from o2v_jax.checkpoint.replace import is_in_use, is_unfinished, left_aside
 from o2v_jax.checkpoint.snapshot import Snapshot, opened
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
 from o2v_jax.errors import CheckpointError, InputError
@@ -124,7 +124,8 @@ def find_model(path: Path, source: Path | None = None) -> Path:
         raise CheckpointError(source, [_no_directory(path)])
     if _holds_model(path):
         return path
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and _holds_model(entry))
+    entries = sorted(entry for entry in path.iterdir() if not is_unfinished(entry.name))
+    folders = [entry for entry in entries if entry.is_dir() and _holds_model(entry)]
     if not folders:
         raise CheckpointError(
             source,
@@ -196,7 +197,7 @@ def _read_vocabulary(
     there = snapshot.is_there(VOCABULARY)
     if there and settings.has_tokenizer is False:
         problems.append(f"{CONFIG}: there is a {VOCABULARY}, but no tokenizer is named")
-    if not there and not settings.has_tokenizer:
+    if not (there or settings.has_tokenizer or VOCABULARY in (digests or ())):
         return None
     with problems.gathered():
         data = snapshot.read(VOCABULARY, max_vocabulary_bytes(settings.config))

@@ -3,6 +3,7 @@
 import ctypes
 import glob
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from o2v_jax.staging import is_abandoned, is_staging, staging
 _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _SUFFIX, _ASIDE = ".tmp", ".old"
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.(tmp|old)")
 
 
 @contextmanager
@@ -45,6 +47,11 @@ def replacing(target: Path, names: Sequence[str], *, last: str) -> Iterator[Path
 def is_leftover(name: str, target: Path) -> bool:
     """Whether an attempt to replace this directory, which may go on, made a file of this name."""
     return is_staging(name, _prefix(target), _SUFFIX)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a directory of this name is to replace another, or has been replaced by one."""
+    return bool(_UNFINISHED.fullmatch(name))
 
 
 def left_aside(target: Path) -> list[Path]:

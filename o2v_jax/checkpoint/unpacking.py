@@ -46,6 +46,20 @@ def unpacked(path: Path, max_bytes: int) -> Iterator[Path]:
         yield scratch
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a file begins as a tar archive does, compressed or not. No more of it is read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        with _decompressed(path) as source:
+            tarfile.TarInfo.frombuf(source.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error):
+        return False
+    return True
+
+
 def _unpack(path: Path, target: Path, max_bytes: int) -> None:
     member = None
     try:

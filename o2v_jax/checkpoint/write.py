@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -137,12 +138,11 @@ def _check_parent(target: Path) -> None:
 
 
 def _is_model(directory: Path) -> bool:
-    try:
-        with opened(directory) as snapshot:
+    for _ in range(2):  # another process may take the directory away before its files are opened
+        with suppress(InputError, OSError), opened(directory) as snapshot:
             data = snapshot.read(CONFIG, MAX_JSON_BYTES)
-        return config_file.is_model_config(parse_json_object(data, CONFIG))
-    except InputError:
-        return False
+            return config_file.is_model_config(parse_json_object(data, CONFIG))
+    return False
 
 
 def _json(name: str, value: Mapping[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from o2v_jax.checkpoint import load, pack, save
+from o2v_jax.checkpoint import is_archive, load, pack, save
 from o2v_jax.checkpoint.unpacking import unpacked
 from o2v_jax.errors import CheckpointError
 
@@ -166,6 +166,22 @@ def test_a_bomb_in_a_header_is_refused(saved, scratch, before):
         info.pax_headers = {"comment": "x" * 10**6}
         archive.addfile(info)
     assert "more bytes than its headers announce" in problem_of(saved.with_name("m.tgz"))
+
+
+def test_an_archive_is_known_by_its_beginning(saved):
+    with tarfile.open(saved.with_name("bomb"), "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        info, _ = member("a")
+        info.pax_headers = {"comment": "x" * 10**7}
+        archive.addfile(info)
+    bomb = saved.with_name("bomb").read_bytes()
+    saved.with_name("bomb").write_bytes(bomb[:1000])
+    plain, packed = tar(saved.with_name("t"), mode="w", folder=saved), saved.with_name("p")
+    assert is_archive(saved.with_name("bomb"))  # and does not read its header to the end
+    assert is_archive(plain)
+    assert is_archive(pack(saved, packed))
+    for content in (b"", b"{}", b"x" * 600, b"\x1f\x8b", b"\x1f\x8bx" * 30, gzip.compress(b"x")):
+        packed.write_bytes(content)
+        assert not is_archive(packed)
 
 
 def test_a_bomb_after_the_end_is_refused(saved, scratch):

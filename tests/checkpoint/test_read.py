@@ -256,6 +256,14 @@ def test_a_model_at_the_top_goes_before_one_within(nested, make_model, differenc
     assert difference(load(nested), make_model(1)) == set()
 
 
+def test_a_model_that_is_only_being_saved_there_is_none(nested):
+    (nested / "model").rename(nested / ".opt.0123456789ab.tmp")
+    (problem,) = problems_of(nested)
+    assert "neither at its top level nor within one folder" in problem
+    shutil.copytree(nested / ".opt.0123456789ab.tmp", nested / "whole")
+    load(nested)
+
+
 def test_of_several_models_within_none_is_taken(nested):
     shutil.copytree(nested / "model", nested / "former")
     problem = "must hold one model, but it holds several: 'former', 'model'"
