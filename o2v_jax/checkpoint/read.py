@@ -162,7 +162,7 @@ def _read(snapshot: Snapshot, source: Path) -> Model:
     metrics, provenance = (
         _read_extra(snapshot, name, contents.digests, problems) for name in (METRICS, PROVENANCE)
     )
-    if contents.digests is None and not problems and snapshot.is_outdated():
+    if contents.digests is None and not problems and snapshot.is_replaced():
         problems.append("was replaced while it was read")  # so its files may be of two models
     if problems or settings.config is None:
         raise CheckpointError(source, problems)

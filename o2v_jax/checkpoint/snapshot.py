@@ -72,17 +72,26 @@ class Snapshot:
         return name in self.files or name in self.refused
 
     def is_outdated(self) -> bool:
-        """Whether the directory or a file in it has been replaced, or is being replaced now."""
+        """Whether the directory or a file in it has been replaced, or may be at any moment."""
+        return self.is_replaced() or self._is_awaiting()
+
+    def is_replaced(self) -> bool:
+        """Whether the directory or a file in it is no longer what was opened."""
         if self.descriptor is None:
             return False
         try:
             replaced = not os.path.samestat(self.path.stat(), os.fstat(self.descriptor))
-            target = self.path.resolve()
-            with os.scandir(self.descriptor) as entries:
-                begun = any(is_leftover(entry.name, target) for entry in entries)
         except OSError:
             return True
-        return replaced or begun or any(map(self._is_replaced, FILES))
+        return replaced or any(map(self._is_replaced, FILES))
+
+    def _is_awaiting(self) -> bool:
+        """Whether files to replace these lie beside them; a killed process may have left them."""
+        if self.descriptor is None:
+            return False
+        target = self.path.resolve()
+        with os.scandir(self.descriptor) as entries:
+            return any(is_leftover(entry.name, target) for entry in entries)
 
     def _is_replaced(self, name: str) -> bool:
         try:

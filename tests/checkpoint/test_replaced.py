@@ -115,6 +115,23 @@ def test_a_model_replaced_file_by_file_is_waited_for(folders, models, difference
         timer.join()
 
 
+def test_a_whole_model_beside_what_a_killed_process_left_loads(folders, models, difference):
+    edit_out_digests(folders[0])
+    (folders[0] / f".{folders[0].name}.0123456789ab.tmp.lock").touch()
+    assert difference(load(folders[0]), models[0]) == set()
+
+
+def test_a_model_that_is_aside_for_a_moment_is_waited_for(folders, models, difference):
+    """So models are replaced where two directories cannot change names in one step."""
+    one, other = folders
+    with staging(one.parent, f".{one.name}.", ".tmp") as process:
+        one.rename(process.with_suffix(".old"))
+        timer = threading.Timer(0.05, other.rename, [one])
+        timer.start()
+        assert difference(load(one), models[1]) == set()
+        timer.join()
+
+
 def test_one_that_stays_mixed_is_refused(folders):
     with staging(folders[0], f".{folders[0].name}.", ".tmp"):
         move(folders[1], folders[0], "vocab.json")
