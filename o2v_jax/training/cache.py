@@ -1,31 +1,31 @@
 """Columns are read once: by the content of their files they are found again, memory-mapped.
 
 An entry is a directory, written under another name and renamed when it is complete. Nothing is
-lost when one is removed or damaged, so nothing here waits for the disk or locks anything: what
+lost when one is removed or damaged, so nothing here waits for the disk or for another process: what
 cannot be used is read again, and who comes second with the same entry throws it away.
 """
 
 import logging
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import msgspec
 
 from o2v_jax.errors import InputError
+from o2v_jax.staging import staging
 from o2v_jax.training.columns import SUMMARY, Columns, in_memory, mapped
 from o2v_jax.training.reading import Reading, key_of, key_start
 
 DAYS_UNUSED = 30  # after which an entry is removed
 _DAYS_UNFINISHED = 2
 _ENTRY = re.compile(r"\d+-[0-9a-f]{64}")
-_UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.tmp")
+_UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.tmp")  # of earlier versions, which held no lock
 _DAY = 24 * 3600
 
 _log = logging.getLogger(__name__)
@@ -81,21 +81,17 @@ def _opened(entry: Path) -> Columns | None:
 
 def _cached(reading: Reading, cache: Path) -> Columns:
     cache.mkdir(parents=True, exist_ok=True)
-    staging = _unfinished(cache)
-    staging.mkdir()
-    try:
-        columns, key = _written(reading, staging)
+    with staging(cache, ".", ".tmp") as directory:  # it is removed, but what is mapped stays
+        columns, key = _written(reading, directory)
         if key is not None:
-            _give_name(staging, cache / key)
+            _give_name(directory, cache / key)
             _remove_unused(cache)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # what is mapped stays
     return columns
 
 
 def _temporary(reading: Reading) -> Columns:
-    with TemporaryDirectory(prefix="o2v_jax-", ignore_cleanup_errors=True) as directory:
-        return _written(reading, Path(directory))[0]
+    with staging(Path(tempfile.gettempdir()), "o2v_jax-data-", mode=0o700) as directory:
+        return _written(reading, directory)[0]
 
 
 def _in_memory(reading: Reading) -> Columns:
@@ -111,12 +107,12 @@ def _written(reading: Reading, directory: Path) -> tuple[Columns, str | None]:
     return mapped(directory), written.key
 
 
-def _give_name(staging: Path, entry: Path) -> None:
+def _give_name(directory: Path, entry: Path) -> None:
     """Renames a finished entry, unless there is a good one of this name."""
     if entry.exists() and _opened(entry) is None:
         shutil.rmtree(entry, ignore_errors=True)
     with suppress(OSError):
-        staging.rename(entry)
+        directory.rename(entry)
 
 
 def _remove_unused(cache: Path) -> None:
@@ -134,7 +130,3 @@ def _remove_after(days: int, path: Path, used: Path) -> None:
         age = 0.0
     if age > days * _DAY:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _unfinished(cache: Path) -> Path:
-    return cache / f".{uuid4().hex}.tmp"

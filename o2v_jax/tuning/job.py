@@ -12,6 +12,7 @@ from o2v_jax.checkpoint import check_target, check_vocabulary
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.interruption import Signals
+from o2v_jax.staging import remove_abandoned
 from o2v_jax.training import Dataset, Run, read_dataset
 from o2v_jax.training.pretrained import Pretrained, pretrained_of
 from o2v_jax.training.report import write_skipped
@@ -128,6 +129,7 @@ class Tuning:
         search = identity(self.base, self._sources | words, **marks)
         self.output.mkdir(parents=True, exist_ok=True)
         with journal(self.output / STUDY) as storage:
+            remove_abandoned(self.output, ".model.", ".tmp")
             study = Study(storage, space, objective, pruning=self.pruning)
             study.claim(search, self.output)
             yield study

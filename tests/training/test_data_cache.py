@@ -273,6 +273,26 @@ def test_processes_that_read_at_the_same_time_agree(cache, tmp_path):
     assert is_mapped(read_dataset([file], CONFIG, cache=cache))
 
 
+def test_what_a_killed_process_left_is_removed_and_no_living_ones(files, cache, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-c", READ, str(pipe), str(cache)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as reader:
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+        with pipe.open("w"):  # until the reader has opened it, and so has begun to write
+            until = time.monotonic() + 60
+            while not list(cache.glob(".*.tmp/*")) and time.monotonic() < until:
+                time.sleep(0.05)
+            (unfinished,) = cache.glob(".*.tmp")
+            read_dataset(files[:1], CONFIG, cache=cache)
+            assert unfinished.exists()
+            reader.kill()
+            reader.wait()
+    read_dataset(files, CONFIG, cache=cache)
+    assert len(entries(cache)) == len(list(cache.iterdir())) == 2
+
+
 def test_the_default_place_is_the_cache_directory(files, monkeypatch, tmp_path):
     monkeypatch.setenv("O2V_CACHE_DIR", str(tmp_path / "mine"))
     read_dataset(files, CONFIG)
