@@ -1,15 +1,35 @@
 """`o2v prepare`: raw tables in, what `o2v train` reads out."""
 
 from collections.abc import Callable
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from o2v_jax.cli.options import SEED
+from o2v_jax.util import require_local
 
 if TYPE_CHECKING:
     from o2v_jax.preparation import LabelColumn, Preparation, Side
+
+
+def _tables(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[Path, ...]:
+    """The files and folders that are named, those of a pattern in the order of their names."""
+    return tuple(path for value in values for path in _expanded(value, ctx, param))
+
+
+def _expanded(value: str, ctx: click.Context, param: click.Parameter) -> list[Path]:
+    require_local(value)
+    if Path(value).exists():
+        return [Path(value)]
+    found = sorted(glob(value, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+    if not found:
+        raise click.BadParameter(f"Path {value!r} does not exist.", ctx, param)
+    return [*map(Path, found)]
+
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 KIND = click.Choice(["text", "tokens", "value", "ids"])
@@ -18,7 +38,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 
 
 @click.command(short_help="Turn tables into what train reads.")
-@click.argument("files", nargs=-1, type=EXISTING, metavar="[FILE]...")
+@click.argument("files", nargs=-1, metavar="[FILE]...", callback=_tables)
 @click.option("--in0", required=True, metavar="COLUMN", help="Column of in0.")
 @click.option("--in1", required=True, metavar="COLUMN", help="Column of in1.")
 @click.option("--in0-type", type=KIND, default="text", show_default=True, help="What it holds.")
@@ -56,13 +76,20 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     show_default=True,
     help="Decides which records are for validation and for test.",
 )
-@click.option("--validation-file", type=EXISTING, multiple=True, help="A table to validate with.")
-@click.option("--test-file", type=EXISTING, multiple=True, help="A table to test with.")
+@click.option(
+    "--validation-file", multiple=True, help="A table to validate with.", callback=_tables
+)
+@click.option("--test-file", multiple=True, help="A table to test with.", callback=_tables)
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "tsv", "parquet"]),
+    type=click.Choice(["csv", "tsv", "parquet", "jsonl"]),
     help="Form of all tables; default by each one's ending.",
+)
+@click.option(
+    "--delimiter",
+    metavar="TEXT",
+    help=r"Stands between cells, instead of CSV's comma and TSV's tab: ';', '|', '::', '\t'.",
 )
 @click.option("--no-header", is_flag=True, help="CSV and TSV begin with data, not with names.")
 @click.option(
@@ -76,11 +103,14 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
 )
 @click.option("--force", is_flag=True, help="Replace an earlier preparation there.")
-def prepare(**options: Any) -> None:
+@click.pass_context
+def prepare(ctx: click.Context, /, **options: Any) -> None:
     """Turn tables into JSON Lines of token ids, vocabularies and hyperparameters.
 
-    FILE is CSV (quoted as RFC 4180), TSV (never quoted) or Parquet; .csv, .tsv and .txt may be
-    gzipped. COLUMN is a name, or a number from 0. A column holds, by its type:
+    FILE is CSV (quoted as RFC 4180), TSV (never quoted), JSON Lines or Parquet; text may be
+    gzipped. It may be a folder of such files, as Spark writes them: names that begin with . or _
+    are passed over. COLUMN is a name, or a number from 0 (not of JSON Lines). A column holds, by
+    its type:
 
     \b
     text    a sentence, split by NLTK's Treebank tokenizer and made lower case
@@ -88,9 +118,10 @@ def prepare(**options: Any) -> None:
     value   one token, whatever it is: a user, a film, a category
     ids     token ids between blanks, which stay as they are
 
-    Parquet may also hold lists of tokens or ids. Vocabularies are counted in the training part
-    alone; id 0 is <pad>, id 1 <unk>. Labels are numbers, or names as the first of them is; names
-    without --classes get numbers in their order by code point.
+    Parquet and JSON Lines may also hold lists of tokens or ids. Values and ids that became floats,
+    such as 1.0, are taken as 1. Vocabularies are counted in the training part alone; id 0 is <pad>,
+    id 1 <unk>. Labels are numbers, or names if most of the first few thousand are; names without
+    --classes get numbers in their order by code point.
 
     Writes train.jsonl, validation.jsonl and test.jsonl, vocab0.json and vocab1.json or vocab.json,
     labels.json if labels are names, and hyperparameters.json, which holds what follows from the
@@ -100,7 +131,9 @@ def prepare(**options: Any) -> None:
 
     from o2v_jax.interruption import Signals
 
+    require_local(options["output"])
     _refuse_contradictions(options)
+    _refuse_idle_seed(ctx)
     rows = 0
     with Console(stderr=True).status("") as status:
 
@@ -126,7 +159,11 @@ def _preparation(options: dict[str, Any], progress: Callable[[int], None]) -> "P
         validation_files=options["validation_file"],
         test_files=options["test_file"],
         split=Split(options["validation"], options["test"], options["seed"]),
-        layout=Layout(options["form"], header=not options["no_header"]),
+        layout=Layout(
+            options["form"],
+            header=not options["no_header"],
+            delimiter=(options["delimiter"] or "").replace(r"\t", "\t") or options["delimiter"],
+        ),
         shared=options["shared"],
         skip=options["on_error"] == "skip",
         force=options["force"],
@@ -179,6 +216,13 @@ def _refuse_contradictions(options: dict[str, Any]) -> None:
             f"{_flags(alone)} is for one side: give {_flags({missing})} too, or "
             "--shared-vocabulary where one file is for both"
         )
+
+
+def _refuse_idle_seed(ctx: click.Context) -> None:
+    default = click.core.ParameterSource.DEFAULT
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) != default}
+    if "seed" in given and not given & {"validation", "test"}:
+        raise click.UsageError("--seed needs --validation or --test, which it deals records to")
 
 
 def _leaves_nothing(odd: set[str], side: int) -> str:

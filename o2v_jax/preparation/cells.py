@@ -11,16 +11,23 @@ import pyarrow.compute as pc
 
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import Cells, is_list
+from o2v_jax.preparation.whole import whole
 from o2v_jax.preparation.words import Words
 from o2v_jax.ragged import Ids, Index, Ragged, offsets_of
 from o2v_jax.vocabulary import normalised, tokenize
 
 # text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
-# does; value: the whole cell, exactly as it stands, is one token; ids: token ids between blanks
+# does; value: the whole cell, exactly as it stands, is one token; ids: token ids between blanks.
+# An id that became a float is that id, a single one among tokens too: see `whole`
 Kind: TypeAlias = Literal["text", "tokens", "value", "ids"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LARGEST_ID = 2_999_999  # the documentation's largest vocab_size is 3,000,000
+
+# a list or an array as Python writes it: ['red', 'blue'], [1, 2], {"a"}, (1, 2), [1 2]
+WRITTEN_LIST = re.compile(
+    r"""^\s*[\[({]\s*['"].*['"],?\s*[\])}]\s*$|^\s*\[[-+0-9., \s]+\]\s*$""", re.DOTALL
+)
 
 _ID = re.compile(r"[0-9]{1,7}", re.ASCII)
 _NO_ID = f"is not a token id, an integer in 0..{LARGEST_ID}"
@@ -63,9 +70,13 @@ def _texts(kind: Kind, cells: Cells, words: Words) -> Sequences:
 
 def _parsed(text: str) -> tuple[list[int], str]:
     """The ids of a text, and what is wrong with it."""
-    items = text.split()
+    items = [whole(item) for item in text.split()]
     bad = next((item for item in items if not _is_id(item)), None)
-    return ([*map(int, items)], "") if bad is None else ([], f"{bad[:40]!r} {_NO_ID}")
+    return ([*map(int, items)], "") if bad is None else ([], f"{bad[:40]!r} {_NO_ID}{_hint(text)}")
+
+
+def _hint(text: str) -> str:
+    return "; write ids with blanks between them" if WRITTEN_LIST.match(text) else ""
 
 
 def _is_id(item: str) -> bool:
@@ -73,11 +84,12 @@ def _is_id(item: str) -> bool:
 
 
 def _whole(text: str) -> list[str]:
-    return [text] if text.strip() else []
+    return [whole(text)] if text.strip() else []
 
 
 def _between_blanks(text: str) -> list[str]:
-    return [normalised(token, lowercase=True) for token in text.split()]
+    tokens = [normalised(token, lowercase=True) for token in text.split()]
+    return tokens if len(tokens) != 1 else [whole(tokens[0])]
 
 
 _SPLIT: dict[Kind, Callable[[str], list[str]]] = {
@@ -91,7 +103,9 @@ def _lists(kind: Kind, cells: Cells, words: Words) -> Sequences:
     """A list a cell, as Parquet has them."""
     lengths = pc.list_value_length(cells).fill_null(0).to_numpy().astype(np.int64)
     offsets, flat = offsets_of(lengths), cells.flatten()
-    if kind == "ids" and pa.types.is_integer(flat.type):
+    if pa.types.is_null(flat.type):
+        flat = flat.cast(pa.int32() if kind == "ids" else pa.string())
+    if kind == "ids" and (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type)):
         ids, wrong = _checked(flat)
         return Ragged(ids, offsets), _first_wrong(offsets, flat, wrong, _NO_ID)
     if kind == "tokens" and (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):
@@ -107,7 +121,7 @@ def _checked(flat: Cells) -> tuple[Ids, npt.NDArray[np.bool_]]:
     """Ids as int32 `[ids]`, 0 where wrong, and which are wrong."""
     missing = flat.is_null().to_numpy(zero_copy_only=False)
     values = flat.fill_null(0).to_numpy(zero_copy_only=False)
-    wrong = missing | (values < 0) | (values > LARGEST_ID)
+    wrong = missing | ~((values >= 0) & (values <= LARGEST_ID) & (values % 1 == 0))
     return np.where(wrong, 0, values).astype(np.int32), wrong
 
 

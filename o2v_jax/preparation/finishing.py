@@ -13,6 +13,7 @@ from o2v_jax.preparation.output import (
     VOCABULARIES,
     write_json,
 )
+from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.report import PartCount, Report
 from o2v_jax.preparation.settings import settings
 from o2v_jax.preparation.sides import Numbering
@@ -47,7 +48,7 @@ def finish(directory: Path, collection: Collection, given: Given, wanted: Sequen
         if part in wanted:
             counts[part] = write_part(path, spill, numberings, outcome, problems)
         spill.remove()
-    _require_records(counts)
+    _require_records(counts, collection.problems)
     for name, vocabulary in _vocabularies(numberings, shared=collection.shared):
         vocabulary.write(directory / name)
     if outcome.names:
@@ -69,11 +70,13 @@ def _numberings(collection: Collection, given: Given) -> Numberings:
     return found[0], found[0] if collection.shared else found[1]
 
 
-def _require_records(counts: Counts) -> None:
+def _require_records(counts: Counts, problems: Problems) -> None:
     for part, count in counts.items():
         if not count.records:
             total = sum(other.records for other in counts.values())
-            raise InputError(f"{part} gets none of the {total} records that can be used")
+            none = f"{part} gets none of the {total} records that can be used"
+            reasons = f"; left out {problems.count:,}: {'; '.join(problems.listed)}"
+            raise InputError(none + reasons * bool(problems.count))
 
 
 def _vocabularies(numberings: Numberings, *, shared: bool) -> Iterator[tuple[str, Vocabulary]]:

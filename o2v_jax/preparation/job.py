@@ -1,7 +1,8 @@
 """A preparation from beginning to end: tables in, a directory for `o2v train` out."""
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from o2v_jax.errors import InputError
 from o2v_jax.preparation.collecting import SPILLS, Collection
 from o2v_jax.preparation.finishing import Given, finish
 from o2v_jax.preparation.labels import LabelColumn
-from o2v_jax.preparation.output import FILES, HYPERPARAMETERS, check_target
+from o2v_jax.preparation.output import FILES, HYPERPARAMETERS, check_inputs, check_target
 from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.report import Report
 from o2v_jax.preparation.sides import Side
 from o2v_jax.preparation.split import PARTS, Part, Split
-from o2v_jax.preparation.tables import Layout, read_table
+from o2v_jax.preparation.tables import Layout, files_of, read_table
+from o2v_jax.util import require_local
 from o2v_jax.vocabulary import Vocabulary
 
 
@@ -24,7 +26,7 @@ class Preparation:
     """What is to be prepared, and where to.
 
     Attributes:
-        files: tables that `split` deals out to the parts.
+        files: tables that `split` deals out to the parts; each is a file, or a folder of files.
         sides: where in0 and in1 come from.
         output: the directory to write.
         label: where labels come from; None: every record is a positive, with label 1.
@@ -55,6 +57,8 @@ class Preparation:
     progress: Callable[[int], None] = lambda _: None
 
     def __post_init__(self) -> None:
+        for path in (self.output, *(path for _, path in self._sources())):
+            require_local(path)
         for contradiction in self._contradictions():
             raise InputError(contradiction)
 
@@ -62,17 +66,20 @@ class Preparation:
         """Reads, counts and writes; the output appears at the end, or not at all.
 
         Raises:
-            O2VError: a file, a record or an argument is not usable.
+            O2VError: a file, a record, an argument or the output is not usable.
         """
         target = self.output.resolve()
         check_target(target, force=self.force)
-        for _, file in self._sources():
-            self.layout.form_of(
-                file
-            )  # what is wrong with the last is said before the first is read
+        check_inputs(target, [path for _, path in self._sources()])
+        # what is wrong with the last is said before the first is read
+        self.layout.check([file for _, path in self._sources() for file in files_of(path)])
         given = self._given()
         problems = Problems(self.skip)
-        with replacing(target, (*FILES, *SPILLS.values()), last=HYPERPARAMETERS) as staging:
+        names = (*FILES, *SPILLS.values())
+        with (
+            _writing(self.output),
+            replacing(target, names, last=HYPERPARAMETERS) as staging,
+        ):
             collection = Collection(staging, self.sides, self.label, problems, shared=self.shared)
             with closing(collection):
                 self._collect(collection)
@@ -92,6 +99,8 @@ class Preparation:
         for part, files in (("validation", self.validation_files), ("test", self.test_files)):
             if files and getattr(self.split, part):
                 yield f"{part} is either files of its own or a share of the others"
+            if getattr(self.split, part) and not self.files:
+                yield f"{part} is a share of the files to train on, of which there are none"
 
     def _given(self) -> Given:
         paths = [side.vocabulary for side in self.sides]
@@ -122,3 +131,15 @@ class Preparation:
         shares = {"validation": self.split.validation, "test": self.split.test}
         given = {part for part, _ in self._sources()} | {part for part in shares if shares[part]}
         return tuple(part for part in PARTS if part in given)
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Names the directory that cannot be written: errors of writing often name no file."""
+    try:
+        yield
+    except BrokenPipeError:  # of the progress that nobody reads
+        raise
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"{output}: cannot be written ({reason})") from error

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import OutputLayer
+from o2v_jax.preparation.whole import whole
 
 MOST_CLASSES = 30  # the documentation's largest num_classes
 _LARGEST = float(np.finfo(np.float32).max)  # training computes in float32
@@ -106,6 +107,8 @@ class Names(Kind):
         self._numbers: dict[str, int] = {}
 
     def label(self, text: str) -> float:  # noqa: D102 - as Kind says
+        if text.lower() == "nan":
+            raise ValueError(f"the label {text!r} is what stands for none: give --classes if not")
         number = self._numbers.setdefault(text, len(self._numbers))
         if number >= MOST_CLASSES:
             shown = ", ".join(repr(name[:40]) for name in [*self._numbers][:3])
@@ -129,10 +132,11 @@ class Classes(Kind):
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def label(self, text: str) -> float:  # noqa: D102 - as Kind says
-        if text not in self._numbers:
+        number = self._numbers.get(text, self._numbers.get(whole(text)))
+        if number is None:
             classes = ", ".join(self._numbers)
             raise ValueError(f"the label {text[:40]!r} is none of the classes {classes}")
-        return self._numbers[text]
+        return number
 
     def outcome(self, used: Used) -> Outcome:  # noqa: ARG002, D102 - unused classes count too
         return _named(self._numbers, np.asarray)

@@ -1,5 +1,6 @@
 """The labels of a preparation, read chunk by chunk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,10 @@ from o2v_jax.preparation.label_kinds import (
     Outcome,
     Used,
     is_number,
+    number_in,
 )
 from o2v_jax.preparation.rows import Cells, is_list
+from o2v_jax.ragged import Index
 
 _POSITIVES = "none, so that every record is a positive: train with a negative_sampling_rate"
 
@@ -29,7 +32,8 @@ class LabelColumn:
 
     Attributes:
         column: a name, or a number from 0.
-        classes: names of the classes 0, 1, 2 ...; none: numbers or names, as the first label is.
+        classes: names of the classes 0, 1, 2 ...; none: numbers or names, as most labels of the
+            first few thousand rows are.
         output_layer: what the labels are for; None: it follows from them.
 
     Raises:
@@ -80,7 +84,9 @@ class Labels:
         if is_list(columns[0]):
             raise InputError(f"the label column holds lists ({columns[0].type}), not labels")
         texts, which = distinct(columns[0])
-        parsed = [self._parsed(text.strip()) for text in texts]
+        texts = [text.strip() for text in texts]
+        self._kind = self._kind or self._kind_of(texts, np.bincount(which, minlength=len(texts)))
+        parsed = [self._parsed(text) for text in texts]
         faults = {row: parsed[text][1] for row, text in enumerate(which.tolist())}
         labels = np.array([label for label, _ in parsed], np.float64)[which]
         return labels, {row: fault for row, fault in faults.items() if fault}
@@ -104,21 +110,35 @@ class Labels:
         """A label, and what is wrong with it."""
         if not text:
             return np.nan, "the label is empty"
-        self._kind = self._kind or self._kind_by(text)
+        if self._kind is None:
+            return np.nan, f"the label {text[:40]!r} is not a finite number"
         try:
             return self._kind.label(text), ""
         except ValueError as error:
             return np.nan, str(error)
 
-    def _kind_by(self, first: str) -> Kind:
+    def _kind_of(self, texts: Sequence[str], counts: Index) -> Kind | None:
+        """The kind of most labels, of the first one if as many are numbers as names.
+
+        None where all are empty or, as nan and inf, neither a label's number nor a name.
+        """
         source = self._source or LabelColumn("")
         if source.classes:
             return Classes(source.classes)
-        if source.output_layer == "mean_squared_error" or is_number(first):
+        numbers = [number_in(text) is not None for text in texts]
+        names = [bool(text) and not is_number(text) for text in texts]
+        in_favour = np.where(numbers, counts, 0).sum() - np.where(names, counts, 0).sum()
+        first = next((at for at in range(len(texts)) if numbers[at] or names[at]), None)
+        if source.output_layer == "mean_squared_error":
+            return Numbers(source.output_layer)
+        if first is None:
+            return None
+        if in_favour > 0 or (in_favour == 0 and numbers[first]):
             return Numbers(source.output_layer)
         if self._again:
+            name = texts[names.index(True)]
             raise InputError(
-                f"the labels are names ({first[:40]!r}), and with given vocabularies --classes "
+                f"the labels are names ({name[:40]!r}), and with given vocabularies --classes "
                 "must say which numbers they have"
             )
         return Names()

@@ -1,6 +1,6 @@
 """The directory that a preparation writes: at once or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -41,6 +41,20 @@ def check_target(directory: Path, *, force: bool) -> None:
         raise InputError(f"{directory}: holds an earlier preparation: --force replaces it")
     if names and is_fixed(directory):
         raise InputError(f"{directory}: holds files and cannot be exchanged: empty it first")
+
+
+def check_inputs(directory: Path, tables: Sequence[Path]) -> None:
+    """Checks that no table would be replaced, and that the output would not become a table's part.
+
+    Raises:
+        InputError: a table lies within the directory, or is a folder that holds it.
+    """
+    for table in tables:
+        place = table.resolve()
+        if place.is_relative_to(directory):
+            raise InputError(f"{table}: lies in the output {directory}, which would replace it")
+        if directory.is_relative_to(place):
+            raise InputError(f"{directory}: the output lies within {table}, which is read whole")
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:

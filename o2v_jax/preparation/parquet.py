@@ -8,7 +8,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.rows import CHUNK, Cells, Rows, index, is_list, places_in, positions
+from o2v_jax.preparation.rows import (
+    CHUNK,
+    Cells,
+    NoRowsError,
+    Rows,
+    index,
+    is_list,
+    places_in,
+    positions,
+)
 
 
 def read_parquet(file: Path, wanted: Sequence[str]) -> Iterator[Rows]:
@@ -19,6 +28,7 @@ def read_parquet(file: Path, wanted: Sequence[str]) -> Iterator[Rows]:
         wanted: columns, by name or by number from 0.
 
     Raises:
+        NoRowsError: the file has none.
         InputError: the file cannot be read, lacks a column or holds no text in one.
     """
     try:
@@ -33,7 +43,7 @@ def _chunks(file: Path, table: pq.ParquetFile, wanted: Sequence[str]) -> Iterato
     names = table.schema_arrow.names
     at = positions(file, names, wanted, header=True)
     if not table.metadata.num_rows:
-        raise InputError(f"{file}: holds no rows")
+        raise NoRowsError(f"{file}: holds no rows")
     places, first = places_in(file, ": row "), 1
     for batch in table.iter_batches(CHUNK, columns=list({names[column] for column in at})):
         columns = tuple(_cells(file, names[column], _column(batch, names, column)) for column in at)
@@ -48,8 +58,10 @@ def _column(batch: pa.RecordBatch, names: Sequence[str], column: int) -> Cells:
 
 
 def _cells(file: Path, name: str, column: Cells) -> Cells:
+    if isinstance(column, pa.ExtensionArray):
+        return _cells(file, name, column.storage)
     if is_list(column):
-        return column
+        return _plain_lists(column)
     if pa.types.is_dictionary(column.type):
         return _cells(file, name, column.dictionary_decode())
     if pa.types.is_floating(column.type):
@@ -60,3 +72,19 @@ def _cells(file: Path, name: str, column: Cells) -> Cells:
         wanted = "text, numbers or lists of ids are wanted"
         message = f"{file}: column {name!r} of type {column.type} cannot be read: {wanted}"
         raise InputError(message) from error
+
+
+def _plain_lists(column: Cells) -> Cells:
+    """Lists of one of the layouts that lists have in memory, of values without a dictionary."""
+    kind = column.type.value_type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if _is_text(kind):
+        kind = pa.string()
+    plain = pa.list_(kind)
+    return column if column.type == plain else column.cast(plain)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kinds = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
+    return any(is_kind(kind) for is_kind in kinds)

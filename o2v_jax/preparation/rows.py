@@ -14,8 +14,12 @@ from o2v_jax.ragged import Index
 CHUNK = 4096
 _SHOWN = 20
 
-# strings, or lists of integers or of strings
+# strings, or lists of numbers or of strings
 Cells: TypeAlias = "pa.Array[Any]"
+
+
+class NoRowsError(InputError):
+    """A file holds no rows, as one part of a table may."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,20 +71,25 @@ def _position(file: Path, names: list[str], column: str, header: bool) -> int:
         return names.index(column)
     if column in map(str, range(len(names))):
         return int(column)
-    raise InputError(f"{file}: there is no column {column!r}; {_known(names, header)}")
-
-
-def _known(names: list[str], header: bool) -> str:
+    missing = f"{file}: there is no column {column!r}"
     if not header:
-        return f"without a header, columns are numbered 0..{len(names) - 1}"
+        raise InputError(f"{missing}; without a header, columns are numbered 0..{len(names) - 1}")
+    raise InputError(f"{missing}; {known_columns(names)}, or numbers 0..{len(names) - 1}")
+
+
+def known_columns(names: Sequence[str]) -> str:
+    """The first columns of a table, for a message."""
     more = [] if len(names) <= _SHOWN else [f"and {len(names) - _SHOWN} more"]
     shown = ", ".join([*(f"{name:.40}" for name in names[:_SHOWN]), *more])
-    return f"its columns are {shown}, or numbers 0..{len(names) - 1}"
+    return f"its columns are {shown}"
 
 
 def is_list(cells: Cells) -> bool:
     """Whether every cell holds a list."""
-    kinds = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+    kinds = (
+        *(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list),
+        *(pa.types.is_list_view, pa.types.is_large_list_view),
+    )
     return any(is_kind(cells.type) for is_kind in kinds)
 
 

@@ -223,6 +223,62 @@ def test_parquet_gives_what_csv_gives(o2v, pairs, tmp_path):
     ]
 
 
+def test_folders_patterns_and_json_lines_give_what_csv_gives(o2v, pairs, tmp_path):
+    rows, folder = rows_of(pairs), tmp_path / "parts"
+    folder.mkdir()
+    (folder / "_SUCCESS").touch()
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for part, start in enumerate((0, 90)):
+        some = pa.Table.from_pylist(rows[start : start + 90 + 20 * part])
+        pq.write_table(some, folder / f"part-{part}.snappy.parquet")
+    sources = {
+        "csv": pairs,
+        "json": tmp_path / "pairs.jsonl",
+        "folder": folder,
+        "glob": f"{folder}/part-*",
+    }
+    options = (*PAIRS, "--label", "y", "--test", "0.2", "--seed", "0")
+    for name, source in sources.items():
+        done = o2v("prepare", source, *options, "--output", tmp_path / "made" / name)
+        assert done.status == 0, done.err
+    made = [
+        {path.name: path.read_bytes() for path in (tmp_path / "made" / name).iterdir()}
+        for name in sources
+    ]
+    assert len(made[0]) == 6
+    assert all(files == made[0] for files in made)
+
+
+def test_ids_that_became_floats_mean_the_same_in_every_form(o2v, tmp_path):
+    """A missing value makes floats of pandas' integers."""
+    users, films = [1.0, None, 12345678901.0, 1e15], [3.0, 4.0, None, 7.0]
+    text = "user,film\n1.0,3.0\n,4.0\n12345678901.0,\n1000000000000000.0,7.0\n"
+    (tmp_path / "a.csv").write_text(text)
+    table = pa.table({"user": users, "film": films})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, table.to_pylist())))
+    columns = ("--in0", "user", "--in0-type", "value", "--in1", "film", "--in1-type", "ids")
+    for form in ("csv", "parquet", "jsonl"):
+        out = tmp_path / form
+        done = o2v(
+            "prepare", tmp_path / f"a.{form}", *columns, "--on-error", "skip", "--output", out
+        )
+        assert done.status == 0, done.err
+        assert [*json.loads((out / "vocab0.json").read_text())][2:] == ["1", "1000000000000000"]
+        assert [row["in1"] for row in records(out / "train.jsonl")] == [[3], [7]]
+        assert "left out 2 records" in done.err
+        assert "are taken as integers that became floats" in done.err
+
+
+def test_lists_written_as_text_are_noticed(ran, tmp_path):
+    path = tmp_path / "lists.csv"
+    path.write_text("one\ttwo\n['red', 'blue']\t[MASK] a (b)\n[]\ta\n")
+    _, err = ran(path, *PAIRS, "--in0-type", "tokens", "--in1-type", "tokens", "--delimiter", r"\t")
+    noticed = [line for line in err.splitlines() if "written as text" in line]
+    assert len(noticed) == 1
+    assert noticed[0].startswith("in0 (column 'one'): \"['red', 'blue']\" looks like a list")
+
+
 @given(
     st.lists(st.tuples(UNUSUAL, UNUSUAL), min_size=1, max_size=8),
     st.sampled_from([*TOKENS]),

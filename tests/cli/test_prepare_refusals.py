@@ -1,6 +1,7 @@
 """What `o2v prepare` refuses, in one line and without leaving anything behind."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -8,7 +9,11 @@ import time
 
 import pytest
 
+from o2v_jax import InputError
+from o2v_jax.preparation import Preparation, Side
+
 PAIRS = ("--in0", "one", "--in1", "two")
+GIVEN = ("--shared-vocabulary", "--vocabulary", "{file}")
 
 
 @pytest.fixture
@@ -40,6 +45,29 @@ ERRORS = {
         "classes are for output_layer=softmax",
     ),
     "too much": ((*PAIRS, "--test", "0.5", "--validation", "0.5"), "sum to less than 1"),
+    "a share of no files": (
+        (*PAIRS, "--test", "0.1", "--validation-file", "{file}", *GIVEN),
+        "test is a share of the files to train on, of which there are none",
+    ),
+    "a seed of nothing": ((*PAIRS, "--seed", "3"), "--seed needs --validation or --test"),
+    "a delimiter of nothing": (
+        (*PAIRS, "--format", "parquet", "--delimiter", ";"),
+        "--delimiter is for CSV and TSV, but the files are parquet",
+    ),
+    "a header of nothing": (
+        (*PAIRS, "--format", "jsonl", "--no-header"),
+        "--no-header is for CSV and TSV, but the files are jsonl",
+    ),
+    "a URL": ((*PAIRS, "--test-file", "s3://b/test.csv"), "s3://b/test.csv is a URL, but a path"),
+    "an output elsewhere": ((*PAIRS, "--output", "s3://b/out"), "s3://b/out is a URL, but a path"),
+    "an output in a folder that is read": (
+        (*PAIRS, "--test-file", "{folder}"),
+        "the output lies within",
+    ),
+    "nothing but bad records": (
+        (*PAIRS, "--in0-type", "ids", "--on-error", "skip"),
+        "none of the 0 records that can be used; left out 2: {file}:2: in0 (column 'one'): 'x' is",
+    ),
     "a share of nothing": (
         ("--in0", "two", "--in1", "2", "--test", "0.0001"),
         "test gets none of the 2 records",
@@ -97,11 +125,13 @@ def test_errors_are_one_line_with_status_2(o2v, tmp_path, name):
     options, message = ERRORS[name]
     file = tmp_path / "bad.csv"
     file.write_text("one,two,\nx,1,b\n,y,b\n")
-    options = [option.format(file=file) for option in options]
-    result = o2v("prepare", file, *options, "--output", tmp_path / "out")
+    folder = {"file": file, "folder": tmp_path}
+    options = [option.format(**folder) for option in options]
+    files = [] if "of no files" in name else [file]
+    result = o2v("prepare", *files, "--output", tmp_path / "out", *options)
     assert (result.status, result.out) == (2, "")
     assert len(result.err.splitlines()) == 1
-    assert message in result.err
+    assert message.format(**folder) in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"], "nothing is left behind"
 
 
@@ -123,6 +153,8 @@ def test_directories_it_does_not_write_to(o2v, pairs, tmp_path):
     assert (out / "test.jsonl").exists()
     assert o2v(*common, out, "--force").status == 0
     assert not (out / "test.jsonl").exists()
+    inside = o2v("prepare", out / "train.jsonl", *PAIRS, "--output", out, "--force")
+    assert f"{out}/train.jsonl: lies in the output" in inside.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pairs.csv"]
 
 
@@ -136,8 +168,11 @@ def test_a_failure_leaves_the_earlier_preparation(o2v, pairs, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"out", "bad.csv", "pairs.csv"}
 
 
-def test_a_signal_leaves_nothing_behind(tmp_path):
-    """Rows come from a pipe that stays open, so that the signal comes in the middle."""
+def stopped(tmp_path, number):
+    """A preparation's status and words, after a signal in the middle.
+
+    Rows come from a pipe that stays open until then.
+    """
     rows = tmp_path / "rows.csv"
     os.mkfifo(rows)
     output = tmp_path / "out"
@@ -149,9 +184,38 @@ def test_a_signal_leaves_nothing_behind(tmp_path):
         writing.write("one,two\na,b\n")
         writing.flush()
         until = time.monotonic() + 60
-        while len([*tmp_path.iterdir()]) < 2 and time.monotonic() < until:
+        while not [*tmp_path.glob(".out.*.tmp")] and time.monotonic() < until:
             time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (143, "o2v: stopped by SIGTERM\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+    rows.unlink()
+    return process.returncode, err
+
+
+def test_a_signal_leaves_nothing_behind(tmp_path):
+    assert stopped(tmp_path, signal.SIGTERM) == (143, "o2v: stopped by SIGTERM\n")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_a_kill_leaves_is_removed_by_the_next_run(o2v, pairs, tmp_path):
+    stopped(tmp_path, signal.SIGKILL)
+    assert len([*tmp_path.iterdir()]) == 3
+    assert o2v("prepare", pairs, *PAIRS, "--output", tmp_path / "out").status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pairs.csv"]
+
+
+@pytest.mark.parametrize("size", [20, 2_000, 20_000])
+def test_a_full_disk_is_named(tmp_path, size):
+    """The system refuses to make files longer, as it does on a full disk."""
+    path = tmp_path / "rows.tsv"
+    path.write_text("one\ttwo\n" + "".join(f"w{n}\tb\n" for n in range(2000)))
+    sides = Side("one", "value"), Side("two", "value")
+    preparation = Preparation(files=(path,), sides=sides, output=tmp_path / "out")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"out: cannot be written \(File too large\)"):
+            preparation.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [*tmp_path.iterdir()] == [path]

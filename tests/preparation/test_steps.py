@@ -89,6 +89,10 @@ def tokens_of(kind, cells):
         ("tokens", ["A man's dog.", " ``  x "], [["a", "man's", "dog."], ['"', "x"]]),
         ("tokens", [["A b", "C"], ["d"]], [["a b", "c"], ["d"]]),
         ("value", ["A man", "``"], [["A man"], ["``"]]),
+        ("value", ["1.0", "1e+15", "-2.0"], [["1"], ["1000000000000000"], ["-2"]]),
+        ("value", ["1.50", "1.00", "1e15"], [["1.50"], ["1.00"], ["1e15"]]),
+        ("tokens", ["7.0", "version 2.0"], [["7"], ["version", "2.0"]]),
+        ("text", ["2.0"], [["2.0"]]),
     ],
 )
 def test_kinds_of_tokens(kind, cells, tokens):
@@ -108,12 +112,21 @@ def test_empty_cells_are_faults(kind):
         ([[1, 2], [0]], [[1, 2], [0]], {}),
         (["1", "1 -2", "x 5"], None, {1: "'-2'", 2: "'x'"}),
         (
-            [f"{LARGEST_ID + 1}", "9" * 5000, "1.0", "٣"],
+            [f"{LARGEST_ID + 1}", "9" * 5000, "1.5", "٣"],
             None,
-            {0: "3000000", 1: "999", 2: "1.0", 3: "٣"},
+            {0: "3000000", 1: "999", 2: "1.5", 3: "٣"},
         ),
         ([[1], [7, -2, -3], [None], [LARGEST_ID + 1]], None, {1: "-2 ", 2: "null ", 3: "3000000 "}),
         ([[1], None, []], None, {1: "empty", 2: "empty"}),
+        (["1.0 2", "3.0"], [[1, 2], [3]], {}),
+        ([[1.0, 2.0], [0.0]], [[1, 2], [0]], {}),
+        (
+            [[0.5], [float("nan")], [1e15], [1.0]],
+            None,
+            {0: "0.5 is", 1: "nan is", 2: "1000000000000000.0 is"},
+        ),
+        ([None, [], [None]], None, {0: "empty", 1: "empty", 2: "null "}),
+        (["1e+15", "[1, 2]"], None, {0: "'1000000000000000' is", 1: "write ids with blanks"}),
     ],
 )
 def test_ids_pass_through_or_are_faults(cells, rows, faults):
@@ -126,7 +139,13 @@ def test_ids_pass_through_or_are_faults(cells, rows, faults):
 
 @pytest.mark.parametrize(
     ("kind", "cells"),
-    [("text", [["a"]]), ("value", [["a"]]), ("ids", [["a"]]), ("tokens", [[1]]), ("ids", [[0.5]])],
+    [
+        ("text", [["a"]]),
+        ("value", [["a"]]),
+        ("ids", [["a"]]),
+        ("tokens", [[1]]),
+        ("tokens", [[0.5]]),
+    ],
 )
 def test_lists_of_the_wrong_kind(kind, cells):
     with pytest.raises(InputError, match=f"is not read as {kind}"):
@@ -188,6 +207,42 @@ def test_labels_that_are_none(cells, source, fault):
     assert len(values) == 1
     assert faults.keys() == {1}
     assert fault in faults[1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels", "faults"),
+    [
+        (["nan", "cat", "dog"], [0, 1], {0: "the label 'nan' is what stands for none"}),
+        (["cat", "NaN", "dog"], [0, 1], {1: "the label 'NaN' is what stands for none"}),
+        (["inf", "cat"], [1, 0], {}),
+        (["nan", "1", "0"], [1, 0], {0: "the label 'nan' is not a finite number"}),
+        (["x", "1", "0"], [1, 0], {0: "the label 'x' is not a finite number"}),
+        (["1", "x", "y"], [0, 1, 2], {}),
+        (["nan", ""], [], {0: "'nan' is not a finite number", 1: "the label is empty"}),
+    ],
+)
+def test_most_labels_say_whether_they_are_numbers_or_names(cells, labels, faults):
+    _, values, wrong = outcome_of(cells)
+    assert values == labels
+    assert wrong.keys() == faults.keys()
+    assert all(fault in wrong[row] for row, fault in faults.items())
+
+
+def test_labels_after_some_that_say_nothing():
+    labels = Labels(LabelColumn("y"))
+    _, first = labels.read((pa.array(["nan", "nan"]),), 2)
+    values, faults = labels.read((pa.array(["b", "nan", "a"]),), 3)
+    labels.keep(values[[0, 2]])
+    assert (first.keys(), faults.keys(), labels.outcome().names) == (
+        {0, 1},
+        {1},
+        {"a": 0, "b": 1},
+    )
+
+
+def test_classes_that_became_floats():
+    assert outcome_of(["1.0", "2"], classes=("2", "1"))[1:] == ([1, 0], {})
+    assert outcome_of(["1.0", "2"], classes=("2", "1.0"))[1:] == ([1, 0], {})
 
 
 @pytest.mark.parametrize("first", ["nan", "-inf", "1_0"])

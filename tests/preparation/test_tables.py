@@ -2,6 +2,8 @@
 
 import csv
 import gzip
+import json
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from o2v_jax import InputError, RecordError
 from o2v_jax.preparation import Layout
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.tables import read_table
+from o2v_jax.preparation.tables import files_of, read_table
 
 WIDTH = 3
 # what a cell of any form may hold: TSV cannot hold tabs, and no text form a lone carriage return
@@ -48,8 +50,9 @@ def write_parquet(path, rows):
     return path
 
 
-def read(path, *wanted, form=None, header=False, problems=None):
-    chunks = read_table(path, wanted, Layout(form, header), problems or Problems())
+def read(path, *wanted, form=None, header=False, problems=None, delimiter=None):
+    layout = Layout(form, header, delimiter)
+    chunks = read_table(path, wanted, layout, problems or Problems())
     return [
         (chunk.places.format(number), *cells)
         for chunk in chunks
@@ -137,6 +140,19 @@ def test_a_name_comes_before_a_number(tmp_path):
         (pa.array([b"ab"]), ["ab"]),
         (pa.array([None, None]), ["", ""]),
         (pa.array([[1, 2], None, []]), [[1, 2], None, []]),
+        (pa.array(["a", None], pa.string_view()), ["a", ""]),
+        (pa.array([1.0, 1.5], pa.float16()), ["1", "1.5"]),
+        (pa.array([Decimal("1.00")]), ["1.00"]),
+        (pa.array(["a"], pa.json_(pa.string())), ["a"]),
+        (
+            pa.ListArray.from_arrays([0, 2, 3], pa.array(["a", "b", "a"]).dictionary_encode()),
+            [["a", "b"], ["a"]],
+        ),
+        (pa.array([[1], None, []], pa.list_view(pa.int64())), [[1], None, []]),
+        (pa.array([["a"], None], pa.large_list_view(pa.string_view())), [["a"], None]),
+        (pa.array([["a"], None], pa.large_list(pa.large_string())), [["a"], None]),
+        (pa.array([[1, 2], None], pa.list_(pa.int64(), 2)), [[1, 2], None]),
+        (pa.array([[], None, [None]], pa.list_(pa.null())), [[], None, [None]]),
     ],
 )
 def test_parquet_columns_of_every_type(tmp_path, column, cells):
@@ -156,19 +172,45 @@ def test_parquet_columns_of_every_type(tmp_path, column, cells):
         ("a.csv", b"z\nb\n\xff\n", r"a.csv:3: is not UTF-8"),
         ("a.csv", b"z\nb,c\n", "a.csv:2: the row has 2 columns, but the first row has 1"),
         ("a.tsv", b"z\ny\nb\tc\n", "a.tsv:3: the row has 2 columns, but the first row has 1"),
+        ("a.csv", b"\xffz\nb\n", r"a.csv:1: is not UTF-8: convert"),
+        ("a.csv", b"z\nb\0\n", r"a.csv:2: the row holds a NUL character"),
+        ("a.csv", b"z\rb\rc\r", "a.csv:1: .* a carriage return stands alone"),
+        ("a.tsv", b"z\rb\rc\r", "a.tsv:1: a carriage return stands alone"),
+        ("a.csv", "z\nb\n".encode("utf-16"), "a.csv: is UTF-16: convert it to UTF-8"),
+        ("a.tsv", "z,y\n".encode("utf-16-le"), "a.tsv: is UTF-16: convert it to UTF-8"),
+        ("a.jsonl", '{"z":1}\n'.encode("utf-16-be"), "a.jsonl: is UTF-16: convert it to UTF-8"),
+        ("a.csv", b"PK\x03\x04 and more", "a.csv: is a zip archive: unpack it"),
+        ("a.csv", b"PAR1\x15\x04", "a.csv: is Parquet: give --format parquet"),
+        ("a.csv.gz", b"\x28\xb5\x2f\xfd", "is compressed by zstd"),
+        ("a.zip", b"PK\x03\x04", r"a.zip: .zip files are not read: unpack it"),
+        ("a.xlsx", b"PK\x03\x04", "save it as CSV"),
+        ("a.csv", b"x;z\n1;2\n", r"'z'; its columns are x;z, .*give --delimiter ';'"),
+        ("a.txt", b"x,z\n", "give --delimiter ','"),
+        ("a.csv", b"x::z\n", "give --delimiter '::'"),
+        ("a.csv", b"x\tz\n", r"give --delimiter '\\t'"),
+        ("a.csv", b'{"z":1}\n', "looks like JSON Lines: give --format jsonl"),
+        ("a.jsonl", b"", "a.jsonl: is empty"),
+        ("a.jsonl", b"\n \n", "a.jsonl: is empty"),
+        ("a.jsonl", b'{"x":1}\n', "there is no column 'z'; its columns are x"),
+        ("a.jsonl", b'{"z":1}\n{"z":', "a.jsonl:2: is not a JSON object"),
+        ("a.jsonl", b'{"z":1}\n{"z":"\xff"}', "a.jsonl:2: is not UTF-8"),
+        ("a.jsonl", b'{"z":' * 9999, "a.jsonl:1: is not a JSON object"),
+        ("a.json", b'[{"z":1}]', "a JSON array begins here, but JSON Lines hold"),
+        ("a.json", b'{\n"z":1\n}', "a.json:1: an object is spread over several lines"),
+        ("a.jsonl", b'{"z":{}}', "a.jsonl:1: 'z' is neither text nor a list of numbers or strings"),
+        ("a.jsonl", b'{"z":[1,"a"]}', "a.jsonl:1: 'z' is neither text nor a list"),
+        ("a.jsonl", b'{"z":[1]}\n{"z":"a"}', "a.jsonl:2: 'z' is a string or a number, but a list"),
         ("a.tsv", gzip.compress(b"z\n" * 50, mtime=0)[:-6], "its gzip data is damaged"),
         ("a.tsv", gzip.compress(b"z\n", mtime=0)[:9] + b"?", "its gzip data is damaged"),
         ("a.parquet", b"PAR1 but no more", "a.parquet: cannot be read as Parquet"),
         ("a.data", b"z\n", "say by --format what it is"),
-        (".", b"", "."),
     ],
 )
 def test_what_cannot_be_read(tmp_path, name, content, message):
     path = tmp_path / name
-    if name != ".":
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises((InputError, RecordError), match=message):
-        read(path, "z", header=True, form="csv" if name == "." else None)
+        read(path, "z", header=True)
 
 
 def test_parquet_that_is_no_text(tmp_path):
@@ -218,3 +260,115 @@ def test_rows_of_another_width_can_be_skipped(tmp_path):
     ]
     assert problems.count == 1
     assert problems.listed == [f"{path}:3: the row has 1 columns, but the first row has 2"]
+
+
+def write_json(path, rows):
+    lines = [json.dumps({f"column {at}": cell for at, cell in enumerate(row)}) for row in rows]
+    path.write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
+    return path
+
+
+@given(tables(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_json_lines_hold_any_text(folder, rows):
+    path = write_json(folder / "any.jsonl", rows)
+    assert read(path, "column 2", "column 0") == [
+        (f"{path}:{at}", row[2], row[0]) for at, row in enumerate(rows, 1)
+    ]
+
+
+def test_json_values_are_text_or_lists(tmp_path):
+    path = tmp_path / "a.ndjson.gz"
+    lines = [
+        {"a": 1, "b": [1, 2]},
+        {"a": 2**70, "b": [], "c": 0},
+        {"a": True, "b": None},
+        {"b": [3.0, None]},
+        {"a": 0.5},
+    ]
+    path.write_bytes(gzip.compress("\r\n\n".join(map(json.dumps, lines)).encode()))
+    assert read(path, "a", "b") == [
+        (f"{path}:1", "1", [1, 2]),
+        (f"{path}:3", str(2**70), []),
+        (f"{path}:5", "true", None),
+        (f"{path}:7", "", [3, None]),
+        (f"{path}:9", "0.5", None),
+    ]
+
+
+def test_bad_json_lines_can_be_skipped(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'no\n{"z":["a"]}\n{"z":"a"}\n[]\n{"z":"\xff"}\n{"z":["b"]}')
+    problems = Problems(skip=True)
+    assert read(path, "z", problems=problems) == [(f"{path}:2", ["a"]), (f"{path}:6", ["b"])]
+    assert problems.count == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "text", "cells"),
+    [
+        ("a.csv", ";", 'a;"b;c"\n', ["a", "b;c"]),
+        ("a.tsv", "|", '"a|b"\n', ['"a', 'b"']),
+        ("ratings.dat", "::", '1::"2\n', ["1", '"2']),
+        ("u.data", "\t", '1\t"a\tb"\n', ["1", "a\tb"]),
+    ],
+)
+def test_delimiters(tmp_path, name, delimiter, text, cells):
+    path = tmp_path / name
+    path.write_text(text)
+    assert read(path, "0", "1", delimiter=delimiter) == [(f"{path}:1", *cells)]
+
+
+@pytest.mark.parametrize("delimiter", ["", '"', "\n", "a\0"])
+def test_delimiters_that_are_none(delimiter):
+    with pytest.raises(InputError, match="holds a quotation mark, a line end or NUL"):
+        Layout(delimiter=delimiter)
+
+
+@pytest.mark.parametrize("layout", [Layout(delimiter=";"), Layout(header=False)])
+def test_what_is_said_of_delimited_files_needs_some(tmp_path, layout):
+    parquet, text = tmp_path / "a.parquet", tmp_path / "a.csv"
+    layout.check([parquet, text])
+    with pytest.raises(InputError, match="is for CSV and TSV, but the files are jsonl and parquet"):
+        layout.check([parquet, tmp_path / "a.jsonl"])
+
+
+def test_a_folder_is_its_files(tmp_path):
+    """As Spark writes them, with empty parts and files that only Spark reads."""
+    for name in ("_SUCCESS", ".part-1.csv.crc", "_temporary/part-9.csv", "part-0.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "part-3.csv").write_text("x,y\n")
+    with pytest.raises(InputError, match="the files of the folder hold no rows"):
+        read(tmp_path, "x", header=True)
+    for name, text in (("part-2.csv", "x,y\n3,4\n"), ("part-1.csv", "x,y\n1,2\n")):
+        (tmp_path / name).write_text(text)
+    pq.write_table(pa.table({"x": pa.array([], pa.string())}), tmp_path / "part-4.snappy.parquet")
+    (tmp_path / "year=2020").mkdir()
+    (tmp_path / "year=2020" / "part-5.json").write_text('{"x":5}')
+    assert [cells for _, *cells in read(tmp_path, "x", header=True)] == [["1"], ["3"], ["5"]]
+    empty = tmp_path / "_empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="_empty: the folder holds no files"):
+        files_of(empty)
+
+
+def test_cells_that_are_no_text_matter_where_they_are_wanted(tmp_path):
+    path = tmp_path / "latin.csv"
+    path.write_bytes('x,y\n1,é\n"é\n2",b\n3,c\0\n'.encode("latin-1"))
+    problems = Problems(skip=True)
+    assert len(read(path, "x", header=True, problems=problems)) == 2
+    assert problems.listed == [
+        f"{path}:3: is not UTF-8: convert the file to UTF-8 (iconv -f ENCODING -t UTF-8)"
+    ]
+    assert read(path, "y", header=True, problems=problems) == [(f"{path}:3", "b")]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_a_line_without_end_is_refused(tmp_path, name, monkeypatch):
+    monkeypatch.setattr("o2v_jax.preparation.lines.LONGEST_LINE", 1000)
+    path = tmp_path / name
+    path.write_text('{"x":1}\n' if name == "a.jsonl" else "x\n1\n")
+    with path.open("a") as file:
+        file.truncate(2**30)  # sparse: takes no room
+    with pytest.raises(RecordError, match=r":[23]: the line is longer than 1,000 bytes"):
+        read(path, "x", header=True)
