@@ -77,9 +77,15 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     help="Decides which records are for validation and for test.",
 )
 @click.option(
-    "--validation-file", multiple=True, help="A table to validate with.", callback=_tables
+    "--validation-file",
+    metavar="FILE",
+    multiple=True,
+    help="A table to validate with.",
+    callback=_tables,
 )
-@click.option("--test-file", multiple=True, help="A table to test with.", callback=_tables)
+@click.option(
+    "--test-file", metavar="FILE", multiple=True, help="A table to test with.", callback=_tables
+)
 @click.option(
     "--format",
     "form",
@@ -162,13 +168,18 @@ def _preparation(options: dict[str, Any], progress: Callable[[int], None]) -> "P
         layout=Layout(
             options["form"],
             header=not options["no_header"],
-            delimiter=(options["delimiter"] or "").replace(r"\t", "\t") or options["delimiter"],
+            delimiter=_unescaped(options["delimiter"]),
         ),
         shared=options["shared"],
         skip=options["on_error"] == "skip",
         force=options["force"],
         progress=progress,
     )
+
+
+def _unescaped(delimiter: str | None) -> str | None:
+    """A tab is hard to type, so it may be written as backslash and t."""
+    return None if delimiter is None else delimiter.replace(r"\t", "\t")
 
 
 def _side(options: dict[str, Any], side: int) -> "Side":

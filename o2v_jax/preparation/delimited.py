@@ -28,6 +28,7 @@ _QUOTING = (
     "a cell with quotation marks stands in quotation marks and doubles its own; "
     "--format tsv reads cells that are never quoted"
 )
+_UNCLOSED = "is a quotation mark not closed?"
 _RETURN = "a carriage return stands alone: end lines with a line feed (tr '\\r' '\\n')"
 
 # line that a row begins in -> its cells
@@ -92,12 +93,19 @@ def _hint(cells: Sequence[str], wanted: Sequence[str], between: str) -> str:
     line = between.join(cells)
     if line.lstrip().startswith("{"):
         return "; the file looks like JSON Lines: give --format jsonl"
+    if {*wanted} & {*_bare(cells)}.difference(cells) and {*wanted} <= {*cells, *_bare(cells)}:
+        quoted = f"; where cells are quoted, give --format csv --delimiter {between!r}"
+        return quoted if '"' in line else "; blanks beside a name are part of it"
     for other in _USUAL:
-        names = [name.strip().strip('"') for name in line.split(other)]
+        names = _bare(line.split(other))
         numbers = map(str, range(len(names)))
         if other != between and len(names) > 1 and {*wanted} <= {*names, *numbers}:
             return f"; {other!r} seems to stand between its cells: give --delimiter {other!r}"
     return ""
+
+
+def _bare(names: Sequence[str]) -> list[str]:
+    return [name.strip().strip('"') for name in names]
 
 
 def _taken(names: Sequence[str]) -> str:
@@ -134,11 +142,14 @@ def _csv(file: Path, lines: Iterator[str], between: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            rule = _RETURN if "new-line" in str(error) else _QUOTING
-            reason = f"the row that begins here is not valid CSV ({error}); {rule}"
-            raise RecordError(f"{file}:{number}", reason) from error
+            raise RecordError(f"{file}:{number}", _not_csv(str(error))) from error
         if cells:
             yield number, cells
+
+
+def _not_csv(error: str) -> str:
+    rule = _RETURN if "new-line" in error else _UNCLOSED if "limit" in error else _QUOTING
+    return f"the row that begins here is not valid CSV ({error}); {rule}"
 
 
 def _even(file: Path, rows: Iterator[Row], width: int, problems: Problems) -> Iterator[Row]:

@@ -122,7 +122,7 @@ class Names(Kind):
         kept = sorted(name for name, at in self._numbers.items() if at in used.distinct)
         names = {name: number for number, name in enumerate(kept)}
         final = np.array([names.get(name, -1) for name in self._numbers], np.float64)
-        return _named(names, lambda labels: final[labels.astype(np.int64)])
+        return _named(names, lambda labels: final[labels.astype(np.int64)], _doubt(kept))
 
 
 class Classes(Kind):
@@ -157,8 +157,14 @@ def number_in(text: str) -> float | None:
     return number if math.isfinite(number) and "_" not in text else None
 
 
-def _named(names: Mapping[str, int], final: Callable[[Floats], Floats]) -> Outcome:
-    text = ", ".join(f"{name}={number}" for name, number in names.items())
+def _doubt(names: Sequence[str]) -> str:
+    """Said where some names are numbers: they may be mistakes, or the other names may."""
+    numbers = [name for name in names if number_in(name) is not None]
+    return f"; {numbers[0]!r} is read as a name, as most labels are no numbers" if numbers else ""
+
+
+def _named(names: Mapping[str, int], final: Callable[[Floats], Floats], doubt: str = "") -> Outcome:
+    text = ", ".join(f"{name}={number}" for name, number in names.items()) + doubt
     return Outcome(text, _softmax(len(names)), names, final)
 
 

@@ -56,9 +56,14 @@ def open_lines(file: Path) -> Iterator[Iterator[bytes]]:
 
 def _refuse_other_forms(file: Path, stream: BinaryIO) -> None:
     head = cast("io.BufferedReader", stream).peek(_HEAD)[:_HEAD]
-    for pattern, form in _OTHER_FORMS:
-        if re.match(pattern, head, re.DOTALL):
-            raise InputError(f"{file}: {form}")
+    if form := other_form(head):
+        raise InputError(f"{file}: {form}")
+
+
+def other_form(head: bytes) -> str | None:
+    """What a file is that begins so, and what to do about it; None: perhaps text."""
+    forms = (form for pattern, form in _OTHER_FORMS if re.match(pattern, head, re.DOTALL))
+    return next(forms, None)
 
 
 def _lines(file: Path, stream: BinaryIO) -> Iterator[bytes]:

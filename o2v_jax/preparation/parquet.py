@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from o2v_jax.errors import InputError
+from o2v_jax.preparation.lines import other_form
 from o2v_jax.preparation.rows import (
     CHUNK,
     Cells,
@@ -18,6 +19,10 @@ from o2v_jax.preparation.rows import (
     places_in,
     positions,
 )
+from o2v_jax.util import GZIP_MAGIC
+
+_HEAD = 16  # bytes
+_PRINTABLE = 32  # the first code point that shows
 
 
 def read_parquet(file: Path, wanted: Sequence[str]) -> Iterator[Rows]:
@@ -36,7 +41,24 @@ def read_parquet(file: Path, wanted: Sequence[str]) -> Iterator[Rows]:
             yield from _chunks(file, table, wanted)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{file}: cannot be read as Parquet ({reason})") from error
+        raise InputError(f"{file}: cannot be read as Parquet ({reason}){_hint(file)}") from error
+
+
+def _hint(file: Path) -> str:
+    """What a file that is not Parquet is, if its first bytes say it."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError:
+        return ""
+    if not head or head.startswith(b"PAR1"):
+        return ""
+    if head.startswith(GZIP_MAGIC):
+        return ": it is compressed by gzip, which only text may be"
+    if form := other_form(head):
+        return f": it {form}"
+    is_text = all(byte >= _PRINTABLE or byte in b"\t\r\n" for byte in head)
+    return ": it looks like text: give --format csv, tsv or jsonl" if is_text else ""
 
 
 def _chunks(file: Path, table: pq.ParquetFile, wanted: Sequence[str]) -> Iterator[Rows]:

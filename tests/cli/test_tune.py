@@ -159,10 +159,14 @@ def test_the_picture_has_a_panel_for_everything_searched(finished):
 def test_a_finished_search_says_its_result_again(finished, arguments, o2v):
     before = {path: path.read_bytes() for path in finished[0].glob("[!.]*.[cj]s*")}
     assert len(before) == 2
+    killed = finished[0] / f".model.{'0' * 12}.tmp"  # with its lock, which nobody holds any more
+    killed.mkdir()
+    killed.with_name(f"{killed.name}.lock").touch()
     run = o2v(*arguments(3, finished[0]))
     assert run.status == 0, run.err
     assert run.out == finished[1][finished[1].index("validation:accuracy, best of") :]
     assert {path: path.read_bytes() for path in before} == before
+    assert not [*finished[0].glob(".model.*")]
 
 
 def reached(process, log, trial):

@@ -228,6 +228,12 @@ def test_most_labels_say_whether_they_are_numbers_or_names(cells, labels, faults
     assert all(fault in wrong[row] for row, fault in faults.items())
 
 
+def test_a_number_among_names_is_told():
+    outcome, _, _ = outcome_of(["b", "3", "a", "a"])
+    assert outcome.text == "3=0, a=1, b=2; '3' is read as a name, as most labels are no numbers"
+    assert outcome_of(["b", "a"])[0].text == "a=0, b=1"
+
+
 def test_labels_after_some_that_say_nothing():
     labels = Labels(LabelColumn("y"))
     _, first = labels.read((pa.array(["nan", "nan"]),), 2)

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import json
 from decimal import Decimal
 
 import pyarrow as pa
@@ -12,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o2v_jax import InputError, RecordError
-from o2v_jax.preparation import Layout
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.tables import files_of, read_table
 
 WIDTH = 3
 # what a cell of any form may hold: TSV cannot hold tabs, and no text form a lone carriage return
@@ -50,20 +47,8 @@ def write_parquet(path, rows):
     return path
 
 
-def read(path, *wanted, form=None, header=False, problems=None, delimiter=None):
-    layout = Layout(form, header, delimiter)
-    chunks = read_table(path, wanted, layout, problems or Problems())
-    return [
-        (chunk.places.format(number), *cells)
-        for chunk in chunks
-        for number, *cells in zip(
-            chunk.numbers, *(column.to_pylist() for column in chunk.columns), strict=True
-        )
-    ]
-
-
 @given(tables(QUOTABLE))
-def test_csv_holds_any_text(folder, rows):
+def test_csv_holds_any_text(read, folder, rows):
     path = write_csv(folder / "any.csv", rows)
     found = read(path, "2", "0")
     assert [cells for _, *cells in found] == [[row[2], row[0]] for row in rows]
@@ -74,7 +59,7 @@ def test_csv_holds_any_text(folder, rows):
 
 
 @given(tables(PLAIN))
-def test_every_form_gives_the_same_rows(folder, rows):
+def test_every_form_gives_the_same_rows(read, folder, rows):
     files = (
         write_csv(folder / "a.csv", rows),
         write_tsv(folder / "a.tsv.gz", rows),
@@ -84,7 +69,7 @@ def test_every_form_gives_the_same_rows(folder, rows):
         assert [cells for _, *cells in read(path, "0", "1")] == [row[:2] for row in rows]
 
 
-def test_places_count_every_line(tmp_path):
+def test_places_count_every_line(read, tmp_path):
     path = tmp_path / "a{b}.csv"
     path.write_text('x,y\n\n1,"two\nlines"\n\n3,4\n')
     assert read(path, "x", "y", header=True) == [
@@ -93,7 +78,7 @@ def test_places_count_every_line(tmp_path):
     ]
 
 
-def test_many_chunks_keep_their_places(tmp_path):
+def test_many_chunks_keep_their_places(read, tmp_path):
     path = tmp_path / "many.tsv"
     path.write_text("".join(f"{n}\t{-n}\n" for n in range(10_000)))
     assert read(path, "1") == [(f"{path}:{n + 1}", str(-n)) for n in range(10_000)]
@@ -104,25 +89,25 @@ def test_many_chunks_keep_their_places(tmp_path):
     assert len(rows) == 10_000
 
 
-def test_tsv_has_no_quoting(tmp_path):
+def test_tsv_has_no_quoting(read, tmp_path):
     path = tmp_path / "quotes.txt"
     path.write_text('"a\tsaid "b"\n')
     assert read(path, "0", "1") == [(f"{path}:1", '"a', 'said "b"')]
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path):
+def test_a_byte_order_mark_is_no_text(read, tmp_path):
     path = tmp_path / "excel.csv"
     path.write_bytes("﻿name,other\r\nÄ,1\r\n".encode())
     assert read(path, "name", header=True) == [(f"{path}:2", "Ä")]
 
 
-def test_gzip_is_told_by_the_bytes(tmp_path):
+def test_gzip_is_told_by_the_bytes(read, tmp_path):
     path = tmp_path / "packed.csv"
     path.write_bytes(gzip.compress(b"a,b\n"))
     assert read(path, "1") == [(f"{path}:1", "b")]
 
 
-def test_a_name_comes_before_a_number(tmp_path):
+def test_a_name_comes_before_a_number(read, tmp_path):
     path = tmp_path / "numbered.csv"
     path.write_text("1,0\na,b\n")
     assert read(path, "0", "1", header=True) == [(f"{path}:2", "b", "a")]
@@ -155,7 +140,7 @@ def test_a_name_comes_before_a_number(tmp_path):
         (pa.array([[], None, [None]], pa.list_(pa.null())), [[], None, [None]]),
     ],
 )
-def test_parquet_columns_of_every_type(tmp_path, column, cells):
+def test_parquet_columns_of_every_type(read, tmp_path, column, cells):
     pq.write_table(pa.table({"c": column}), tmp_path / "types.parquet")
     assert [cell for _, cell in read(tmp_path / "types.parquet", "c")] == cells
 
@@ -188,6 +173,16 @@ def test_parquet_columns_of_every_type(tmp_path, column, cells):
         ("a.txt", b"x,z\n", "give --delimiter ','"),
         ("a.csv", b"x::z\n", "give --delimiter '::'"),
         ("a.csv", b"x\tz\n", r"give --delimiter '\\t'"),
+        ("a.tsv", b'"z"\t"y"\n', r"where cells are quoted, give --format csv --delimiter '\\t'"),
+        ("a.csv", b"y, z\n", "blanks beside a name are part of it"),
+        (
+            "a.csv",
+            b'z\na\n"' + (b"b" * 2**20 + b"\n") * 17,
+            r"a.csv:3: .* is a quotation mark not closed",
+        ),
+        ("a.parquet", b"z,y\n1,2\n", "it looks like text: give --format csv, tsv or jsonl"),
+        ("a.parquet", gzip.compress(b"z\n"), "it is compressed by gzip, which only text may be"),
+        ("a.parquet", b"PK\x03\x04 and more", "as Parquet .*: it is a zip archive"),
         ("a.csv", b'{"z":1}\n', "looks like JSON Lines: give --format jsonl"),
         ("a.jsonl", b"", "a.jsonl: is empty"),
         ("a.jsonl", b"\n \n", "a.jsonl: is empty"),
@@ -206,20 +201,20 @@ def test_parquet_columns_of_every_type(tmp_path, column, cells):
         ("a.data", b"z\n", "say by --format what it is"),
     ],
 )
-def test_what_cannot_be_read(tmp_path, name, content, message):
+def test_what_cannot_be_read(read, tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises((InputError, RecordError), match=message):
         read(path, "z", header=True)
 
 
-def test_parquet_that_is_no_text(tmp_path):
+def test_parquet_that_is_no_text(read, tmp_path):
     pq.write_table(pa.table({"c": pa.array([{"a": 1}])}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"column 'c' of type struct<a: int64> cannot be read"):
         read(tmp_path / "a.parquet", "c")
 
 
-def test_parquet_columns_of_one_name_have_numbers(tmp_path):
+def test_parquet_columns_of_one_name_have_numbers(read, tmp_path):
     path = tmp_path / "twice.parquet"
     columns = [pa.array([text]) for text in ("a", "b", "c")]
     pq.write_table(pa.Table.from_arrays(columns, names=["x", "y", "x"]), path)
@@ -228,7 +223,7 @@ def test_parquet_columns_of_one_name_have_numbers(tmp_path):
         read(path, "x")
 
 
-def test_tables_without_rows(tmp_path):
+def test_tables_without_rows(read, tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n")
     pq.write_table(pa.table({"x": pa.array([], pa.string())}), tmp_path / "a.parquet")
     for path in (tmp_path / "a.csv", tmp_path / "a.parquet"):
@@ -236,7 +231,7 @@ def test_tables_without_rows(tmp_path):
             read(path, "x", header=True)
 
 
-def test_a_header_that_may_be_data_is_remarked(tmp_path):
+def test_a_header_that_may_be_data_is_remarked(read, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("u1,m1\nu2,m2\n")
     for wanted, header, remarks in ((("0", "1"), True, 1), (("u1", "1"), True, 0), ("0", False, 0)):
@@ -250,7 +245,7 @@ def test_a_header_that_may_be_data_is_remarked(tmp_path):
             )
 
 
-def test_rows_of_another_width_can_be_skipped(tmp_path):
+def test_rows_of_another_width_can_be_skipped(read, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("z,y\n1,2\n3\n4,5\n")
     problems = Problems(skip=True)
@@ -260,115 +255,3 @@ def test_rows_of_another_width_can_be_skipped(tmp_path):
     ]
     assert problems.count == 1
     assert problems.listed == [f"{path}:3: the row has 1 columns, but the first row has 2"]
-
-
-def write_json(path, rows):
-    lines = [json.dumps({f"column {at}": cell for at, cell in enumerate(row)}) for row in rows]
-    path.write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
-    return path
-
-
-@given(tables(st.text(st.characters(exclude_categories=["Cs"]))))
-def test_json_lines_hold_any_text(folder, rows):
-    path = write_json(folder / "any.jsonl", rows)
-    assert read(path, "column 2", "column 0") == [
-        (f"{path}:{at}", row[2], row[0]) for at, row in enumerate(rows, 1)
-    ]
-
-
-def test_json_values_are_text_or_lists(tmp_path):
-    path = tmp_path / "a.ndjson.gz"
-    lines = [
-        {"a": 1, "b": [1, 2]},
-        {"a": 2**70, "b": [], "c": 0},
-        {"a": True, "b": None},
-        {"b": [3.0, None]},
-        {"a": 0.5},
-    ]
-    path.write_bytes(gzip.compress("\r\n\n".join(map(json.dumps, lines)).encode()))
-    assert read(path, "a", "b") == [
-        (f"{path}:1", "1", [1, 2]),
-        (f"{path}:3", str(2**70), []),
-        (f"{path}:5", "true", None),
-        (f"{path}:7", "", [3, None]),
-        (f"{path}:9", "0.5", None),
-    ]
-
-
-def test_bad_json_lines_can_be_skipped(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b'no\n{"z":["a"]}\n{"z":"a"}\n[]\n{"z":"\xff"}\n{"z":["b"]}')
-    problems = Problems(skip=True)
-    assert read(path, "z", problems=problems) == [(f"{path}:2", ["a"]), (f"{path}:6", ["b"])]
-    assert problems.count == 4
-
-
-@pytest.mark.parametrize(
-    ("name", "delimiter", "text", "cells"),
-    [
-        ("a.csv", ";", 'a;"b;c"\n', ["a", "b;c"]),
-        ("a.tsv", "|", '"a|b"\n', ['"a', 'b"']),
-        ("ratings.dat", "::", '1::"2\n', ["1", '"2']),
-        ("u.data", "\t", '1\t"a\tb"\n', ["1", "a\tb"]),
-    ],
-)
-def test_delimiters(tmp_path, name, delimiter, text, cells):
-    path = tmp_path / name
-    path.write_text(text)
-    assert read(path, "0", "1", delimiter=delimiter) == [(f"{path}:1", *cells)]
-
-
-@pytest.mark.parametrize("delimiter", ["", '"', "\n", "a\0"])
-def test_delimiters_that_are_none(delimiter):
-    with pytest.raises(InputError, match="holds a quotation mark, a line end or NUL"):
-        Layout(delimiter=delimiter)
-
-
-@pytest.mark.parametrize("layout", [Layout(delimiter=";"), Layout(header=False)])
-def test_what_is_said_of_delimited_files_needs_some(tmp_path, layout):
-    parquet, text = tmp_path / "a.parquet", tmp_path / "a.csv"
-    layout.check([parquet, text])
-    with pytest.raises(InputError, match="is for CSV and TSV, but the files are jsonl and parquet"):
-        layout.check([parquet, tmp_path / "a.jsonl"])
-
-
-def test_a_folder_is_its_files(tmp_path):
-    """As Spark writes them, with empty parts and files that only Spark reads."""
-    for name in ("_SUCCESS", ".part-1.csv.crc", "_temporary/part-9.csv", "part-0.csv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "part-3.csv").write_text("x,y\n")
-    with pytest.raises(InputError, match="the files of the folder hold no rows"):
-        read(tmp_path, "x", header=True)
-    for name, text in (("part-2.csv", "x,y\n3,4\n"), ("part-1.csv", "x,y\n1,2\n")):
-        (tmp_path / name).write_text(text)
-    pq.write_table(pa.table({"x": pa.array([], pa.string())}), tmp_path / "part-4.snappy.parquet")
-    (tmp_path / "year=2020").mkdir()
-    (tmp_path / "year=2020" / "part-5.json").write_text('{"x":5}')
-    assert [cells for _, *cells in read(tmp_path, "x", header=True)] == [["1"], ["3"], ["5"]]
-    empty = tmp_path / "_empty"
-    empty.mkdir()
-    with pytest.raises(InputError, match="_empty: the folder holds no files"):
-        files_of(empty)
-
-
-def test_cells_that_are_no_text_matter_where_they_are_wanted(tmp_path):
-    path = tmp_path / "latin.csv"
-    path.write_bytes('x,y\n1,é\n"é\n2",b\n3,c\0\n'.encode("latin-1"))
-    problems = Problems(skip=True)
-    assert len(read(path, "x", header=True, problems=problems)) == 2
-    assert problems.listed == [
-        f"{path}:3: is not UTF-8: convert the file to UTF-8 (iconv -f ENCODING -t UTF-8)"
-    ]
-    assert read(path, "y", header=True, problems=problems) == [(f"{path}:3", "b")]
-
-
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
-def test_a_line_without_end_is_refused(tmp_path, name, monkeypatch):
-    monkeypatch.setattr("o2v_jax.preparation.lines.LONGEST_LINE", 1000)
-    path = tmp_path / name
-    path.write_text('{"x":1}\n' if name == "a.jsonl" else "x\n1\n")
-    with path.open("a") as file:
-        file.truncate(2**30)  # sparse: takes no room
-    with pytest.raises(RecordError, match=r":[23]: the line is longer than 1,000 bytes"):
-        read(path, "x", header=True)
