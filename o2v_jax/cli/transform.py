@@ -236,6 +236,12 @@ def _echo(text: str) -> None:
 def _tell(report: "Report", rate: float, padding: float | None) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
+    if report.kept == report.files:
+        _echo(
+            f"nothing to do: this command was done before ({done:,} of {report.files:,} files, "
+            f"{report.records:,} records{bad}); --no-resume does it again"
+        )
+        return
     _echo(
         f"{done:,} of {report.files:,} files, {report.records:,} records{bad}, "
         f"{rate:,.0f} records/s" + ("" if padding is None else f", {padding:.1%} padding")

@@ -103,7 +103,7 @@ class Local:
             self._notices.look(0, rows.records.in0, name)
             self._notices.look(1, rows.records.in1, name)
             results = results_of(rows, self._scorer)
-            yield step, results if part.batch is None else BatchResults(results, part)
+            yield step, results if part.batch is None else BatchResults(results, part, name)
 
 
 def _rows_of_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from o2v_jax.errors import InputError
 from o2v_jax.records import Format
 from o2v_jax.transform.jsonpath import ALL, Filter, filter_of
+from o2v_jax.transform.sources import show_path
 
 Split: TypeAlias = Literal["Line", "None"]
 Strategy: TypeAlias = Literal["MultiRecord", "SingleRecord"]
@@ -56,7 +57,7 @@ class Settings:
         Raises:
             InputError: the settings contradict each other for a file of this kind.
         """
-        if file.suffix == PARQUET:
+        if is_parquet(file):
             return self._of_parquet(file)
         content = self.content_type or _format_of(file)
         split = self.split or ("Line" if content is Format.JSON_LINES else "None")
@@ -81,7 +82,7 @@ class Settings:
             reason = (
                 "formats, splits, joins and filters are not for Parquet, which keeps its columns"
             )
-            raise InputError(f"{file}: {reason}")
+            raise InputError(f"{show_path(file)}: {reason}")
         return replace(own.of(file.with_suffix("")), parquet=True)
 
 
@@ -131,18 +132,24 @@ class FileSettings:
         """
         if self.content is Format.JSON and self.by_line and not self.alone:
             raise InputError(
-                f"{file}: several JSON documents are no payload: with split type Line and "
-                "application/json give --strategy SingleRecord"
+                f"{show_path(file)}: several JSON documents are no payload: with split type Line "
+                "and application/json give --strategy SingleRecord"
             )
         if self.join and self.accept is not self.content:
             raise InputError(
-                f"{file}: --join-source Input needs results in the input's format: "
+                f"{show_path(file)}: --join-source Input needs results in the input's format: "
                 f"give --accept {self.content}"
             )
         if self.edits and self.accept is Format.JSON_LINES and not self.ending:
             raise InputError(
-                f"{file}: joined or filtered records are lines: give --assemble-with Line"
+                f"{show_path(file)}: joined or filtered records are lines: "
+                "give --assemble-with Line"
             )
+
+
+def is_parquet(file: Path) -> bool:
+    """Whether a file's name says so."""
+    return file.suffix == PARQUET
 
 
 def _format_of(file: Path) -> Format:
