@@ -33,6 +33,8 @@ class Settings:
         join: Input adds each result to its input record, as SageMakerOutput.
         input_filter: JSONPath of what of an input record is sent.
         output_filter: JSONPath of what of a result, joined if so, is written.
+        max_seq_lens: tokens at which in0 and in1 are cut, `infer_max_seqlens` of a Content-Type;
+            None: the model's own.
 
     Raises:
         InputError: a filter is not a JSONPath.
@@ -47,6 +49,7 @@ class Settings:
     join: Join = "None"
     input_filter: str = ALL
     output_filter: str = ALL
+    max_seq_lens: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         filter_of(self.input_filter), filter_of(self.output_filter)
@@ -71,6 +74,7 @@ class Settings:
             join=self.join == "Input",
             input_filter=filter_of(self.input_filter),
             output_filter=filter_of(self.output_filter),
+            max_seq_lens=self.max_seq_lens,
         )
         made.check(file)
         return made
@@ -100,6 +104,7 @@ class FileSettings:
         join: whether results are added to their inputs.
         input_filter: what of a record is sent; None: all.
         output_filter: what of a result is written; None: all.
+        max_seq_lens: where sequences are cut; None: where the model has it.
         parquet: whether records and results are columns; then nothing else matters.
     """
 
@@ -112,7 +117,15 @@ class FileSettings:
     join: bool
     input_filter: Filter | None
     output_filter: Filter | None
+    max_seq_lens: tuple[int, int] | None = None
     parquet: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type of a request."""
+        if self.max_seq_lens is None:
+            return self.content
+        return f"{self.content}; infer_max_seqlens={','.join(map(str, self.max_seq_lens))}"
 
     @property
     def edits(self) -> bool:

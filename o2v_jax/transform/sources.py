@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from o2v_jax.errors import InputError
-from o2v_jax.util import require_local
 
 OUT = ".out"
 
@@ -72,11 +71,9 @@ def sources_of(inputs: Sequence[str], output: Path) -> list[Source]:
     them: reading it fails, and no other.
 
     Raises:
-        InputError: an input names nothing or is a URL, the output folder is within one, two files
-            would have one output, or an output would replace an input.
+        InputError: an input names nothing, the output folder is within one, two files would have
+            one output, or an output would replace an input.
     """
-    for given in (*inputs, str(output)):
-        require_local(given)
     found = [_source(path, name) for given in inputs for path, name in _files(given, output)]
     own = {os.path.realpath(source.path) for source in found}
     for source in found:
