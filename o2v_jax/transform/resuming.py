@@ -86,7 +86,7 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
     source, progress = sources[number], state.of(number)
     target, partial = state.folder.parent / source.target, state.partial(number)
     path = show_path(source.path)
-    there = target.exists() or partial.exists()
+    there = os.path.lexists(target) or partial.exists()  # false too for a name that is too long
     if number in changed:
         if progress.position.final and progress.records and there:
             raise InputError(

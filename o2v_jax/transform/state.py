@@ -175,7 +175,8 @@ class State:
         self._journal.truncate(0)
         self._progress.clear()
         for results in replaced:
-            results.unlink(missing_ok=True)
+            if os.path.lexists(results):
+                results.unlink()
         self.manifest = Manifest(dict(identity), [])
 
     def number(self, sources: Sequence[Source]) -> list[int]:

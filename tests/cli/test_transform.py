@@ -282,6 +282,39 @@ def test_a_bad_record_fails_its_file_and_no_other(transform, scored, name, conte
     assert written("z.jsonl") == scored(LINES[1:2])
 
 
+def test_a_file_that_cannot_be_used_fails_alone(transform, scored):
+    """Names of any bytes, links to nothing, a pipe, and a name too long for its results."""
+    Path("in").mkdir()
+    bad = b"\n".join([LINES[0], BAD])
+    odd = [os.fsdecode(b"in/\xff.jsonl"), "in/a\nb.jsonl"]
+    for name in odd:
+        Path(name).write_bytes(bad)
+    Path("in", "n" * 253).write_bytes(LINES[0])
+    Path("in/z.jsonl").write_bytes(LINES[1])
+    Path("in/gone.jsonl").symlink_to("nothing")
+    Path("in/loop.jsonl").symlink_to("loop.jsonl")
+    os.mkfifo("in/pipe.jsonl")
+    result = transform("in")
+    assert result.status == 2
+    problems = [
+        f"out/{'n' * 253}.out: cannot be written (File name too long)",
+        "in/\\xff.jsonl:2 $.in0[1]: 99 is outside the vocabulary 0..19",
+        "in/a\\nb.jsonl:2 $.in0[1]: 99 is outside the vocabulary 0..19",
+        "in/gone.jsonl: cannot be read (No such file or directory)",
+        "in/loop.jsonl: cannot be read (Too many levels of symbolic links)",
+        "in/pipe.jsonl: is not a regular file",
+    ]
+    assert sorted(result.err.splitlines()[:-2]) == sorted(f"o2v: {line}" for line in problems)
+    assert "1 of 7 files, " in result.err
+    assert written("z.jsonl") == scored(LINES[1:2])
+    skipped = transform("in", "--on-error", "skip")
+    assert "3 of 7 files, " in skipped.err
+    assert f"out/{'n' * 253}.out: cannot be written" in skipped.err
+    assert "3 of 7 files, " in transform("in", "--on-error", "skip", "--no-resume").err
+    found = [rows(name.removeprefix("in/"))[1]["error"] for name in odd]
+    assert [f"o2v: {error}" for error in found] == [f"o2v: {line}" for line in problems[1:3]]
+
+
 def test_a_bad_record_is_skipped_and_counted(transform, scored):
     content = [BAD, *LINES, b"{", BAD]
     Path("b.jsonl").write_bytes(b"\n".join(content))
