@@ -9,7 +9,7 @@ from o2v_jax.checkpoint import default_model
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType, Mode
 from o2v_jax.records import Format
-from serving.contract import MEDIA_TYPES
+from serving.contract import AcceptError, choose_format
 
 MIB = 1024 * 1024
 MAX_PAYLOAD_IN_MB = 6  # of a real-time endpoint
@@ -105,17 +105,40 @@ def _integer(given: Mapping[str, str], name: str, low: int, high: int) -> int | 
     return int(text)
 
 
-def _payload_and_concurrency(given: Mapping[str, str]) -> tuple[int, int]:
-    """Both, with a product of at most 100 MiB; where one is given, the other makes room for it.
+def fit_payloads(
+    payload: int | None,
+    concurrent: int | None,
+    *,
+    usual_payload: int = MAX_PAYLOAD_IN_MB,
+    usual_concurrent: int = CONCURRENCY,
+) -> tuple[int, int]:
+    """MiB of the largest payload, and payloads at a time; what was not given makes room.
 
     The API reference of CreateTransformJob gives 0 a meaning: a payload without a limit, and as
     many transforms as the server wants.
+
+    Args:
+        payload: MiB, 0 for as many as possible, None where none are given.
+        concurrent: payloads at a time; 0 and None leave it open.
+        usual_payload: MiB where none are given.
+        usual_concurrent: payloads at a time where they are left open.
+
+    Returns:
+        Both; their product is over MAX_BATCH_IN_MB only if both were given so.
+
+    >>> fit_payloads(None, 20), fit_payloads(50, 0), fit_payloads(0, None)
+    ((5, 20), (50, 2), (100, 1))
     """
-    payload = _integer(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 0, MAX_BATCH_IN_MB)
-    concurrent = _integer(given, "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", 0, MAX_BATCH_IN_MB)
     room = MAX_BATCH_IN_MB // (concurrent or 1)
-    payload = payload or (min(MAX_PAYLOAD_IN_MB, room) if payload is None else room)
-    concurrent = concurrent or min(CONCURRENCY, MAX_BATCH_IN_MB // payload)
+    payload = payload or (min(usual_payload, room) if payload is None else room)
+    return payload, concurrent or max(1, min(usual_concurrent, MAX_BATCH_IN_MB // payload))
+
+
+def _payload_and_concurrency(given: Mapping[str, str]) -> tuple[int, int]:
+    payload, concurrent = fit_payloads(
+        _integer(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 0, MAX_BATCH_IN_MB),
+        _integer(given, "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", 0, MAX_BATCH_IN_MB),
+    )
     if payload * concurrent > MAX_BATCH_IN_MB:
         raise InputError(
             f"SAGEMAKER_MAX_CONCURRENT_TRANSFORMS={concurrent} times "
@@ -142,18 +165,41 @@ def _dtype(given: Mapping[str, str]) -> DType:
     raise InputError(f"O2V_DTYPE={text} must be {' or '.join(get_args(DType))}")
 
 
+def read_strategy(text: str) -> str | None:
+    """MULTI_RECORD or SINGLE_RECORD, as the environment and the API spell them; None if neither.
+
+    >>> read_strategy("SingleRecord"), read_strategy("multi_record"), read_strategy("all")
+    ('SINGLE_RECORD', 'MULTI_RECORD', None)
+    """
+    return _STRATEGIES.get(text.strip().replace("_", "").lower())
+
+
+def read_accept(text: str) -> Format | None:
+    """The format that an Accept header asks for; None where it leaves that open.
+
+    Raises:
+        AcceptError: it rules out both formats.
+
+    >>> read_accept("application/json; charset=utf-8"), read_accept("*/*")
+    (<Format.JSON: 'application/json'>, None)
+    """
+    either = {choose_format(text, preferred) for preferred in Format}
+    return either.pop() if len(either) == 1 else None
+
+
 def _strategy(given: Mapping[str, str]) -> str:
     text = given.get("SAGEMAKER_BATCH_STRATEGY", "MULTI_RECORD")
-    strategy = _STRATEGIES.get(text.replace("_", "").lower())
+    strategy = read_strategy(text)
     if strategy is None:
         raise InputError(f"SAGEMAKER_BATCH_STRATEGY={text} must be MULTI_RECORD or SINGLE_RECORD")
     return strategy
 
 
 def _default_accept(given: Mapping[str, str]) -> Format | None:
-    text = given.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
-    if text is not None and text not in MEDIA_TYPES:
+    text = given.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "")
+    try:
+        return read_accept(text)
+    except AcceptError as error:
         raise InputError(
             f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT={text} must be {' or '.join(Format)}"
-        )
-    return MEDIA_TYPES[text] if text else None
+        ) from error

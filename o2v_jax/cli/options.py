@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
@@ -15,6 +15,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)  # what JAX takes for a seed
+
+
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+else:  # where click is older, it is not generic
+    _Choice = click.Choice
 
 
 class Seconds(click.FloatRange):
@@ -31,6 +37,14 @@ class Seconds(click.FloatRange):
         if math.isnan(seconds):
             self.fail(f"{value} is not a number of seconds", param, ctx)
         return seconds
+
+
+class Trimmed(_Choice):
+    """A choice that may have blanks around it, as environment variables get them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The choice."""
+        return super().convert(value.strip(), param, ctx)
 
 
 def model_data_options(function: F) -> F:
@@ -70,7 +84,7 @@ def dtype_option(function: F) -> F:
     """--dtype, where a command computes with a model."""
     return click.option(
         "--dtype",
-        type=click.Choice(get_args(DType)),
+        type=Trimmed(get_args(DType)),
         envvar="O2V_DTYPE",
         default="float32",
         show_default=True,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from click.core import ParameterSource
 
-from o2v_jax.cli.options import NEW_FOLDER, dtype_option, model_option, model_path_of
+from o2v_jax.cli.options import NEW_FOLDER, Trimmed, dtype_option, model_option, model_path_of
+from o2v_jax.cli.transform_options import (
+    IN_FLIGHT_MB,
+    AcceptOption,
+    ContentTypeOption,
+    Strategy,
+    fit_payloads,
+    strategy_of,
+)
 from o2v_jax.cli.transform_ray import RayOptions, on_ray, ray_options, ray_options_of
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType, Mode
@@ -16,9 +24,7 @@ from o2v_jax.limits import DType, Mode
 if TYPE_CHECKING:
     from o2v_jax.transform import Endpoints, Engine, Local, Report, Settings
 
-FORMAT = click.Choice(["application/jsonlines", "application/json"])
 SPLIT = click.Choice(["Line", "None"])
-IN_FLIGHT_MB, PAYLOAD_MB = 100, 6  # as CreateTransformJob has them
 
 
 @click.command(short_help="Score or embed files of records: batch transform.")
@@ -26,42 +32,57 @@ IN_FLIGHT_MB, PAYLOAD_MB = 100, 6  # as CreateTransformJob has them
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--output", type=NEW_FOLDER, required=True, help="Folder of the results.")
 @click.option(
-    "--content-type", type=FORMAT, help="Of all inputs; default JSON for .json, else JSON Lines."
+    "--content-type",
+    type=ContentTypeOption(),
+    metavar="[application/jsonlines|application/json]",
+    help="Of all inputs, perhaps with ; infer_max_seqlens=64,64 as where to cut their sequences; "
+    "default JSON for .json, else JSON Lines.",
 )
-@click.option("--accept", type=FORMAT, help="Format of the results; default the input's.")
+@click.option(
+    "--accept",
+    type=AcceptOption(),
+    metavar="[application/jsonlines|application/json]",
+    help="Format of the results; default the input's.",
+)
 @click.option(
     "--split-type",
     "split",
+    envvar=["O2V_TRANSFORM_SPLIT_TYPE", "O2V_TRANSFORM_SPLIT"],
     type=SPLIT,
     help="Line: each line is a record. None: a file is one request. Default Line for JSON Lines.",
 )
 @click.option(
     "--strategy",
-    type=click.Choice(["MultiRecord", "SingleRecord"]),
+    type=Strategy(),
     help="Fill payloads with records, or make each record one.  [default: MultiRecord]",
 )
 @click.option(
     "--max-payload",
     "max_payload_mb",
-    type=click.IntRange(0, 100),
+    envvar=["O2V_TRANSFORM_MAX_PAYLOAD", "O2V_TRANSFORM_MAX_PAYLOAD_MB"],
+    type=click.IntRange(0, IN_FLIGHT_MB),
     metavar="MB",
     help="Size of the largest payload, and so of the largest record; 0: no limit.  [default: 6]",
 )
 @click.option(
     "--max-concurrent-transforms",
     "concurrent",
-    type=click.IntRange(1, 100),
-    help="Payloads at a time: read ahead of the model, or sent to each endpoint.  [default: 2]",
+    envvar=["O2V_TRANSFORM_MAX_CONCURRENT_TRANSFORMS", "O2V_TRANSFORM_CONCURRENT"],
+    type=click.IntRange(0, IN_FLIGHT_MB),
+    help="Payloads at a time: read ahead of the model, or sent to each endpoint; 0 and default: "
+    "2, or as the first server says.",
 )
 @click.option(
     "--assemble-with",
     "assemble",
+    envvar=["O2V_TRANSFORM_ASSEMBLE_WITH", "O2V_TRANSFORM_ASSEMBLE"],
     type=SPLIT,
     help="Line: each answer ends its line. None: nothing between answers. Default as split.",
 )
 @click.option(
     "--join-source",
     "join",
+    envvar=["O2V_TRANSFORM_JOIN_SOURCE", "O2V_TRANSFORM_JOIN"],
     type=click.Choice(["Input", "None"]),
     default="None",
     show_default=True,
@@ -79,6 +100,7 @@ IN_FLIGHT_MB, PAYLOAD_MB = 100, 6  # as CreateTransformJob has them
 @click.option(
     "--endpoint",
     "endpoints",
+    envvar=["O2V_TRANSFORM_ENDPOINT", "O2V_TRANSFORM_ENDPOINTS"],
     multiple=True,
     metavar="URL",
     help="Send payloads to this running server, not to a model here; repeat it for several alike.",
@@ -87,7 +109,7 @@ IN_FLIGHT_MB, PAYLOAD_MB = 100, 6  # as CreateTransformJob has them
 @dtype_option
 @click.option(
     "--mode",
-    type=click.Choice(get_args(Mode)),
+    type=Trimmed(get_args(Mode)),
     envvar="INFERENCE_PREFERRED_MODE",
     help="Leave out what this mode does not need; default $INFERENCE_PREFERRED_MODE, else nothing.",
 )
@@ -137,11 +159,11 @@ def _run(
     from o2v_jax.transform import Transform, sources_of
 
     ray, dtype = ray_options_of(options), options.pop("dtype")
-    endpoints, mode, concurrent = (options.pop(n) for n in ("endpoints", "mode", "concurrent"))
+    endpoints, mode = (options.pop(n) for n in ("endpoints", "mode"))
     skip, resume = options.pop("on_error") == "skip", options.pop("resume")
-    servers = _servers(endpoints, model_path, concurrent, options) if endpoints else None
+    servers = _servers(endpoints, model_path, options) if endpoints else None
+    concurrent = servers.concurrent if servers else _fit(options, {})
     settings, sources = _settings(options), sources_of(inputs, output)
-    _check_in_flight(servers.concurrent if servers else concurrent or 1, settings.max_payload_mb)
     for source in sources:
         settings.of(source.path)  # what cannot be meant is said before a model is read
     total = sum(source.size for source in sources)
@@ -153,7 +175,7 @@ def _run(
             engine=engine,
             skip=skip,
             resume=resume,
-            ahead=concurrent or 2,
+            ahead=concurrent,
             told=progress.advance,
         ).run()
     _tell(report, progress.rate, engine.padding)
@@ -190,7 +212,7 @@ def _local(model_path: Path | None, mode: Mode | None, dtype: DType) -> "Local":
 
 
 def _servers(
-    urls: tuple[str, ...], model_path: Path | None, concurrent: int | None, options: dict[str, Any]
+    urls: tuple[str, ...], model_path: Path | None, options: dict[str, Any]
 ) -> "Endpoints":
     """The servers; what they say of themselves goes into the options that were not given."""
     from o2v_jax.transform import Endpoints
@@ -199,32 +221,25 @@ def _servers(
     given = [n for n in ("mode", "dtype") if source(n) is ParameterSource.COMMANDLINE]
     for name in ["model"] * bool(model_path) + given:
         raise click.UsageError(f"--endpoint has a model already: leave --{name} out")
-    endpoints = Endpoints(urls, concurrent=concurrent or 2)
+    endpoints = Endpoints(urls)
     said = endpoints.execution_parameters()
-    strategies = {"MULTI_RECORD": "MultiRecord", "SINGLE_RECORD": "SingleRecord"}
-    options["strategy"] = options["strategy"] or strategies.get(said.get("BatchStrategy", ""))
-    if options["max_payload_mb"] is None:
-        options["max_payload_mb"] = said.get("MaxPayloadInMB")
-    room = IN_FLIGHT_MB // (options["max_payload_mb"] or PAYLOAD_MB)
-    said_concurrent = said.get("MaxConcurrentTransforms") or 2
-    endpoints.concurrent = concurrent or max(1, min(said_concurrent, room))
+    options["strategy"] = options["strategy"] or strategy_of(said.get("BatchStrategy"))
+    endpoints.concurrent = _fit(options, said)
     return endpoints
 
 
-def _check_in_flight(concurrent: int, max_payload_mb: int) -> None:
-    if concurrent * max_payload_mb > IN_FLIGHT_MB:
-        raise click.UsageError(
-            f"--max-concurrent-transforms {concurrent} times --max-payload {max_payload_mb} must "
-            f"be at most {IN_FLIGHT_MB} MB"
-        )
+def _fit(options: dict[str, Any], said: dict[str, Any]) -> int:
+    """Payloads at a time; their size goes into the options."""
+    given = options["max_payload_mb"], options.pop("concurrent")
+    options["max_payload_mb"], concurrent = fit_payloads(*given, said)
+    return concurrent
 
 
 def _settings(options: dict[str, Any]) -> "Settings":
-    from o2v_jax.records import Format
     from o2v_jax.transform import Settings
 
-    for name in ("content_type", "accept"):
-        options[name] = options[name] and Format(options[name])
+    if content := options.pop("content_type"):
+        options |= {"content_type": content.format, "max_seq_lens": content.max_seq_lens}
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
@@ -236,6 +251,12 @@ def _echo(text: str) -> None:
 def _tell(report: "Report", rate: float, padding: float | None) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
+    if report.kept == report.files:
+        _echo(
+            f"nothing to do: this command was done before ({done:,} of {report.files:,} files, "
+            f"{report.records:,} records{bad}); --no-resume does it again"
+        )
+        return
     _echo(
         f"{done:,} of {report.files:,} files, {report.records:,} records{bad}, "
         f"{rate:,.0f} records/s" + ("" if padding is None else f", {padding:.1%} padding")

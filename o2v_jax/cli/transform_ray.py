@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
+from o2v_jax.cli.transform_options import CONCURRENT
 from o2v_jax.limits import DType, Mode
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def ray_options_of(options: dict[str, Any]) -> RayOptions | None:
     if engine == "ray":
         if options["endpoints"]:
             raise click.UsageError("--endpoint has servers of its own: leave --engine ray out")
-        return RayOptions(address, workers, options["concurrent"] or 2)
+        return RayOptions(address, workers, options["concurrent"] or CONCURRENT)
     source = click.get_current_context().get_parameter_source("ray_address")
     if workers or source is ParameterSource.COMMANDLINE:
         raise click.UsageError("--ray-address and --ray-workers need --engine ray")

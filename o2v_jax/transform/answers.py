@@ -102,20 +102,31 @@ def slices_of(
     yield from rows.slices(settings, numbers)
 
 
-def results_of(rows: Rows, scorer: "Scorer") -> Results:
-    """Scores pairs and embeds single sides."""
-    records, paired = rows.records, rows.paired
+def results_of(
+    rows: Rows, scorer: "Scorer", max_seq_lens: tuple[int, int] | None = None
+) -> Results:
+    """Scores pairs and embeds single sides, which are cut at `max_seq_lens` if given.
+
+    Raises:
+        InputError: these are not two lengths in 1..5000.
+    """
+    records, paired, longest = rows.records, rows.paired, max_seq_lens
     if paired.all():
-        return Results(rows, scorer.score(records.in0, records.in1), _none(scorer.config.enc_dim))
+        scores = scorer.score(records.in0, records.in1, max_seq_lens=longest)
+        return Results(rows, scores, _none(scorer.config.enc_dim))
     pairs = [records.in0.take(_numbers(records.has0, paired))]
     pairs.append(records.in1.take(_numbers(records.has1, paired)))
     only0, only1 = records.has0 & ~paired, records.has1 & ~paired
     embeddings = np.empty((len(records), scorer.config.enc_dim), np.float32)
     if only0.any():
-        embeddings[only0] = scorer.embed(in0=records.in0.take(_numbers(records.has0, only0)))
+        in0 = records.in0.take(_numbers(records.has0, only0))
+        embeddings[only0] = scorer.embed(in0=in0, max_seq_lens=longest)
     if only1.any():
-        embeddings[only1] = scorer.embed(in1=records.in1.take(_numbers(records.has1, only1)))
-    scores = scorer.score(*pairs) if paired.any() else _none(scorer.config.outputs)
+        in1 = records.in1.take(_numbers(records.has1, only1))
+        embeddings[only1] = scorer.embed(in1=in1, max_seq_lens=longest)
+    scores = _none(scorer.config.outputs)
+    if paired.any():
+        scores = scorer.score(*pairs, max_seq_lens=longest)
     return Results(rows, scores, embeddings[~paired] if paired.any() else embeddings)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from o2v_jax.errors import O2VError
-from o2v_jax.notices import Notices
+from o2v_jax.notices import Notices, zero_inside
+from o2v_jax.records import Records
 from o2v_jax.transform.answers import Tally, results_of, slices_of
 from o2v_jax.transform.parquet import BatchResults, rows_of_batch
 from o2v_jax.transform.reading import Part, Position
@@ -88,10 +89,10 @@ class Local:
         """Rows that are scored together, each with the name of their file."""
         config = self._scorer.config
         if settings.parquet:
-            yield name, _rows_of_batch(part, name, config, skip=skip), part
+            yield name, _rows_of_batch(part, name, config, skip=skip), part, None
             return
         for rows in slices_of(part, name, settings, config, skip=skip):
-            yield name, rows, part
+            yield name, rows, part, settings.max_seq_lens
 
     def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
         """Scores in the caller's thread, so that a signal is heard between two program calls."""
@@ -99,11 +100,18 @@ class Local:
             if step.work is None:
                 yield step, None
                 continue
-            name, rows, part = step.work
-            self._notices.look(0, rows.records.in0, name)
-            self._notices.look(1, rows.records.in1, name)
-            results = results_of(rows, self._scorer)
-            yield step, results if part.batch is None else BatchResults(results, part)
+            name, rows, part, max_seq_lens = step.work
+            self._look(rows.records, name, cut=max_seq_lens is None)
+            results = results_of(rows, self._scorer, max_seq_lens)
+            yield step, results if part.batch is None else BatchResults(results, part, name)
+
+    def _look(self, records: Records, name: str, *, cut: bool) -> None:
+        """Tells what a person should hear; of cuts only those that were not asked for."""
+        for side, rows in enumerate((records.in0, records.in1)):
+            if cut:
+                self._notices.look(side, rows, name)
+            else:
+                self._notices.tell(side, 0, zero_inside(rows), name)
 
 
 def _rows_of_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":

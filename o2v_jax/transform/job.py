@@ -1,7 +1,7 @@
 """A transform: many files, read, scored and written at the same time, and none of it twice."""
 
 import hashlib
-import logging
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -16,12 +16,11 @@ from o2v_jax.transform.engine import Engine, Step
 from o2v_jax.transform.outputs import complete
 from o2v_jax.transform.parquet import parquet_parts
 from o2v_jax.transform.reading import Part, Position, parts_of
+from o2v_jax.transform.resuming import go_on
 from o2v_jax.transform.settings import FileSettings, Settings
-from o2v_jax.transform.sources import Source
+from o2v_jax.transform.sources import Source, show_path
 from o2v_jax.transform.state import State
-from o2v_jax.transform.writing import Report, Writer
-
-log = logging.getLogger("o2v_jax")
+from o2v_jax.transform.writing import Report, Writer, cannot_write
 
 WRITES_AHEAD = 2  # slices of results that wait for the writer
 Told: TypeAlias = Callable[[int, int], None]
@@ -59,6 +58,8 @@ class Transform:
     def run(self) -> Report:
         """Transforms all files; of those that fail the report knows, and the log says why.
 
+        Results that the same settings made before of the same files are kept as they are.
+
         Raises:
             InputError: another run's state or results are in the way, or nothing can be written;
                 then the same command goes on.
@@ -72,10 +73,13 @@ class Transform:
                 raise Interrupted(stop.signal, state.folder if state.begun else None) from stop
 
     def _run(self, state: State) -> Report:
-        self._begin(state)
         report = Report(len(self.sources))
+        try:
+            self._begin(state)
+            todo = list(self._unfinished(state, report))
+        except OSError as error:
+            raise cannot_write(self.output, error) from error
         writer = Writer(self.output, self.sources, self._files, state, report, skip=self.skip)
-        todo = list(self._unfinished(state, report))
         with (
             closing(ahead_of(self._steps(todo, state), ahead=self.ahead)) as steps,
             closing(writer),
@@ -89,18 +93,11 @@ class Transform:
         return report
 
     def _begin(self, state: State) -> None:
-        identity = asdict(self.settings) | {"model": self.engine.identity}
-        if self.resume and state.begun:
-            for source in state.go_on(identity, self.sources):
-                log.info("%s: has changed and is begun anew", source.path)
-            return
-        targets = [self.output / source.target for source in self.sources]
-        existing = [target for target in targets if target.exists()]
-        if existing and self.resume:
-            raise InputError(f"{existing[0]}: exists already: --no-resume replaces results")
-        state.begin(identity, self.sources)
-        for target in existing:
-            target.unlink()
+        identity = json.loads(json.dumps(asdict(self.settings) | {"model": self.engine.identity}))
+        if self.resume:
+            go_on(state, identity, self.sources)
+        else:
+            state.begin(identity, self.sources)
 
     def _unfinished(self, state: State, report: Report) -> Iterator[int]:
         """The numbers of files that are not complete; what was done of all is counted."""
@@ -108,25 +105,29 @@ class Transform:
             progress = state.of(number)
             if progress.errors and not self.skip:
                 raise InputError(
-                    f"{source.path}: its results hold {progress.errors} bad records as --on-error "
-                    "skip leaves them: give that again, or --no-resume to begin anew"
+                    f"{show_path(source.path)}: its results hold {progress.errors} bad records as "
+                    "--on-error skip leaves them: give that again, or --no-resume to begin anew"
                 )
             report.records += progress.records
             report.errors += progress.errors
             self.told(0, progress.position.read)
-            if progress.position.final:
-                target = self.output / source.target
-                complete(state, number, target, parquet=self._files[number].parquet)
-            else:
+            if not progress.position.final:
                 yield number
+                continue
+            try:
+                complete(state.partial(number), self.output / source.target, state.origin(number))
+                report.kept += 1
+            except O2VError as error:
+                report.fail(source.path, error)
 
     def _steps(self, numbers: Iterable[int], state: State) -> Iterator[Step]:
         """What is to be done for all files; a file that cannot be read fails, and others go on."""
         for number in numbers:
             path, settings = self.sources[number].path, self._files[number]
+            name = show_path(path)
             try:
                 for part in _parts(path, settings, state.of(number).position):
-                    works = self.engine.works(part, str(path), settings, skip=self.skip)
+                    works = self.engine.works(part, name, settings, skip=self.skip)
                     yield from (Step(number, work) for work in works)
                     yield Step(number, end=part.end)
             except O2VError as error:

@@ -1,5 +1,6 @@
 """Results on their way to their files, which appear under their names only when complete."""
 
+import errno
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,9 +9,23 @@ from typing import BinaryIO
 
 from o2v_jax.errors import InputError
 from o2v_jax.transform.answers import Tally
+from o2v_jax.transform.origin import Origin, write_origin
 from o2v_jax.transform.parquet import as_parquet
 from o2v_jax.transform.reading import Position
+from o2v_jax.transform.settings import PARQUET, is_parquet
+from o2v_jax.transform.sources import show_path
 from o2v_jax.transform.state import Progress, State, sync
+
+# what is wrong with one name, and leaves room for others
+_OF_A_NAME = {
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOTEMPTY,
+    errno.EILSEQ,
+    errno.ELOOP,
+}
 
 
 class Output:
@@ -20,13 +35,11 @@ class Output:
         state: of the run, which is told what is on the disk.
         number: the file's.
         target: where the results go.
-        parquet: whether they are an Arrow stream, of which a Parquet file is made.
     """
 
-    def __init__(self, state: State, number: int, target: Path, *, parquet: bool) -> None:
+    def __init__(self, state: State, number: int, target: Path) -> None:
         self.tally = Tally()
         self._state, self._number, self._target = state, number, target
-        self._parquet = parquet
         self._progress = state.of(number)
         self._stream: BinaryIO | None = None
 
@@ -56,7 +69,8 @@ class Output:
         self._state.note(self._number, self._progress)
         if position.final:
             self.close()
-            complete(self._state, self._number, self._target, parquet=self._parquet)
+            state, number = self._state, self._number
+            complete(state.partial(number), self._target, state.origin(number))
 
     def close(self) -> None:
         """Gives up what was not kept."""
@@ -69,30 +83,37 @@ class Output:
             path = self._state.partial(self._number)
             self._stream = path.open("r+b" if path.exists() else "w+b")
             if self._stream.seek(0, os.SEEK_END) < self._progress.written:
-                raise InputError(f"{path}: has lost results: begin anew with --no-resume")
+                raise InputError(f"{show_path(path)}: has lost results: give the command again")
             self._stream.seek(self._progress.written)
             self._stream.truncate()
         return self._stream
 
 
-def complete(state: State, number: int, target: Path, *, parquet: bool) -> None:
-    """Gives the results of a file their name, unless an interrupted run just had."""
-    partial = state.partial(number)
+def complete(partial: Path, target: Path, origin: Origin) -> None:
+    """Gives complete results their name, unless an interrupted run just had.
+
+    Raises:
+        InputError: they cannot have it; other files can.
+    """
     if not partial.exists():
-        if not target.exists():
-            raise InputError(f"{target}: is gone: begin anew with --no-resume")
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if parquet:
-        _finish_parquet(partial, target, state.of(number).errors)
-    else:
-        partial.rename(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        finished = _finished(partial, target, origin.errors)
+        write_origin(finished, origin)
+        finished.rename(target)
+    except OSError as error:
+        if error.errno not in _OF_A_NAME:
+            raise
+        raise InputError(f"{show_path(target)}: cannot be written ({error.strerror})") from error
+    partial.unlink(missing_ok=True)
     sync(target.parent)
 
 
-def _finish_parquet(partial: Path, target: Path, errors: int) -> None:
-    finished = partial.with_suffix(".parquet")
-    as_parquet(partial, finished, errors=errors)
-    sync(finished)
-    finished.rename(target)
-    partial.unlink()
+def _finished(partial: Path, target: Path, errors: int) -> Path:
+    """The complete file, still without its name."""
+    if not is_parquet(target.with_suffix("")):
+        return partial
+    finished = partial.with_suffix(PARQUET)
+    as_parquet(partial, finished, show_path(target), errors=errors)
+    return finished

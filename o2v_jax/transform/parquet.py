@@ -4,9 +4,12 @@ While a file is in work its results are an Arrow stream, to which batches can be
 a Parquet file can only be written from its beginning to its end.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,17 +17,27 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.ragged import Ragged, offsets_of
+from o2v_jax.ragged import Index, Ragged, offsets_of
 from o2v_jax.records import Places, Records, outside
 from o2v_jax.transform.answers import Results, Tally
 from o2v_jax.transform.reading import Part, Position
 from o2v_jax.transform.rows import Flags, Rows
 from o2v_jax.transform.settings import FileSettings
+from o2v_jax.transform.sources import open_source, show_path
+from o2v_jax.transform.state import sync
 
 PART_ROWS = 2**14
 SIDES = ("in0", "in1")
 SCORES, EMBEDDINGS, ERROR = "scores", "embeddings", "error"
-_NUMBERS = pa.list_(pa.float32())
+_LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
+_LONGEST_REASON = 300  # characters
+_END = 8  # bytes at the end of an Arrow stream
 
 
 def parquet_parts(path: Path, start: Position) -> Iterator[Part]:
@@ -33,18 +46,39 @@ def parquet_parts(path: Path, start: Position) -> Iterator[Part]:
     Raises:
         InputError: the file cannot be read, or has no columns of ids.
     """
+    with _failing_alone(path, "cannot be read as Parquet"):
+        try:
+            yield from _read_parts(path, start)
+        except OSError as error:
+            reason = error.strerror or _first_line(error)  # of Arrow, it may have lines
+            raise InputError(f"{show_path(path)}: cannot be read as Parquet ({reason})") from error
+
+
+def _read_parts(path: Path, start: Position) -> Iterator[Part]:
+    with open_source(path) as raw, pq.ParquetFile(raw) as file:
+        _check(path, file.schema_arrow)
+        rows, size, end = file.metadata.num_rows, path.stat().st_size, start.offset
+        for batch, end in _batches(file, start.offset):
+            yield _part(batch, end, size * end // rows, final=end == rows)
+        if end != rows:
+            raise InputError(f"{show_path(path)}: has {end} rows, not the {rows} that it announces")
+        if not rows:
+            nothing = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+            yield _part(nothing, 0, size, final=True)
+
+
+@contextmanager
+def _failing_alone(path: Path | str, what: str) -> Iterator[None]:
+    """Makes of anything that Arrow raises the failure of one file."""
     try:
-        with pq.ParquetFile(path) as file:
-            _check(path, file.schema_arrow)
-            rows, size = file.metadata.num_rows, path.stat().st_size
-            for batch, end in _batches(file, start.offset):
-                yield _part(batch, end, size * end // rows, final=end == rows)
-            if not rows:
-                nothing = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
-                yield _part(nothing, 0, size, final=True)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as Parquet ({reason})") from error
+        yield
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{show_path(path)}: {what} ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).strip().partition("\n")[0] or type(error).__name__
+    return line[:_LONGEST_REASON]
 
 
 def _batches(file: pq.ParquetFile, start: int) -> Iterator[tuple[pa.RecordBatch, int]]:
@@ -61,29 +95,48 @@ def _batches(file: pq.ParquetFile, start: int) -> Iterator[tuple[pa.RecordBatch,
 
 
 def _part(batch: pa.RecordBatch, end: int, read: int, *, final: bool) -> Part:
-    # a dictionary does not come with its batches in a stream
-    dense = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns]
-    batch = pa.RecordBatch.from_arrays(dense, batch.schema.names)
     return Part([], end - len(batch) + 1, Position(end, end, read, final), batch)
 
 
 def _check(path: Path, schema: pa.Schema) -> None:
     given = [name for name in SIDES if name in schema.names]
     if not given:
-        raise InputError(f"{path}: has neither a column in0 nor in1")
+        raise InputError(f"{show_path(path)}: has neither a column in0 nor in1")
+    taken = {SCORES, EMBEDDINGS, ERROR} & set(schema.names)
+    taken |= {name for name, count in Counter(schema.names).items() if count > 1}
+    if taken:
+        raise InputError(f"{show_path(path)}: has a column {min(taken)} already")
     for name in given:
         kind = schema.field(name).type
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if not (is_list and pa.types.is_integer(kind.value_type)):
-            raise InputError(f"{path}: column {name} must hold lists of integers, not {kind}")
-    taken = {SCORES, EMBEDDINGS, ERROR} & set(schema.names)
-    taken |= {name for name in schema.names if schema.names.count(name) > 1}
-    if taken:
-        raise InputError(f"{path}: has a column {min(taken)} already")
+        if not _holds_ids(kind):
+            wanted = f"column {name} must hold lists of integers, not {kind!s:.100}"
+            raise InputError(f"{show_path(path)}: {wanted}")
+
+
+def _holds_ids(kind: pa.DataType) -> bool:
+    """Whether cells are lists of integers, or such as hold none because all are null."""
+    kind = _stored(kind)
+    if not any(is_kind(kind) for is_kind in _LISTS):
+        return bool(pa.types.is_null(kind))
+    values = _stored(kind.value_type)
+    return bool(pa.types.is_integer(values) or pa.types.is_null(values))
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
 def rows_of_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
-    """The records of a batch, the bad ones too."""
+    """The records of a batch, the bad ones too.
+
+    Raises:
+        InputError: its columns cannot be read.
+    """
+    with _failing_alone(name, "cannot be read"):
+        return _rows_of_batch(part, name, vocab_sizes)
+
+
+def _rows_of_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
     batch, errors = part.batch, dict[int, RecordError]()
     given = [side for side in (0, 1) if SIDES[side] in batch.schema.names]
     sides = {}
@@ -102,20 +155,36 @@ def rows_of_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
 
 def _side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[tuple[int, str, str]]]:
     """Ids, 0 where they are bad, and of each bad row the first thing that is wrong."""
-    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-    values = pc.list_flatten(column)
-    offsets = offsets_of(lengths.astype(np.int64))
-    wrong = pc.fill_null(pc.or_(pc.less(values, 0), pc.greater_equal(values, size)), True)
-    at = np.flatnonzero(wrong.to_numpy(zero_copy_only=False))
+    nulls, offsets, values = _divided(column)
+    # NumPy compares with any integer; Arrow knows none that both uint64 and -1 fit
+    ids = values.fill_null(0).to_numpy(zero_copy_only=False)
+    wrong = _nulls(values) | (ids < 0) | (ids >= size)
+    at = np.flatnonzero(wrong)
     rows = np.searchsorted(offsets, at, side="right") - 1
     _, first = np.unique(rows, return_index=True)
-    problems = [(int(row), f"$.in{side}", "is null") for row in np.flatnonzero(_nulls(column))]
+    problems = [(int(row), f"$.in{side}", "is null") for row in np.flatnonzero(nulls)]
     for place, row in zip(at[first].tolist(), rows[first].tolist(), strict=True):
         value = values[place].as_py()
         reason = "is null" if value is None else outside(value, size)
         problems.append((row, f"$.in{side}[{place - int(offsets[row])}]", reason))
-    ids = pc.if_else(wrong, pa.scalar(0, values.type), values).to_numpy(zero_copy_only=False)
-    return Ragged(ids.astype(np.int32), offsets), problems
+    return Ragged(np.where(wrong, 0, ids).astype(np.int32), offsets), problems
+
+
+def _divided(column: pa.Array) -> tuple[Flags, Index, pa.Array]:
+    """Which rows are null, the offsets of all, and the integers of those that are not."""
+    column, nulls = _dense(column), _nulls(column)
+    if pa.types.is_null(column.type):
+        return nulls, offsets_of(np.zeros(len(column), np.int64)), pa.array([], pa.int32())
+    # the length of a null of a list with a fixed size is that size
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    values = _dense(pc.list_flatten(column))
+    if pa.types.is_null(values.type):
+        values = values.cast(pa.int32())
+    return nulls, offsets_of(np.where(nulls, 0, lengths).astype(np.int64)), values
+
+
+def _dense(array: pa.Array) -> pa.Array:
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
 def _nulls(column: pa.Array) -> Flags:
@@ -129,6 +198,7 @@ class BatchResults:
 
     results: Results
     part: Part
+    name: str
 
     def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
         """The batch in an Arrow stream, behind the schema if it is the first."""
@@ -141,12 +211,24 @@ class BatchResults:
         if not np.isfinite(values).all():
             raise InputError("the model gave values that are not finite")
         errors = [str(rows.errors[row]) if row in rows.errors else None for row in range(len(rows))]
-        batch = self.part.batch.append_column(name, _lists(values, rows.good))
-        batch = batch.append_column(ERROR, pa.array(errors, pa.string()))
+        with _failing_alone(self.name, "cannot be written as Parquet"):
+            batch = self.part.batch.append_column(name, _lists(values, rows.good))
+            batch = batch.append_column(ERROR, pa.array(errors, pa.string()))
+            schema, content = _in_stream(batch)
         if self.part.line == 1:
-            yield batch.schema.serialize().to_pybytes()
+            yield schema
         if len(batch):
-            yield batch.serialize().to_pybytes()
+            yield content
+
+
+def _in_stream(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
+    """A batch in an Arrow stream: the schema; and what follows, with the dictionaries it needs."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+    content, begin = sink.getvalue(), len(batch.schema.serialize())
+    rest = content.slice(begin, len(content) - begin - _END)
+    return content.slice(0, begin).to_pybytes(), rest.to_pybytes()
 
 
 def _lists(values: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", good: Flags) -> pa.Array:
@@ -155,10 +237,21 @@ def _lists(values: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", good: Fl
     return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~good))
 
 
-def as_parquet(stream: Path, target: Path, *, errors: int) -> None:
-    """Makes the Parquet file of a complete stream; the errors' column only if there are any."""
+def as_parquet(stream: Path, target: Path, name: str, *, errors: int) -> None:
+    """Makes the Parquet file of a complete stream; the errors' column only if there are any.
+
+    Raises:
+        InputError: a column cannot be written as Parquet, or the stream is damaged.
+        OSError: the disk is full.
+    """
+    with _failing_alone(name, "cannot be written as Parquet"), target.open("wb") as file:
+        _write_parquet(stream, file, errors=errors)
+    sync(target)
+
+
+def _write_parquet(stream: Path, target: BinaryIO, *, errors: int) -> None:
     # mapped into memory, all of a large stream's pages would stay
-    with pa.OSFile(str(stream)) as file, pa.ipc.open_stream(file) as batches:
+    with stream.open("rb") as file, pa.ipc.open_stream(file) as batches:
         names = [name for name in batches.schema.names if errors or name != ERROR]
         schema = pa.schema([batches.schema.field(name) for name in names], batches.schema.metadata)
         with pq.ParquetWriter(target, schema) as writer:

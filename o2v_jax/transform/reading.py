@@ -10,6 +10,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 from o2v_jax.errors import InputError
 from o2v_jax.records.decoding import BOM
 from o2v_jax.transform.settings import FileSettings
+from o2v_jax.transform.sources import open_source, os_reason, show_path
 
 PART_BYTES = 2**23  # a part has at least one payload; more would be lost by a kill
 _GZIP = b"\x1f\x8b"
@@ -57,13 +58,13 @@ def parts_of(path: Path, settings: FileSettings, start: Position) -> Iterator[Pa
         InputError: the file cannot be read.
     """
     try:
-        with path.open("rb") as raw, _plain(raw) as stream:
+        with open_source(path) as raw, _plain(raw) as stream:
             _skip(stream, start.offset)
             yield from _Cutter(raw, stream, settings, start).parts()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: is damaged gzip ({error})") from error
+        raise InputError(f"{show_path(path)}: is damaged gzip ({error})") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{show_path(path)}: cannot be read ({os_reason(error)})") from error
 
 
 @contextmanager

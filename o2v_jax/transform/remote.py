@@ -131,7 +131,7 @@ class Remote:
         settings = payload.settings
         body = _body([payload.texts.texts[payload.first + row] for row in rows], settings.content)
         try:
-            answer = self._endpoints.invoke(body, settings.content, settings.accept)
+            answer = self._endpoints.invoke(body, settings.content_type, settings.accept)
         except RefusedError as error:
             if error.status not in _DIVIDED:
                 raise

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from o2v_jax.errors import InputError
 from o2v_jax.records import Format
 from o2v_jax.transform.jsonpath import ALL, Filter, filter_of
+from o2v_jax.transform.sources import show_path
 
 Split: TypeAlias = Literal["Line", "None"]
 Strategy: TypeAlias = Literal["MultiRecord", "SingleRecord"]
@@ -32,6 +33,8 @@ class Settings:
         join: Input adds each result to its input record, as SageMakerOutput.
         input_filter: JSONPath of what of an input record is sent.
         output_filter: JSONPath of what of a result, joined if so, is written.
+        max_seq_lens: tokens at which in0 and in1 are cut, `infer_max_seqlens` of a Content-Type;
+            None: the model's own.
 
     Raises:
         InputError: a filter is not a JSONPath.
@@ -46,6 +49,7 @@ class Settings:
     join: Join = "None"
     input_filter: str = ALL
     output_filter: str = ALL
+    max_seq_lens: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         filter_of(self.input_filter), filter_of(self.output_filter)
@@ -56,7 +60,7 @@ class Settings:
         Raises:
             InputError: the settings contradict each other for a file of this kind.
         """
-        if file.suffix == PARQUET:
+        if is_parquet(file):
             return self._of_parquet(file)
         content = self.content_type or _format_of(file)
         split = self.split or ("Line" if content is Format.JSON_LINES else "None")
@@ -70,6 +74,7 @@ class Settings:
             join=self.join == "Input",
             input_filter=filter_of(self.input_filter),
             output_filter=filter_of(self.output_filter),
+            max_seq_lens=self.max_seq_lens,
         )
         made.check(file)
         return made
@@ -81,7 +86,7 @@ class Settings:
             reason = (
                 "formats, splits, joins and filters are not for Parquet, which keeps its columns"
             )
-            raise InputError(f"{file}: {reason}")
+            raise InputError(f"{show_path(file)}: {reason}")
         return replace(own.of(file.with_suffix("")), parquet=True)
 
 
@@ -99,6 +104,7 @@ class FileSettings:
         join: whether results are added to their inputs.
         input_filter: what of a record is sent; None: all.
         output_filter: what of a result is written; None: all.
+        max_seq_lens: where sequences are cut; None: where the model has it.
         parquet: whether records and results are columns; then nothing else matters.
     """
 
@@ -111,7 +117,15 @@ class FileSettings:
     join: bool
     input_filter: Filter | None
     output_filter: Filter | None
+    max_seq_lens: tuple[int, int] | None = None
     parquet: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type of a request."""
+        if self.max_seq_lens is None:
+            return self.content
+        return f"{self.content}; infer_max_seqlens={','.join(map(str, self.max_seq_lens))}"
 
     @property
     def edits(self) -> bool:
@@ -131,18 +145,24 @@ class FileSettings:
         """
         if self.content is Format.JSON and self.by_line and not self.alone:
             raise InputError(
-                f"{file}: several JSON documents are no payload: with split type Line and "
-                "application/json give --strategy SingleRecord"
+                f"{show_path(file)}: several JSON documents are no payload: with split type Line "
+                "and application/json give --strategy SingleRecord"
             )
         if self.join and self.accept is not self.content:
             raise InputError(
-                f"{file}: --join-source Input needs results in the input's format: "
+                f"{show_path(file)}: --join-source Input needs results in the input's format: "
                 f"give --accept {self.content}"
             )
         if self.edits and self.accept is Format.JSON_LINES and not self.ending:
             raise InputError(
-                f"{file}: joined or filtered records are lines: give --assemble-with Line"
+                f"{show_path(file)}: joined or filtered records are lines: "
+                "give --assemble-with Line"
             )
+
+
+def is_parquet(file: Path) -> bool:
+    """Whether a file's name says so."""
+    return file.suffix == PARQUET
 
 
 def _format_of(file: Path) -> Format:

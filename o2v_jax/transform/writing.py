@@ -10,7 +10,7 @@ from o2v_jax.transform.engine import Step, Written
 from o2v_jax.transform.outputs import Output
 from o2v_jax.transform.reading import Position
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.sources import Source
+from o2v_jax.transform.sources import Source, os_reason, show_path
 from o2v_jax.transform.state import State
 
 log = logging.getLogger("o2v_jax")
@@ -22,15 +22,31 @@ class Report:
 
     Attributes:
         files: how many there are.
+        kept: of them, those whose results were complete before.
         failed: those without results.
         records: of which there are results, those of the run that was gone on with too.
         errors: of these, how many are bad.
     """
 
     files: int
+    kept: int = 0
     failed: list[Path] = field(default_factory=list)
     records: int = 0
     errors: int = 0
+
+    def fail(self, path: Path, error: O2VError) -> None:
+        """Counts a file as failed, and says why."""
+        log.error("%s", error)
+        self.failed.append(path)
+
+
+def cannot_write(folder: Path, error: OSError, target: Path | None = None) -> InputError:
+    """The error of a full disk and the like: what folder, and at the results of which file."""
+    at = f" with {show_path(target)}" if target else ""
+    return InputError(
+        f"{show_path(folder)}: cannot be written ({os_reason(error)}); what is done is kept: "
+        f"the same command goes on{at}"
+    )
 
 
 class Writer:
@@ -66,11 +82,8 @@ class Writer:
         try:
             return self._done(step, results)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(
-                f"{self._folder}: cannot be written ({reason}); what is done is kept: "
-                "the same command goes on"
-            ) from error
+            target = self._folder / self._sources[step.number].target
+            raise cannot_write(self._folder, error, target) from error
 
     def close(self) -> None:
         """Gives up what is not complete; on the disk it stays as far as it was noted."""
@@ -112,14 +125,12 @@ class Writer:
     def _output(self, number: int) -> Output:
         if number not in self._outputs:
             target = self._folder / self._sources[number].target
-            parquet = self._settings[number].parquet
-            self._outputs[number] = Output(self._state, number, target, parquet=parquet)
+            self._outputs[number] = Output(self._state, number, target)
         return self._outputs[number]
 
     def _fail(self, number: int, error: O2VError) -> int:
-        log.error("%s", error)
         self._failed.add(number)
-        self._report.failed.append(self._sources[number].path)
+        self._report.fail(self._sources[number].path, error)
         if output := self._outputs.pop(number, None):
             output.close()
         return self._sources[number].size - self._state.of(number).position.read

@@ -2,12 +2,16 @@
 
 import gzip
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pytest
 
 import o2v_jax
+from o2v_jax.transform.origin import NAME
 
 PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
 LINES = [json.dumps({"id": n, "in0": a, "in1": b}).encode() for n, (a, b) in enumerate(PAIRS)]
@@ -39,6 +43,17 @@ def written(name="a.jsonl"):
 
 def rows(name="a.jsonl"):
     return [json.loads(line) for line in written(name).splitlines()]
+
+
+def marks_files():
+    """Whether the file system can note on results what they are of."""
+    with suppress(OSError, AttributeError), NamedTemporaryFile() as file:
+        os.setxattr(file.name, NAME, b"")
+        return True
+    return False
+
+
+marking = pytest.mark.skipif(not marks_files(), reason="no extended attributes here")
 
 
 def hidden():
@@ -267,6 +282,39 @@ def test_a_bad_record_fails_its_file_and_no_other(transform, scored, name, conte
     assert written("z.jsonl") == scored(LINES[1:2])
 
 
+def test_a_file_that_cannot_be_used_fails_alone(transform, scored):
+    """Names of any bytes, links to nothing, a pipe, and a name too long for its results."""
+    Path("in").mkdir()
+    bad = b"\n".join([LINES[0], BAD])
+    odd = [os.fsdecode(b"in/\xff.jsonl"), "in/a\nb.jsonl"]
+    for name in odd:
+        Path(name).write_bytes(bad)
+    Path("in", "n" * 253).write_bytes(LINES[0])
+    Path("in/z.jsonl").write_bytes(LINES[1])
+    Path("in/gone.jsonl").symlink_to("nothing")
+    Path("in/loop.jsonl").symlink_to("loop.jsonl")
+    os.mkfifo("in/pipe.jsonl")
+    result = transform("in")
+    assert result.status == 2
+    problems = [
+        f"out/{'n' * 253}.out: cannot be written (File name too long)",
+        "in/\\xff.jsonl:2 $.in0[1]: 99 is outside the vocabulary 0..19",
+        "in/a\\nb.jsonl:2 $.in0[1]: 99 is outside the vocabulary 0..19",
+        "in/gone.jsonl: cannot be read (No such file or directory)",
+        "in/loop.jsonl: cannot be read (Too many levels of symbolic links)",
+        "in/pipe.jsonl: is not a regular file",
+    ]
+    assert sorted(result.err.splitlines()[:-2]) == sorted(f"o2v: {line}" for line in problems)
+    assert "1 of 7 files, " in result.err
+    assert written("z.jsonl") == scored(LINES[1:2])
+    skipped = transform("in", "--on-error", "skip")
+    assert "3 of 7 files, " in skipped.err
+    assert f"out/{'n' * 253}.out: cannot be written" in skipped.err
+    assert "3 of 7 files, " in transform("in", "--on-error", "skip", "--no-resume").err
+    found = [rows(name.removeprefix("in/"))[1]["error"] for name in odd]
+    assert [f"o2v: {error}" for error in found] == [f"o2v: {line}" for line in problems[1:3]]
+
+
 def test_a_bad_record_is_skipped_and_counted(transform, scored):
     content = [BAD, *LINES, b"{", BAD]
     Path("b.jsonl").write_bytes(b"\n".join(content))
@@ -324,7 +372,6 @@ def test_a_mended_file_is_all_that_is_done_again(transform, scored):
         (("a.jsonl", "b.jsonl", "--max-payload", "5"), "max_payload_mb was 6, now 5"),
         (("a.jsonl", "b.jsonl", "--model", "other"), "other settings (model was"),
         (("a.jsonl", "b.jsonl", "--dtype", "bfloat16"), "other settings (model was"),
-        (("b.jsonl",), "holds other inputs"),
     ],
 )
 def test_another_run_is_not_mixed_with(transform, config_of, model_of, arguments, message):
@@ -359,15 +406,129 @@ def test_skipped_records_are_not_taken_for_good_ones(transform):
     assert "b.jsonl: its results hold 1 bad records as --on-error skip leaves them" in refused.err
 
 
+@marking
 def test_existing_results_are_not_replaced_unasked(transform):
     assert transform("a.jsonl").status == 0
     before = written()
-    refused = transform("a.jsonl")
+    refused = transform("a.jsonl", "--accept", "application/json")
     assert refused.status == 2
-    assert "out/a.jsonl.out: exists already: --no-resume replaces results" in refused.err
+    other = "out/a.jsonl.out: holds results by other settings (accept was not given, now appli"
+    assert other in refused.err
+    assert "--no-resume to begin anew and replace results" in refused.err
     assert (written(), hidden()) == (before, [])
     assert transform("a.jsonl", "--no-resume", "--accept", "application/json").status == 0
     assert written() != before
+    Path("out/a.jsonl.out").write_bytes(before)
+    unknown = transform("a.jsonl", "--accept", "application/json")
+    assert unknown.status == 2
+    assert "out/a.jsonl.out: exists already: --no-resume replaces results" in unknown.err
+    assert (written(), hidden()) == (before, [])
+
+
+@marking
+def test_the_same_command_on_finished_results_has_nothing_to_do(transform, scored):
+    Path("b.jsonl").write_bytes(BAD)
+    arguments = ("a.jsonl", "b.jsonl", "--on-error", "skip")
+    assert transform(*arguments).status == 0
+    before = {name: Path("out", name).stat() for name in ("a.jsonl.out", "b.jsonl.out")}
+    again = transform(*arguments)
+    assert again.status == 0
+    told = "nothing to do: this command was done before (2 of 2 files, 4 records, 1 of them bad)"
+    assert again.err == f"{told}; --no-resume does it again\n"
+    Path("c.jsonl").write_bytes(LINES[0])
+    more = transform(*arguments, "c.jsonl")
+    assert more.status == 0, more.err
+    assert "3 of 3 files, 5 records" in more.err
+    assert written("c.jsonl") == scored(LINES[:1])
+    assert {name: Path("out", name).stat() for name in before} == before
+    assert hidden() == []
+    fails = transform(*arguments[:2])
+    assert "b.jsonl: its results hold 1 bad records as --on-error skip leaves them" in fails.err
+
+
+@marking
+def test_results_are_kept_for_the_input_they_are_of(transform, scored):
+    assert transform("a.jsonl").status == 0
+    before = written()
+    Path("a.jsonl").write_bytes(LINES[0])
+    changed = transform("a.jsonl")
+    assert changed.status == 2
+    assert "out/a.jsonl.out: holds results of another file than a.jsonl, or of what " in changed.err
+    assert (written(), hidden()) == (before, [])
+    Path("out/a.jsonl.out").unlink()
+    assert transform("a.jsonl").status == 0
+    assert written() == scored(LINES[:1])
+
+
+CORRECTIONS = [
+    ("--content-type", "application/jsonlines"),
+    ("--input-filter", "$.of"),
+    ("--model", "other"),
+    ("--accept", "application/jsonlines", "--join-source", "Input"),
+    ("--split-type", "None"),
+    ("--max-payload", "1"),
+    ("--dtype", "bfloat16"),
+]
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS, ids=" ".join)
+def test_a_failure_without_a_result_blocks_no_correction(
+    transform, config_of, model_of, correction
+):
+    """An empty file was done, which is nothing to guard."""
+    o2v_jax.save(model_of(config_of()), Path("other"))
+    Path("a.jsonl").write_bytes(b"\n".join(b'{"in0": 1, "of": %b}' % line for line in LINES))
+    Path("empty.jsonl").write_bytes(b"")
+    files = ("a.jsonl", "empty.jsonl")
+    assert transform(*files).status == 2
+    assert hidden() == [".o2v-transform"]
+    if correction[0] != "--input-filter":
+        Path("a.jsonl").write_bytes(b"\n".join(LINES))
+    result = transform(*files, *correction)
+    assert result.status == 0, result.err
+    assert len(rows()) == 3
+    assert hidden() == []
+
+
+def test_inputs_may_come_and_go(transform, scored):
+    """Complete results stay, whether or not their input does."""
+    for name, content in (("in/a", LINES), ("in/bad", [BAD]), ("in/gone", LINES[1:])):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(f"{name}.jsonl").write_bytes(b"\n".join(content))
+    assert transform("in").status == 2
+    before = Path("out/gone.jsonl.out").stat()
+    for name in ("bad", "gone"):
+        Path(f"in/{name}.jsonl").unlink()
+    Path("in/new.jsonl").write_bytes(LINES[2])
+    result = transform("in")
+    assert result.status == 0, result.err
+    assert "2 of 2 files, 4 records" in result.err
+    assert written("new.jsonl") == scored(LINES[2:])
+    assert Path("out/gone.jsonl.out").stat() == before
+    assert hidden() == []
+
+
+def test_fewer_inputs_may_be_given(transform, scored):
+    Path("b.jsonl").write_bytes(BAD)
+    Path("c.jsonl").write_bytes(BAD)
+    assert transform("a.jsonl", "b.jsonl", "c.jsonl").status == 2
+    # as a kill leaves it before complete results have their name
+    Path("out/a.jsonl.out").rename("out/.o2v-transform/000000.out")
+    assert transform("b.jsonl").status == 2
+    Path("b.jsonl").write_bytes(LINES[0])
+    assert transform("b.jsonl").status == 0
+    assert (written(), written("b.jsonl")) == (scored(LINES), scored(LINES[:1]))
+    assert hidden() == []
+
+
+def test_results_that_are_gone_are_made_again(transform, scored):
+    Path("b.jsonl").write_bytes(BAD)
+    assert transform("a.jsonl", "b.jsonl").status == 2
+    Path("out/a.jsonl.out").unlink()
+    result = transform("a.jsonl", "b.jsonl", "--on-error", "skip")
+    assert result.status == 0, result.err
+    assert "a.jsonl: its results are gone and are made again" in result.err
+    assert written() == scored(LINES)
 
 
 def test_a_note_that_a_kill_cut_short_counts_for_nothing(transform, scored):
@@ -389,6 +550,44 @@ def test_a_damaged_state_is_named(transform):
         assert refused.status == 2
         assert "out/.o2v-transform: is damaged" in refused.err
     assert transform("a.jsonl", "--no-resume").status == 0
+
+
+NOTE = '{"file": 0, "position": [0, 0, 0, true], "written": 0, "records": 3, "errors": 0}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("manifest.json", "", "is damaged ("),
+        ("manifest.json", "[]", "is damaged ("),
+        ("manifest.json", "[" * 100_000, "is damaged ("),
+        ("manifest.json", '{"format": 2, "identity": [], "files": []}', "is damaged ("),
+        ("manifest.json", '{"format": 2, "identity": {}, "files": [{}]}', "is damaged ("),
+        ("manifest.json", '{"format": 1, "identity": {}, "files": []}', "version (format 1)"),
+        ("journal.jsonl", "x\n", "is damaged ("),
+        ("journal.jsonl", NOTE.replace('"file": 0', '"file": 9'), "is damaged ("),
+        ("journal.jsonl", NOTE.replace('"file": 0', '"file": -1'), "is damaged ("),
+        ("journal.jsonl", NOTE.replace("[0,", '["x",'), "is damaged ("),
+        ("journal.jsonl", NOTE.replace("3,", "[],"), "is damaged ("),
+    ],
+)
+def test_a_state_that_cannot_be_read_guards_results_alone(transform, name, content, reason):
+    Path("b.jsonl").write_bytes(BAD)
+    state = Path("out/.o2v-transform")
+    assert transform("b.jsonl").status == 2
+    (state / name).write_text(content)
+    begun = transform("b.jsonl")
+    assert "o2v: out/.o2v-transform: " in begun.err
+    assert reason in begun.err.splitlines()[0]
+    assert "but nothing was done: the run is begun anew" in begun.err.splitlines()[0]
+    assert "b.jsonl:1 $.in0[1]: 99 is outside" in begun.err.splitlines()[1]
+    (state / name).write_text(content)
+    (state / "000000.out").write_text("results")
+    refused = transform("b.jsonl")
+    assert refused.status == 2
+    (line,) = refused.err.splitlines()
+    assert reason in line
+    assert line.endswith("give --no-resume to begin anew and replace results")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Parquet in and out: the same results, beside the columns that there were."""
 
+import decimal
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,156 @@ def test_what_is_no_parquet(transform):
     pq.write_table(table_of(3), "b.parquet")
     refused = transform("b.parquet", "--join-source", "Input")
     assert "b.parquet: formats, splits, joins and filters are not for Parquet" in refused.err
+
+
+WORDS = pa.dictionary(pa.int32(), pa.string())
+FURTHER = {
+    "list of dictionaries": pa.array([["x", "y"], None, ["z"]], pa.large_list(WORDS)),
+    "dictionaries in a struct": pa.array(
+        [{"a": ["x"]}, None, {"a": None}], pa.struct({"a": pa.list_(WORDS)})
+    ),
+    "dictionaries in a map": pa.array([[("k", "x")], [], None], pa.map_(pa.string(), WORDS)),
+    "list view of dictionaries": pa.array([["x"], None, []], pa.list_view(WORDS)),
+    "ordered categories": pa.array(
+        ["x", "y", None], pa.dictionary(pa.int8(), pa.string(), ordered=True)
+    ),
+    "extension": pa.array([b"0" * 16, None, b"1" * 16], pa.uuid()),
+    "nested": pa.array([[[1.5]], None, [[], None]], pa.list_(pa.list_(pa.float32()))),
+    "decimal": pa.array([decimal.Decimal("1.5"), None, decimal.Decimal(2)], pa.decimal128(9, 2)),
+    "view": pa.array(["x", None, "y"], pa.string_view()),
+    "null": pa.nulls(3),
+}
+
+
+def test_further_columns_are_kept_as_they_are(transform):
+    """Each batch has dictionaries of its own."""
+    sides = {"in0": pa.array([[1], [2], [3]], IDS), "in1": pa.array([[1], [2], [3]], IDS)}
+    few = pa.table(sides | FURTHER)
+    other = few.slice(1, 2).combine_chunks()
+    table = pa.concat_tables([few, few, other]).replace_schema_metadata({"geo": "{}"})
+    pq.write_table(table, "a.parquet", row_group_size=3)
+    result = transform("a.parquet")
+    assert result.status == 0, result.err
+    found = pq.read_table("out/a.parquet.out")
+    read = pq.read_table("a.parquet")
+    assert found.schema.metadata[b"geo"] == b"{}"
+    assert found.drop_columns(["scores"]).schema.equals(read.schema)
+    assert found.drop_columns(["scores"]).to_pylist() == read.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.int32(), 2),
+        pa.list_view(pa.int64()),
+        pa.large_list_view(pa.uint16()),
+        pa.list_(pa.dictionary(pa.int8(), pa.int64())),
+    ],
+    ids=str,
+)
+def test_lists_of_any_kind(transform, scorer, kind):
+    ids = pa.array([[1, 2], [3, None], None, [2, 4], [5, 6]], kind)
+    pq.write_table(pa.table({"in0": ids, "in1": ids}).slice(1), "a.parquet")
+    assert transform("a.parquet", "--on-error", "skip").status == 0
+    found = pq.read_table("out/a.parquet.out")
+    assert found["error"].to_pylist() == [
+        "a.parquet: row 1 $.in0[1]: is null",
+        "a.parquet: row 2 $.in0: is null",
+        None,
+        None,
+    ]
+    expected = scorer.score([[2, 4], [5, 6]], [[2, 4], [5, 6]])
+    np.testing.assert_allclose(found["scores"].to_pylist()[2:], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_tensor_of_ids(transform, scorer):
+    ids = np.array([[1, 2], [3, 4]], np.int32)
+    pq.write_table(pa.table({"in0": pa.FixedShapeTensorArray.from_numpy_ndarray(ids)}), "a.parquet")
+    assert transform("a.parquet").status == 0
+    found = pq.read_table("out/a.parquet.out")["embeddings"].to_pylist()
+    np.testing.assert_allclose(found, scorer.embed(in0=ids.tolist()), rtol=1e-5, atol=1e-6)
+
+
+def test_lists_that_hold_nothing(transform, scorer):
+    """What writers make of empty lists, and of columns without a value."""
+    sides = {"in0": pa.array([[], [None], None]), "in1": pa.array([[], [], []], IDS)}
+    pq.write_table(pa.table(sides), "a.parquet")
+    pq.write_table(pa.table({"in0": pa.nulls(1), "in1": pa.array([[1]], IDS)}), "b.parquet")
+    assert transform("a.parquet", "b.parquet", "--on-error", "skip").status == 0
+    found = pq.read_table("out/a.parquet.out")
+    problems = ["$.in0[0]: is null", "$.in0: is null"]
+    assert found["error"].to_pylist() == [
+        None,
+        *(f"a.parquet: row {row} {problem}" for row, problem in enumerate(problems, 2)),
+    ]
+    np.testing.assert_allclose(found["scores"][0].as_py(), scorer.score([[]], [[]])[0], rtol=1e-5)
+    bad = pq.read_table("out/b.parquet.out")["error"].to_pylist()
+    assert bad == ["b.parquet: row 1 $.in0: is null"]
+
+
+LARGEST = 2**64 - 1
+
+
+def test_ids_beyond_all_bounds_are_bad_rows(transform):
+    for name, kind, value in (
+        ("u", pa.uint64(), 2**63),
+        ("v", pa.uint64(), LARGEST),
+        ("s", pa.int64(), -(2**63)),
+    ):
+        ids = pa.array([[1], [2, value]], pa.list_(kind))
+        pq.write_table(pa.table({"in0": ids, "in1": ids}), f"{name}.parquet")
+    result = transform("u.parquet", "v.parquet", "s.parquet", "--on-error", "skip")
+    assert result.status == 0, result.err
+    for name, value in (("u", 2**63), ("v", LARGEST), ("s", -(2**63))):
+        (good, bad) = pq.read_table(f"out/{name}.parquet.out").to_pylist()
+        assert good["error"] is None
+        assert len(good["scores"]) == 2
+        assert f"{name}.parquet: row 2 $.in0[1]: {value} is outside the voc" in bad["error"]
+    failed = transform("u.parquet", "--output", "again")
+    assert f"u.parquet: row 2 $.in0[1]: {2**63} is outside the vocabulary" in failed.err
+
+
+def spoil_pages(name):
+    content = bytearray(Path(name).read_bytes())
+    content[4:40] = bytes(36)
+    Path(name).write_bytes(content)
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_a_files_trouble_is_its_own(transform, on_error):
+    """Whatever pyarrow cannot read or write fails one file, in one line."""
+    ids = pa.array([[1], [2]], IDS)
+    good = pa.table({"in0": ids, "in1": ids})
+    bad = {
+        "float": pa.table({"in0": [[1.0]]}),
+        "decimal": pa.table({"in0": [[decimal.Decimal(1)]]}),
+        "text": pa.table({"in0": [["1"]]}),
+        "deep": pa.table({"in0": [[[1]]]}),
+        "struct": pa.table({"in0": [[{"a": 1}]]}),
+        "bools": pa.table({"in0": [[True]]}),
+        "pages": good,
+        "cut": good,
+        "columns": pa.table({}),
+        "twice": pa.table([ids, ids], ["in0", "in0"]),
+    }
+    Path("in").mkdir()
+    for name, table in bad.items():
+        pq.write_table(table, f"in/{name}.parquet")
+    spoil_pages("in/pages.parquet")
+    Path("in/cut.parquet").write_bytes(Path("in/cut.parquet").read_bytes()[:-20])
+    Path("in/empty.parquet").write_bytes(b"")
+    for name in ("a", "z"):
+        pq.write_table(good, f"in/{name}.parquet")
+    pq.write_table(good.slice(0, 0), "in/no_groups.parquet")
+    result = transform("in", "--on-error", on_error)
+    assert result.status == 2
+    failed = sorted([*bad, "empty"])
+    lines = [line for line in result.err.splitlines() if line.startswith("o2v: in/")]
+    assert [line.partition(".parquet: ")[0] for line in lines] == [f"o2v: in/{n}" for n in failed]
+    assert len(result.err.splitlines()) == len(failed) + 2
+    assert sorted(path.name.partition(".")[0] for path in Path("out").glob("*.out")) == [
+        "a",
+        "no_groups",
+        "z",
+    ]
+    assert "3 of 14 files, 4 records, " in result.err

@@ -74,11 +74,26 @@ def test_a_name_with_wildcards_that_exists_is_a_name(tree):
         (["in", "in/a.jsonl"], "out", "several inputs would be written to out/a.jsonl.out"),
         (["in"], "in/out", "in/out: lies within the input in"),
         (["in"], "in", "lies within the input in"),
+        (["in"], "in/deep/../out", "lies within the input in"),
+        (["in"], "linked/out", "linked/out: lies within the input in"),
+        ([""], "out", "an input is an empty text"),
+        (["x.d"], "out", "out/a.out: would be the results of a file and a folder of others"),
     ],
 )
 def test_refusals(tree, inputs, output, message):
+    Path("linked").symlink_to("in", target_is_directory=True)
+    for name in ("x.d/a", "x.d/a.out/b"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("")
     with pytest.raises(InputError, match=message):
         sources_of(inputs, Path(output))
+
+
+def test_what_cannot_be_read_is_among_the_files_of_a_glob(tree):
+    Path("in/gone.jsonl").symlink_to("nothing")
+    assert ("in/gone.jsonl", "gone.jsonl.out") in targets("in/*.jsonl")
+    with pytest.raises(InputError, match=r"in/gone.jsonl: cannot be read \(No such file"):
+        targets("in/gone.jsonl")
 
 
 def test_an_empty_folder_is_refused(tree):

@@ -1,0 +1,81 @@
+"""What complete results carry with them: by which settings, and of which input, they were made.
+
+It is an extended attribute of the file, and not a file beside it, so that the folder of results
+holds results alone. Where the file system has no such attributes, results are of unknown origin.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+NAME = "user.o2v_jax.transform"
+_FORMAT = 1
+
+
+class Origin(msgspec.Struct):
+    """Of which input, and by which settings, a file of results was made.
+
+    Attributes:
+        identity: the settings and the model.
+        size: bytes of the input.
+        modified: when the input last was, in ns since 1970.
+        records: of which there are results.
+        errors: of these, how many are bad.
+        format: of this attribute.
+    """
+
+    identity: dict[str, Any]
+    size: int
+    modified: int
+    records: int
+    errors: int
+    format: int = _FORMAT
+
+
+class _Held(msgspec.Struct):
+    origin: Origin
+    size: int
+    modified: int
+
+
+def write_origin(results: Path, origin: Origin) -> None:
+    """Marks a complete file; without effect where the file system cannot."""
+    about = results.stat()
+    held = msgspec.json.encode(_Held(origin, about.st_size, about.st_mtime_ns))
+    with suppress(OSError, AttributeError):  # os.setxattr is Linux's
+        os.setxattr(results, NAME, held)
+
+
+def read_origin(results: Path) -> Origin | None:
+    """The origin of results; None if it is unknown, or they were changed since."""
+    try:
+        held = msgspec.json.decode(os.getxattr(results, NAME), type=_Held)
+        about = results.stat()
+    except (OSError, AttributeError, ValueError):
+        return None
+    same = (held.size, held.modified) == (about.st_size, about.st_mtime_ns)
+    return held.origin if same and held.origin.format == _FORMAT else None
+
+
+def differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which settings differ, for a person to read; empty if none does.
+
+    >>> differences({"accept": None, "split": "Line"}, {"accept": "x", "split": "Line"})
+    'accept was not given, now x'
+    """
+    names = sorted(held.keys() | now.keys())
+    other = [name for name in names if held.get(name) != now.get(name)]
+    return ", ".join(f"{n} was {_shown(held.get(n))}, now {_shown(now.get(n))}" for n in other)
+
+
+_DIGEST, _LONGEST, _SHOWN = 64, 200, 12
+
+
+def _shown(value: object) -> str:
+    text = "not given" if value is None else str(value)
+    digest = len(text) == _DIGEST and text.isalnum()
+    return text[:_SHOWN] if digest else text[:_LONGEST]
