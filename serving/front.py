@@ -152,20 +152,8 @@ class Front:
         limit = self._service.settings.max_body_bytes
         with self._service.uploading():
             body = contract.Body(int(length) if length else None, limit)
-            try:
-                await self._fill(body, upload)
-            except TimeoutError:
-                message = f"nothing of the body came for {self._stall_s:g} s"
-                raise contract.StalledError(message) from None
+            await upload.fill(body, self._stall_s)
         return body.whole()
-
-    async def _fill(self, body: contract.Body, upload: Upload) -> None:
-        async with asyncio.timeout(self._stall_s) as deadline:
-            while True:
-                body.add(await upload.receive())
-                if upload.ended:
-                    return
-                deadline.reschedule(asyncio.get_running_loop().time() + self._stall_s)
 
     async def _send_pieces(
         self, receive: Receive, send: Send, headers: Pairs, pieces: Iterator[bytes]

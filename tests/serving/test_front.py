@@ -276,6 +276,24 @@ def test_a_long_answer_ends_when_its_client_leaves(front, app):
     assert app.extensions["o2v_jax"]._numbers.free == free
 
 
+def test_a_body_that_stops_is_refused_and_its_place_given_back(app):
+    front, sent = Front(app, app.extensions["o2v_jax"], stall_s=0.2), []
+    parts = [{"type": "http.request", "body": b"", "more_body": True}] * 2
+
+    async def receive():
+        await asyncio.sleep(0.15)  # each comes in time, and both together would not
+        return parts.pop() if parts else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(front({"method": "POST", "path": "/invocations", "headers": []}, receive, send))
+    assert (sent[0]["status"], parts) == (408, [])
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert b"nothing of the body came for 0.2 s" in sent[1]["body"]
+    assert app.extensions["o2v_jax"]._uploads.free == UPLOADS
+
+
 def test_a_body_that_breaks_off_is_not_taken_for_a_whole_one(front):
     sent, parts = [], [{"type": "http.request", "body": LINES, "more_body": True}]
 
