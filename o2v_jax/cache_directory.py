@@ -1,20 +1,79 @@
-"""Where what was computed once is kept for the next process."""
+"""Where what was computed once is kept for the next process.
 
+Compiled programs are loaded from there and run, so nobody else may be able to put any there.
+"""
+
+import atexit
+import logging
 import os
+import shutil
+import stat
 import tempfile
+from functools import cache
 from pathlib import Path
+
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_OPEN = stat.S_IRWXG | stat.S_IRWXO
+_ROOT = 0
+
+_log = logging.getLogger(__name__)
 
 
 def cache_directory() -> Path:
-    """`O2V_CACHE_DIR`, else o2v_jax under `XDG_CACHE_HOME` or ~/.cache."""
+    """`O2V_CACHE_DIR` as it is, else o2v_jax under `XDG_CACHE_HOME` or ~/.cache.
+
+    That is made if it is missing, and used if only this user, or root, may write there. Where it
+    cannot be used, as for a user without a home, it is a directory among the temporary files that
+    is closed to others: always the same, unless somebody else has taken its name.
+    """
     if chosen := os.environ.get("O2V_CACHE_DIR"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "o2v_jax"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return _usable(Path(base) if base else _home())
 
 
-def _home() -> Path:
-    """The home directory; that of temporary files for a user without one, as in containers."""
+@cache  # what is wrong is told once, and a process has one directory
+def _usable(base: Path | None) -> Path:
+    if base is not None:
+        directory = base / "o2v_jax"
+        fault = _fault(directory)
+        if fault is None:
+            return directory
+        if os.path.lexists(directory):
+            _log.warning("%s %s: the cache is kept among the temporary files", directory, fault)
+    return _temporary()
+
+
+def _temporary() -> Path:
+    directory = Path(tempfile.gettempdir(), f"o2v_jax-{os.geteuid()}")
+    if _fault(directory, shared=True) is None:
+        return directory
+    directory = Path(tempfile.mkdtemp(prefix="o2v_jax-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+def _home() -> Path | None:
     try:
-        return Path.home()
+        return Path.home() / ".cache"
     except RuntimeError:
-        return Path(tempfile.gettempdir())
+        return None
+
+
+def _fault(directory: Path, *, shared: bool = False) -> str | None:
+    """Why a directory, which is made if it is missing, should not be trusted; None: it should.
+
+    `shared`: it stands where all may write, so that others may have made it, or a link to another.
+    """
+    try:
+        directory.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
+        found = directory.stat(follow_symlinks=not shared)
+    except OSError as error:
+        return f"cannot be used ({error.strerror})"
+    if os.name == "nt":  # where modes tell nothing, and temporary files are the user's own
+        return None
+    if not stat.S_ISDIR(found.st_mode):
+        return "is a link"
+    if found.st_uid not in ({os.geteuid()} if shared else {os.geteuid(), _ROOT}):
+        return "belongs to another user"
+    return "can be changed by others" if found.st_mode & (_OPEN if shared else _WRITABLE) else None

@@ -1,7 +1,7 @@
 """The Flask app: routes, headers and status codes around a `Service`."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,21 +11,26 @@ import click
 import jax
 from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 import o2v_jax
 from o2v_jax.errors import O2VError
 from o2v_jax.scoring import local_devices
-from serving import contract
-from serving.errors import answer_to
+from serving import contract, endpoints
+from serving.errors import ErrorAnswer, answer_to
 from serving.scorer import ScorerLike
 from serving.service import Answer, Service
 from serving.settings import Settings
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from o2v_jax.checkpoint import Model
 
-_ATTRIBUTES = f"HTTP_{contract.CUSTOM_ATTRIBUTES.upper().replace('-', '_')}"  # as WSGI has it
+_ATTRIBUTES, _VARIANT = (  # as WSGI has them
+    f"HTTP_{name.upper().replace('-', '_')}"
+    for name in (contract.CUSTOM_ATTRIBUTES, endpoints.TARGET_VARIANT)
+)
 
 
 class StartError(click.ClickException, O2VError):
@@ -62,6 +67,7 @@ def create_app(
     _add_routes(app, service)
     _add_errors(app)
     app.after_request(partial(_finish, service))
+    app.wsgi_app = partial(_merging_slashes, app.wsgi_app)  # type: ignore[method-assign]
     service.warm()
     return app
 
@@ -85,6 +91,14 @@ def _scorers(model: "Model | str | Path | None", settings: Settings) -> Sequence
     return [
         scorer(dtype=settings.dtype, device=device) for device in local_devices(settings.devices)
     ]
+
+
+def _merging_slashes(
+    app: "WSGIApplication", environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> Iterable[bytes]:
+    """Flask would redirect, which not every client follows with its body."""
+    environ["PATH_INFO"] = contract.merge_slashes(environ["PATH_INFO"])
+    return app(environ, start_response)
 
 
 def _add_routes(app: Flask, service: Service) -> None:
@@ -122,7 +136,8 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         allow = {name: value for name, value in error.get_headers() if name == "Allow"}
-        message = f"{request.method} {request.path}: {error.description}"
+        reason = f"there are {contract.PATHS}" if error.code == NotFound.code else error.description
+        message = f"{request.method} {request.path}: {reason}"
         return _error(error.code or 500, contract.error_body(message), allow)
 
     @app.errorhandler(Exception)
@@ -140,4 +155,15 @@ def _finish(service: Service, response: Response) -> Response:
         response.headers[contract.CUSTOM_ATTRIBUTES] = attributes
     if request.path.endswith("/invocations"):
         service.metrics.answered(response.status_code)
+    if request.path.startswith(endpoints.PREFIX):
+        _finish_endpoint(response)
     return response
+
+
+def _finish_endpoint(response: Response) -> None:
+    if response.status_code < BadRequest.code:
+        response.headers.update(endpoints.success_headers(request.environ.get(_VARIANT)))
+        return
+    error = endpoints.modelled(ErrorAnswer(response.status_code, response.get_data(), {}))
+    response.set_data(error.body)
+    response.headers.update(error.headers)

@@ -24,9 +24,14 @@ MEDIA_TYPES: Mapping[str, Format] = {
     "application/x-jsonlines": Format.JSON_LINES,
 }
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+PATHS = (
+    "POST /invocations, POST /endpoints/NAME/invocations, GET /ping, GET /execution-parameters and "
+    "GET /metrics"
+)
 RETRY_AFTER_S = 1
 _READABLE = " and ".join(Format)
 _PARAMETER = re.compile(r";\s*(infer\w*)\s*=?\s*([^;]*)", re.IGNORECASE)
+_SLASHES = re.compile("/{2,}")
 _LENGTHS = re.compile(r"(\"?)\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*\1")
 
 
@@ -42,6 +47,10 @@ class TooLargeError(InputError):
     """The request's body is over the limit, or its answer would be."""
 
 
+class StalledError(InputError):
+    """The client has stopped sending its body."""
+
+
 class BusyError(InputError):
     """The server has as many requests as it can take."""
 
@@ -53,6 +62,7 @@ STATUS: Mapping[type[Exception], int] = {
     RecordError: 400,
     InputError: 400,
     AcceptError: 406,
+    StalledError: 408,
     TooLargeError: 413,
     MediaTypeError: 415,
     BusyError: 503,
@@ -70,6 +80,11 @@ class ContentType:
 
     format: Format | None = None
     max_seq_lens: tuple[int, int] | None = None
+
+
+def merge_slashes(path: str) -> str:
+    """A path with one slash where there are several, as behind a base URL that ends in a slash."""
+    return _SLASHES.sub("/", path) if "//" in path else path
 
 
 def status_of(error: Exception) -> int:

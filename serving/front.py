@@ -15,23 +15,29 @@ from typing import Any, TypeAlias
 from a2wsgi import WSGIMiddleware
 from flask import Flask
 
-from o2v_jax.errors import InputError
-from serving import contract
+from o2v_jax.memory import give_back_freed_memory
+from serving import contract, endpoints
 from serving.batcher import PATIENCE_S
-from serving.errors import answer_to
+from serving.errors import ErrorAnswer, answer_to
 from serving.permits import REQUESTS, SPARE_THREADS, STREAMS
 from serving.service import LONG_BODY, Answer, Service
+from serving.upload import Headers, Message, Receive, Upload
 from serving.waker import Waker
 from serving.work import Work
 
-Message: TypeAlias = dict[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-Headers: TypeAlias = Mapping[bytes, bytes]
 Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-_INVOCATIONS = re.compile(r"(/endpoints/[^/]+)?/invocations")
+STALL_S = 60.0
+# What is left of a body that nobody needs is read for so long before the answer, in which case the
+# connection is kept, and for so long after it: closing at once could take the answer with it.
+_REST_S, _LINGER_S = 0.5, 0.5
+_GIVE_BACK_S = 1.0
+_ENDPOINT = re.compile(endpoints.PREFIX + "[^/]+/invocations")
 _ATTRIBUTES = contract.CUSTOM_ATTRIBUTES.lower().encode()
+_VARIANT = endpoints.TARGET_VARIANT.lower().encode()
+_ABOUT_BODIES = {b"content-length", b"transfer-encoding"}
+_CLOSE = (b"connection", b"close")
 
 
 class Front:
@@ -40,10 +46,11 @@ class Front:
     Args:
         app: the Flask app, which answers everything else.
         service: the one that it answers with.
+        stall_s: seconds without a byte of its body after which a request is refused.
     """
 
-    def __init__(self, app: Flask, service: Service) -> None:
-        self._service, self._waker = service, Waker()
+    def __init__(self, app: Flask, service: Service, stall_s: float = STALL_S) -> None:
+        self._service, self._waker, self._stall_s = service, Waker(), stall_s
         adapter: Any = WSGIMiddleware  # whose types are narrower than WSGI's and ASGI's own
         self._other = adapter(app, workers=SPARE_THREADS)
         self._threads = ThreadPoolExecutor(REQUESTS, "long body")
@@ -51,39 +58,59 @@ class Front:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["method"] == "POST" and _INVOCATIONS.fullmatch(scope["path"]):
+        method, path = scope["method"], contract.merge_slashes(scope["path"])
+        if method == "POST" and path == "/invocations":
             await self._invocation(scope, receive, send)
-        elif (scope["method"], scope["path"]) == ("GET", "/ping"):
+        elif method == "POST" and _ENDPOINT.fullmatch(path):
+            await self._invocation(scope, receive, send, is_endpoint=True)
+        elif method == "GET" and path == "/ping":
             echo = _echo(_joined(scope["headers"]))
             await _send_whole(send, 200 if self._service.ready else 503, echo, b"")
         else:
-            await self._other(scope, receive, send)
+            await self._flask(scope, receive, send)
 
-    async def _invocation(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _invocation(
+        self, scope: Message, receive: Receive, send: Send, *, is_endpoint: bool = False
+    ) -> None:
         sent = _joined(scope["headers"])
-        echo = _echo(sent)
+        echo, upload = _echo(sent), Upload(receive, sent)
         try:
-            answer = await self._answer(sent, receive)
+            answer = await self._answer(sent, upload)
         except Exception as error:  # noqa: BLE001 - told and logged
-            status, body, headers = answer_to(error, f"POST {scope['path']}")
-            more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-            self._service.metrics.answered(status)
-            await _send_whole(send, status, [_type("application/json"), *more, *echo], body)
+            told = answer_to(error, f"POST {scope['path']}")
+            self._service.metrics.answered(told.status)
+            await _send_error(send, upload, endpoints.modelled(told) if is_endpoint else told, echo)
             return
         self._service.metrics.answered(200)
-        headers_out = [_type(str(answer.format)), *echo]
+        headers = [_type(str(answer.format)), *echo]
+        if is_endpoint:
+            headers += _encoded(endpoints.success_headers(_text(sent, _VARIANT)))
         try:
             if isinstance(answer.body, bytes):
-                await _send_whole(send, 200, headers_out, answer.body)
+                await _send_whole(send, 200, headers, answer.body)
             else:
-                await self._send_pieces(receive, send, headers_out, answer.body)
+                await self._send_pieces(receive, send, headers, answer.body)
         finally:
             answer.close()
 
-    async def _answer(self, sent: Headers, receive: Receive) -> Answer:
+    async def _flask(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Nothing there needs a body, so it gets none: the adapter cannot read Granian's."""
+        upload = Upload(receive, _joined(scope["headers"]))
+        close = [] if await upload.ends(_REST_S) else [_CLOSE]
+
+        async def send_all(message: Message) -> None:
+            more = {"headers": [*message["headers"], *close]} if "headers" in message else {}
+            await send(message | more)
+
+        headers = [pair for pair in scope["headers"] if pair[0] not in _ABOUT_BODIES]
+        await self._other({**scope, "headers": headers}, _no_body, send_all)
+        if close:
+            await upload.ends(_LINGER_S)
+
+    async def _answer(self, sent: Headers, upload: Upload) -> Answer:
         self._require_room()  # before the body is read, for a flood costs little then
         contract.require_plain(_text(sent, b"content-encoding"))
-        body = await self._body(sent, receive)
+        body = await self._body(sent, upload)
         self._require_room()  # or this one would wait for a thread
         arguments = body, _text(sent, b"content-type"), _text(sent, b"accept")
         if len(body) > LONG_BODY:
@@ -120,17 +147,12 @@ class Front:
         finally:
             patience.cancel()
 
-    async def _body(self, sent: Headers, receive: Receive) -> bytes:
+    async def _body(self, sent: Headers, upload: Upload) -> bytes:
         length = _text(sent, b"content-length")
         limit = self._service.settings.max_body_bytes
         with self._service.uploading():
-            body, more = contract.Body(int(length) if length else None, limit), True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":  # or its chunks are malformed
-                    raise InputError("the body broke off before its end")
-                body.add(message.get("body", b""))
-                more = message.get("more_body", False)
+            body = contract.Body(int(length) if length else None, limit)
+            await upload.fill(body, self._stall_s)
         return body.whole()
 
     async def _send_pieces(
@@ -145,9 +167,27 @@ class Front:
                 more = piece is not None
                 await send({"type": "http.response.body", "body": piece or b"", "more_body": more})
                 if not more:
-                    break
+                    return
+            loop.call_later(_GIVE_BACK_S, self._give_back)
         finally:
             gone.cancel()
+
+    def _give_back(self) -> None:
+        """Memory of long answers that were given up, unless others need it at once."""
+        if not self._service.sending:
+            self._encoders.submit(give_back_freed_memory)
+
+
+async def _send_error(send: Send, upload: Upload, told: ErrorAnswer, echo: Pairs) -> None:
+    close = [] if await upload.ends(_REST_S) else [_CLOSE]
+    headers = [_type("application/json"), *_encoded(told.headers), *echo, *close]
+    await _send_whole(send, told.status, headers, told.body)
+    if close:
+        await upload.ends(_LINGER_S)
+
+
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 async def _send_whole(send: Send, status: int, headers: Pairs, body: bytes) -> None:
@@ -171,6 +211,10 @@ def _joined(headers: Pairs) -> Headers:
 
 def _echo(sent: Headers) -> Pairs:
     return [(_ATTRIBUTES, sent[_ATTRIBUTES])] if _ATTRIBUTES in sent else []
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def _type(content_type: str) -> tuple[bytes, bytes]:

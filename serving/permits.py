@@ -29,6 +29,11 @@ class Permits:
         """Permits that are left; negative where `always` let more be taken."""
         return self._total - self._taken
 
+    @property
+    def held(self) -> bool:
+        """Whether anybody holds some."""
+        return self._holders > 0
+
     def take(self, count: int = 1) -> None:
         """Takes permits, to be given back.
 

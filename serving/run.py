@@ -18,6 +18,7 @@ from typing import Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.log import logger as granian_log
 from granian.server.common import AbstractServer
@@ -26,13 +27,16 @@ from o2v_jax.checkpoint import find_model, is_archive
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.limits import DType
 from serving.settings import Settings
+from serving.sockets import connections
 from serving.worker import load, log_to_stderr
 
-# Well above all permits, so that /ping is accepted whatever else is connected, and below the 1024
-# files that a process may usually open.
-CONNECTIONS = 768
+# Well above all permits, so that /ping is accepted whatever else is connected; fewer where the
+# process may not open so many files.
+CONNECTIONS = 4096
+IDLE_S = 10  # to send a request's headers, and between two requests of one connection
 # SageMaker kills 30 s after SIGTERM: requests that are still open then are given up before.
 DRAIN_S = 25
+STALL_S = 60
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     drain_s: int = DRAIN_S,
+    stall_s: float = STALL_S,
     dtype: DType | None = None,
     devices: int | None = None,
 ) -> None:
@@ -52,6 +57,7 @@ def serve(
         host: address to listen on; in a container 0.0.0.0.
         port: None: the one that the environment names, else 8080.
         drain_s: seconds that requests in flight get to end, e.g. uploads that stall.
+        stall_s: seconds after which a client that neither sends nor takes a byte is let go.
         dtype: what the encoders hold and multiply; None: what the environment says.
         devices: how many of them work; None: what the environment says, else all.
 
@@ -68,7 +74,7 @@ def serve(
     _require_free(host, port)
     log_to_stderr()
     with _reasons() as reasons:
-        loader = partial(load, path, settings, _url(host, port), reasons)
+        loader = partial(load, path, settings, _url(host, port), stall_s, reasons)
         server = _server(host, port, drain_s)
         server.serve(target_loader=loader, wrap_loader=False)
     log.info("stopped")
@@ -83,7 +89,8 @@ def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
         http=HTTPModes.http1,
         websockets=False,
         workers=1,  # one owner of the devices
-        backpressure=CONNECTIONS,
+        backpressure=connections(CONNECTIONS),
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE_S * 1000),
         workers_kill_timeout=drain_s,
         log_level=LogLevels.error,  # our own lines say the rest, with the model
     )

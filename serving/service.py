@@ -102,6 +102,11 @@ class Service:
         """Whether the next request would be refused whatever it holds."""
         return self._requests.free < 1
 
+    @property
+    def sending(self) -> bool:
+        """Whether long answers are on their way."""
+        return self._numbers.held
+
     def warm(self) -> None:
         """Compiles in a thread of its own: ready after the first programs, then all others."""
         self.health.warm(

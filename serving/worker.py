@@ -8,22 +8,27 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from o2v_jax.errors import O2VError
 from serving.settings import Settings
+from serving.sockets import end_stalled
 
 _LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody reads yet
 
 log = logging.getLogger(__name__)
 
 
-def load(path: Path, settings: Settings, url: str, reasons: Connection) -> Callable[..., Any]:
+def load(
+    path: Path, settings: Settings, url: str, stall_s: float, reasons: Connection
+) -> Callable[..., Any]:
     """Makes the app; an error that a person can mend goes to the parent process, which tells it.
 
     Args:
         path: of the model.
         settings: of the server.
-        url: where the server listens, for the log.
+        url: where the server listens.
+        stall_s: seconds after which a client that neither sends nor takes a byte is let go.
         reasons: where the parent hears why there will be no server.
 
     Raises:
@@ -38,11 +43,12 @@ def load(path: Path, settings: Settings, url: str, reasons: Connection) -> Calla
         from serving.front import Front  # noqa: PLC0415
 
         app = create_app(path, settings=settings)
-        front = Front(app, app.extensions["o2v_jax"])
+        front = Front(app, app.extensions["o2v_jax"], stall_s)
         gc.freeze()  # what was imported stays: looking through it takes 0.1 s, in which all wait
     except O2VError as error:
         reasons.send(str(error)[:_LONGEST_REASON])
         sys.exit(1)
+    end_stalled(urlsplit(url).port or 0, stall_s)
     log.info("serving %s at %s", path, url)
     return front
 

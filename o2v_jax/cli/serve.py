@@ -27,6 +27,13 @@ from o2v_jax.limits import DType
     show_default=True,
     help="How long requests in flight get to end after SIGTERM.",
 )
+@click.option(
+    "--stall-seconds",
+    type=click.IntRange(1, 3600),
+    default=60,
+    show_default=True,
+    help="How long a client may neither send nor take a byte before it is let go.",
+)
 @dtype_option
 @devices_option
 def serve(
@@ -34,10 +41,12 @@ def serve(
     host: str,
     port: int | None,
     drain_seconds: int,
+    stall_seconds: int,
     dtype: DType,
     devices: int | None,
 ) -> None:
     """Answer Object2Vec requests on http://HOST:PORT/invocations until SIGTERM or Ctrl-C."""
     from serving.run import serve as run
 
-    run(model, host=host, port=port, drain_s=drain_seconds, dtype=dtype, devices=devices)
+    limits = {"drain_s": drain_seconds, "stall_s": stall_seconds}
+    run(model, host=host, port=port, dtype=dtype, devices=devices, **limits)

@@ -130,10 +130,16 @@ def cache(pytestconfig):
     return str(pytestconfig.cache.mkdir("programs"))
 
 
+@pytest.fixture(scope="session")
+def start_in(cache):
+    """Starts a server whose log is in a directory: `with start_in(directory, "--model", path)`."""
+    return partial(serving, O2V_CACHE_DIR=cache)
+
+
 @pytest.fixture
-def start(tmp_path, cache):
+def start(tmp_path, start_in):
     """Starts a server of one's own: `with start("--model", path, NAME=value) as server`."""
-    return partial(serving, tmp_path, O2V_CACHE_DIR=cache)
+    return partial(start_in, tmp_path)
 
 
 @pytest.fixture(scope="session")

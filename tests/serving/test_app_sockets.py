@@ -1,6 +1,7 @@
 """Clients that misbehave on the wire never take the server with them."""
 
 import http.client
+import json
 import select
 import socket
 import time
@@ -148,6 +149,51 @@ def test_a_connection_is_kept_for_the_next_request(server):
         assert (reply.status, reply.getheader("Connection")) == (status, None)
         reply.read()
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "target", ["//invocations", "/endpoints//a//invocations", "http://o2v/invocations?x=1"]
+)
+def test_paths_that_mean_the_same(server, target):
+    head = HEAD.replace(b"/invocations", target.encode()) + b"Content-Length: 41\r\n"
+    reply = exchange(server, head + b"Connection: close\r\n\r\n" + RECORDS)
+    assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+UNREAD = [  # what is answered without its body
+    ("POST", "/nowhere", {}, 404),
+    ("PUT", "/invocations", {}, 405),
+    ("POST", "/ping", {}, 405),
+    ("POST", "/invocations", {"Content-Encoding": "gzip"}, 415),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), UNREAD)
+def test_the_rest_of_a_body_spoils_no_connection(server, method, path, headers, status):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    for _ in range(2):
+        connection.request(method, path, RECORDS, headers)
+        reply = connection.getresponse()
+        assert (reply.status, reply.getheader("Connection")) == (status, None)
+        reply.read()
+    for body in (iter([b" " * 2**20] * 20), b" " * 7_000_000):  # in chunks, and announced
+        connection.request(method, path, body, headers)
+        reply = connection.getresponse()
+        assert reply.status == status
+        reply.read()
+    connection.close()
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), UNREAD)
+def test_a_connection_whose_body_is_missing_is_closed_and_says_so(
+    server, method, path, headers, status
+):
+    words = [f"{method} {path} HTTP/1.1", "Host: o2v", "Content-Length: 1000"]
+    words += [f"{name}: {value}" for name, value in headers.items()]
+    reply = exchange(server, "\r\n".join([*words, "", "{"]).encode())
+    assert reply.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nconnection: close\r\n" in reply
+    assert json.loads(reply.partition(b"\r\n\r\n")[2])["error"]
 
 
 @pytest.mark.usefixtures("still_good")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import uuid
 
 import jax
 import pytest
@@ -19,6 +20,7 @@ from serving.waker import Waker
 PAIR = b'{"instances": [{"in0": [1], "in1": [2, 3]}]}'
 JSON = {"content-type": "application/json"}
 LINES = b'{"in0": [1], "in1": [2]}\n'
+REQUEST_ID = "x-amzn-requestid"
 
 
 @pytest.fixture
@@ -61,6 +63,11 @@ async def ask(front, body, headers, path="/invocations", method="POST"):
     return sent[0]["status"], found, b"".join(m.get("body", b"") for m in sent[1:])
 
 
+def ask_flask(app, path, method, **arguments):
+    sent = {"PATH_INFO": path}  # the client would take what stands between slashes for a host
+    return app.test_client().open(method=method, environ_overrides=sent, **arguments)
+
+
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
@@ -85,25 +92,73 @@ async def ask(front, body, headers, path="/invocations", method="POST"):
     ],
 )
 def test_it_answers_as_flask_does(app, front, body, headers):
-    expected = app.test_client().post("/invocations", data=body, headers=headers)
-    for path in ("/invocations", "/endpoints/any/invocations"):
+    for path in ("/invocations", "/endpoints/any/invocations", "//endpoints//any/invocations"):
+        expected = ask_flask(app, path, "POST", data=body, headers=headers)
         status, found, answer = asyncio.run(ask(front, body, headers, path))
         assert (status, answer) == (expected.status_code, expected.data)
         kept = {name.lower(): value for name, value in expected.headers.items()}
+        assert (found.pop(REQUEST_ID, None) is None) == (kept.pop(REQUEST_ID, None) is None)
         assert found == {name: kept[name] for name in found}
         assert set(kept) <= {*found, "content-length"}
     assert len(LINES * 4000) > LONG_BODY
 
 
+def test_request_ids_differ(app, front):
+    def of_flask():
+        return app.test_client().post("/endpoints/a/invocations", data=PAIR).headers[REQUEST_ID]
+
+    def of_front():
+        return asyncio.run(ask(front, PAIR, JSON, "/endpoints/a/invocations"))[1][REQUEST_ID]
+
+    ids = [of_flask(), of_flask(), of_front(), of_front()]
+    assert len(set(map(uuid.UUID, ids))) == 4
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/ping"), ("HEAD", "/ping"), ("GET", "/invocations"), ("POST", "/x"), ("GET", "/x")],
+    [
+        ("GET", "/ping"),
+        ("HEAD", "/ping"),
+        ("GET", "//ping"),
+        ("OPTIONS", "/ping"),
+        ("POST", "/ping"),
+        ("GET", "/metrics/"),
+        ("HEAD", "/metrics"),
+        ("GET", "//execution-parameters"),
+        ("GET", "/invocations"),
+        ("HEAD", "/invocations"),
+        ("OPTIONS", "/invocations"),
+        ("POST", "/invocations/"),
+        ("GET", "/endpoints/a/invocations"),
+        ("POST", "/endpoints/a/b/invocations"),
+        ("POST", "/endpoints/invocations"),
+        ("POST", "/endpoints/a/invocations-response-stream"),
+        ("POST", "/x"),
+        ("GET", "/x"),
+        ("GET", "/"),
+        ("GET", ""),
+    ],
 )
 def test_so_do_other_requests(app, front, method, path):
-    expected = app.test_client().open(path, method=method)
-    status, found, answer = asyncio.run(ask(front, b"", {}, path, method))
-    assert (status, answer) == (expected.status_code, expected.data)
-    assert found.get("allow") == expected.headers.get("Allow")
+    """With or without a body, of which Flask needs nothing."""
+    expected = ask_flask(app, path, method)
+    for body in (b"", PAIR):
+        length = {"content-length": str(len(body))}
+        status, found, answer = asyncio.run(ask(front, body, length, path, method))
+        assert (status, answer) == (expected.status_code, expected.data)
+        assert found.get("allow") == expected.headers.get("Allow")
+        assert found.get("x-amzn-errortype") == expected.headers.get("x-amzn-errortype")
+        assert "connection" not in found  # all of the body was read
+
+
+def test_what_is_nowhere_names_what_is_there(app):
+    message = app.test_client().post("/score", json={}).json["message"]
+    assert message == (
+        "POST /score: there are POST /invocations, POST /endpoints/NAME/invocations, GET /ping, "
+        "GET /execution-parameters and GET /metrics"
+    )
+    for rule in app.url_map.iter_rules():
+        assert rule.rule.replace("<_name>", "NAME") in message or rule.endpoint == "static"
 
 
 def test_what_waits_too_long_is_withdrawn(front, scorer, monkeypatch):
@@ -134,6 +189,8 @@ def test_a_failing_device_is_told_of_and_leaves_nobody_waiting(front, scorer):
 def test_a_closed_service_refuses(front, app):
     app.extensions["o2v_jax"].close()
     assert asyncio.run(ask(front, PAIR, JSON))[0] == 503
+    status, headers, _ = asyncio.run(ask(front, PAIR, JSON, "/endpoints/a/invocations"))
+    assert (status, headers["x-amzn-errortype"]) == (503, "ServiceUnavailable")
 
 
 def test_a_request_that_is_given_up_gives_its_places_back(front, app, scorer):
@@ -217,6 +274,24 @@ def test_a_long_answer_ends_when_its_client_leaves(front, app):
     asyncio.run(leave())
     assert [message.get("more_body") for message in sent] == [None, True]
     assert app.extensions["o2v_jax"]._numbers.free == free
+
+
+def test_a_body_that_stops_is_refused_and_its_place_given_back(app):
+    front, sent = Front(app, app.extensions["o2v_jax"], stall_s=0.2), []
+    parts = [{"type": "http.request", "body": b"", "more_body": True}] * 2
+
+    async def receive():
+        await asyncio.sleep(0.15)  # each comes in time, and both together would not
+        return parts.pop() if parts else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(front({"method": "POST", "path": "/invocations", "headers": []}, receive, send))
+    assert (sent[0]["status"], parts) == (408, [])
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert b"nothing of the body came for 0.2 s" in sent[1]["body"]
+    assert app.extensions["o2v_jax"]._uploads.free == UPLOADS
 
 
 def test_a_body_that_breaks_off_is_not_taken_for_a_whole_one(front):

@@ -1,0 +1,68 @@
+"""What Granian has no option for, asked of the kernel: an end to connections that stand still."""
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+_SPARE_FILES = 256  # the model's, the log's, threads' pipes
+_LOOK_S, _LONGEST_S = 0.02, 60.0
+
+log = logging.getLogger(__name__)
+
+
+def connections(most: int) -> int:
+    """So many connections as there may be files open, after asking for enough; `most` at most."""
+    if sys.platform == "win32":
+        return most
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < most + _SPARE_FILES:
+        allowed = min(most + _SPARE_FILES, hard) if hard != resource.RLIM_INFINITY else most
+        with suppress(ValueError, OSError):  # not here
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return min(most, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES, 1))
+
+
+def end_stalled(port: int, seconds: float) -> None:
+    """Has the kernel reset connections whose client takes nothing of its answer for so long.
+
+    It does so in a thread of its own, as soon as this process listens on the port. A client that
+    takes little, but something, is never cut off. Linux only: others have no such option.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        Thread(target=_set_when_listening, args=(port, seconds), daemon=True).start()
+
+
+def _set_when_listening(port: int, seconds: float) -> None:
+    end = time.monotonic() + _LONGEST_S
+    while time.monotonic() < end:
+        listens = [_set(each, port, seconds) for each in _sockets()]
+        if any(listens):
+            return
+        time.sleep(_LOOK_S)
+    log.warning("clients that stop reading will not be let go: nothing listens on port %d", port)
+
+
+def _set(each: socket.socket, port: int, seconds: float) -> bool:
+    """Sets the option on a socket of this port: whether that hands it on to those to come."""
+    with each, suppress(OSError):  # closed meanwhile
+        if each.family in {socket.AF_INET, socket.AF_INET6} and each.getsockname()[1] == port:
+            timeout = round(seconds * 1000)
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
+            return bool(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return False
+
+
+def _sockets() -> Iterator[socket.socket]:
+    """Second descriptors of all sockets that this process has open."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if descriptor.is_socket():
+                yield socket.socket(fileno=os.dup(int(descriptor.name)))
