@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from o2v_jax.errors import InputError
+from o2v_jax.hyperparameters.text import show
 
 PADDING = "<pad>"
 UNKNOWN = "<unk>"
@@ -45,12 +46,12 @@ class Vocabulary:
     lowercase: bool = True
 
     def __post_init__(self) -> None:
-        problems = list(_problems(self.tokens))
-        if len(problems) > _PROBLEMS_SHOWN:
-            more = len(problems) - _PROBLEMS_SHOWN
-            problems[_PROBLEMS_SHOWN:] = [f"and {more} more tokens like these"]
-        if problems:
-            raise InputError("; ".join(problems))
+        problems = _problems(self.tokens)
+        shown = list(islice(problems, _PROBLEMS_SHOWN))
+        if more := sum(1 for _ in problems):
+            shown.append(f"and {more} more tokens like these")
+        if shown:
+            raise InputError("; ".join(shown))
 
     @classmethod
     def build(
@@ -83,16 +84,32 @@ class Vocabulary:
             InputError: the file cannot be read, is not a JSON object, names a token twice or
                 has a wrong id.
         """
-        tokens = read_json_object(path)
+        return cls._of(read_json_object(path), Path(path).name, lowercase)
+
+    @classmethod
+    def parse(cls, data: bytes, name: str, *, lowercase: bool = True) -> "Vocabulary":
+        """The same of a file's contents; `name` is what errors call it.
+
+        Raises:
+            InputError: as `read`.
+        """
+        return cls._of(parse_json_object(data, name), name, lowercase)
+
+    @classmethod
+    def _of(cls, tokens: dict[str, Any], name: str, lowercase: bool) -> "Vocabulary":
         try:
             return cls(tokens, lowercase)
         except InputError as error:
-            raise InputError(f"{Path(path).name}: {error}") from error
+            raise InputError(f"{name}: {error}") from error
+
+    def to_json(self) -> bytes:
+        """A JSON object of token -> id, one token a line, in the map's order."""
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        return orjson.dumps(dict(self.tokens), option=options)
 
     def write(self, path: str | Path) -> None:
-        """Writes a JSON object of token -> id, one token a line, in the map's order."""
-        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        Path(path).write_bytes(orjson.dumps(dict(self.tokens), option=options))
+        """Writes `to_json` to a file."""
+        Path(path).write_bytes(self.to_json())
 
     @property
     def size(self) -> int:
@@ -133,9 +150,20 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
     """
     name = Path(path).name
     try:
-        value = json.loads(Path(path).read_bytes(), object_pairs_hook=_unique)
+        data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}") from error
+    return parse_json_object(data, name)
+
+
+def parse_json_object(data: bytes, name: str) -> dict[str, Any]:
+    """Reads a JSON object that a file of this name holds.
+
+    Raises:
+        InputError: it is not JSON (with line and column), is not an object or names a key twice.
+    """
+    try:
+        value = json.loads(data, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
@@ -148,7 +176,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = (key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError("it names " + ", ".join(map(repr, islice(twice, 5))) + " twice")
+        raise ValueError("it names " + ", ".join(map(_shown, islice(twice, 5))) + " twice")
     return found
 
 
@@ -156,13 +184,20 @@ def _problems(tokens: Mapping[str, int]) -> Iterator[str]:
     owners: dict[int, str] = {}
     for token, index in tokens.items():
         if not _is_text(token):
-            yield f"token {token!r} holds half of a surrogate pair, which is no Unicode text"
+            yield f"token {_shown(token)} holds half of a surrogate pair, which is no Unicode text"
         elif type(index) is not int:
-            yield f"token {token!r} must have an integer id, but it has {index!r:.50}"
+            yield f"token {_shown(token)} must have an integer id, but it has {show(index)}"
         elif index < 0 or (index == 0 and token != PADDING):
-            yield f"token {token!r} has id {index}, but ids begin at 1 (0 is {PADDING!r} alone)"
+            yield (
+                f"token {_shown(token)} has id {show(index)}, "
+                f"but ids begin at 1 (0 is {PADDING!r} alone)"
+            )
         elif owners.setdefault(index, token) != token:
-            yield f"tokens {owners[index]!r} and {token!r} both have id {index}"
+            yield f"tokens {_shown(owners[index])} and {_shown(token)} both have id {show(index)}"
+
+
+def _shown(token: str) -> str:
+    return show(token[:100])  # without the quoting of all of a token of megabytes
 
 
 def _is_text(token: str) -> bool:

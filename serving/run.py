@@ -23,7 +23,8 @@ from granian.log import LogLevels
 from granian.log import logger as granian_log
 from granian.server.common import AbstractServer
 
-from o2v_jax.errors import InputError
+from o2v_jax.checkpoint import find_model
+from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.limits import DType
 from serving.settings import Settings
 from serving.worker import load, log_to_stderr
@@ -113,10 +114,12 @@ def _require_model(path: Path) -> None:
     try:
         if not path.exists():
             raise InputError(f"{path} does not exist: name a model directory or a .tar.gz of one")
-        if path.is_dir() and not (path / "config.json").exists():
-            raise InputError(f"{path} holds no config.json: name a model directory")
-        if not path.is_dir() and not (path.is_file() and tarfile.is_tarfile(path)):
+        if path.is_dir():
+            find_model(path)
+        elif not (path.is_file() and tarfile.is_tarfile(path)):
             raise InputError(f"{path} is neither a model directory nor a .tar.gz of one")
+    except CheckpointError as error:
+        raise InputError(f"{path} {error.problems[0]}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 

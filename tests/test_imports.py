@@ -18,6 +18,7 @@ LAYERS = [
         "o2v_jax.cache_directory",
         "o2v_jax.memory",
         "o2v_jax.silence",
+        "o2v_jax.staging",
         "o2v_jax.util",
     },
     {"o2v_jax.ragged", "o2v_jax.ladders", "o2v_jax.hyperparameters", "o2v_jax.interruption"},

@@ -15,7 +15,7 @@ from o2v_jax.checkpoint.config_file import check_vocabulary
 from o2v_jax.checkpoint.default import default_model
 from o2v_jax.checkpoint.model import Histogram, Model, Params, flatten, nest
 from o2v_jax.checkpoint.packing import pack
-from o2v_jax.checkpoint.read import load
+from o2v_jax.checkpoint.read import find_model, load
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES
 from o2v_jax.checkpoint.write import check_target, save
 
@@ -27,6 +27,7 @@ __all__ = [
     "check_target",
     "check_vocabulary",
     "default_model",
+    "find_model",
     "flatten",
     "load",
     "nest",

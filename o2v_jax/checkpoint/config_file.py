@@ -9,12 +9,16 @@ from o2v_jax.checkpoint.model import Histogram, Model
 from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.hyperparameters.text import show
 from o2v_jax.vocabulary import TOKENIZER, Vocabulary
 
 FORMAT = "o2v_jax"
 FORMAT_VERSION = 1
 _REQUIRED = ("format", "format_version", "hyperparameters", "params_sha256")
 _OPTIONAL = ("tokenizer", "length_histogram")
+_KEYS_SHOWN = 20
+MAX_JSON_BYTES = 2**25  # of config.json, metrics.json and provenance.json, each
+_MAX_VOCABULARY_BYTES = 2**30
 _T = TypeVar("_T")
 
 
@@ -77,6 +81,12 @@ def is_model_config(document: Mapping[str, Any]) -> bool:
     return document.get("format") == FORMAT
 
 
+def max_vocabulary_bytes(config: Hyperparameters | None) -> int:
+    """How large a vocab.json may be: a KB for each token on average, 1 GB at most."""
+    tokens = 0 if config is None else max(config.encoder(side).vocab_size for side in (0, 1))
+    return min(_MAX_VOCABULARY_BYTES, 2**20 + 2**10 * tokens)
+
+
 def check_vocabulary(vocabulary: Vocabulary, config: Hyperparameters) -> None:
     """Checks that every token id can be looked up in both embedding tables.
 
@@ -87,30 +97,31 @@ def check_vocabulary(vocabulary: Vocabulary, config: Hyperparameters) -> None:
     if vocabulary.size > limit:
         token = max(vocabulary.tokens, key=vocabulary.tokens.__getitem__)
         raise InputError(
-            f"vocab.json: token {token!r} has id {vocabulary.size - 1}, "
+            f"vocab.json: token {show(token[:100])} has id {vocabulary.size - 1}, "
             f"but ids must be below the vocab_size {limit}"
         )
 
 
 def _check_keys(document: Mapping[str, Any], problems: Problems) -> None:
     problems.extend(f"config.json: {key!r} is missing" for key in _REQUIRED if key not in document)
-    known = (*_REQUIRED, *_OPTIONAL)
+    unknown = [key for key in document if key not in (*_REQUIRED, *_OPTIONAL)]
     problems.extend(
-        f"config.json: {key!r} is no key of format version {FORMAT_VERSION}"
-        for key in document
-        if key not in known
+        f"config.json: {show(key)} is no key of format version {FORMAT_VERSION}"
+        for key in unknown[:_KEYS_SHOWN]
     )
+    if more := unknown[_KEYS_SHOWN:]:
+        problems.append(f"config.json: nor are {len(more):,} more keys")
 
 
 def _format(value: Any) -> None:
     if value != FORMAT:
-        raise InputError(f'config.json: format must be "{FORMAT}", but it is {value!r:.50}')
+        raise InputError(f'config.json: format must be "{FORMAT}", but it is {show(value)}')
 
 
 def _version(value: Any) -> None:
     if type(value) is not int or value != FORMAT_VERSION:
         raise InputError(
-            f"config.json: format version {value!r:.50} is unknown, "
+            f"config.json: format version {show(value)} is unknown, "
             f"this release of o2v_jax reads version {FORMAT_VERSION}"
         )
 
@@ -123,7 +134,7 @@ def _hyperparameters(value: Any) -> Hyperparameters:
 
 def _sha256(value: Any) -> str:
     if not isinstance(value, str):
-        raise InputError(f"config.json: params_sha256 must be a string, but it is {value!r:.50}")
+        raise InputError(f"config.json: params_sha256 must be a string, but it is {show(value)}")
     return value
 
 
@@ -136,6 +147,6 @@ def _lowercase(value: Any) -> bool:
     ):
         raise InputError(
             f'config.json: tokenizer must be {{"name": "{TOKENIZER}", "lowercase": true}} '
-            f"(or false), but it is {value!r:.80}"
+            f"(or false), but it is {show(value)}"
         )
     return value["lowercase"]

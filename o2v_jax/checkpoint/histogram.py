@@ -6,6 +6,7 @@ import numpy as np
 
 from o2v_jax.checkpoint.model import Histogram
 from o2v_jax.errors import InputError
+from o2v_jax.hyperparameters.text import show
 from o2v_jax.ragged import Index
 
 LONGEST = 9_999_999  # a length read from a file becomes the size of an array: it needs a bound
@@ -39,7 +40,7 @@ def _counts(side: str, value: Any) -> Index:
         if not (_is_length(length) and type(count) is int and 0 <= count < 2**63):
             raise InputError(
                 f"config.json: length_histogram.{side} must map lengths of 0..{LONGEST} to counts, "
-                f"but it holds {length!r:.50}: {count!r:.50}"
+                f"but it holds {show(length)}: {show(count)}"
             )
     counts = np.zeros(max(map(int, value), default=-1) + 1, np.int64)
     for length, count in entries:

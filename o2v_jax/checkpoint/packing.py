@@ -3,12 +3,14 @@
 import gzip
 import os
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path
-from uuid import uuid4
+from typing import BinaryIO
 
-from o2v_jax.checkpoint.model import FILES
-from o2v_jax.checkpoint.read import load
+from o2v_jax.checkpoint.read import read_directory
+from o2v_jax.checkpoint.snapshot import Snapshot
 from o2v_jax.errors import CheckpointError
+from o2v_jax.staging import staging
 
 _LEVEL = 6  # parameters hardly compress: the highest levels take longer for nothing
 
@@ -17,7 +19,7 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
     """Packs the files of a model at the top level of a .tar.gz, as SageMaker keeps models.
 
     Names are sorted, and times, owners and permissions are not those of the files, so that equal
-    models give equal archives.
+    models give equal archives. What is packed is one model, also while another takes its place.
 
     Returns:
         The archive.
@@ -27,34 +29,37 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
             written.
     """
     directory, archive = Path(directory), Path(archive)
-    load(directory)
-    unfinished = archive.with_name(f".{archive.name}.{uuid4().hex[:12]}.tmp")
-    try:
+    if directory.is_file():
+        raise CheckpointError(directory, ["is a file, but a model directory is packed"])
+    with ExitStack() as stack:
         try:
-            _write(directory, unfinished)
-            unfinished.replace(archive)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise CheckpointError(archive, [f"cannot be written: {error.strerror or error}"]) from error
+            _, model = read_directory(directory, stack)
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror or error}"
+            raise CheckpointError(directory, [reason]) from error
+        try:
+            with staging(archive.parent, f".{archive.name}.", ".tmp") as unfinished:
+                _write(model, unfinished / archive.name)
+                (unfinished / archive.name).replace(archive)
+        except OSError as error:
+            reason = f"cannot be written: {error.strerror or error}"
+            raise CheckpointError(archive, [reason]) from error
     return archive
 
 
-def _write(directory: Path, archive: Path) -> None:
+def _write(model: Snapshot, archive: Path) -> None:
     with archive.open("wb") as file:
         with (
             gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as stream,
             tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
         ):
-            for path in sorted(directory / name for name in FILES):
-                if path.exists():
-                    _add(tar, path)
+            for name in sorted(model.files):
+                _add(tar, name, model.file(name))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _add(tar: tarfile.TarFile, path: Path) -> None:
-    member = tarfile.TarInfo(path.name)
-    member.size, member.mode = path.stat().st_size, 0o644
-    with path.open("rb") as file:
-        tar.addfile(member, file)
+def _add(tar: tarfile.TarFile, name: str, file: BinaryIO) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = os.fstat(file.fileno()).st_size, 0o644
+    tar.addfile(member, file)

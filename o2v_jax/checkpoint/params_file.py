@@ -1,20 +1,25 @@
 """params.safetensors: the parameters under their dotted names, and every rule of it."""
 
 import hashlib
+import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 
+from o2v_jax.checkpoint import header
+from o2v_jax.checkpoint.header import Header, MalformedError, Tensor
 from o2v_jax.checkpoint.model import PARAMS
 from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.hyperparameters.text import show
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+Digests: TypeAlias = Mapping[str, str]
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
@@ -25,7 +30,21 @@ class Spec(NamedTuple):
     shape: tuple[int, ...]
 
 
+class Contents(NamedTuple):
+    """What was read of a file.
+
+    Attributes:
+        arrays: those parameters that are as they should be.
+        digests: the SHA-256 of each of the model's other files, by name; None: the file does not
+            say, as those of early releases.
+    """
+
+    arrays: Arrays
+    digests: Digests | None = None
+
+
 _FLOAT32 = "F32"  # as safetensors files call it
+_DIGESTS = "files_sha256"  # the metadata that holds them, as JSON: an order of its own has none
 ALIGNMENT = 64  # bytes; what XLA's CPU device asks of memory that it shares
 AT_A_TIME = 1 << 24  # bytes
 
@@ -43,38 +62,111 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read(path: Path, expected: Shapes | None, problems: Problems) -> Arrays:
+def metadata(digests: Digests) -> dict[str, str]:
+    """What is written into the file beside the arrays, so that its own digest covers all files."""
+    return {_DIGESTS: json.dumps(digests, sort_keys=True)}
+
+
+def read(
+    file: BinaryIO, expected: Shapes | None, checksum: str | None, problems: Problems
+) -> Contents:
     """Reads the arrays; what is wrong with the file or with them goes to `problems`.
 
+    The checksum is that of the very bytes that become arrays, each of which is read once and held
+    once. Of a file of more than a few MB nothing but its header is read if that is wrong.
+
     Args:
-        path: the file.
+        file: the file, at its beginning.
         expected: the shapes to check against; None: unknown, check the rest.
+        checksum: the SHA-256 that the file must have; None: unknown.
         problems: is added to.
     """
+    source = _Hashed(file)
+    arrays: Arrays = {}
+    digests = None
+    wrong = Problems()
     try:
-        with safe_open(path, framework="numpy") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  no dict
-            specs = {n: Spec(s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
-        problems.extend(mismatches(specs, expected))
-        arrays = {n: _in_memory(path, n, s) for n, s in specs.items() if s.dtype == _FLOAT32}
-    except SafetensorError as error:
-        problems.append(f"{PARAMS} is truncated or malformed: {error}")
-        return {}
-    problems.extend(not_finite(arrays))
+        found = _read_header(source)
+        wrong += mismatches({n: Spec(t.dtype, t.shape) for n, t in found.tensors.items()}, expected)
+        digests = _digests(found)
+        if source.is_small or not (wrong or expected is None):
+            arrays = _read_arrays(source, found, expected or {})
+    except MalformedError as error:
+        wrong.append(f"{PARAMS} is truncated or malformed: {error}")
+    if checksum is not None and not source.matches(checksum):
+        problems.append(f"{PARAMS} is not the file that was written: its SHA-256 is another")
+    problems += [*wrong, *not_finite(arrays)]
+    return Contents(arrays, digests)
+
+
+def _read_header(source: "_Hashed") -> Header:
+    size = header.length(source.read(header.LENGTH_BYTES))
+    text = source.read(size)
+    if len(text) < size:
+        raise MalformedError(f"its header takes {size:,} bytes, but {len(text):,} are there")
+    return header.parse(text, source.size - size - header.LENGTH_BYTES)
+
+
+def _digests(found: Header) -> Digests | None:
+    if _DIGESTS not in found.metadata:
+        return None
+    try:
+        digests = json.loads(found.metadata[_DIGESTS])
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"its {_DIGESTS} is not valid JSON") from error
+    if not isinstance(digests, dict):
+        raise MalformedError(f"its {_DIGESTS} is no JSON object")
+    return digests
+
+
+def _read_arrays(source: "_Hashed", found: Header, expected: Shapes) -> Arrays:
+    """The arrays that are as they should be, read in the order of the file."""
+    arrays = {}
+    for name, tensor in found.tensors.items():
+        if tensor.dtype == _FLOAT32 and tensor.shape == expected.get(name):
+            arrays[name] = source.read_array(name, tensor)
+        else:
+            source.read(tensor.end - tensor.start)
     return arrays
 
 
-def _in_memory(path: Path, name: str, spec: Spec) -> npt.NDArray[np.float32]:
-    """A float32 array in a place from which JAX's CPU device uses it without a copy.
+class _Hashed:
+    """A file all of whose bytes go into a digest as they are read."""
 
-    It is read a few MB at a time and the file closed after each, which gives its mapped pages back:
-    so memory holds a large table once.
-    """
-    out = _aligned(spec.shape)
-    for rows in _row_slices(out):
-        with safe_open(path, framework="numpy") as file:
-            out[rows] = file.get_slice(name)[rows]
-    return out
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+        self.size = os.fstat(file.fileno()).st_size
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it may be read whole, whatever it holds."""
+        return self.size <= AT_A_TIME
+
+    def read(self, size: int) -> bytes:
+        """That many bytes, or what there is."""
+        data = self.file.read(size)
+        self.digest.update(data)
+        return data
+
+    def read_array(self, name: str, tensor: Tensor) -> npt.NDArray[np.float32]:
+        """A float32 array in a place from which JAX's CPU device uses it without a copy."""
+        out = _aligned(tensor.shape)
+        if tensor.end - tensor.start != out.nbytes:
+            raise MalformedError(f"tensor {name!r} has another size than its shape says")
+        memory = out.reshape(-1).view(np.uint8).data
+        for start in range(0, len(memory), AT_A_TIME):
+            part = memory[start : start + AT_A_TIME]
+            if self.file.readinto(part) < len(part):  # type: ignore[attr-defined]
+                raise MalformedError("it became shorter while it was read")
+            self.digest.update(part)
+        return out
+
+    def matches(self, checksum: str) -> bool:
+        """Whether the file has this digest, as far as it is known without reading a large rest."""
+        if self.is_small:
+            self.read(AT_A_TIME)
+        is_read = self.file.tell() == self.size
+        return not is_read or self.digest.hexdigest() == checksum
 
 
 def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -83,13 +175,6 @@ def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size].view(np.float32).reshape(shape)
-
-
-def _row_slices(array: npt.NDArray[Any]) -> Iterator[slice]:
-    """Slices of the first axis that hold about `AT_A_TIME` bytes each."""
-    step = max(1, AT_A_TIME * len(array) // max(1, array.nbytes))
-    starts = range(0, len(array), step)
-    return (slice(start, min(start + step, len(array))) for start in starts)
 
 
 def check(arrays: Arrays, expected: Shapes) -> Iterator[str]:
@@ -104,10 +189,10 @@ def mismatches(found: Mapping[str, Spec], expected: Shapes | None) -> Iterator[s
     for name in sorted(expected_names - found.keys()):
         yield f"parameter {name!r} is missing"
     for name in sorted(found.keys() - expected_names):
-        yield f"parameter {name!r} is unexpected: the hyperparameters give no such parameter"
+        yield f"parameter {show(name)} is unexpected: the hyperparameters give no such parameter"
     for name, spec in sorted(found.items()):
         if spec.dtype != _FLOAT32:
-            yield f"parameter {name!r} must be float32 (F32), but it is {spec.dtype}"
+            yield f"parameter {show(name)} must be float32 (F32), but it is {spec.dtype:.50}"
         if expected and spec.shape != expected.get(name, spec.shape):
             yield f"parameter {name!r} must have shape {expected[name]}, but it has {spec.shape}"
 
@@ -115,8 +200,9 @@ def mismatches(found: Mapping[str, Spec], expected: Shapes | None) -> Iterator[s
 def not_finite(arrays: Arrays) -> Iterator[str]:
     """A sentence for each array with a NaN or an infinity in it."""
     for name, array in sorted(arrays.items()):
-        finite = sum(np.count_nonzero(np.isfinite(array[rows])) for rows in _row_slices(array))
-        wrong = array.size - finite
+        flat, step = array.reshape(-1), AT_A_TIME // array.itemsize
+        parts = (flat[start : start + step] for start in range(0, array.size, step))
+        wrong = array.size - sum(np.count_nonzero(np.isfinite(part)) for part in parts)
         if wrong:
             yield f"parameter {name!r} has {wrong} of {array.size} values that are not finite"
 

@@ -1,10 +1,14 @@
 """Reading a model: everything that is wrong with it is said in one error."""
 
+import hashlib
+import os
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from o2v_jax.checkpoint import config_file, params_file
-from o2v_jax.checkpoint.config_file import ConfigFile
+from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, ConfigFile, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
     CONFIG,
     FILES,
@@ -15,24 +19,30 @@ from o2v_jax.checkpoint.model import (
     Model,
     nest,
 )
-from o2v_jax.checkpoint.params_file import Arrays
+from o2v_jax.checkpoint.params_file import Contents, Digests
 from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.checkpoint.replace import left_aside
+from o2v_jax.checkpoint.replace import is_in_use, left_aside
+from o2v_jax.checkpoint.snapshot import Snapshot, opened
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
-from o2v_jax.errors import CheckpointError
-from o2v_jax.vocabulary import Vocabulary, read_json_object
+from o2v_jax.errors import CheckpointError, InputError
+from o2v_jax.hyperparameters.text import show
+from o2v_jax.vocabulary import Vocabulary, parse_json_object
 
 _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
     FILES[2:]
 )
 
+# to read a model that is replaced meanwhile, and how many seconds more to wait after each
+_ATTEMPTS = 8
+_PAUSE = 0.02
+
 
 def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Model:
-    """Reads a model.
+    """Reads a model: one, also while another takes its place.
 
     Args:
-        path: a model directory, or a tar archive (gzip-compressed or not) that has the files of
-            one at its top level or within one folder.
+        path: a model directory, or a tar archive (gzip-compressed or not) of one. The model may
+            also be in a folder within, if it is the only one there.
         max_archive_bytes: how many bytes an archive may unpack to.
 
     Raises:
@@ -51,34 +61,113 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            return _read_directory(path, path)
         if path.is_file():
-            with unpacked(path, max_archive_bytes) as folder:
-                return _read_directory(folder, path)
+            with unpacked(path, max_archive_bytes) as folder, ExitStack() as stack:
+                return read_directory(folder, stack, path)[0]
+        with ExitStack() as stack:
+            return read_directory(path, stack)[0]
     except OSError as error:
         raise CheckpointError(path, [f"cannot be read: {error.strerror or error}"]) from error
+
+
+def read_directory(
+    path: Path, stack: ExitStack, source: Path | None = None
+) -> tuple[Model, Snapshot]:
+    """Reads one model from a directory, even while others take its place.
+
+    Args:
+        path: a directory that is a model or has one folder that is.
+        stack: keeps the files open that were read.
+        source: what errors name; None: the directory.
+
+    Raises:
+        CheckpointError: see `load`.
+        OSError: the directory cannot be read.
+    """
+    source = source or path
+    for count in range(_ATTEMPTS):
+        with ExitStack() as attempt:
+            snapshot = None
+            try:
+                snapshot = attempt.enter_context(opened(find_model(path, source)))
+                model = _read(snapshot, source)
+            except (CheckpointError, FileNotFoundError):
+                if count + 1 == _ATTEMPTS or not _may_be_replaced(path, snapshot, count):
+                    raise
+            else:
+                stack.push(attempt.pop_all())
+                return model, snapshot
+        time.sleep(_PAUSE * count)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _may_be_replaced(path: Path, snapshot: Snapshot | None, count: int) -> bool:
+    """Whether a directory that could not be read may be whole at the next attempt."""
+    if snapshot is not None:
+        return snapshot.is_outdated()
+    return count == 0 or any(map(is_in_use, left_aside(path)))
+
+
+def find_model(path: Path, source: Path | None = None) -> Path:
+    """The directory that holds the model: the given one, or the only one in it that does.
+
+    Args:
+        path: where it is looked for.
+        source: what errors name; None: the path.
+
+    Raises:
+        CheckpointError: there is none, or there are several.
+        OSError: the directory cannot be read.
+    """
+    source = source or path
+    if not path.is_dir():
+        raise CheckpointError(source, [_no_directory(path)])
+    if _holds_model(path):
+        return path
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and _holds_model(entry))
+    if not folders:
+        raise CheckpointError(
+            source,
+            [
+                f"holds no {CONFIG} and {PARAMS}, neither at its top level nor within one folder: "
+                + _CONTENTS
+            ],
+        )
+    if len(folders) > 1:
+        names = ", ".join(show(folder.name) for folder in folders[:5])
+        raise CheckpointError(source, [f"must hold one model, but it holds several: {names}"])
+    return folders[0]
+
+
+def _holds_model(folder: Path) -> bool:
+    return any(os.path.lexists(folder / name) for name in (CONFIG, PARAMS))
+
+
+def _no_directory(path: Path) -> str:
+    if os.path.lexists(path):
+        return "is neither a directory nor a file" if path.exists() else "is a link to nothing"
     left = "".join(
         f"; an interrupted save left the former model in {old}" for old in left_aside(path)
     )
-    raise CheckpointError(path, [f"does not exist: {_CONTENTS}, or is a .tar.gz of one{left}"])
+    return f"does not exist: {_CONTENTS}, or is a .tar.gz of one{left}"
 
 
-def _read_directory(directory: Path, source: Path) -> Model:
-    if not any((directory / name).exists() for name in FILES):
-        raise CheckpointError(source, [f"holds no model: {_CONTENTS}"])
+def _read(snapshot: Snapshot, source: Path) -> Model:
+    """Reads a model of files that were opened together."""
     problems = Problems()
-    settings = _read_config(directory, problems)
-    arrays = _read_params(directory, settings, problems)
-    vocabulary = _read_vocabulary(directory, settings, problems)
+    settings = _read_config(snapshot, problems)
+    contents = _read_params(snapshot, settings, problems)
+    vocabulary = _read_vocabulary(snapshot, settings, contents.digests, problems)
     metrics, provenance = (
-        _read_extra(directory / name, problems) for name in (METRICS, PROVENANCE)
+        _read_extra(snapshot, name, contents.digests, problems) for name in (METRICS, PROVENANCE)
     )
+    if contents.digests is None and not problems and snapshot.is_outdated():
+        problems.append("was replaced while it was read")  # so its files may be of two models
     if problems or settings.config is None:
         raise CheckpointError(source, problems)
     return Model(
         config=settings.config,
-        params=nest(arrays),
+        params=nest(contents.arrays),
         vocabulary=vocabulary,
         metrics=metrics,
         provenance=provenance,
@@ -86,49 +175,52 @@ def _read_directory(directory: Path, source: Path) -> Model:
     )
 
 
-def _read_config(directory: Path, problems: Problems) -> ConfigFile:
-    if not _is_there(directory / CONFIG, problems):
-        return ConfigFile()
+def _read_config(snapshot: Snapshot, problems: Problems) -> ConfigFile:
     with problems.gathered():
-        return config_file.parse(read_json_object(directory / CONFIG), problems)
+        data = snapshot.read(CONFIG, MAX_JSON_BYTES)
+        return config_file.parse(parse_json_object(data, CONFIG), problems)
     return ConfigFile()
 
 
-def _read_params(directory: Path, settings: ConfigFile, problems: Problems) -> Arrays:
-    path = directory / PARAMS
-    if not _is_there(path, problems):
-        return {}
-    if settings.params_sha256 not in (None, params_file.sha256(path)):
-        problems.append(f"{PARAMS} is not the file that was written: its SHA-256 is another")
-    shapes = None if settings.config is None else params_file.expected_shapes(settings.config)
-    return params_file.read(path, shapes, problems)
+def _read_params(snapshot: Snapshot, settings: ConfigFile, problems: Problems) -> Contents:
+    with problems.gathered():
+        file = snapshot.file(PARAMS)
+        shapes = None if settings.config is None else params_file.expected_shapes(settings.config)
+        return params_file.read(file, shapes, settings.params_sha256, problems)
+    return Contents({})
 
 
 def _read_vocabulary(
-    directory: Path, settings: ConfigFile, problems: Problems
+    snapshot: Snapshot, settings: ConfigFile, digests: Digests | None, problems: Problems
 ) -> Vocabulary | None:
-    path = directory / VOCABULARY
-    if not path.exists():
-        problems.extend([f"{VOCABULARY} is missing"] if settings.has_tokenizer else [])
-        return None
-    if settings.has_tokenizer is False:
+    there = snapshot.is_there(VOCABULARY)
+    if there and settings.has_tokenizer is False:
         problems.append(f"{CONFIG}: there is a {VOCABULARY}, but no tokenizer is named")
+    if not there and not settings.has_tokenizer:
+        return None
     with problems.gathered():
-        vocabulary = Vocabulary.read(path, lowercase=bool(settings.lowercase))
+        data = snapshot.read(VOCABULARY, max_vocabulary_bytes(settings.config))
+        vocabulary = Vocabulary.parse(data, VOCABULARY, lowercase=bool(settings.lowercase))
         if settings.config is not None:
             config_file.check_vocabulary(vocabulary, settings.config)
+        _check_digest(VOCABULARY, data, digests)
         return vocabulary
     return None
 
 
-def _read_extra(path: Path, problems: Problems) -> dict[str, Any]:
+def _read_extra(
+    snapshot: Snapshot, name: str, digests: Digests | None, problems: Problems
+) -> dict[str, Any]:
+    if digests is None and not snapshot.is_there(name):
+        return {}
     with problems.gathered():
-        return read_json_object(path) if path.exists() else {}
+        data = snapshot.read(name, MAX_JSON_BYTES)
+        value = parse_json_object(data, name)
+        _check_digest(name, data, digests)
+        return value
     return {}
 
 
-def _is_there(path: Path, problems: Problems) -> bool:
-    there = path.is_file()
-    if not there:
-        problems.append(f"{path.name} is missing")
-    return there
+def _check_digest(name: str, data: bytes, digests: Digests | None) -> None:
+    if digests is not None and digests.get(name) != hashlib.sha256(data).hexdigest():
+        raise InputError(f"{name} is not the file that was written: its SHA-256 is another")

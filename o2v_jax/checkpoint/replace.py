@@ -9,15 +9,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from o2v_jax.staging import is_abandoned, is_staging, staging
+
 _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h
+_SUFFIX, _ASIDE = ".tmp", ".old"
 
 
 @contextmanager
 def replacing(target: Path, names: Sequence[str], *, last: str) -> Iterator[Path]:
     """Gives the block an empty directory to write in, which takes the name `target` after it.
 
-    If the block raises, or the name cannot be had, everything stays as it was.
+    If the block raises, or the name cannot be had, everything stays as it was. What a killed
+    process left of its own attempt is removed.
 
     Args:
         target: an absolute path: nothing, an empty directory, or one with only `names` in it.
@@ -27,23 +31,30 @@ def replacing(target: Path, names: Sequence[str], *, last: str) -> Iterator[Path
     one_by_one = is_fixed(target)
     parent = target if one_by_one else target.parent
     parent.mkdir(parents=True, exist_ok=True)
-    staging = parent / _temporary(target, "tmp")
-    staging.mkdir()
-    try:
-        yield staging
-        _sync(*staging.iterdir(), staging)
+    with staging(parent, _prefix(target), _SUFFIX, names=names) as directory:
+        yield directory
+        _sync(*directory.iterdir(), directory)
         if one_by_one:
-            _move_files(staging, target, last)
+            _move_files(directory, target, [*names, last])
         else:
-            _take_place(staging, target)
+            _take_place(directory, target)
         _sync(parent)
-    finally:
-        _delete(staging, names)
+        _delete_aside(target, names)
+
+
+def is_leftover(name: str, target: Path) -> bool:
+    """Whether an attempt to replace this directory, which may go on, made a file of this name."""
+    return is_staging(name, _prefix(target), _SUFFIX)
 
 
 def left_aside(target: Path) -> list[Path]:
     """Former directories of this name that an interruption left under another."""
-    return sorted(target.parent.glob(f".{glob.escape(target.name)}.*.old"))
+    return sorted(target.parent.glob(f"{glob.escape(_prefix(target))}*{_ASIDE}"))
+
+
+def is_in_use(aside: Path) -> bool:
+    """Whether a former directory belongs to a process that may be about to give up its name."""
+    return not is_abandoned(aside.with_suffix(_SUFFIX))
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -57,9 +68,9 @@ def exchange(one: Path, other: Path) -> bool:
     return bool(renameat2(*paths, _RENAME_EXCHANGE) == 0)
 
 
-def exchange_by_renaming(one: Path, other: Path) -> None:
+def exchange_by_renaming(one: Path, other: Path, aside: Path | None = None) -> None:
     """The same in three steps; `other` is aside under a name ending in .old between them."""
-    aside = other.with_name(_temporary(other, "old"))
+    aside = aside or other.with_name(f"{_prefix(other)}{uuid4().hex[:12]}{_ASIDE}")
     other.rename(aside)
     try:
         one.rename(other)
@@ -69,11 +80,18 @@ def exchange_by_renaming(one: Path, other: Path) -> None:
     aside.rename(one)
 
 
-def _take_place(staging: Path, target: Path) -> None:
+def _take_place(directory: Path, target: Path) -> None:
     if not target.exists() or not any(target.iterdir()):
-        staging.rename(target)
-    elif not exchange(staging, target):
-        exchange_by_renaming(staging, target)
+        directory.rename(target)
+    elif not exchange(directory, target):
+        exchange_by_renaming(directory, target, directory.with_suffix(_ASIDE))
+
+
+def _delete_aside(target: Path, names: Sequence[str]) -> None:
+    """Deletes former directories that have been replaced and belong to no living process."""
+    for old in left_aside(target):
+        if is_staging(old.name, _prefix(target), _ASIDE) and not is_in_use(old):
+            _delete(old, names)
 
 
 def is_fixed(target: Path) -> bool:
@@ -81,13 +99,15 @@ def is_fixed(target: Path) -> bool:
     return target.is_dir() and (target.is_mount() or not os.access(target.parent, os.W_OK))
 
 
-def _move_files(staging: Path, target: Path, last: str) -> None:
-    for path in sorted(staging.iterdir(), key=lambda path: path.name == last):
+def _move_files(staging: Path, target: Path, order: Sequence[str]) -> None:
+    """Moves files in this order, one that is named twice at its last place."""
+    places = {name: place for place, name in enumerate(order)}
+    for path in sorted(staging.iterdir(), key=lambda path: places[path.name]):
         path.rename(target / path.name)
 
 
-def _temporary(target: Path, kind: str) -> str:
-    return f".{target.name}.{uuid4().hex[:12]}.{kind}"
+def _prefix(target: Path) -> str:
+    return f".{target.name}."
 
 
 def _sync(*paths: Path) -> None:

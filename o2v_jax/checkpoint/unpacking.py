@@ -6,34 +6,44 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import BinaryIO, Protocol, cast
 
-from o2v_jax.checkpoint.model import CONFIG, PARAMS
 from o2v_jax.errors import CheckpointError
+from o2v_jax.hyperparameters.text import show
+from o2v_jax.staging import staging
 
 MAX_ARCHIVE_BYTES = 64 * 2**30  # two embedding tables of the largest size are 24e9 bytes
 _MAX_MEMBERS = 10_000
+_MAX_DEPTH = 32  # of folders and a name: removing them takes a call within a call for each
 _MAX_HEADER_BYTES = 2**16  # headers are read into memory, and their names parsed
 _MAX_TRAILER_BYTES = 2**24  # tar pads an archive with zeros up to its record size
 _GZIP_MAGIC = b"\x1f\x8b"
-_BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error)
+_BROKEN = (
+    tarfile.TarError,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    zlib.error,
+)
 
 
 @contextmanager
 def unpacked(path: Path, max_bytes: int) -> Iterator[Path]:
-    """Unpacks an archive for the time of the block and yields the folder with the model in it.
+    """Unpacks an archive for the time of the block and yields the folder with its contents.
 
     Files and folders only are unpacked, and only below a new temporary directory, with plain
     permissions (set-user-id bits are dropped).
 
     Raises:
-        CheckpointError: the archive is broken, too large or holds no model, or one of its members
-            has an absolute path or "..", or is a link or a device.
+        CheckpointError: the archive is broken or too large, or one of its members has an absolute
+            path, one of many folders or "..", or is a link or a device.
     """
-    with TemporaryDirectory(prefix="o2v_jax-") as scratch:
-        _unpack(path, Path(scratch), max_bytes)
-        yield _model_folder(path, Path(scratch))
+    with staging(Path(gettempdir()), "o2v_jax-", mode=0o700) as scratch:
+        _unpack(path, scratch, max_bytes)
+        yield scratch
 
 
 def _unpack(path: Path, target: Path, max_bytes: int) -> None:
@@ -50,14 +60,17 @@ def _unpack(path: Path, target: Path, max_bytes: int) -> None:
                     metered.left = _MAX_HEADER_BYTES
             metered.drain()
     except _BROKEN as error:
-        where = f"at its member {member.name!r}" if member else "from its beginning"
-        raise CheckpointError(path, [f"cannot be unpacked {where}: {error}"]) from error
+        where = f"at its member {show(member.name)}" if member else "from its beginning"
+        reason = getattr(error, "strerror", None) or error  # without a path in the scratch folder
+        raise CheckpointError(path, [f"cannot be unpacked {where}: {reason}"]) from error
 
 
 def _accept(member: tarfile.TarInfo, count: int, left: int) -> None:
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
         raise tarfile.TarError('only relative paths without ".." are accepted')
+    if len(name.parts) > _MAX_DEPTH:
+        raise tarfile.TarError(f"it is in more than {_MAX_DEPTH - 1} folders")
     if not (member.isreg() or member.isdir()):
         kind = "link" if member.issym() or member.islnk() else "device"
         raise tarfile.TarError(f"it is a {kind}, but only files and folders are accepted")
@@ -65,24 +78,6 @@ def _accept(member: tarfile.TarInfo, count: int, left: int) -> None:
         raise tarfile.TarError("it makes the contents larger than max_archive_bytes allows")
     if count >= _MAX_MEMBERS:
         raise tarfile.TarError(f"there are more than {_MAX_MEMBERS} members")
-
-
-def _model_folder(path: Path, top: Path) -> Path:
-    folders = [top, *sorted(entry for entry in top.iterdir() if entry.is_dir())]
-    models = [folder for folder in folders if _holds_model(folder)]
-    if not models:
-        raise CheckpointError(
-            path,
-            [f"holds no {CONFIG} and {PARAMS}, neither at its top level nor within one folder"],
-        )
-    if len(models) > 1 and models[0] != top:
-        names = ", ".join(repr(folder.name) for folder in models[:5])
-        raise CheckpointError(path, [f"must hold one model, but it holds several: {names}"])
-    return models[0]
-
-
-def _holds_model(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() or (folder / PARAMS).is_file()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Writing a model: under its name there is a whole model at any time, the old or the new one."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from o2v_jax.checkpoint import config_file, params_file
+from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
     CONFIG,
     FILES,
@@ -23,9 +25,10 @@ from o2v_jax.checkpoint.model import (
 )
 from o2v_jax.checkpoint.params_file import Arrays
 from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.checkpoint.replace import is_fixed, replacing
+from o2v_jax.checkpoint.replace import is_fixed, is_leftover, replacing
+from o2v_jax.checkpoint.snapshot import opened
 from o2v_jax.errors import CheckpointError, InputError
-from o2v_jax.vocabulary import read_json_object
+from o2v_jax.vocabulary import parse_json_object
 
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
@@ -35,7 +38,8 @@ def save(model: Model, directory: str | Path) -> Path:
 
     All files are written to a directory beside it and brought to the disk before they get their
     name. On Linux a former model changes places with the new one at once. Elsewhere it is moved
-    aside first, to a name that ends in `.old`, where an interruption may leave it.
+    aside first, to a name that ends in `.old`, where an interruption may leave it. The next save to
+    the same name removes what a killed process left.
 
     Args:
         model: what to write.
@@ -57,6 +61,8 @@ def save(model: Model, directory: str | Path) -> Path:
         check_target(target)
         with replacing(target, FILES, last=CONFIG) as staging:
             _write(model, arrays, staging)
+    except InputError as error:
+        raise CheckpointError(target, [str(error)]) from error
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(target, [f"cannot be written: {reason}"]) from error
@@ -64,11 +70,17 @@ def save(model: Model, directory: str | Path) -> Path:
 
 
 def _write(model: Model, arrays: Arrays, directory: Path) -> None:
-    save_file(arrays, directory / PARAMS)
+    others = {
+        METRICS: _json(METRICS, model.metrics),
+        PROVENANCE: _json(PROVENANCE, model.provenance),
+    }
     if model.vocabulary is not None:
-        model.vocabulary.write(directory / VOCABULARY)
-    (directory / METRICS).write_bytes(_json(METRICS, model.metrics))
-    (directory / PROVENANCE).write_bytes(_json(PROVENANCE, model.provenance))
+        others[VOCABULARY] = model.vocabulary.to_json()
+        _check_size(VOCABULARY, others[VOCABULARY], max_vocabulary_bytes(model.config))
+    for name, data in others.items():
+        (directory / name).write_bytes(data)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}
+    save_file(arrays, directory / PARAMS, params_file.metadata(digests))
     # safetensors lets nobody but the owner read what it writes
     shutil.copymode(directory / METRICS, directory / PARAMS)
     checksum = params_file.sha256(directory / PARAMS)
@@ -100,7 +112,7 @@ def check_target(directory: str | Path) -> None:
         return
     if not target.is_dir():
         raise CheckpointError(target, ["is a file, but a model is a directory"])
-    names = {path.name for path in target.iterdir()}
+    names = {path.name for path in target.iterdir() if not is_leftover(path.name, target)}
     if others := sorted(names.difference(FILES)):
         raise CheckpointError(
             target,
@@ -126,13 +138,22 @@ def _check_parent(target: Path) -> None:
 
 def _is_model(directory: Path) -> bool:
     try:
-        return config_file.is_model_config(read_json_object(directory / CONFIG))
+        with opened(directory) as snapshot:
+            data = snapshot.read(CONFIG, MAX_JSON_BYTES)
+        return config_file.is_model_config(parse_json_object(data, CONFIG))
     except InputError:
         return False
 
 
 def _json(name: str, value: Mapping[str, Any]) -> bytes:
     try:
-        return orjson.dumps(dict(value), option=_OPTIONS)
+        data = orjson.dumps(dict(value), option=_OPTIONS)
     except orjson.JSONEncodeError as error:
         raise InputError(f"{name} cannot be written as JSON: {error}") from error
+    _check_size(name, data, MAX_JSON_BYTES)
+    return data
+
+
+def _check_size(name: str, data: bytes, limit: int) -> None:
+    if len(data) > limit:
+        raise InputError(f"{name} would take {len(data):,} bytes, but at most {limit:,} are read")

@@ -37,6 +37,8 @@ def show(value: object) -> str:
         text = " ".join(repr(value).split())
     except ValueError:  # Python refuses to print integers of thousands of digits
         text = "a very large number"
+    except RecursionError:
+        text = "a deeply nested value"
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from o2v_jax.checkpoint.replace import is_fixed
+from o2v_jax.checkpoint.replace import is_fixed, is_leftover
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.split import PARTS
 
@@ -33,7 +33,7 @@ def check_target(directory: Path, *, force: bool) -> None:
         return
     if not directory.is_dir():
         raise InputError(f"{directory}: is a file, but a directory is written")
-    names = {path.name for path in directory.iterdir()}
+    names = {path.name for path in directory.iterdir() if not is_leftover(path.name, directory)}
     if others := sorted(names.difference(FILES)):
         shown = ", ".join(others[:5])
         raise InputError(f"{directory}: holds other things ({shown}): choose another name")

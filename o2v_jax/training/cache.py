@@ -13,12 +13,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from uuid import uuid4
 
 import msgspec
 
 from o2v_jax.errors import InputError
+from o2v_jax.staging import staging
 from o2v_jax.training.columns import SUMMARY, Columns, in_memory, mapped
 from o2v_jax.training.reading import Reading, key_of, key_start
 
@@ -94,8 +95,8 @@ def _cached(reading: Reading, cache: Path) -> Columns:
 
 
 def _temporary(reading: Reading) -> Columns:
-    with TemporaryDirectory(prefix="o2v_jax-", ignore_cleanup_errors=True) as directory:
-        return _written(reading, Path(directory))[0]
+    with staging(Path(gettempdir()), "o2v_jax-", mode=0o700) as directory:
+        return _written(reading, directory)[0]
 
 
 def _in_memory(reading: Reading) -> Columns:

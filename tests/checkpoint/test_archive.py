@@ -226,3 +226,16 @@ def test_random_changes_only_ever_raise_the_one_error(saved, scratch, changes, c
     path.write_bytes(gzip.compress(content) if compressed else content)
     with suppress(CheckpointError):
         load(path)
+
+
+def abandon(path):
+    """What a process leaves that is killed while it works in such a directory."""
+    (path / "content").mkdir(parents=True)
+    path.with_name(path.name + ".lock").touch()
+
+
+def test_what_killed_processes_left_is_removed(saved, scratch):
+    abandon(scratch / "o2v_jax-0123456789ab")
+    abandon(saved.with_name(".m.tgz.0123456789ab.tmp"))
+    load(pack(saved, saved.with_name("m.tgz")))
+    assert {path.name for path in saved.parent.iterdir()} == {"model", "scratch", "m.tgz"}

@@ -1,6 +1,7 @@
 """Reading a model directory: all that is wrong with it is said at once."""
 
 import json
+import shutil
 from contextlib import suppress
 
 import jax
@@ -10,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from o2v_jax.checkpoint import flatten, load
+from o2v_jax.checkpoint import flatten, load, pack, save
 from o2v_jax.checkpoint.params_file import sha256
-from o2v_jax.errors import CheckpointError
+from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.model import parameter_shapes
+from serving.run import _require_model
 
 EMBEDDING = "embed_0.weight"
 EXAMPLES = settings(
@@ -228,3 +230,40 @@ def test_what_a_crash_moved_aside_is_pointed_at(saved):
     aside = saved.rename(saved.with_name(".model.0123.old"))
     (problem,) = problems_of(saved)
     assert f"an interrupted save left the former model in {aside}" in problem
+
+
+@pytest.fixture
+def nested(saved, tmp_path):
+    """A directory with one folder in it that is a model, as an archive with a top folder makes."""
+    folder = tmp_path / "opt"
+    folder.mkdir()
+    saved.rename(folder / "model")
+    (folder / "code").mkdir()
+    (folder / "code" / "inference.py").touch()
+    return folder
+
+
+def test_the_one_model_within_a_directory_is_taken(nested, make_model, difference):
+    assert difference(load(nested), make_model()) == set()
+    assert difference(load(pack(nested, nested / "model.tar.gz")), make_model()) == set()
+    _require_model(nested)
+
+
+def test_a_model_at_the_top_goes_before_one_within(nested, make_model, difference):
+    shutil.copytree(nested / "model", nested / "former")
+    for path in save(make_model(1), nested / "new").iterdir():
+        path.rename(nested / path.name)
+    assert difference(load(nested), make_model(1)) == set()
+
+
+def test_of_several_models_within_none_is_taken(nested):
+    shutil.copytree(nested / "model", nested / "former")
+    problem = "must hold one model, but it holds several: 'former', 'model'"
+    assert problems_of(nested) == (problem,)
+    with pytest.raises(InputError, match=f"{nested} {problem}"):
+        _require_model(nested)
+
+
+def test_what_is_wrong_within_is_said_of_the_directory(nested):
+    (nested / "model" / "params.safetensors").unlink()
+    assert problems_of(nested) == ("params.safetensors is missing",)

@@ -1,5 +1,6 @@
 """Writing a model directory: all of it or nothing, and nobody else's files are touched."""
 
+import fcntl
 import json
 import os
 import signal
@@ -163,6 +164,25 @@ def test_a_killed_process_leaves_a_whole_model(saved, make_model, difference, mo
     result = subprocess.run([sys.executable, "-c", code], check=False)
     assert result.returncode == -signal.SIGKILL
     assert difference(load(saved), make_model(1 if after else 0)) == set()
+    assert len(names(saved.parent)) > 2
+    assert difference(load(save(make_model(2), saved)), make_model(2)) == set()
+    assert names(saved.parent) == ["model", "other"]
+
+
+def test_a_former_model_left_aside_goes_when_a_new_one_is_there(saved, make_model):
+    held = saved.with_name(".model.0123456789ab.old")
+    saved.rename(held)
+    other = save(make_model(1), saved.with_name("model.x")).rename(
+        saved.with_name(".model.x.0123456789ab.old")
+    )
+    lock = saved.with_name(".model.0123456789ab.tmp.lock")
+    lock.touch()
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as a process does that is about to give it its name
+        save(make_model(1), saved)
+    assert held.exists()
+    save(make_model(1), saved)
+    assert names(saved.parent) == [other.name, "model"]
 
 
 def interrupted(target):
