@@ -25,7 +25,7 @@ from o2v_jax.checkpoint.model import (
 )
 from o2v_jax.checkpoint.params_file import Arrays
 from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.checkpoint.replace import is_fixed, is_leftover, replacing
+from o2v_jax.checkpoint.replace import is_leftover, replacing
 from o2v_jax.checkpoint.snapshot import opened
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.vocabulary import parse_json_object
@@ -44,8 +44,9 @@ def save(model: Model, directory: str | Path) -> Path:
     Args:
         model: what to write.
         directory: a new name, an empty directory or a model directory to replace. If nothing can
-            be written beside an empty one (it is a mount point, say), the files are moved into it,
-            config.json last.
+            be written beside one, or it is a mount point, files are moved into it one by one. The
+            config.json of a former model goes first, the new one comes last: what an interruption
+            leaves between them is no model, which `load` says and the next save completes.
 
     Returns:
         The directory, absolute.
@@ -112,18 +113,18 @@ def check_target(directory: str | Path) -> None:
         return
     if not target.is_dir():
         raise CheckpointError(target, ["is a file, but a model is a directory"])
-    names = {path.name for path in target.iterdir() if not is_leftover(path.name, target)}
+    found = {path.name for path in target.iterdir()}
+    names = {name for name in found if not is_leftover(name, target)}
     if others := sorted(names.difference(FILES)):
         raise CheckpointError(
             target,
             [f"holds other things than a model ({', '.join(others[:5])}): choose another name"],
         )
-    if names and not _is_model(target):
+    # files without their config.json may be ours: of a save that was ended in the middle
+    if names and found == names and not _is_model(target):
         raise CheckpointError(
             target, ["is not empty and not an o2v_jax model: choose another name"]
         )
-    if names and is_fixed(target):
-        raise CheckpointError(target, ["holds a model and cannot be exchanged: empty it first"])
 
 
 def _check_parent(target: Path) -> None:
