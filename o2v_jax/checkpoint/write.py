@@ -25,7 +25,7 @@ from o2v_jax.checkpoint.model import (
 )
 from o2v_jax.checkpoint.params_file import Arrays
 from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.checkpoint.replace import is_leftover, replacing
+from o2v_jax.checkpoint.replace import is_fixed, is_leftover, replacing
 from o2v_jax.checkpoint.snapshot import opened
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.vocabulary import parse_json_object
@@ -114,6 +114,8 @@ def check_target(directory: str | Path) -> None:
     if not target.is_dir():
         raise CheckpointError(target, ["is a file, but a model is a directory"])
     found = {path.name for path in target.iterdir()}
+    if is_fixed(target):
+        found.discard("lost+found")  # a disk's own
     names = {name for name in found if not is_leftover(name, target)}
     if others := sorted(names.difference(FILES)):
         raise CheckpointError(

@@ -115,7 +115,7 @@ def _check_form(name: str, channel: Mapping[str, Any], file: Path) -> None:
 def _check_names(folder: Path) -> None:
     """Checks what lies beside the channels; the manifests that SageMaker puts there do no harm."""
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path.name == "lost+found":
             continue
         if path.is_fifo():
             raise InputError(

@@ -234,8 +234,9 @@ class Checkpoints:
             if before.get(name) != self.run.get(name)
         ]
         if changed:
+            more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""  # noqa: PLR2004
             raise InputError(
-                f"{self.directory} holds the state of another run ({'; '.join(changed[:3])}): "
+                f"{self.directory} holds the state of another run ({'; '.join(changed[:3])}{more}): "
                 f"{_SYNCED_ADVICE if self._synced else _ADVICE}"
             )
 

@@ -48,6 +48,7 @@ def refusal(layout):
 def test_all_files_of_a_channel_are_found(layout, caplog):
     add(layout, "validation", "v.jsonl", ".hidden")
     add(layout, "auxiliary", "vocab.json")
+    add(layout, "lost+found")
     (layout / "input" / "data" / "train-manifest").write_text("")
     train = layout / "input" / "data" / "train"
     assert read_channels(layout) == {
