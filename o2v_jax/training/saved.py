@@ -32,7 +32,7 @@ from o2v_jax.training.state_files import (
 
 INTERVAL = 60.0  # seconds
 SHARE = 0.25  # of a run's time that saving may take, at most
-_FORMAT = 2
+_FORMAT, _NAMED = 2, 3
 _ADVICE = "give its command again to continue it, --no-resume to begin anew, or other --checkpoints"
 _SYNCED_ADVICE = (
     "give its settings and data again to continue it, else other checkpoints (in SageMaker another "
@@ -234,9 +234,10 @@ class Checkpoints:
             if before.get(name) != self.run.get(name)
         ]
         if changed:
-            more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""  # noqa: PLR2004
+            if len(changed) > _NAMED:
+                changed[_NAMED:] = [f"and {len(changed) - _NAMED} more"]
             raise InputError(
-                f"{self.directory} holds the state of another run ({'; '.join(changed[:3])}{more}): "
+                f"{self.directory} holds the state of another run ({'; '.join(changed)}): "
                 f"{_SYNCED_ADVICE if self._synced else _ADVICE}"
             )
 
