@@ -3,18 +3,18 @@
 Orbax writes it: under a temporary name, renamed when whole, so a kill leaves the state before.
 """
 
-import gc
 import logging
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from o2v_jax.errors import InputError
+from o2v_jax.errors import InputError, shorten
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.training.state_files import (
     LISTING,
@@ -100,6 +100,7 @@ class Checkpoints:
         import orbax.checkpoint as ocp  # noqa: PLC0415
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # what fails is told here
+        _silence_remains()
         check_state_directory(directory, synced=synced)
         self.directory, self.run, self.interval = directory.resolve(), dict(run), interval
         self._synced, self._whole = synced, list[int]()  # the states that this run can go on from
@@ -127,7 +128,9 @@ class Checkpoints:
         """
         began = time.monotonic()
         try:
-            self._write(next_number(self.directory), arrays, notes)
+            self.directory.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
+            newest = self._manager.latest_step() or 0
+            self._write(max(newest + 1, next_number(self.directory)), arrays, notes)
         except Exception as error:  # noqa: BLE001 - Orbax and what it builds on raise many kinds
             _log.warning("%s: the state cannot be saved (%s)", self.directory, _reason(error))
             return False
@@ -181,10 +184,7 @@ class Checkpoints:
         try:
             return self._read(number, like)
         except DamagedStateError as error:
-            reason, by_orbax = str(error), error.__cause__ is not None
-        if by_orbax:
-            _forget_coroutines()
-        return reason
+            return str(error)
 
     def _warn(self, damaged: list[str], outcome: str) -> None:
         listed = "; ".join(damaged)
@@ -218,7 +218,7 @@ class Checkpoints:
     def close(self) -> None:
         """Ends the writer; the directory goes if nothing is in it."""
         self._manager.close()
-        if not any(self.directory.iterdir()):
+        with suppress(OSError):  # it holds something, or somebody removed it
             self.directory.rmdir()
 
     def _check(self, found: Mapping[str, Any]) -> None:
@@ -244,14 +244,22 @@ class Checkpoints:
 
 def _reason(error: Exception) -> str:
     """What went wrong in a line; tensorstore's messages have many."""
-    return str(error).partition("\n")[0].partition(". See full")[0] or type(error).__name__
+    reason = str(error).partition("\n")[0].partition(". See full")[0]
+    return shorten([reason or type(error).__name__])[0]
 
 
-def _forget_coroutines() -> None:
-    """Lets go of coroutines that Orbax left behind by an error, without their tracebacks."""
+@cache
+def _silence_remains() -> None:
+    """Lets what errors in Orbax leave running end without tracebacks: what failed is told here.
+
+    Coroutines that nobody awaits any more, and callbacks to an event loop that is closed.
+    """
     before = sys.unraisablehook
-    sys.unraisablehook = lambda _: None
-    try:
-        gc.collect()
-    finally:
-        sys.unraisablehook = before
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        code = getattr(unraisable.object, "cr_code", None)
+        coroutine = code is not None and "orbax" in code.co_filename
+        if not (coroutine or str(unraisable.exc_value) == "Event loop is closed"):
+            before(unraisable)
+
+    sys.unraisablehook = hook

@@ -106,7 +106,7 @@ def check_listing(state: Path) -> bool:
 def remove_states(directory: Path, keep: tuple[int, ...] = ()) -> None:
     """Removes all states but those to keep: renamed first, for a kill not to leave half of one."""
     kept = {f"{PREFIX}_{number}" for number in keep}
-    for path in directory.iterdir():
+    for path in directory.glob("*"):
         if _WHOLE_NAME.fullmatch(path.name) and path.name not in kept:
             discard(path)
     remove_remnants(directory)
@@ -119,7 +119,7 @@ def discard(state: Path) -> None:
 
 def remove_remnants(directory: Path) -> None:
     """Removes what a kill or a full disk left of states."""
-    for path in directory.iterdir():
+    for path in directory.glob("*"):
         if not _REMNANT.fullmatch(path.name):
             continue
         if path.is_dir():

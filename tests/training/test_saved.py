@@ -179,6 +179,17 @@ def test_folders_that_are_no_states_are_never_removed(tmp_path):
     assert (tmp_path / "state" / "state_of_the_art").exists()
 
 
+def test_a_directory_that_somebody_removes_is_made_again(states, caplog):
+    checkpoints = opened(states)
+    shutil.rmtree(states / "state")
+    assert checkpoints.save(arrays_of(1), {"number": 1})
+    assert_is(opened(states).latest(arrays_of(0)), 1)
+    shutil.rmtree(states / "state")
+    checkpoints.discard()
+    checkpoints.close()
+    assert not caplog.records
+
+
 def test_another_run_is_named_with_advice_that_fits(states):
     other = {"seed": "5", "train data": "abc"}
     for synced, advice in ((True, "another S3Uri in CheckpointConfig"), (False, "--checkpoints")):
