@@ -9,5 +9,7 @@ COPY serving serving
 RUN pip install --no-cache-dir --constraint constraints.txt ".${EXTRA}"
 ENV O2V_SERVE_HOST=0.0.0.0 O2V_TRAIN_SAGEMAKER=true PYTHONUNBUFFERED=1
 EXPOSE 8080
+# SageMaker puts only such images into an inference pipeline, where it chooses the port.
+LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
 # The exec form: SIGTERM reaches the server, which drains and exits 0.
 ENTRYPOINT ["o2v"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import o2v_jax
+from serving.settings import Settings
 
 LINES = (Path(__file__).parents[1] / "Dockerfile").read_text().splitlines()
 HYPERPARAMETERS = {
@@ -116,6 +117,14 @@ def test_a_missing_channel_is_named(layout):
     for path in (layout / "input" / "data" / "train").rglob("*.jsonl"):
         path.unlink()
     assert "channel train is missing or empty" in run_train(layout).stderr
+
+
+def test_the_image_says_what_it_can_do():
+    """It obeys SAGEMAKER_BIND_TO_PORT; of several models under one endpoint it knows nothing."""
+    words = " ".join(line for line in LINES if line.startswith("LABEL ")).split()[1:]
+    capabilities = "com.amazonaws.sagemaker.capabilities"
+    assert words == [f"{capabilities}.accept-bind-to-port=true"]
+    assert Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": "8090"}).port == 8090
 
 
 def test_the_image_copies_what_the_package_needs():

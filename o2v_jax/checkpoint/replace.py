@@ -1,6 +1,7 @@
 """Giving a directory its name, or another's, in one step."""
 
 import ctypes
+import errno
 import glob
 import os
 import re
@@ -39,7 +40,7 @@ def replacing(target: Path, names: Sequence[str], *, last: str) -> Iterator[Path
         if one_by_one:
             _move_files(directory, target, [*names, last])
         else:
-            _take_place(directory, target)
+            _take_place(directory, target, [*names, last])
         _sync(parent)
         _delete_aside(target, names)
 
@@ -87,11 +88,16 @@ def exchange_by_renaming(one: Path, other: Path, aside: Path | None = None) -> N
     aside.rename(one)
 
 
-def _take_place(directory: Path, target: Path) -> None:
+def _take_place(directory: Path, target: Path, order: Sequence[str]) -> None:
     if not target.exists() or not any(target.iterdir()):
         directory.rename(target)
     elif not exchange(directory, target):
-        exchange_by_renaming(directory, target, directory.with_suffix(_ASIDE))
+        try:
+            exchange_by_renaming(directory, target, directory.with_suffix(_ASIDE))
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _move_files(directory, target, order)  # a container's file system: of an image's layer
 
 
 def _delete_aside(target: Path, names: Sequence[str]) -> None:
@@ -103,14 +109,32 @@ def _delete_aside(target: Path, names: Sequence[str]) -> None:
 
 def is_fixed(target: Path) -> bool:
     """Whether a directory cannot be exchanged for another, though files may be put into it."""
-    return target.is_dir() and (target.is_mount() or not os.access(target.parent, os.W_OK))
+    return target.is_dir() and (_is_mount(target) or not os.access(target.parent, os.W_OK))
+
+
+def _is_mount(target: Path) -> bool:
+    """Whether something is mounted there; `Path.is_mount` sees no folder of the same disk."""
+    mounts = Path("/proc/self/mountinfo")
+    if target.is_mount() or not mounts.exists():
+        return target.is_mount()
+    path = os.fsencode(target)
+    for character in b"\\ \t\n":  # which the kernel writes in octal
+        path = path.replace(bytes([character]), b"\\%03o" % character)
+    return any(line.split()[4] == path for line in mounts.read_bytes().splitlines())
 
 
 def _move_files(staging: Path, target: Path, order: Sequence[str]) -> None:
-    """Moves files in this order, one that is named twice at its last place."""
+    """Moves files in this order, one that is named twice at its last place.
+
+    The last one's predecessor goes first, and with it what made the former files a whole: nobody
+    takes old and new files for one. Former files without a successor go too.
+    """
     places = {name: place for place, name in enumerate(order)}
-    for path in sorted(staging.iterdir(), key=lambda path: places[path.name]):
-        path.rename(target / path.name)
+    new = sorted((path.name for path in staging.iterdir()), key=places.__getitem__)
+    for name in (*order[-1:], *(places.keys() - set(new))):
+        (target / name).unlink(missing_ok=True)
+    for name in new:
+        (staging / name).rename(target / name)
 
 
 def _prefix(target: Path) -> str:

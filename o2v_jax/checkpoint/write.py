@@ -45,8 +45,9 @@ def save(model: Model, directory: str | Path) -> Path:
     Args:
         model: what to write.
         directory: a new name, an empty directory or a model directory to replace. If nothing can
-            be written beside an empty one (it is a mount point, say), the files are moved into it,
-            config.json last.
+            be written beside one, or it is a mount point, files are moved into it one by one. The
+            config.json of a former model goes first, the new one comes last: what an interruption
+            leaves between them is no model, which `load` says and the next save completes.
 
     Returns:
         The directory, absolute.
@@ -113,18 +114,20 @@ def check_target(directory: str | Path) -> None:
         return
     if not target.is_dir():
         raise CheckpointError(target, ["is a file, but a model is a directory"])
-    names = {path.name for path in target.iterdir() if not is_leftover(path.name, target)}
+    found = {path.name for path in target.iterdir()}
+    if is_fixed(target):
+        found.discard("lost+found")  # a disk's own
+    names = {name for name in found if not is_leftover(name, target)}
     if others := sorted(names.difference(FILES)):
         raise CheckpointError(
             target,
             [f"holds other things than a model ({', '.join(others[:5])}): choose another name"],
         )
-    if names and not _is_model(target):
+    # files without their config.json may be ours: of a save that was ended in the middle
+    if names and found == names and not _is_model(target):
         raise CheckpointError(
             target, ["is not empty and not an o2v_jax model: choose another name"]
         )
-    if names and is_fixed(target):
-        raise CheckpointError(target, ["holds a model and cannot be exchanged: empty it first"])
 
 
 def _check_parent(target: Path) -> None:

@@ -64,6 +64,7 @@ def _log_to_stderr() -> None:
     handler.setFormatter(logging.Formatter("o2v: %(message)s"))
     logger = logging.getLogger("o2v_jax")
     logger.handlers = [handler]
+    logger.propagate = False  # absl, which Orbax imports, gives the root a handler that repeats it
     logger.setLevel(logging.INFO)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from o2v_jax.checkpoint.replace import is_fixed, is_leftover
+from o2v_jax.checkpoint.replace import is_leftover
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.split import PARTS
 
@@ -39,8 +39,6 @@ def check_target(directory: Path, *, force: bool) -> None:
         raise InputError(f"{directory}: holds other things ({shown}): choose another name")
     if names and not force:
         raise InputError(f"{directory}: holds an earlier preparation: --force replaces it")
-    if names and is_fixed(directory):
-        raise InputError(f"{directory}: holds files and cannot be exchanged: empty it first")
 
 
 def check_inputs(directory: Path, tables: Sequence[Path]) -> None:

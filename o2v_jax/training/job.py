@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from o2v_jax.training.reporting import Reporter, silent
 from o2v_jax.training.saved import INTERVAL, Checkpoints, check_state_directory
 from o2v_jax.training.shared_state import SharedCheckpoints
 from o2v_jax.training.sources import Described, auxiliary_files, described, identity
+from o2v_jax.training.state_files import locked
 from o2v_jax.training.votes import require_same
 from o2v_jax.vocabulary import Vocabulary
 
@@ -40,6 +41,8 @@ class Job:
         train: files of the training channel; likewise `validation` and `test`.
         output: the model directory to write.
         checkpoints: where the state of an unfinished run is kept; default OUTPUT.checkpoints.
+        synced_checkpoints: whether another program copies them to storage and back; see
+            `Checkpoints`.
         report: where tables and plots go; default OUTPUT.report.
         auxiliary: where the files are that hyperparameters name.
         vocabulary: a JSON map token -> id that the model keeps.
@@ -63,6 +66,7 @@ class Job:
     validation: tuple[Path, ...] = ()
     test: tuple[Path, ...] = ()
     checkpoints: Path | None = None
+    synced_checkpoints: bool = False
     report: Path | None = None
     auxiliary: Path | None = None
     vocabulary: Path | None = None
@@ -110,7 +114,7 @@ class Job:
                     f"{name} {folder} lies in {self.output}, which holds the model alone"
                 )
         check_report(self._report)
-        check_state_directory(self._state)
+        check_state_directory(self._state, synced=self.synced_checkpoints)
 
     def _vocabulary(self) -> Vocabulary | None:
         if self.vocabulary is None:
@@ -181,7 +185,8 @@ class Job:
 
     @contextmanager
     def _checkpoints(self) -> Iterator[Checkpoints | SharedCheckpoints]:
-        with closing(self._opened_checkpoints()) as checkpoints:
+        alone = locked(self._state) if self.hosts.first else nullcontext()
+        with alone, closing(self._opened_checkpoints()) as checkpoints:
             if not self.resume:
                 checkpoints.discard()
             yield checkpoints
@@ -189,7 +194,12 @@ class Job:
     def _opened_checkpoints(self) -> Checkpoints | SharedCheckpoints:
         own = None
         if self.hosts.first:
-            own = Checkpoints(self._state, self._identity, self.checkpoint_interval)
+            own = Checkpoints(
+                self._state,
+                self._identity,
+                self.checkpoint_interval,
+                synced=self.synced_checkpoints,
+            )
         if own is not None and self.hosts.alone:
             return own
         return SharedCheckpoints(self.hosts, self._state, own)

@@ -1,7 +1,8 @@
 """The folder of a run's tables and plots."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from o2v_jax.errors import InputError
@@ -34,16 +35,17 @@ def write_report(folder: Path, run: Run) -> None:
 
     A folder that cannot be written any more costs the report and a warning, not the run.
     """
-    try:
+    with _harmless(folder):
         write_history(folder, run.history, run.rates)
         if run.ended and run.history:
             plot_curves(folder, run.history, run.best_epoch, run.metrics.get("test"))
-    except OSError as error:
-        _log.warning("%s: cannot be written (%s)", folder, error.strerror or error)
 
 
 def write_skipped(folder: Path, data: Mapping[str, Dataset]) -> None:
-    """Lists the records that were left out in skipped.txt, if any were, and says how many."""
+    """Lists the records that were left out in skipped.txt, if any were, and says how many.
+
+    A folder that cannot be written costs the list and a warning.
+    """
     skipped = {channel: part.skipped for channel, part in data.items() if part.skipped.count}
     for channel, part in skipped.items():
         where = folder / SKIPPED
@@ -51,5 +53,13 @@ def write_skipped(folder: Path, data: Mapping[str, Dataset]) -> None:
     if skipped:
         lines = [line for part in skipped.values() for line in part.listed]
         more = sum(part.count for part in skipped.values()) - len(lines)
-        with replaced(folder / SKIPPED) as path:
+        with _harmless(folder), replaced(folder / SKIPPED) as path:
             path.write_text("\n".join(lines + [f"and {more} more"] * (more > 0)) + "\n")
+
+
+@contextmanager
+def _harmless(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _log.warning("%s: cannot be written (%s)", folder, error.strerror or error)

@@ -4,20 +4,28 @@ Source: the Amazon SageMaker developer guide, "How Amazon SageMaker provides tra
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.hyperparameters.text import closest, show
+from o2v_jax.training.channels import AUXILIARY, describe_channels, read_channels, read_settings
 from o2v_jax.training.hosts import Hosts
-from o2v_jax.training.job import CHANNELS, Job
+from o2v_jax.training.job import Job
 from o2v_jax.training.reporting import HOST
-from o2v_jax.vocabulary import read_json_object
 
 PORT = 8476  # where the first host listens for the others
 FAILURE_SHOWN = 1024  # characters of the failure file that SageMaker shows
+_ML = Path("/opt/ml")  # which `prefix` stands for
+_CONFIG_FILES = (
+    "hyperparameters.json",
+    "inputdataconfig.json",
+    "resourceconfig.json",
+    "checkpointconfig.json",
+)
 
 _log = logging.getLogger("o2v_jax")
 
@@ -27,25 +35,25 @@ def container_job(prefix: Path, **options: Any) -> Job:
 
     Every file of a channel's directory is read, nested ones too, in the order of their names, but
     for those whose name begins with a dot. The channel auxiliary holds the files that
-    hyperparameters name. State goes to `checkpoints`, tables and plots to `output/data`, and a job
-    that is stopped leaves its best epoch so far as the model.
+    hyperparameters name. State goes where checkpointconfig.json says, else to `checkpoints`; tables
+    and plots go to `output/data`. A job that is stopped leaves its best epoch so far as the model.
 
     Raises:
         O2VError: a file is missing or wrong, or the hosts do not all get the same data.
     """
-    settings = read_json_object(prefix / "input" / "config" / "hyperparameters.json")
-    train, validation, test = (_files(prefix / "input" / "data" / name) for name in CHANNELS)
-    if not train:
-        raise InputError(f"{prefix}/input/data/train: the channel train is missing or empty")
+    _check_names(prefix / "input" / "config")
+    settings = read_settings(prefix / "input" / "config" / "hyperparameters.json")
+    files = read_channels(prefix)
     return Job(
         config=Hyperparameters.from_strings(settings),
-        train=train,
-        validation=validation,
-        test=test,
+        train=files["train"],
+        validation=files["validation"],
+        test=files["test"],
         output=prefix / "model",
-        checkpoints=prefix / "checkpoints" / "state",
+        checkpoints=_state_directory(prefix),
+        synced_checkpoints=True,
         report=prefix / "output" / "data",
-        auxiliary=prefix / "input" / "data" / "auxiliary",
+        auxiliary=prefix / "input" / "data" / AUXILIARY,
         keep_interrupted=True,
         hosts=container_hosts(prefix),
         failed=lambda reason: write_failure(prefix, reason),
@@ -97,16 +105,25 @@ def write_failure(prefix: Path, reason: str) -> None:
         file.write_text(reason[:FAILURE_SHOWN], encoding="utf-8", errors="backslashreplace")
 
 
-def _files(directory: Path) -> tuple[Path, ...]:
-    """The files below a directory; an editor's or a file system's hidden ones are not data."""
-    paths = (path for path in directory.rglob("*") if path.is_file())
-    shown = (path for path in paths if not _is_hidden(path.relative_to(directory)))
-    return tuple(sorted(shown))
+def _check_names(folder: Path) -> None:
+    """Checks that no file has nearly the name of one that is missing, and would be passed over."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    missing = [name for name in _CONFIG_FILES if name not in names]
+    for name in sorted(names.difference(_CONFIG_FILES)):
+        near = closest(name, missing, cutoff=0.92) if missing and name.endswith(".json") else None
+        if near:
+            raise InputError(f"{folder / name}: is not read; did you mean {near}?")
 
 
-def _is_hidden(path: Path) -> bool:
-    """Whether the file or a folder it is in has a name that begins with a dot."""
-    return any(part.startswith(".") for part in path.parts)
+def _state_directory(prefix: Path) -> Path:
+    """Where checkpointconfig.json wants the state; what it says of /opt/ml is meant of `prefix`."""
+    file = prefix / "input" / "config" / "checkpointconfig.json"
+    settings = read_settings(file) if file.exists() else {}
+    place = settings.get("LocalPath") or "/opt/ml/checkpoints"
+    if not isinstance(place, str) or not Path(place).is_absolute():
+        raise InputError(f"{file}: LocalPath must be an absolute path, but it is {show(place)}")
+    path = Path(place)
+    return (prefix / path.relative_to(_ML) if path.is_relative_to(_ML) else path) / "state"
 
 
 def container_hosts(prefix: Path) -> Hosts:
@@ -116,25 +133,29 @@ def container_hosts(prefix: Path) -> Hosts:
         InputError: the list of hosts is wrong, or they do not all get the whole of a channel.
     """
     file = prefix / "input" / "config" / "resourceconfig.json"
-    resources = read_json_object(file) if file.exists() else {}
-    names, host = resources.get("hosts", [HOST]), resources.get("current_host", HOST)
+    resources = read_settings(file) if file.exists() else {}
+    names = resources.get("hosts", [HOST])
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise InputError(f"{file}: hosts must be a list of names")
+    host = resources.get("current_host", None if len(names) > 1 else HOST)
+    if not isinstance(host, str) or not host:
+        raise InputError(f"{file}: current_host must be the name of this host, not {show(host)}")
     if len(names) < 2:  # noqa: PLR2004
-        return Hosts((str(host),))
+        return Hosts((host,))
+    if len(set(names)) < len(names):
+        raise InputError(f"{file}: hosts must be different names, not {show(names)}")
     if host not in names:
         raise InputError(f"{file}: current_host {host!r} is not one of the hosts")
-    _require_replicated(prefix / "input" / "config" / "inputdataconfig.json")
+    _require_replicated(describe_channels(prefix), prefix / "input" / "config")
     ordered = tuple(sorted(names))
     return Hosts(ordered, ordered.index(host), f"{ordered[0]}:{PORT}")
 
 
-def _require_replicated(file: Path) -> None:
-    channels = read_json_object(file) if file.exists() else {}
+def _require_replicated(channels: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     for name, channel in channels.items():
-        kind = channel.get("S3DistributionType") if isinstance(channel, dict) else None
-        if kind == "ShardedByS3Key":
+        if channel.get("S3DistributionType") == "ShardedByS3Key":
             raise InputError(
-                f"{file}: channel {name} has the distribution ShardedByS3Key, but every host needs "
-                "all of it to make the same batches: use FullyReplicated"
+                f"{folder}/inputdataconfig.json: channel {name} has the distribution "
+                "ShardedByS3Key, but every host needs all of it to make the same batches: use "
+                "FullyReplicated"
             )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,7 @@ def o2v(monkeypatch, capfd):
         capfd.readouterr()
         with pytest.raises(SystemExit) as stopped:
             main()
+        logging.getLogger("o2v_jax").propagate = True  # pytest listens at the root
         out, err = capfd.readouterr()
         return Result(int(stopped.value.code or 0), out, err)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,22 +116,33 @@ def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
     settings |= {"epochs": "100", "mini_batch_size": "1", "early_stopping_patience": "5"}
     settings |= {"early_stopping_tolerance": "0.000001", "learning_rate": "0.00001"}
     (config / "hyperparameters.json").write_text(json.dumps(settings))
+    kept = tmp_path / "kept"
+    (config / "checkpointconfig.json").write_text(json.dumps({"LocalPath": str(kept)}))
     process = start("--sagemaker", "--prefix", tmp_path, env=os.environ)
     wait_for(process, "epoch=1, train")
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 143
     assert o2v_jax.load(tmp_path / "model").metrics["best_epoch"] >= 0
-    assert any((tmp_path / "checkpoints" / "state").iterdir())
+    assert not (tmp_path / "checkpoints").exists()
+    state = max((kept / "state").iterdir())
     assert (tmp_path / "output" / "data" / "history.csv").exists()
     assert not (tmp_path / "output" / "failure").exists()
+    # what a copy to storage and back may add: a marker, and a newer state of which it has a part
+    (kept / "state" / f"{state.name}.sagemaker-uploading").touch()
+    shutil.copytree(state, kept / "state" / "state_9")
+    max((kept / "state" / "state_9").rglob("*"), key=lambda p: p.stat().st_size).write_bytes(b"")
     again = start("--sagemaker", "--prefix", tmp_path, env=os.environ)
     wait_for(again, "Continuing epoch")
     again.send_signal(signal.SIGTERM)
-    assert finish(again)[0] == 143
+    status, _, err = finish(again)
+    assert status == 143
+    assert "Traceback" not in err
+    (said,) = [line for line in err.splitlines() if "damaged" in line]
+    assert said.startswith(f"o2v: {kept}/state holds a damaged state (state_9: ")
+    assert said.endswith(f"): going on from {state.name}")
 
 
 def test_a_damaged_state_is_named(options, tmp_path):
-    """At times tensorstore adds lines of its own, of a callback to a loop that is closed."""
     stopped = start(*options, "--output", tmp_path / "model")
     wait_for(stopped, "validation")
     stopped.send_signal(signal.SIGTERM)
@@ -141,3 +153,4 @@ def test_a_damaged_state_is_named(options, tmp_path):
     state = tmp_path / "model.checkpoints"
     assert status == 2
     assert f"o2v: {state} holds a damaged state: begin anew with --no-resume" in err.splitlines()
+    assert all(line.startswith("o2v: ") for line in err.splitlines()), err

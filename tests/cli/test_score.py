@@ -1,13 +1,14 @@
 """`o2v score` and `o2v embed`: every kind of input, and one-line errors."""
 
 import json
+import shutil
 from functools import partial
 
 import numpy as np
 import pytest
 
 import o2v_jax
-from o2v_jax.checkpoint import default_model
+from o2v_jax.checkpoint import default, default_model
 
 PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
 LINES = "".join(json.dumps({"in0": a, "in1": b}) + "\n" for a, b in PAIRS).encode()
@@ -129,6 +130,17 @@ def test_the_model_is_named_or_the_default(o2v, model, tmp_path, monkeypatch):
     assert default_model({}).name == "snli-hcnn"
     missing = o2v("score", "--model", tmp_path / "nothing")
     assert (missing.status, len(missing.err.splitlines())) == (2, 1)
+
+
+def test_a_containers_model_may_lie_in_one_folder(o2v, model, expected, tmp_path, monkeypatch):
+    """An archive with a top folder, as SageMaker unpacks it."""
+    shutil.copytree(model, tmp_path / "model" / "snli")
+    (tmp_path / "model" / ".cache").mkdir()
+    monkeypatch.setattr(default, "SAGEMAKER_MODEL", tmp_path / "model")
+    monkeypatch.delenv("O2V_MODEL", raising=False)
+    assert_close(scores(o2v("score", stdin=LINES)), expected)
+    shutil.copytree(model, tmp_path / "model" / "other")
+    assert "must hold one model, but it holds several: 'other', 'snli'" in o2v("score").err
 
 
 def test_text_needs_a_vocabulary(o2v, model, tmp_path):

@@ -246,6 +246,7 @@ def test_a_wrong_second_vocabulary_is_found_before_vectors_are_read(auxiliary):
 
 def test_the_command_line_shows_the_coverage(auxiliary, logged, capfd, monkeypatch):
     monkeypatch.setattr(logging.getLogger("o2v_jax"), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("o2v_jax"), "propagate", True)
     _log_to_stderr()
     pretrained_of(config_of(tied_token_embedding_weight=True), auxiliary)
     line = "2 of 4 vocabulary tokens (50.0 %) have vectors in glove.txt; frozen"

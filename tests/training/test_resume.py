@@ -118,6 +118,32 @@ def test_saving_at_intervals_changes_nothing_and_keeps_one_state(tmp_path):
     assert "Continuing epoch 3" in again.reporter.stream.getvalue()
 
 
+class SignalledOnce(Checkpoints):
+    """A signal arrives in the middle of the first saving."""
+
+    signalled = False
+
+    def due(self) -> bool:
+        return not self.signalled
+
+    def _write(self, *arguments) -> None:
+        if not self.signalled:
+            self.signalled = True
+            signal.raise_signal(signal.SIGTERM)
+        super()._write(*arguments)
+
+
+def test_a_signal_during_a_saving_waits_until_it_is_done(tmp_path):
+    checkpoints = SignalledOnce(tmp_path / "state", {"seed": "4"})
+    signals = Signals()
+    with signals.caught(), pytest.raises(Interrupted, match="the same command goes on"):
+        run_of(config_of(), checkpoints, signals).fit()
+    again = run_of(config_of(), checkpoints_of(tmp_path), AfterBatches(0))
+    with pytest.raises(Interrupted):
+        again.fit()
+    assert "Continuing epoch 0 after 1 batches" in again.reporter.stream.getvalue()
+
+
 def test_the_state_of_another_run_is_refused_and_kept(tmp_path):
     with pytest.raises(Interrupted):
         run_of(config_of(), checkpoints_of(tmp_path), AfterBatches(3)).fit()

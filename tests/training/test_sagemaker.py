@@ -90,3 +90,22 @@ def test_several_hosts_need_all_of_the_data(layout):
     resources = {"hosts": ["algo-1", "algo-2"], "current_host": "algo-1"}
     with pytest.raises(InputError, match="channel train has the distribution ShardedByS3Key"):
         container_hosts(layout(resources, "ShardedByS3Key"))
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"hosts": ["algo-1", "algo-2"]}, "current_host must be the name of this host, not None"),
+        ({"hosts": ["algo-1"], "current_host": 5}, "current_host must be the name of this host"),
+        ({"hosts": ["algo-1", "algo-1"], "current_host": "algo-1"}, "must be different names"),
+        ({"hosts": 5}, "hosts must be a list of names"),
+    ],
+)
+def test_hosts_that_are_not_said_right_are_named(layout, resources, message):
+    with pytest.raises(InputError, match=f"resourceconfig.json: .*{message}"):
+        container_hosts(layout(resources))
+
+
+@pytest.mark.parametrize("resources", [{}, {"current_host": "algo-1"}, {"hosts": []}])
+def test_a_host_alone_need_not_be_named(layout, resources):
+    assert container_hosts(layout(resources)).name == "algo-1"
