@@ -4,7 +4,7 @@ import gzip
 import io
 import os
 import re
-from typing import BinaryIO, cast
+from typing import BinaryIO, TextIO, cast
 
 from o2v_jax.errors import InputError
 
@@ -41,3 +41,15 @@ def decompress(stream: BinaryIO) -> BinaryIO:
     if cast("io.BufferedReader", stream).peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] != GZIP_MAGIC:
         return stream
     return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=stream)))
+
+
+def discard(stream: TextIO) -> bool:
+    """Redirects a stream to nowhere, with what it still holds; returns whether it is a file."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # it is in memory, or closed
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    return True

@@ -27,6 +27,8 @@ def opened(file: Path) -> Iterator[BinaryIO]:
         InputError: it cannot be opened.
     """
     if str(file) == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed: name a file, or pipe records to it")
         yield sys.stdin.buffer
         return
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from o2v_jax.cli.options import SEED
+from o2v_jax.cli.streams import say
 
 if TYPE_CHECKING:
     from o2v_jax.preparation import LabelColumn, Preparation, Side
@@ -112,7 +113,7 @@ def prepare(**options: Any) -> None:
         with Signals().caught():  # so that half an output is removed
             report = _preparation(options, progress).run()
     for line in report.lines():
-        click.echo(line, err=True)
+        say(line)
 
 
 def _preparation(options: dict[str, Any], progress: Callable[[int], None]) -> "Preparation":

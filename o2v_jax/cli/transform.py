@@ -1,7 +1,7 @@
 """`o2v transform`: batch transform. Files of records in, a file of results for each out."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from o2v_jax.cli.options import NEW_FOLDER, dtype_option, model_option, model_path_of
+from o2v_jax.cli.streams import say
 from o2v_jax.cli.transform_ray import RayOptions, on_ray, ray_options, ray_options_of
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType, Mode
@@ -228,15 +229,10 @@ def _settings(options: dict[str, Any]) -> "Settings":
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
-def _echo(text: str) -> None:
-    with suppress(BrokenPipeError):  # whoever reads no more still gets the exit status
-        click.echo(text, err=True)
-
-
 def _tell(report: "Report", rate: float, padding: float | None) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
-    _echo(
+    say(
         f"{done:,} of {report.files:,} files, {report.records:,} records{bad}, "
         f"{rate:,.0f} records/s" + ("" if padding is None else f", {padding:.1%} padding")
     )
