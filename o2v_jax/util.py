@@ -4,12 +4,14 @@ import gzip
 import io
 import os
 import re
+import zlib
 from typing import BinaryIO, TextIO, cast
 
 from o2v_jax.errors import InputError
 
 BOM = b"\xef\xbb\xbf"  # the byte order mark of UTF-8: where a text begins, never part of it
 GZIP_MAGIC = b"\x1f\x8b"
+GZIP_ERRORS = EOFError, zlib.error, gzip.BadGzipFile  # what reading damaged data raises
 # a scheme has two letters at least: C:/data is a path. pathlib makes s3:/b of s3://b
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
