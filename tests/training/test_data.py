@@ -1,5 +1,6 @@
 """Files of any size as data sets: what is read, what is refused, and in which words."""
 
+import gzip
 import json
 import logging
 import os
@@ -327,3 +328,46 @@ def test_good_lines_are_those_of_the_line_reader(read):
     data = read(text, config=config_of(enc0_max_seq_len=100))
     for side, rows in enumerate((pairs.in0, pairs.in1)):
         assert lists(data, side) == [rows.row(n).tolist() for n in range(50)]
+
+
+@pytest.mark.parametrize("block_bytes", BLOCKS)
+def test_gzip_is_read_and_its_columns_are_found_again(read, tmp_path, block_bytes):
+    texts = text_of(some_records(9)), f"\ufeff{GOOD}\n"
+    plain = read(*texts, block_bytes=block_bytes)
+    packed = [gzip.compress(text.encode(), mtime=0) for text in texts]
+    for _ in range(2):
+        data = read(*packed, block_bytes=block_bytes)
+        assert lists(data, 0) == lists(plain, 0)
+        assert len(list((tmp_path / "cache").iterdir())) == 2
+    two_members = packed[0] + gzip.compress(texts[0].encode())
+    assert len(read(two_members, block_bytes=block_bytes)) == 18
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_damaged_gzip_is_named(refused, damage):
+    data = bytearray(gzip.compress(text_of(some_records(99)).encode()))
+    data[-6] ^= 1  # of the checksum
+    message = refused(bytes(data[:-9] if damage == "cut" else data), error=InputError)
+    assert message.startswith("a.jsonl: is damaged gzip (")
+
+
+REFUSED = {
+    b"PAR1\x15": "b.jsonl is a Parquet file, but JSON Lines are expected: o2v transform scores it, "
+    "and o2v prepare makes JSON Lines of it",
+    b"label,in0\n1,2\n": "b.jsonl: looks like CSV, but JSON Lines are expected: o2v prepare makes "
+    "them of tables",
+    b'{"instances": [{"label": 1, "in0": [1], "in1": [1]}]}': (
+        "b.jsonl: is one JSON document: expected JSON Lines, a record a line"
+    ),
+    b'{\n  "instances": [\n': "b.jsonl: is one JSON document: expected JSON Lines, a record a line",
+}
+
+
+@pytest.mark.parametrize("content", REFUSED, ids=REFUSED.values())
+@pytest.mark.parametrize("skip", [False, True])
+def test_what_is_no_json_lines_is_named(refused, content, skip):
+    assert refused(GOOD, content, error=InputError, skip=skip) == REFUSED[content]
+
+
+def test_half_a_surrogate_pair_in_another_field_is_ignored(read):
+    assert len(read(GOOD.replace("}", r', "t": "x\ud83d"}'))) == 1
