@@ -30,6 +30,17 @@ def require_local(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{url} is a URL, but a path on this machine is expected")
 
 
+def require_all_local(*paths: str | os.PathLike[str] | None) -> None:
+    """Checks that none of these is a URL; what is None is left out.
+
+    Raises:
+        InputError: the first one that is.
+    """
+    for path in paths:
+        if path is not None:
+            require_local(path)
+
+
 def decompress(stream: BinaryIO) -> BinaryIO:
     """Decompresses a stream if its first bytes are those of gzip, whatever its name.
 

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from o2v_jax.errors import InputError
+from o2v_jax.util import require_local
 
 PADDING = "<pad>"
 UNKNOWN = "<unk>"
@@ -91,6 +92,7 @@ class Vocabulary:
 
     def write(self, path: str | Path) -> None:
         """Writes a JSON object of token -> id, one token a line, in the map's order."""
+        require_local(path)
         options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         Path(path).write_bytes(orjson.dumps(dict(self.tokens), option=options))
 
@@ -131,6 +133,7 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
         InputError: the file cannot be read, is not JSON (with line and column), is not an object
             or names a key twice.
     """
+    require_local(path)
     name = Path(path).name
     try:
         value = json.loads(Path(path).read_bytes(), object_pairs_hook=_unique)

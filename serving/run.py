@@ -25,6 +25,7 @@ from granian.server.common import AbstractServer
 
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType
+from o2v_jax.util import require_local
 from serving.settings import Settings
 from serving.worker import load, log_to_stderr
 
@@ -110,6 +111,7 @@ def _reasons() -> Iterator[Connection]:
 
 def _require_model(path: Path) -> None:
     """Finds what is plainly no model without starting a worker, which takes seconds."""
+    require_local(path)
     try:
         if not path.exists():
             raise InputError(f"{path} does not exist: name a model directory or a .tar.gz of one")

@@ -9,6 +9,7 @@ from uuid import uuid4
 from o2v_jax.checkpoint.model import FILES
 from o2v_jax.checkpoint.read import load
 from o2v_jax.errors import CheckpointError
+from o2v_jax.util import require_local
 
 _LEVEL = 6  # parameters hardly compress: the highest levels take longer for nothing
 
@@ -25,9 +26,11 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
     Raises:
         CheckpointError: the directory holds no model that can be loaded, or the archive cannot be
             written.
+        InputError: one of them is a URL.
     """
-    directory, archive = Path(directory), Path(archive)
+    require_local(archive)
     load(directory)
+    directory, archive = Path(directory), Path(archive)
     unfinished = archive.with_name(f".{archive.name}.{uuid4().hex[:12]}.tmp")
     try:
         try:

@@ -20,6 +20,7 @@ from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.checkpoint.replace import left_aside
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
 from o2v_jax.errors import CheckpointError
+from o2v_jax.util import require_local
 from o2v_jax.vocabulary import Vocabulary, read_json_object
 
 _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
@@ -40,6 +41,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
             version, wrong hyperparameters, a wrong checksum, a truncated file, parameters that
             are missing, unexpected, misshapen, not float32 or not finite, token ids outside the
             vocabulary; or with the archive member that cannot be accepted.
+        InputError: the path is a URL.
 
     >>> import o2v_jax, tempfile
     >>> config = o2v_jax.Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16)
@@ -49,6 +51,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
     >>> model.config == config, model.params["embed_0"]["weight"].shape
     (True, (50, 300))
     """
+    require_local(path)
     path = Path(path)
     try:
         if path.is_dir():

@@ -25,6 +25,7 @@ from o2v_jax.checkpoint.params_file import Arrays
 from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.checkpoint.replace import is_fixed, replacing
 from o2v_jax.errors import CheckpointError, InputError
+from o2v_jax.util import require_local
 from o2v_jax.vocabulary import read_json_object
 
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -49,7 +50,9 @@ def save(model: Model, directory: str | Path) -> Path:
     Raises:
         CheckpointError: the model is one that `load` would refuse, or the directory is in use for
             something else or cannot be written. Nothing was changed then.
+        InputError: the directory is a URL.
     """
+    require_local(directory)
     target = Path(directory).resolve()
     arrays = flatten(model.params)
     _check_model(model, arrays, target)
@@ -94,6 +97,7 @@ def check_target(directory: str | Path) -> None:
     Raises:
         CheckpointError: it is neither new, nor empty, nor a model with nothing else beside it.
     """
+    require_local(directory)
     target = Path(directory).resolve()
     if not target.exists():
         _check_parent(target)

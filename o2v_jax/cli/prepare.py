@@ -1,25 +1,23 @@
 """`o2v prepare`: raw tables in, what `o2v train` reads out."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from o2v_jax.cli.options import SEED
+from o2v_jax.cli.options import FILE, PATH, SEED
 from o2v_jax.cli.streams import say
 
 if TYPE_CHECKING:
     from o2v_jax.preparation import LabelColumn, Preparation, Side
 
-EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 KIND = click.Choice(["text", "tokens", "value", "ids"])
 SIZE = click.IntRange(2, 3_000_000)
 SHARE = click.FloatRange(0, 1, max_open=True)
 
 
 @click.command(short_help="Turn tables into what train reads.")
-@click.argument("files", nargs=-1, type=EXISTING, metavar="[FILE]...")
+@click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
 @click.option("--in0", required=True, metavar="COLUMN", help="Column of in0.")
 @click.option("--in1", required=True, metavar="COLUMN", help="Column of in1.")
 @click.option("--in0-type", type=KIND, default="text", show_default=True, help="What it holds.")
@@ -38,8 +36,8 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 )
 @click.option("--in1-min-count", type=click.IntRange(1), help="The same for in1.")
 @click.option("--shared-vocabulary", "shared", is_flag=True, help="One vocabulary for both.")
-@click.option("--vocabulary", type=EXISTING, help="Use this one, of in0 or shared, as it is.")
-@click.option("--in1-vocabulary", type=EXISTING, help="Use this one for in1.")
+@click.option("--vocabulary", type=FILE, help="Use this one, of in0 or shared, as it is.")
+@click.option("--in1-vocabulary", type=FILE, help="Use this one for in1.")
 @click.option(
     "--validation",
     type=SHARE,
@@ -57,8 +55,8 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     show_default=True,
     help="Decides which records are for validation and for test.",
 )
-@click.option("--validation-file", type=EXISTING, multiple=True, help="A table to validate with.")
-@click.option("--test-file", type=EXISTING, multiple=True, help="A table to test with.")
+@click.option("--validation-file", type=FILE, multiple=True, help="A table to validate with.")
+@click.option("--test-file", type=FILE, multiple=True, help="A table to test with.")
 @click.option(
     "--format",
     "form",
@@ -73,9 +71,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     show_default=True,
     help="Stop at the first bad record, or leave bad records out and count them.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
-)
+@click.option("--output", type=PATH, required=True, help="Directory to write.")
 @click.option("--force", is_flag=True, help="Replace an earlier preparation there.")
 def prepare(**options: Any) -> None:
     """Turn tables into JSON Lines of token ids, vocabularies and hyperparameters.

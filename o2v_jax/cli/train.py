@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from o2v_jax.cli.hyperparameters import HyperparameterCommand
-from o2v_jax.cli.options import FILE, NEW_FOLDER, SEED, Seconds, model_data_options
+from o2v_jax.cli.options import FILE, NEW_FOLDER, PATH, SEED, Seconds, model_data_options
 from o2v_jax.cli.supervisor import is_inside, supervise
 from o2v_jax.interruption import Signals
 
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 @click.option("--sagemaker", is_flag=True, help="Read and write SageMaker's container layout.")
 @click.option(
     "--prefix",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="/opt/ml",
     show_default=True,
     help="Where that layout is.",

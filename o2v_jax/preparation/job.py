@@ -16,6 +16,7 @@ from o2v_jax.preparation.report import Report
 from o2v_jax.preparation.sides import Side
 from o2v_jax.preparation.split import PARTS, Part, Split
 from o2v_jax.preparation.tables import Layout, read_table
+from o2v_jax.util import require_all_local
 from o2v_jax.vocabulary import Vocabulary
 
 
@@ -38,7 +39,7 @@ class Preparation:
         progress: is called with the number of each few thousand rows read.
 
     Raises:
-        InputError: some of this excludes other.
+        InputError: some of this excludes other, or a path is a URL.
     """
 
     files: tuple[Path, ...]
@@ -55,6 +56,8 @@ class Preparation:
     progress: Callable[[int], None] = lambda _: None
 
     def __post_init__(self) -> None:
+        files = *self.files, *self.validation_files, *self.test_files
+        require_all_local(*files, *(side.vocabulary for side in self.sides), self.output)
         for contradiction in self._contradictions():
             raise InputError(contradiction)
 

@@ -14,6 +14,7 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.training.hosts import Hosts
 from o2v_jax.training.job import CHANNELS, Job
 from o2v_jax.training.reporting import HOST
+from o2v_jax.util import require_local
 from o2v_jax.vocabulary import read_json_object
 
 PORT = 8476  # where the first host listens for the others
@@ -33,6 +34,7 @@ def container_job(prefix: Path, **options: Any) -> Job:
     Raises:
         O2VError: a file is missing or wrong, or the hosts do not all get the same data.
     """
+    require_local(prefix)
     settings = read_json_object(prefix / "input" / "config" / "hyperparameters.json")
     train, validation, test = (_files(prefix / "input" / "data" / name) for name in CHANNELS)
     if not train:

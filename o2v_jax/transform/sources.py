@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from o2v_jax.errors import InputError
+from o2v_jax.util import require_all_local
 
 OUT = ".out"
 
@@ -41,9 +42,10 @@ def sources_of(inputs: Sequence[str], output: Path) -> list[Source]:
     What begins with a dot in a folder is left out.
 
     Raises:
-        InputError: an input names nothing, the output folder is within one, two files would have
-            one output, or an output would replace an input.
+        InputError: an input is a URL or names nothing, the output folder is within one, two files
+            would have one output, or an output would replace an input.
     """
+    require_all_local(*inputs, output)
     found = [_source(path, name) for given in inputs for path, name in _files(given, output)]
     own = {source.path.resolve() for source in found}
     for source in found:
