@@ -12,6 +12,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from o2v_jax.errors import InputError
+from o2v_jax.util import require_local
+
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _OPEN = stat.S_IRWXG | stat.S_IRWXO
 _ROOT = 0
@@ -25,11 +28,23 @@ def cache_directory() -> Path:
     That is made if it is missing, and used if only this user, or root, may write there. Where it
     cannot be used, as for a user without a home, it is a directory among the temporary files that
     is closed to others: always the same, unless somebody else has taken its name.
+
+    Raises:
+        InputError: one of these variables is a URL.
     """
+    for name in ("O2V_CACHE_DIR", "XDG_CACHE_HOME"):
+        _require_local(name, os.environ.get(name, ""))
     if chosen := os.environ.get("O2V_CACHE_DIR"):
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     return _usable(Path(base) if base else _home())
+
+
+def _require_local(name: str, value: str) -> None:
+    try:
+        require_local(value)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 @cache  # what is wrong is told once, and a process has one directory

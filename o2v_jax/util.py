@@ -4,12 +4,14 @@ import gzip
 import io
 import os
 import re
-from typing import BinaryIO, cast
+import zlib
+from typing import BinaryIO, TextIO, cast
 
 from o2v_jax.errors import InputError
 
 BOM = b"\xef\xbb\xbf"  # the byte order mark of UTF-8: where a text begins, never part of it
 GZIP_MAGIC = b"\x1f\x8b"
+GZIP_ERRORS = EOFError, zlib.error, gzip.BadGzipFile  # what reading damaged data raises
 # a scheme has two letters at least: C:/data is a path. pathlib makes s3:/b of s3://b
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -28,6 +30,17 @@ def require_local(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{url} is a URL, but a path on this machine is expected")
 
 
+def require_all_local(*paths: str | os.PathLike[str] | None) -> None:
+    """Checks that none of these is a URL; what is None is left out.
+
+    Raises:
+        InputError: the first one that is.
+    """
+    for path in paths:
+        if path is not None:
+            require_local(path)
+
+
 def decompress(stream: BinaryIO) -> BinaryIO:
     """Decompresses a stream if its first bytes are those of gzip, whatever its name.
 
@@ -41,3 +54,15 @@ def decompress(stream: BinaryIO) -> BinaryIO:
     if cast("io.BufferedReader", stream).peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] != GZIP_MAGIC:
         return stream
     return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=stream)))
+
+
+def discard(stream: TextIO) -> bool:
+    """Redirects a stream to nowhere, with what it still holds; returns whether it is a file."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # it is in memory, or closed
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    return True

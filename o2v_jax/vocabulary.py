@@ -13,6 +13,7 @@ import orjson
 
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters.text import show
+from o2v_jax.util import require_local
 
 PADDING = "<pad>"
 UNKNOWN = "<unk>"
@@ -109,6 +110,7 @@ class Vocabulary:
 
     def write(self, path: str | Path) -> None:
         """Writes `to_json` to a file."""
+        require_local(path)
         Path(path).write_bytes(self.to_json())
 
     @property
@@ -148,6 +150,7 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
         InputError: the file cannot be read, is not JSON (with line and column), is not an object
             or names a key twice.
     """
+    require_local(path)
     name = Path(path).name
     try:
         data = Path(path).read_bytes()

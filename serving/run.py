@@ -26,6 +26,7 @@ from granian.server.common import AbstractServer
 from o2v_jax.checkpoint import find_model, is_archive
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.limits import DType
+from o2v_jax.util import require_local
 from serving.settings import Settings
 from serving.sockets import connections
 from serving.worker import load, log_to_stderr
@@ -117,6 +118,7 @@ def _reasons() -> Iterator[Connection]:
 
 def _require_model(path: Path) -> None:
     """Finds what is plainly no model without starting a worker, which takes seconds."""
+    require_local(path)
     try:
         if not path.exists():
             raise InputError(f"{path} does not exist: name a model directory or a .tar.gz of one")

@@ -9,6 +9,7 @@ from o2v_jax.checkpoint import default_model
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType, Mode
 from o2v_jax.records import Format
+from o2v_jax.util import require_local
 from serving.contract import AcceptError, choose_format
 
 MIB = 1024 * 1024
@@ -61,6 +62,7 @@ class Settings:
         """
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
         payload, concurrent = _payload_and_concurrency(given)
+        require_local(given.get("O2V_MODEL", ""))
         return cls(
             model=Path(given["O2V_MODEL"]) if "O2V_MODEL" in given else None,
             preferred_mode=_mode(given),

@@ -253,9 +253,60 @@ def test_an_unknown_name_is_answered_with_the_nearest_valid_one(name, nearest):
     assert only_problem({**BOTH, name: "1"}) == expected
 
 
-def test_every_misspelt_name_is_answered_with_a_valid_name():
-    said = only_problem({**BOTH, "?": "1"})
-    assert said.rsplit(" ", 1)[1] in TABLE
+@pytest.mark.parametrize("name", ["?", "banana", "seed", "momentum"])
+def test_where_nothing_is_near_no_name_is_suggested(name):
+    assert only_problem({**BOTH, name: "1"}) == f"{name!r} is no hyperparameter"
+    assert "nearest" not in only_problem({**BOTH, "enc0_network": "transformer"})
+    assert "nearest" not in only_problem({**BOTH, "enc0_layers": "deep"})
+    assert only_problem({**BOTH, "enc0_layers": "autom"}).endswith("valid value is auto")
+
+
+@pytest.mark.parametrize(("text", "meant"), [("on", True), ("off", False), ("yes", True)])
+def test_other_words_for_flags_are_near_what_they_mean(text, meant):
+    said = only_problem({**BOTH, "tied_token_embedding_weight": text})
+    assert said.endswith(f"the nearest valid value is {meant}")
+
+
+def test_quoted_values_are_those_of_the_sdk():
+    """`json.dumps` of every value, as SageMaker's Python SDK writes them."""
+    plain = {**BOTH, "enc0_network": "bilstm", "enc0_vocab_file": "words.json"}
+    quoted = {name: json.dumps(value) for name, value in plain.items()}
+    listed = {"comparator_list": '["concat", "abs_diff"]', "tied_token_embedding_weight": '"false"'}
+    read = Hyperparameters.from_strings(quoted | listed)
+    assert read == Hyperparameters.from_strings(plain | {"comparator_list": "concat, abs_diff"})
+    assert "optimizer='sdg'" in only_problem({**BOTH, "optimizer": '"sdg"'})
+    assert "optimizer='\"adam'" in only_problem({**BOTH, "optimizer": '"adam'})
+    assert "epochs=[5]" in only_problem({**BOTH, "epochs": "[5]"})
+
+
+def test_the_sdks_own_names_are_passed_over_with_one_log_line(caplog):
+    caplog.set_level(logging.INFO, "o2v_jax")
+    own = {"sagemaker_program": '"train.py"', "sagemaker_region": '"eu-west-1"'}
+    assert Hyperparameters.from_strings({**BOTH, **own}) == Hyperparameters.from_strings(BOTH)
+    said = "ignored SageMaker's own hyperparameters sagemaker_program, sagemaker_region"
+    assert caplog.messages == [said]
+    Hyperparameters.from_strings({**BOTH, **{f"_{n}": "" for n in range(9999)}})
+    assert caplog.messages[1].endswith("_19 and 9979 more")
+
+
+@pytest.mark.parametrize("name", ["HyperParameters", "StaticHyperParameters", "hyperparameters"])
+def test_a_map_within_another_is_pointed_at(name):
+    answer = {"TrainingJobName": "job", "TrainingJobArn": "arn", name: BOTH, "ResourceConfig": {}}
+    said = "this is no map of hyperparameters, but holds one: give its " + name
+    assert only_problem(answer) == said
+
+
+def test_many_unknown_names_are_not_each_compared_with_all(monkeypatch):
+    compared = []
+    monkeypatch.setattr(
+        "o2v_jax.hyperparameters.mapping.closest", lambda name, _: compared.append(name)
+    )
+    with pytest.raises(HyperparameterError) as caught:
+        Hyperparameters.from_strings({**BOTH, **{f"x{n}": "1" for n in range(50_000)}})
+    assert len(caught.value.problems) == 50_000
+    assert len(compared) <= 50
+    assert len(str(caught.value)) < 5_000
+    assert str(caught.value).endswith("and 49,950 more")
 
 
 def test_internal_names_are_ignored_with_one_log_line(caplog):

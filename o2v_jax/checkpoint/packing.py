@@ -11,6 +11,7 @@ from o2v_jax.checkpoint.read import read_directory
 from o2v_jax.checkpoint.snapshot import Snapshot
 from o2v_jax.errors import CheckpointError
 from o2v_jax.staging import staging
+from o2v_jax.util import require_local
 
 _LEVEL = 6  # parameters hardly compress: the highest levels take longer for nothing
 
@@ -27,7 +28,10 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
     Raises:
         CheckpointError: the directory holds no model that can be loaded, or the archive cannot be
             written.
+        InputError: one of them is a URL.
     """
+    require_local(directory)
+    require_local(archive)
     directory, archive = Path(directory), Path(archive)
     if directory.is_file():
         raise CheckpointError(directory, ["is a file, but a model directory is packed"])

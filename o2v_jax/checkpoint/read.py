@@ -26,6 +26,7 @@ from o2v_jax.checkpoint.snapshot import Snapshot, opened
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.hyperparameters.text import show
+from o2v_jax.util import require_local
 from o2v_jax.vocabulary import Vocabulary, parse_json_object
 
 _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
@@ -50,6 +51,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
             version, wrong hyperparameters, a wrong checksum, a truncated file, parameters that
             are missing, unexpected, misshapen, not float32 or not finite, token ids outside the
             vocabulary; or with the archive member that cannot be accepted.
+        InputError: the path is a URL.
 
     >>> import o2v_jax, tempfile
     >>> config = o2v_jax.Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16)
@@ -59,6 +61,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
     >>> model.config == config, model.params["embed_0"]["weight"].shape
     (True, (50, 300))
     """
+    require_local(path)
     path = Path(path)
     try:
         if path.is_file():

@@ -29,6 +29,7 @@ from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.checkpoint.replace import is_fixed, is_leftover, replacing
 from o2v_jax.checkpoint.snapshot import opened
 from o2v_jax.errors import CheckpointError, InputError
+from o2v_jax.util import require_local
 from o2v_jax.vocabulary import parse_json_object
 
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -55,7 +56,9 @@ def save(model: Model, directory: str | Path) -> Path:
     Raises:
         CheckpointError: the model is one that `load` would refuse, or the directory is in use for
             something else or cannot be written. Nothing was changed then.
+        InputError: the directory is a URL.
     """
+    require_local(directory)
     target = Path(directory).resolve()
     arrays = flatten(model.params)
     _check_model(model, arrays, target)
@@ -108,6 +111,7 @@ def check_target(directory: str | Path) -> None:
     Raises:
         CheckpointError: it is neither new, nor empty, nor a model with nothing else beside it.
     """
+    require_local(directory)
     target = Path(directory).resolve()
     if not target.exists():
         _check_parent(target)

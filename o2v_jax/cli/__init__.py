@@ -1,9 +1,10 @@
 """The command `o2v`: errors as one line and exit status 2, results on standard output."""
 
 import logging
-import os
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import click
 
@@ -13,6 +14,7 @@ from o2v_jax.cli.inspect import inspect
 from o2v_jax.cli.prepare import prepare
 from o2v_jax.cli.score import embed, score
 from o2v_jax.cli.serve import serve
+from o2v_jax.cli.streams import flush_output, has_lost_reader, open_closed_streams, say
 from o2v_jax.cli.train import train
 from o2v_jax.cli.transform import transform
 from o2v_jax.cli.tune import tune
@@ -21,8 +23,41 @@ from o2v_jax.errors import Interrupted, O2VError
 from o2v_jax.memory import keep_freed_memory
 
 
+class _Escaped(Exception):  # noqa: N818 - the error is within
+    """Brings an OSError past click, which ends the process where a pipe is broken."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+        super().__init__(error)
+
+
+class _Commands(click.Group):
+    """All commands, whose errors of files and streams reach `main`."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Reads the arguments; --help is written here."""
+        with _escaping():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command."""
+        with _escaping():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _escaping() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _Escaped(error) from error
+
+
 # Any option can be given by the environment, as the Dockerfile does: O2V_SERVE_HOST=0.0.0.0.
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "O2V"})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "O2V"},
+)
 @click.version_option(__version__, prog_name="o2v")
 def cli() -> None:
     """Object2Vec in JAX: prepare data, train, tune, score, embed, transform, serve."""
@@ -34,29 +69,42 @@ for command in (serve, warm, prepare, train, tune, score, embed, transform, eval
 
 def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 2 the caller's mistake, 130 or 143 interrupted."""
+    open_closed_streams()
     _log_to_stderr()
     keep_freed_memory()
+    status = _run()
+    hindrance = flush_output()
+    sys.exit(status or (_complain(hindrance) if hindrance else 0))
+
+
+def _run() -> int:
+    """Runs a command; the exit status that its work deserves."""
     try:
-        status = cli.main(prog_name="o2v", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        status = error.exit_code
-    except click.ClickException as error:
-        status = _complain(error.format_message())
-    except O2VError as error:
-        status = _complain(str(error))
-    except BrokenPipeError:
-        status = _hang_up()
-    except OSError as error:
-        status = _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except MemoryError:
-        status = _complain("out of memory: try smaller batches, sequences or a smaller model")
+        return cli.main(prog_name="o2v", standalone_mode=False) or 0
+    except SystemExit as stop:  # the server ends so
+        return stop.code if isinstance(stop.code, int) else 1
+    except (KeyboardInterrupt, click.Abort):
+        return 130
     except Interrupted as stop:
         _complain(str(stop))
-        status = stop.status
-    except (KeyboardInterrupt, click.Abort):
-        status = 130
-    sys.exit(status)
+        return stop.status
+    except (O2VError, _Escaped, MemoryError, click.ClickException) as error:
+        return _status_of(error)
+
+
+def _status_of(error: Exception) -> int:
+    """Says what the caller did wrong."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        with suppress(OSError):
+            error.show()
+        return error.exit_code
+    if isinstance(error, _Escaped):
+        return _file_status(error.error)
+    if isinstance(error, MemoryError):
+        return _complain("out of memory: try smaller batches, sequences or a smaller model")
+    if isinstance(error, click.ClickException):
+        return _complain(error.format_message())
+    return _complain(str(error))
 
 
 def _log_to_stderr() -> None:
@@ -69,11 +117,13 @@ def _log_to_stderr() -> None:
 
 
 def _complain(message: str) -> int:
-    click.echo("o2v: " + "; ".join(message.splitlines()), err=True)
+    say("o2v: " + "; ".join(message.splitlines()))
     return 2
 
 
-def _hang_up() -> int:
-    """Whoever read our output has gone; what Python still wants to flush goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def _file_status(error: OSError) -> int:
+    """The status after what a file or a stream refused: a reader that has enough is no failure."""
+    if isinstance(error, ConnectionError) and has_lost_reader():
+        return 0
+    reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return _complain(flush_output() or reason)

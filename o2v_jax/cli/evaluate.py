@@ -20,7 +20,7 @@ def evaluate(
     """Print accuracy and cross_entropy, or mean_squared_error, on labelled records.
 
     JSON Lines hold {"label": y, "in0": [ids], "in1": [ids]} a line; text holds a label and two
-    texts, tab-separated, a line.
+    texts, tab-separated, a line. Gzipped files are read as they are.
     """
     from o2v_jax.checkpoint import load
     from o2v_jax.cli.inputs import opened, read_records

@@ -1,9 +1,8 @@
 """Records from a file or standard input: JSON Lines, a JSON document, or text."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,34 +11,62 @@ import numpy as np
 from o2v_jax.checkpoint import Model
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.ragged import Ragged
-from o2v_jax.records import Format, Places, Records, decode, read_lines, sniff
+from o2v_jax.records import Format, Places, Records, WrongFormatError, decode, read_lines
+from o2v_jax.records.kinds import head_of, is_document, require_text, table_kind
+from o2v_jax.records.lines import MIB, chunks_of, read_bounded_lines
+from o2v_jax.util import GZIP_ERRORS, decompress
 from o2v_jax.vocabulary import Vocabulary
 
 CHUNK = 4096
 ENDINGS = {".json": "json", ".tsv": "text", ".txt": "text"}
+LARGEST_DOCUMENT_MIB = 100  # as the largest payload of a batch transform; its ids are held at once
+_TABLES = "o2v prepare makes JSON Lines of a table"
+_WAYS = {
+    "CSV": _TABLES,
+    "tab-separated text": f"give --format text where it holds texts; {_TABLES}",
+}
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """The file, or standard input for "-".
+    """The content of a file, or of standard input for "-"; what is compressed by gzip is not here.
 
     Raises:
-        InputError: it cannot be opened.
+        InputError: it cannot be opened, or is plainly no text.
     """
     if str(file) == "-":
-        yield sys.stdin.buffer
+        if sys.stdin is None:
+            raise InputError("standard input is closed: name a file, or pipe records to it")
+        yield _content(sys.stdin.buffer, name_of(file))
         return
     try:
         stream = file.open("rb")
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     with stream:
-        yield stream
+        yield _content(stream, name_of(file))
+
+
+def _content(stream: BinaryIO, name: str) -> BinaryIO:
+    try:
+        content = decompress(stream)
+        require_text(head_of(content), name)
+    except GZIP_ERRORS as error:
+        raise InputError(f"{name}: is damaged gzip ({error})") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from error
+    return content
+
+
+def name_of(file: Path) -> str:
+    """A file in messages."""
+    return "standard input" if str(file) == "-" else str(file)
 
 
 def form_of(file: Path, form: str | None) -> str:
     """The form of the input: the one that was named, else by the file's ending, else JSON Lines."""
-    return form or ENDINGS.get(file.suffix, "jsonl")
+    plain = file.with_suffix("") if file.suffix == ".gz" else file
+    return form or ENDINGS.get(plain.suffix, "jsonl")
 
 
 def read_records(
@@ -48,13 +75,14 @@ def read_records(
     """Records chunk by chunk; those before a bad one come out first.
 
     Text holds a record a line: two texts, or one, separated by a tab, after the label if
-    `labelled`. A line without anything is no record; one that holds a tab is.
+    `labelled`. A line without anything is no record; one that holds a tab is. A line holds at most
+    6 MiB, a JSON document 100.
 
     Raises:
         RecordError: names the file, the line and what is wrong.
-        InputError: text was given and the model has no vocabulary.
+        InputError: text was given and the model has no vocabulary, or the input is damaged.
     """
-    name = "standard input" if str(file) == "-" else str(file)
+    name = name_of(file)
     sizes = model.config.encoder(0).vocab_size, model.config.encoder(1).vocab_size
     form = form_of(file, form)
     if form == "json":
@@ -62,7 +90,7 @@ def read_records(
     elif form == "text":
         yield from _texts(stream, name, required(model.vocabulary), labelled=labelled)
     else:
-        yield from read_lines(stream, name, vocab_sizes=sizes, labelled=labelled, chunk_lines=CHUNK)
+        yield from _lines(stream, name, sizes, labelled=labelled)
 
 
 def required(vocabulary: Vocabulary | None) -> Vocabulary:
@@ -76,28 +104,54 @@ def required(vocabulary: Vocabulary | None) -> Vocabulary:
     return vocabulary
 
 
+def _lines(
+    stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: bool
+) -> Iterator[Records]:
+    head = head_of(stream)
+    lines = read_bounded_lines(stream, name)
+    try:
+        yield from read_lines(lines, name, vocab_sizes=sizes, labelled=labelled, chunk_lines=CHUNK)
+    except RecordError as error:
+        if is_document(head):
+            raise RecordError(name, "is one JSON document: give --format json") from error
+        if kind := table_kind(head):
+            raise RecordError(error.where, f"looks like {kind}: {_WAYS[kind]}") from error
+        raise
+
+
 def _document(stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: bool) -> Records:
-    body = stream.read()
+    body = _whole(stream, name)
     try:
         return decode(body, Format.JSON, vocab_sizes=sizes, labelled=labelled)
-    except RecordError as error:
-        is_lines = sniff(body) is Format.JSON_LINES
+    except WrongFormatError as error:
         # what `decode` says of it is for a request, which has a Content-Type
-        reason = "the input is JSON Lines: give --format jsonl" if is_lines else error.reason
+        reason = "the input is JSON Lines: give --format jsonl"
         raise RecordError(f"{name} {error.where}", reason) from error
+    except RecordError as error:
+        raise RecordError(f"{name} {error.where}", error.reason) from error
+
+
+def _whole(stream: BinaryIO, name: str) -> bytes:
+    most = LARGEST_DOCUMENT_MIB * MIB
+    try:
+        body = stream.read(most + 1)
+    except GZIP_ERRORS as error:
+        raise InputError(f"{name}: is damaged gzip ({error})") from error
+    if len(body) > most:
+        reason = f"a JSON document of more than {LARGEST_DOCUMENT_MIB} MiB is not read"
+        raise InputError(f"{name}: {reason}: give JSON Lines, a record a line (jq -c .instances[])")
+    return body
 
 
 def _texts(
-    stream: Iterable[bytes], name: str, vocabulary: Vocabulary, *, labelled: bool
+    stream: BinaryIO, name: str, vocabulary: Vocabulary, *, labelled: bool
 ) -> Iterator[Records]:
-    lines, first = iter(stream), 1
-    while chunk := list(islice(lines, CHUNK)):
+    for first, chunk in chunks_of(read_bounded_lines(stream, name), CHUNK):
         numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip(b"\r\n")]
         rows = [_columns(name, n, line, labelled=labelled) for n, line in numbered]
         if rows:
             lines_at = np.array([n for n, _ in numbered], np.int64)
             yield text_records(rows, vocabulary, Places(name, lines_at), labelled=labelled)
-        first += len(chunk)
 
 
 def _columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str]:

@@ -10,6 +10,7 @@ import click
 from o2v_jax.cli.options import model_option, model_path_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from o2v_jax.checkpoint import Model
@@ -70,6 +71,12 @@ def _print(path: Path, description: dict[str, Any]) -> None:
 
     # paths, settings and metrics may hold what Rich takes for markup or an emoji's name
     console = Console(highlight=False, markup=False, emoji=False)
+    with console.capture() as text:  # Rich would end the process where nobody reads any more
+        _print_to(console, path, description)
+    click.echo(text.get(), nl=False)
+
+
+def _print_to(console: "Console", path: Path, description: dict[str, Any]) -> None:
     console.print(str(path), style="bold")
     console.print(_parameter_table(description))
     console.print(_bucket_table(description))

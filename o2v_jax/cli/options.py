@@ -8,14 +8,33 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from o2v_jax.errors import InputError
 from o2v_jax.limits import DType
+from o2v_jax.util import require_local
 
 F = TypeVar("F", bound=Callable[..., Any])
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)  # what JAX takes for a seed
 
+
+class LocalPath(click.Path):
+    """A path on this machine, which a URL such as s3://bucket/out is not."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(path_type=Path, **kwargs)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        try:
+            require_local(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = LocalPath()
+FILE = LocalPath(exists=True, dir_okay=False)
+FOLDER = LocalPath(exists=True, file_okay=False)
+NEW_FOLDER = LocalPath(file_okay=False)
 
 if TYPE_CHECKING:
     _Choice = click.Choice[str]
@@ -75,9 +94,7 @@ def model_option(function: F) -> F:
     help_text = (
         "Model directory or model.tar.gz; default $O2V_MODEL, else /opt/ml/model, else the demo."
     )
-    return click.option("--model", "model_path", type=click.Path(path_type=Path), help=help_text)(
-        function
-    )
+    return click.option("--model", "model_path", type=PATH, help=help_text)(function)
 
 
 def dtype_option(function: F) -> F:
@@ -110,7 +127,7 @@ def input_options(function: F) -> F:
     form = click.Choice(["jsonl", "json", "text"])
     help_text = "Form of the input; default by the file's ending (.json, .tsv, .txt), else jsonl."
     function = click.option("--format", "form", type=form, help=help_text)(function)
-    return click.argument("file", type=click.Path(path_type=Path), default="-")(function)
+    return click.argument("file", type=PATH, default="-")(function)
 
 
 def model_path_of(given: Path | None) -> Path:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from o2v_jax.cli.options import SEED
+from o2v_jax.cli.options import FILE, PATH, SEED
+from o2v_jax.cli.streams import say
 from o2v_jax.util import require_local
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def _expanded(value: str, ctx: click.Context, param: click.Parameter) -> list[Pa
     return [*map(Path, found)]
 
 
-EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 KIND = click.Choice(["text", "tokens", "value", "ids"])
 SIZE = click.IntRange(2, 3_000_000)
 SHARE = click.FloatRange(0, 1, max_open=True)
@@ -57,8 +57,8 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 )
 @click.option("--in1-min-count", type=click.IntRange(1), help="The same for in1.")
 @click.option("--shared-vocabulary", "shared", is_flag=True, help="One vocabulary for both.")
-@click.option("--vocabulary", type=EXISTING, help="Use this one, of in0 or shared, as it is.")
-@click.option("--in1-vocabulary", type=EXISTING, help="Use this one for in1.")
+@click.option("--vocabulary", type=FILE, help="Use this one, of in0 or shared, as it is.")
+@click.option("--in1-vocabulary", type=FILE, help="Use this one for in1.")
 @click.option(
     "--validation",
     type=SHARE,
@@ -105,9 +105,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     show_default=True,
     help="Stop at the first bad record, or leave bad records out and count them.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Directory to write."
-)
+@click.option("--output", type=PATH, required=True, help="Directory to write.")
 @click.option("--force", is_flag=True, help="Replace an earlier preparation there.")
 @click.pass_context
 def prepare(ctx: click.Context, /, **options: Any) -> None:
@@ -137,7 +135,6 @@ def prepare(ctx: click.Context, /, **options: Any) -> None:
 
     from o2v_jax.interruption import Signals
 
-    require_local(options["output"])
     _refuse_contradictions(options)
     _refuse_idle_seed(ctx)
     rows = 0
@@ -151,7 +148,7 @@ def prepare(ctx: click.Context, /, **options: Any) -> None:
         with Signals().caught():  # so that half an output is removed
             report = _preparation(options, progress).run()
     for line in report.lines():
-        click.echo(line, err=True)
+        say(line)
 
 
 def _preparation(options: dict[str, Any], progress: Callable[[int], None]) -> "Preparation":

@@ -70,6 +70,7 @@ def score(
     """Score pairs: {"scores": [...]} for every record of FILE (default: standard input).
 
     JSON Lines hold {"in0": [ids], "in1": [ids]} a line; text holds two tab-separated texts a line.
+    Gzipped files are read as they are. A line holds at most 6 MiB, a JSON document 100.
     """
 
     def compute(scorer: "Scorer", records: "Records") -> Floats:
@@ -100,7 +101,8 @@ def embed(
     """Embed single objects: {"embeddings": [...]} for every record of FILE (default: stdin).
 
     JSON Lines hold {"in0": [ids]} or {"in1": [ids]} a line, text one text. Of pairs, --side picks
-    the one to embed.
+    the one to embed. Gzipped files are read as they are. A line holds at most 6 MiB, a JSON
+    document 100.
     """
     source = Source(file, form, None if text is None else (text,))
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from o2v_jax.cli.options import devices_option, dtype_option
+from o2v_jax.cli.options import PATH, devices_option, dtype_option
 from o2v_jax.limits import DType
 
 
 @click.command()
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Model directory or model.tar.gz; default $O2V_MODEL, else /opt/ml/model, else the demo.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import click
+from o2v_jax.cli.streams import say
 
 INSIDE = "O2V_SUPERVISED"  # set for the process that trains
 _RELAYED = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
@@ -42,7 +42,7 @@ def supervise(failed: Callable[[str], None]) -> int:
     aborted = status == -signal.SIGABRT
     reason = _LOST if aborted else f"training was ended by {signal.Signals(-status).name}"
     failed(reason)
-    click.echo(f"o2v: {reason}", err=True)
+    say(f"o2v: {reason}")
     return 2 if aborted else 128 - status
 
 

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from o2v_jax.cli.hyperparameters import HyperparameterCommand
-from o2v_jax.cli.options import FILE, NEW_FOLDER, SEED, Seconds, model_data_options
+from o2v_jax.cli.options import FILE, NEW_FOLDER, PATH, SEED, Seconds, model_data_options
 from o2v_jax.cli.supervisor import is_inside, supervise
 from o2v_jax.interruption import Signals
 
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 @click.option("--sagemaker", is_flag=True, help="Read and write SageMaker's container layout.")
 @click.option(
     "--prefix",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="/opt/ml",
     show_default=True,
     help="Where that layout is.",
@@ -90,11 +90,11 @@ def train(
 ) -> None:
     """Train a model and write it to a directory; the best epoch's parameters are kept.
 
-    Options for several files may be repeated. A hyperparameter's own option overrules the map of
-    --hyperparameters. An interrupted run goes on when its command is given again. With
-    --sagemaker, hyperparameters and channels come from PREFIX/input, the model goes to
-    PREFIX/model and a failure's reason to PREFIX/output. On several hosts the same command is given
-    on each, with its own --host-index; host 0 writes the model.
+    Options for several files may be repeated; gzipped files are read as they are. A
+    hyperparameter's own option overrules the map of --hyperparameters. An interrupted run goes on
+    when its command is given again. With --sagemaker, hyperparameters and channels come from
+    PREFIX/input, the model goes to PREFIX/model and a failure's reason to PREFIX/output. On several
+    hosts the same command is given on each, with its own --host-index; host 0 writes the model.
     """
     common: dict[str, Any] = {
         "seed": seed,

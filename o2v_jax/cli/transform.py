@@ -1,7 +1,7 @@
 """`o2v transform`: batch transform. Files of records in, a file of results for each out."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from o2v_jax.cli.options import NEW_FOLDER, Trimmed, dtype_option, model_option, model_path_of
+from o2v_jax.cli.streams import say
 from o2v_jax.cli.transform_options import (
     IN_FLIGHT_MB,
     AcceptOption,
@@ -243,21 +244,16 @@ def _settings(options: dict[str, Any]) -> "Settings":
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
-def _echo(text: str) -> None:
-    with suppress(BrokenPipeError):  # whoever reads no more still gets the exit status
-        click.echo(text, err=True)
-
-
 def _tell(report: "Report", rate: float, padding: float | None) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
     if report.kept == report.files:
-        _echo(
+        say(
             f"nothing to do: this command was done before ({done:,} of {report.files:,} files, "
             f"{report.records:,} records{bad}); --no-resume does it again"
         )
         return
-    _echo(
+    say(
         f"{done:,} of {report.files:,} files, {report.records:,} records{bad}, "
         f"{rate:,.0f} records/s" + ("" if padding is None else f", {padding:.1%} padding")
     )

@@ -1,5 +1,6 @@
 """Reading the string-to-string map in which hyperparameters arrive."""
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -10,40 +11,74 @@ from o2v_jax.hyperparameters.text import closest, show
 
 _log = logging.getLogger("o2v_jax")
 
+_PASSED_OVER = {"_": "the original's internal", "sagemaker_": "SageMaker's own"}
+_EXPLAINED = 50  # unknown names for which the nearest valid one is looked for
+_LISTED, _LONGEST = 20, 60  # names in a log line, and characters of each
+
 
 def read_mapping(
     mapping: Mapping[str, object], lines: Mapping[str, Line]
 ) -> tuple[dict[str, Any], list[str]]:
     """The known names with typed values, and one sentence for each unknown name.
 
-    A text that spells no value of its type stays as it is, for the rule to refuse. Names that
-    begin with "_" are the original's internals: left out, with one log line.
+    A text may be JSON of a text, or of a list of them, as SageMaker's Python SDK writes them. One
+    that spells no value of its type stays as it is, for the rule to refuse. Names that begin with
+    "_" are the original's internals, those with "sagemaker_" the SDK's: left out, with a log line.
 
     Raises:
-        HyperparameterError: this is no map at all.
+        HyperparameterError: this is no map at all, or one that holds the map, such as the answer
+            of describe-training-job.
     """
     if not isinstance(mapping, Mapping):
         problem = f"hyperparameters={show(mapping)}: must be a map of names to values"
         raise HyperparameterError([problem])
-    _log_internals([name for name in mapping if _internal(name)])
+    _require_inner(mapping)
+    for prefix, owner in _PASSED_OVER.items():
+        _log_ignored([name for name in mapping if _begins(name, prefix)], owner)
     known = {name: _typed(lines[name], mapping[name]) for name in mapping if name in lines}
-    strange = [name for name in mapping if name not in lines and not _internal(name)]
-    return known, [_unknown(name, lines) for name in strange]
+    strange = [name for name in mapping if name not in lines and not _is_passed_over(name)]
+    # looking for what was meant takes long, and no message shows more
+    explained = [_unknown(name, closest(name, lines)) for name in strange[:_EXPLAINED]]
+    return known, explained + [_unknown(name, None) for name in strange[_EXPLAINED:]]
+
+
+def _require_inner(mapping: Mapping[str, object]) -> None:
+    for name, value in mapping.items():
+        if isinstance(value, Mapping) and str(name).lower().endswith("hyperparameters"):
+            problem = f"this is no map of hyperparameters, but holds one: give its {name}"
+            raise HyperparameterError([problem])
 
 
 def _typed(line: Line, value: object) -> object:
-    return line.rule.read(value.strip()) if isinstance(value, str) else value
+    plain = _unquoted(value.strip()) if isinstance(value, str) else value
+    return line.rule.read(plain.strip()) if isinstance(plain, str) else plain
 
 
-def _internal(name: object) -> bool:
-    return isinstance(name, str) and name.startswith("_")
+def _unquoted(text: str) -> object:
+    """What JSON of a text or of a list says; no valid value looks like either."""
+    if not text.startswith(('"', "[")):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
-def _unknown(name: object, lines: Mapping[str, Line]) -> str:
-    nearest = closest(name, lines, cutoff=0.0)
-    return f"{show(name)} is no hyperparameter; the nearest valid name is {nearest}"
+def _begins(name: object, prefix: str) -> bool:
+    return isinstance(name, str) and name.startswith(prefix)
 
 
-def _log_internals(names: list[str]) -> None:
+def _is_passed_over(name: object) -> bool:
+    return any(_begins(name, prefix) for prefix in _PASSED_OVER)
+
+
+def _unknown(name: object, nearest: str | None) -> str:
+    hint = f"; the nearest valid name is {nearest}" if nearest else ""
+    return f"{show(name)} is no hyperparameter{hint}"
+
+
+def _log_ignored(names: list[str], owner: str) -> None:
     if names:
-        _log.info("ignored the original's internal hyperparameters %s", ", ".join(names))
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        listed = ", ".join(name[:_LONGEST] for name in names[:_LISTED])
+        _log.info("ignored %s hyperparameters %s%s", owner, listed, more)

@@ -9,7 +9,9 @@ from numbers import Integral, Real
 
 from o2v_jax.hyperparameters.text import INTEGER, NUMBER, closest, number_in, write
 
-_SPELLINGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_SPELLINGS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
+    ("false", "no", "off", "0"), False
+)
 
 
 class Rule(ABC):
@@ -59,8 +61,10 @@ class Integer(Rule):
 
     def nearest(self, value: object) -> object | None:
         number = number_in(value)
-        clamped = math.inf if number is None else self._clamped(number)
-        return self.word if clamped == math.inf else round(clamped)
+        if number is None:
+            return closest(value, [self.word]) if self.word else None
+        clamped = self._clamped(number)
+        return None if clamped == math.inf else round(clamped)
 
     def _clamped(self, number: float) -> float:
         return max(number, self.low) if self.high is None else min(max(number, self.low), self.high)

@@ -11,8 +11,14 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SHOWN = 60
 
 
-def closest(value: object, names: Iterable[str], cutoff: float = 0.3) -> str | None:
-    """The first of the names most like the value, or None if none is as like as `cutoff`."""
+def closest(value: object, names: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The first of the names most like the value, or None if none is as like as `cutoff`.
+
+    >>> closest("epoch", ["epochs", "dropout"])
+    'epochs'
+    >>> closest("banana", ["epochs", "dropout"]) is None
+    True
+    """
     word = (value if isinstance(value, str) else show(value))[:_SHOWN].strip().lower()
     likeness = {name: difflib.SequenceMatcher(None, word, name).ratio() for name in names}
     best = max(likeness, key=likeness.__getitem__)

@@ -17,7 +17,7 @@ from o2v_jax.preparation.report import Report
 from o2v_jax.preparation.sides import Side
 from o2v_jax.preparation.split import PARTS, Part, Split
 from o2v_jax.preparation.tables import Layout, files_of, read_table
-from o2v_jax.util import require_local
+from o2v_jax.util import require_all_local
 from o2v_jax.vocabulary import Vocabulary
 
 
@@ -40,7 +40,7 @@ class Preparation:
         progress: is called with the number of each few thousand rows read.
 
     Raises:
-        InputError: some of this excludes other.
+        InputError: some of this excludes other, or a path is a URL.
     """
 
     files: tuple[Path, ...]
@@ -57,8 +57,8 @@ class Preparation:
     progress: Callable[[int], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        for path in (self.output, *(path for _, path in self._sources())):
-            require_local(path)
+        files = (path for _, path in self._sources())
+        require_all_local(self.output, *files, *(side.vocabulary for side in self.sides))
         for contradiction in self._contradictions():
             raise InputError(contradiction)
 

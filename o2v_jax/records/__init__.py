@@ -8,7 +8,7 @@ Decoding keeps no Python object per record, and the first thing that is wrong is
 """
 
 from o2v_jax.records.arrays import Format, Places, Records, at_line
-from o2v_jax.records.decoding import decode, read_lines, sniff
+from o2v_jax.records.decoding import WrongFormatError, decode, read_lines, sniff
 from o2v_jax.records.each import Each, instances_of, read_each
 from o2v_jax.records.encoding import encode, encode_pieces, encode_rows
 from o2v_jax.records.explain import Fault, outside
@@ -19,6 +19,7 @@ __all__ = [
     "Format",
     "Places",
     "Records",
+    "WrongFormatError",
     "at_line",
     "decode",
     "encode",

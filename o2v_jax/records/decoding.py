@@ -1,7 +1,7 @@
 """Bytes -> records: JSON documents, JSON Lines bodies, and JSON Lines files in chunks."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain
 
 import msgspec
 import numpy as np
@@ -11,10 +11,26 @@ from o2v_jax.errors import RecordError
 from o2v_jax.ragged import Ragged
 from o2v_jax.records.arrays import Format, Places, Records, at_line
 from o2v_jax.records.checks import VocabSizes, first_problem, mixed
-from o2v_jax.records.explain import explain
-from o2v_jax.records.schema import BODY, LINE, Labelled, Record, require_utf8
+from o2v_jax.records.explain import SEVERAL, explain
+from o2v_jax.records.lines import chunks_of
+from o2v_jax.records.schema import BODY, LINE, Labelled, Record, decode_utf8
+from o2v_jax.util import BOM
 
-BOM = b"\xef\xbb\xbf"
+_NAMES = {Format.JSON: "one JSON document", Format.JSON_LINES: "JSON Lines"}
+_CURL = "curl sends line ends with --data-binary, but not with -d"
+
+
+class WrongFormatError(RecordError):
+    """A body is not in the format that it is said to be in, but in the one of `actual`."""
+
+    def __init__(self, where: str, reason: str, actual: Format) -> None:
+        super().__init__(where, reason)
+        self.actual = actual
+
+    @property
+    def kind(self) -> str:
+        """What the body is, in words."""
+        return _NAMES[self.actual]
 
 
 class _Probe(msgspec.Struct):
@@ -74,15 +90,13 @@ def read_lines(
         name: the file's name, for messages.
         vocab_sizes: as in `decode`.
         labelled: as in `decode`.
-        chunk_lines: lines in a chunk.
+        chunk_lines: lines in a chunk, at most; of long lines, 8 MiB.
 
     Raises:
         RecordError: the first thing that is wrong, as `name:line $.in0[3]: ...`.
     """
-    lines, first, paired = iter(stream), 1, None
-    while chunk := list(islice(lines, chunk_lines)):
-        if first == 1:
-            chunk[0] = chunk[0].removeprefix(BOM)
+    paired = None
+    for first, chunk in chunks_of(stream, chunk_lines):
         records, error = _decode_lines(chunk, first, name, vocab_sizes, labelled)
         if len(records):
             if paired not in (None, records.paired):
@@ -91,7 +105,6 @@ def read_lines(
             yield records
         if error:
             raise error
-        first += len(chunk)
 
 
 def sniff(body: bytes) -> Format:
@@ -107,8 +120,7 @@ def _decode_document(
     body: bytes, vocab_sizes: VocabSizes, labelled: bool
 ) -> tuple[Records, RecordError | None]:
     try:
-        require_utf8(body)
-        rows = BODY[labelled].decode(body).instances
+        rows = decode_utf8(BODY[labelled], body).instances
     except (ValueError, RecursionError) as error:
         fault = explain(error, body, is_line=False)
         problem = RecordError(fault.path, fault.reason(vocab_sizes))
@@ -125,12 +137,13 @@ def _decode_lines(
         if not line or line.isspace():
             continue
         try:
-            require_utf8(line)
-            rows.append(decoder.decode(line))
+            rows.append(decode_utf8(decoder, line))
         except (ValueError, RecursionError) as error:
             fault = explain(error, line, is_line=True)
-            where = f"{at_line(name, number)} {fault.path}"
-            failure = RecordError(where, fault.reason(vocab_sizes))
+            reason = fault.reason(vocab_sizes)
+            if name is None and fault.text == SEVERAL:  # a request
+                reason = f"{reason}; {_CURL}"
+            failure = RecordError(f"{at_line(name, number)} {fault.path}", reason)
             break
         numbers.append(number)
     places = Places(name, np.asarray(numbers, np.int64))
@@ -168,7 +181,7 @@ def _ragged(rows: Sequence[list[int]]) -> Ragged:
     return Ragged(np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets)
 
 
-def _wrong_format(body: bytes, sent_as: Format) -> RecordError | None:
+def _wrong_format(body: bytes, sent_as: Format) -> WrongFormatError | None:
     is_lines, probe = sniff(body) is Format.JSON_LINES, _probe(body)
     if sent_as is Format.JSON and is_lines:
         actual = Format.JSON_LINES
@@ -176,12 +189,12 @@ def _wrong_format(body: bytes, sent_as: Format) -> RecordError | None:
         actual = Format.JSON
     else:
         return None
-    names = {Format.JSON: "one JSON document", Format.JSON_LINES: "JSON Lines"}
-    return RecordError("$", f"the body is {names[actual]}: send it with Content-Type {actual}")
+    reason = f"the body is {_NAMES[actual]}: send it with Content-Type {actual}"
+    return WrongFormatError("$", reason, actual)
 
 
 def _probe(text: bytes) -> _Probe | None:
     try:
-        return _PROBE.decode(text)
+        return decode_utf8(_PROBE, text)  # type: ignore[no-any-return]
     except (ValueError, RecursionError):
         return None

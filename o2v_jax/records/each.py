@@ -12,9 +12,11 @@ from o2v_jax.errors import RecordError
 from o2v_jax.ragged import Ragged
 from o2v_jax.records.arrays import Format, Places, Records
 from o2v_jax.records.checks import NEITHER, VocabSizes
-from o2v_jax.records.decoding import BOM, decode, records_of
+from o2v_jax.records.decoding import WrongFormatError, decode, records_of
 from o2v_jax.records.explain import explain, outside
-from o2v_jax.records.schema import LINE, Record, require_utf8
+from o2v_jax.records.kinds import is_document
+from o2v_jax.records.schema import LINE, decode_utf8
+from o2v_jax.util import BOM
 
 PlaceOf: TypeAlias = Callable[[int], str]
 
@@ -72,8 +74,7 @@ def instances_of(document: bytes) -> list[bytes]:
     """
     body = document.removeprefix(BOM)
     try:
-        require_utf8(body)
-        return [bytes(raw) for raw in _DOCUMENT.decode(body).instances]
+        return [bytes(raw) for raw in decode_utf8(_DOCUMENT, body).instances]
     except (ValueError, RecursionError):
         decode(body, Format.JSON, vocab_sizes=None)  # says what is wrong
         raise
@@ -89,32 +90,26 @@ def _read_chunk(
     rows, numbers = [], []
     for number, text in enumerate(texts, first):
         try:
-            require_utf8(text)
-            rows.append(LINE[False].decode(text))
+            rows.append(decode_utf8(LINE[False], text))
             numbers.append(number)
         except (ValueError, RecursionError) as error:
             fault = explain(error, text, is_line=True)
             where = place_of(number) + fault.path.removeprefix("$")
             errors[number] = RecordError(where, fault.reason(vocab_sizes))
-    return _good_ones(rows, numbers, place_of, vocab_sizes, errors)
-
-
-def _good_ones(
-    rows: list[Record],
-    numbers: list[int],
-    place_of: PlaceOf,
-    vocab_sizes: VocabSizes,
-    errors: dict[int, RecordError],
-) -> Records:
     records = records_of(rows, Places())
     bad = dict(_problems(records, vocab_sizes))
+    if not bad:
+        return records
     for at, (path, reason) in bad.items():
-        errors[numbers[at]] = RecordError(place_of(numbers[at]) + path, reason)
-    return (
-        records_of([row for at, row in enumerate(rows) if at not in bad], Places())
-        if bad
-        else records
-    )
+        number = numbers[at]
+        errors[number] = _error(place_of(number) + path, reason, texts[number - first])
+    return records_of([row for at, row in enumerate(rows) if at not in bad], Places())
+
+
+def _error(where: str, reason: str, text: bytes) -> RecordError:
+    if reason == NEITHER and is_document(text):
+        return WrongFormatError(where, "is one JSON document", Format.JSON)
+    return RecordError(where, reason)
 
 
 def _problems(records: Records, vocab_sizes: VocabSizes) -> Iterator[tuple[int, tuple[str, str]]]:

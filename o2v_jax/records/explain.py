@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from o2v_jax.records.schema import decode_utf8
+
 _PATH = re.compile(r" - at `(?P<path>.*)`$")
 _STEP = re.compile(r"\.(?P<key>\w+)|\[(?P<index>\d+)\]")
 _WANTED = (
@@ -17,7 +19,15 @@ _WANTED = (
 _RECORD = "an object that holds in0, in1 or both"
 _KINDS = {float: "a float", bool: "a bool", int: "an integer", str: "a string", list: "a list"}
 _LONGEST_SHOWN = 40
+_LONGEST_READ = 2**24  # bytes of a text that is read once more, for what stands at a path in it
+_TRAILING = re.compile(r"trailing characters \(byte (?P<at>\d+)\)")
+SEVERAL = "several records stand on one line: each needs a line of its own"
+SEVERAL_DOCUMENTS = 'several JSON values, but one {"instances": [...]} is expected'
+CONTINUED = "the record goes on in the next line: each must stand on one line, as jq -c writes it"
+DOCUMENT = "one JSON document: expected JSON Lines, a record a line"
 _INT32_IDS = 2**31
+_FIELDS = {"in0", "in1", "instances"}
+_ANY = msgspec.json.Decoder(Any)
 
 
 class Fault(NamedTuple):
@@ -60,13 +70,24 @@ def explain(error: Exception, text: bytes, *, is_line: bool) -> Fault:
     if isinstance(error, UnicodeDecodeError):
         return Fault("$", f"not UTF-8: byte {error.start} is 0x{text[error.start]:02x}")
     if not isinstance(error, msgspec.ValidationError):
-        return Fault("$", f"not valid JSON: {_plain(str(error))}")
+        return Fault("$", _malformed(_plain(str(error)), text, is_line=is_line))
     found = _PATH.search(str(error))
     path = found["path"] if found else "$"
     value = _value_at(text, path)
     if path == "$" and not is_line:
         return Fault(path, _invalid_document(str(error), value))
     return _invalid(str(error), path, value)
+
+
+def _malformed(message: str, text: bytes, *, is_line: bool) -> str:
+    if found := _TRAILING.search(message):
+        if text[int(found["at"]) - 1 :].lstrip().startswith((b"{", b"[")):
+            return SEVERAL if is_line else SEVERAL_DOCUMENTS
+    elif is_line and "truncated" in message:
+        if text.rstrip().endswith((b"{", b"[", b",", b":")):
+            return CONTINUED
+        message = f"{message}: a record must stand whole on one line"
+    return f"not valid JSON: {message}"
 
 
 def _invalid_document(message: str, value: Any) -> str:
@@ -77,6 +98,8 @@ def _invalid_document(message: str, value: Any) -> str:
 
 
 def _invalid(message: str, path: str, value: Any) -> Fault:
+    if path == "$" and isinstance(value, dict) and _FIELDS & value.keys() == {"instances"}:
+        return Fault(path, DOCUMENT)
     if missing := re.match(r"Object missing required field `(\w+)`", message):
         return Fault(path, f'the field "{missing[1]}" is missing')
     wanted = next((name for pattern, name in _WANTED if pattern.search(path)), _RECORD)
@@ -91,8 +114,10 @@ def _is_out_of_range(message: str) -> bool:
 
 def _value_at(text: bytes, path: str) -> Any:
     """What stands at a path, or UNSET where the text cannot be read as a whole."""
+    if len(text) > _LONGEST_READ:
+        return msgspec.UNSET
     try:
-        value = msgspec.json.decode(text)
+        value = decode_utf8(_ANY, text)
         for step in _STEP.finditer(path):
             value = value[step["key"] or int(step["index"])]
     except (ValueError, RecursionError, LookupError, TypeError):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from o2v_jax.ragged import Index, Ragged
 from o2v_jax.records.arrow import read_plain
 from o2v_jax.records.explain import Fault, explain
-from o2v_jax.records.schema import LINE, Labelled, require_utf8
+from o2v_jax.records.schema import LINE, Labelled, decode_utf8
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,7 @@ def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> Lab
         if not line or line.isspace():
             continue
         try:
-            require_utf8(line)
-            rows.append(LINE[True].decode(line))
+            rows.append(decode_utf8(LINE[True], line))
             lines.append(number)
         except (ValueError, RecursionError) as error:
             bad += 1

@@ -1,5 +1,6 @@
 """The types that records are decoded against."""
 
+import re
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -42,11 +43,37 @@ LINE: dict[bool, msgspec.json.Decoder[Any]] = {
 }
 
 
-def require_utf8(text: bytes) -> None:
-    """The decoder does not look inside strings that it skips; invalid bytes there are an error.
+# an escaped pair of surrogates, half of one, or any other escape
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+
+
+def decode_utf8(decoder: msgspec.json.Decoder[Any], text: bytes) -> Any:
+    r"""Decodes JSON. Half of a surrogate pair (`\ud83d`), which JSON can hold, is a U+FFFD.
+
+    The decoder would refuse it even in a field that it skips, and no text is ever kept.
 
     Raises:
-        UnicodeDecodeError: the text is not UTF-8.
+        UnicodeDecodeError: the text is not UTF-8; the decoder does not look inside strings.
+        msgspec.DecodeError: it is not JSON, or not what the decoder expects.
     """
     if not text.isascii():
         text.decode()
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        whole = _without_halves(text)
+        if whole == text:
+            raise
+    return decoder.decode(whole)
+
+
+def _without_halves(text: bytes) -> bytes:
+    """The text with U+FFFD, which is as long, for each half of a surrogate pair."""
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return text
+    return _ESCAPES.sub(lambda found: rb"\ufffd" if found["half"] else found[0], text)

@@ -7,6 +7,7 @@ from typing import Any
 
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.util import require_all_local
 from o2v_jax.vocabulary import read_json_object
 
 _SHOWN = 5
@@ -22,6 +23,7 @@ def auxiliary_file(config: Hyperparameters, name: str, directory: Path | None) -
         InputError: the directory was not given or does not hold the file.
     """
     file: str = getattr(config, name)
+    require_all_local(directory)
     if not file:
         return None
     if directory is not None and (directory / file).is_file():

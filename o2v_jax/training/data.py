@@ -19,6 +19,7 @@ from o2v_jax.training.cache import read_columns
 from o2v_jax.training.columns import Columns
 from o2v_jax.training.flaws import Flaw, Flaws, find_flaws, label_fault, wrong_labels
 from o2v_jax.training.reading import BLOCK_BYTES, Reading
+from o2v_jax.util import require_all_local
 
 Lengths: TypeAlias = npt.NDArray[np.int32]
 
@@ -123,6 +124,7 @@ def read_dataset(
     """
     if not files:
         raise InputError("no file is given to read records from")
+    require_all_local(*files, cache)
 
     def flaws_of(columns: Columns) -> tuple[Flaw, ...]:
         return find_flaws(columns, config, positives=positives)

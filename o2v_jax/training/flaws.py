@@ -58,7 +58,8 @@ def label_fault(label: float, config: Hyperparameters) -> Fault:
     """What to say of a label that is not of this configuration."""
     rule = "a finite number that float32 can hold"
     if config.output_layer == "softmax":
-        rule = f"an integer class in 0..{config.num_classes - 1}"
+        classes = f"0..{config.num_classes - 1} of num_classes={config.num_classes}"
+        rule = f"an integer class in {classes} (output_layer=mean_squared_error takes any number)"
     return Fault("$.label", f"{label:g} is not {rule}")
 
 

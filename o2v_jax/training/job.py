@@ -27,6 +27,7 @@ from o2v_jax.training.shared_state import SharedCheckpoints
 from o2v_jax.training.sources import Described, auxiliary_files, described, identity
 from o2v_jax.training.state_files import locked
 from o2v_jax.training.votes import require_same
+from o2v_jax.util import require_all_local
 from o2v_jax.vocabulary import Vocabulary
 
 CHANNELS = ("train", "validation", "test")
@@ -58,6 +59,9 @@ class Job:
         hosts: which hosts train together; the first one writes everything, and its name is on the
             metric lines.
         failed: told the reason, when another host's failure ends this process.
+
+    Raises:
+        InputError: a path is a URL.
     """
 
     config: Hyperparameters
@@ -82,6 +86,11 @@ class Job:
     hosts: Hosts = field(default_factory=Hosts)
     failed: Callable[[str], None] = lambda _: None
     signals: Signals = field(default_factory=Signals)
+
+    def __post_init__(self) -> None:
+        files = *self.train, *self.validation, *self.test, self.vocabulary
+        folders = self.output, self.checkpoints, self.report, self.auxiliary, self.cache
+        require_all_local(*files, *folders)
 
     def run(self) -> Model:
         """Trains and writes the model; what is wrong with the inputs is said before training.

@@ -1,18 +1,21 @@
 """Files -> columns, a block at a time."""
 
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from o2v_jax.errors import InputError
-from o2v_jax.records.decoding import BOM
+from o2v_jax.records.explain import DOCUMENT
+from o2v_jax.records.kinds import head_of, is_document, require_text, table_kind
 from o2v_jax.records.labelled import read_labelled
 from o2v_jax.training.columns import Columns, ColumnWriter, Summary
+from o2v_jax.util import BOM, GZIP_ERRORS, decompress
 
 BLOCK_BYTES = 2**24
 LONGEST_LINE = 2**27  # bytes; a line must fit into memory many times over
-_FORMAT = b"o2v_jax columns 1"  # another for every change of what columns hold
+_FORMAT = b"o2v_jax columns 2"  # another for every change of what columns hold
 
 
 class Written(NamedTuple):
@@ -26,7 +29,7 @@ class Reading:
     """Files to be read, in order.
 
     Args:
-        files: JSON Lines files; pipes too, which can be read only once.
+        files: JSON Lines files, compressed by gzip or not; pipes too, which can be read only once.
         stop: called with every part; true if nothing behind it is wanted.
         block_bytes: how much of a file is read at a time.
     """
@@ -41,22 +44,22 @@ class Reading:
         """Reads everything, and writes it to what `create` gives for the name of each column.
 
         Raises:
-            InputError: a file cannot be read, or holds a line of more than 128 MB.
+            InputError: a file cannot be read, is no JSON Lines, or has a line of more than 128 MB.
             OSError: the columns cannot be written. This may then be called again.
         """
         writer = ColumnWriter.to(create)
         self._begin()
         digests, size = [], 0
         for number, file in enumerate(self.files):
-            digest = hashlib.sha256()
-            for first, block in _blocks(file, self._block_bytes, digest):
-                size += len(block)
+            raw = _Hashed(file)
+            for first, block in _blocks(file, raw, self._block_bytes):
                 part = Columns.of(read_labelled(_without_bom(block, first), first), number)
                 writer.add(part)
                 if self._stop(part):
                     return Written(writer.summary, None)
             writer.end_file()
-            digests.append(digest.digest())
+            digests.append(raw.digest.digest())
+            size += raw.size
         return Written(writer.summary, _key(size, digests))
 
     def _begin(self) -> None:
@@ -89,11 +92,43 @@ def _without_bom(block: bytes, first: int) -> bytes:
     return block.removeprefix(BOM) if first == 1 else block
 
 
-def _blocks(file: Path, block_bytes: int, digest: Any) -> Iterator[tuple[int, bytes]]:
-    """Whole lines, with the number of the first of them; `digest` sees every byte."""
+class _Hashed(io.RawIOBase):
+    """A file's bytes as they are read, which name its columns in the cache.
+
+    Attributes:
+        digest: of what was read.
+        size: how many bytes that is.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.digest, self.size = hashlib.sha256(), 0
+        try:
+            self._stream = file.open("rb", buffering=0)
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads, and hashes what it reads."""
+        count = self._stream.readinto(buffer) or 0
+        self.digest.update(memoryview(buffer)[:count])
+        self.size += count
+        return count
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._stream.close()
+        super().close()
+
+
+def _blocks(file: Path, raw: _Hashed, block_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Whole lines, with the number of the first of them."""
     first, rest = 1, b""
-    for chunk in _chunks(file, block_bytes):
-        digest.update(chunk)
+    for chunk in _chunks(file, raw, block_bytes):
         end = chunk.rfind(b"\n") + 1
         if end:
             block = rest + chunk[:end]
@@ -107,10 +142,24 @@ def _blocks(file: Path, block_bytes: int, digest: Any) -> Iterator[tuple[int, by
         yield first, rest
 
 
-def _chunks(file: Path, size: int) -> Iterator[bytes]:
+def _chunks(file: Path, raw: _Hashed, size: int) -> Iterator[bytes]:
     try:
-        with file.open("rb") as stream:
+        with io.BufferedReader(raw) as buffered:
+            stream = decompress(buffered)
+            _require_lines(head_of(stream), file)
             while chunk := stream.read(size):
                 yield chunk
+    except GZIP_ERRORS as error:
+        raise InputError(f"{file}: is damaged gzip ({error})") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _require_lines(head: bytes, file: Path) -> None:
+    """Refuses what is plainly no JSON Lines, before a line of it is read."""
+    require_text(head, str(file))
+    if is_document(head):
+        raise InputError(f"{file}: is {DOCUMENT}")
+    if kind := table_kind(head):
+        reason = f"looks like {kind}, but JSON Lines are expected: o2v prepare makes them of tables"
+        raise InputError(f"{file}: {reason}")

@@ -13,6 +13,8 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from o2v_jax.util import discard
+
 _log = logging.getLogger("o2v_jax")
 
 HOST = "algo-1"  # as SageMaker names the first host
@@ -63,8 +65,10 @@ class Reporter:
 
     def _lose_stream(self) -> None:
         _log.warning("standard output cannot be written any more: training goes on without it")
-        self.stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
-        self.console = Console(file=self.stream)
+        # what the stream still holds would fail again when the process ends
+        if not discard(self.stream):
+            self.stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+            self.console = Console(file=self.stream)
 
     def metrics(self, channel: str, metrics: Mapping[str, float], epoch: int | None = None) -> None:
         """A line for each metric of a channel."""

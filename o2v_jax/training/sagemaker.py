@@ -16,6 +16,7 @@ from o2v_jax.training.channels import AUXILIARY, describe_channels, read_channel
 from o2v_jax.training.hosts import Hosts
 from o2v_jax.training.job import Job
 from o2v_jax.training.reporting import HOST
+from o2v_jax.util import require_local
 
 PORT = 8476  # where the first host listens for the others
 FAILURE_SHOWN = 1024  # characters of the failure file that SageMaker shows
@@ -41,6 +42,7 @@ def container_job(prefix: Path, **options: Any) -> Job:
     Raises:
         O2VError: a file is missing or wrong, or the hosts do not all get the same data.
     """
+    require_local(prefix)
     _check_names(prefix / "input" / "config")
     settings = read_settings(prefix / "input" / "config" / "hyperparameters.json")
     files = read_channels(prefix)

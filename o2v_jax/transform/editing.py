@@ -54,7 +54,13 @@ def _read(text: bytes) -> Any:
 
 def _written(value: Any) -> bytes:
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+        try:
+            return _dumped(value, ascii=False).encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can hold
+            return _dumped(value, ascii=True).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"cannot be written as JSON: {error}") from error
+
+
+def _dumped(value: Any, *, ascii: bool) -> str:  # noqa: A002 - as json has it
+    return json.dumps(value, ensure_ascii=ascii, allow_nan=False, separators=(",", ":"))

@@ -21,6 +21,7 @@ from o2v_jax.transform.settings import FileSettings, Settings
 from o2v_jax.transform.sources import Source, show_path
 from o2v_jax.transform.state import State
 from o2v_jax.transform.writing import Report, Writer, cannot_write
+from o2v_jax.util import require_all_local
 
 WRITES_AHEAD = 2  # slices of results that wait for the writer
 Told: TypeAlias = Callable[[int, int], None]
@@ -54,6 +55,9 @@ class Transform:
     resume: bool = True
     ahead: int = 2
     told: Told = _silent
+
+    def __post_init__(self) -> None:
+        require_all_local(self.output)
 
     def run(self) -> Report:
         """Transforms all files; of those that fail the report knows, and the log says why.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 from o2v_jax.errors import InputError
-from o2v_jax.records.decoding import BOM
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.sources import open_source, os_reason, show_path
+from o2v_jax.util import BOM
 
 PART_BYTES = 2**23  # a part has at least one payload; more would be lost by a kill
 _GZIP = b"\x1f\x8b"

@@ -14,7 +14,7 @@ from o2v_jax.records.arrow import read_sides
 from o2v_jax.records.checks import VocabSizes, mixed_reason
 from o2v_jax.transform.reading import Part
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.texts import Texts, texts_of
+from o2v_jax.transform.texts import Texts, reason_of, texts_of
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
@@ -134,7 +134,7 @@ def _each(part: Part, name: str, settings: FileSettings, vocab_sizes: VocabSizes
     rows = Rows(
         each.records,
         each.good,
-        each.errors | texts.errors,
+        {n: RecordError(e.where, reason_of(e)) for n, e in each.errors.items()} | texts.errors,
         offsets_of(np.array(texts.counts, np.int64)),
         *texts.joined(),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from o2v_jax.errors import InputError
+from o2v_jax.util import require_all_local
 
 OUT = ".out"
 
@@ -71,9 +72,10 @@ def sources_of(inputs: Sequence[str], output: Path) -> list[Source]:
     them: reading it fails, and no other.
 
     Raises:
-        InputError: an input names nothing, the output folder is within one, two files would have
-            one output, or an output would replace an input.
+        InputError: an input is a URL or names nothing, the output folder is within one, two files
+            would have one output, or an output would replace an input.
     """
+    require_all_local(*inputs, output)
     found = [_source(path, name) for given in inputs for path, name in _files(given, output)]
     own = {os.path.realpath(source.path) for source in found}
     for source in found:

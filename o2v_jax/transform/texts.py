@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.records import Format, at_line, instances_of
+from o2v_jax.records import Format, WrongFormatError, at_line, instances_of
 from o2v_jax.transform.editing import filtered
 from o2v_jax.transform.reading import Part
 from o2v_jax.transform.settings import MIB, FileSettings
@@ -135,9 +135,16 @@ def _add_document(texts: Texts, place: str, document: bytes, settings: FileSetti
     try:
         texts.texts += instances_of(filtered(document, settings.input_filter))
     except RecordError as error:
-        texts.fail(f"{place} {error.where}", error.reason)
+        texts.fail(f"{place} {error.where}", reason_of(error))
     except InputError as error:
         texts.fail(f"{place} $", f"--input-filter: {error}")
+
+
+def reason_of(error: RecordError) -> str:
+    """Why a record is bad, for somebody who gives options, not headers."""
+    if isinstance(error, WrongFormatError):
+        return f"is {error.kind}: give --content-type {error.actual}"
+    return error.reason
 
 
 def _too_long(text: bytes, settings: FileSettings) -> str:

@@ -26,6 +26,7 @@ from o2v_jax.tuning.search import Search
 from o2v_jax.tuning.space import Space, space_of
 from o2v_jax.tuning.study import Study
 from o2v_jax.tuning.winner import Winner
+from o2v_jax.util import require_all_local
 from o2v_jax.vocabulary import Vocabulary
 
 CHANNELS = ("train", "validation", "test")
@@ -61,6 +62,9 @@ class Tuning:
         skip: whether bad records are left out, counted and listed, or end the job.
         cache: where parsed data are kept; default the user's cache.
         command: what the user typed, for the model's provenance.
+
+    Raises:
+        InputError: a path is a URL.
     """
 
     base: Hyperparameters
@@ -80,6 +84,10 @@ class Tuning:
     cache: Path | None = None
     command: str = ""
     signals: Signals = field(default_factory=Signals)
+
+    def __post_init__(self) -> None:
+        files = *self.train, *self.validation, *self.test, self.vocabulary
+        require_all_local(*files, self.output, self.auxiliary, self.cache)
 
     def run(self) -> None:
         """Runs the trials that are missing; writes the best model, the reports and the table.

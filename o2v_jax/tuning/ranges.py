@@ -152,8 +152,9 @@ def read_range(setting: str) -> tuple[str, Range]:
     """
     name, given, text = (part.strip() for part in setting.partition("="))
     if name not in DOCUMENTED:
-        nearest = closest(name, DOCUMENTED, cutoff=0.0)
-        raise InputError(f"--tune {name} is not tunable; the nearest that is is {nearest}")
+        nearest = closest(name, DOCUMENTED)
+        hint = f"; the nearest that is is {nearest}" if nearest else ""
+        raise InputError(f"--tune {name} is not tunable{hint}")
     text = text if given else DOCUMENTED[name]
     low, dots, high = text.partition("..")
     return name, _interval(name, low, high) if dots else _values(name, text)

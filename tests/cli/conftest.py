@@ -48,7 +48,8 @@ def o2v(monkeypatch, capfd):
 
     def run(*arguments: object, stdin: bytes = b"") -> Result:
         monkeypatch.setattr(sys, "argv", ["o2v", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        given = io.BufferedReader(io.BytesIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
         capfd.readouterr()
         with pytest.raises(SystemExit) as stopped:
             main()

@@ -257,7 +257,11 @@ def test_joins_of_documents(transform):
         ("b.jsonl", b'{"in0": "x"}', "b.jsonl:1 $.in0: expected a list of token ids"),
         ("b.jsonl", b"not json", "b.jsonl:1 $: not valid JSON"),
         ("b.jsonl", b'{"label": 1}', "b.jsonl:1 $: holds neither in0 nor in1"),
-        ("b.jsonl", b'{"instances": []}', "b.jsonl:1 $: holds neither in0 nor in1"),
+        (
+            "b.jsonl",
+            b'{"instances": []}',
+            "b.jsonl:1 $: is one JSON document: give --content-type application/json",
+        ),
         (
             "b.json",
             b'{"instances": [' + LINES[0] + b"," + BAD + b"]}",

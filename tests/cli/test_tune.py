@@ -50,7 +50,9 @@ def environment(tmp_path_factory):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    return os.environ | options | shares
+    # buffered, as it is for users: some machines set this for all that runs on them
+    inherited = {name: v for name, v in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return inherited | options | shares
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Files of any size as data sets: what is read, what is refused, and in which words."""
 
+import gzip
 import json
 import logging
 import os
@@ -102,6 +103,10 @@ def test_odd_but_legal_files(read, block_bytes):
     assert lists(data, 0) == [[3, 4]] * 4
 
 
+NO_CLASS = (
+    "is not an integer class in 0..2 of num_classes=3 (output_layer=mean_squared_error takes any "
+    "number)"
+)
 BAD = {
     '{"label": 1, "in0": [1, 2, 3, 20], "in1": [1]}': (
         "$.in0[3]: 20 is outside the vocabulary 0..19"
@@ -123,16 +128,18 @@ BAD = {
     '{"in0": [1], "in1": [1]}': '$: the field "label" is missing',
     '{"label": true, "in0": [1], "in1": [1]}': "$.label: expected a number, got true (a bool)",
     '{"label": "1", "in0": [1], "in1": [1]}': '$.label: expected a number, got "1" (a string)',
-    '{"label": 3, "in0": [1], "in1": [1]}': "$.label: 3 is not an integer class in 0..2",
-    '{"label": -1, "in0": [1], "in1": [1]}': "$.label: -1 is not an integer class in 0..2",
-    '{"label": 0.5, "in0": [1], "in1": [1]}': "$.label: 0.5 is not an integer class in 0..2",
+    '{"label": 3, "in0": [1], "in1": [1]}': f"$.label: 3 {NO_CLASS}",
+    '{"label": -1, "in0": [1], "in1": [1]}': f"$.label: -1 {NO_CLASS}",
+    '{"label": 0.5, "in0": [1], "in1": [1]}': f"$.label: 0.5 {NO_CLASS}",
     '{"label": 1, "in0": [], "in1": []}': (
         "$: both in0 and in1 are empty, so there is nothing to learn from"
     ),
     '{"label": 1, "in0": [0, 0], "in1": [0]}': (
         "$: both in0 and in1 are empty, so there is nothing to learn from"
     ),
-    '{"label": 1, "in0": [1], "in1": [1]': "$: not valid JSON: Input data was truncated",
+    '{"label": 1, "in0": [1], "in1": [1]': (
+        "$: not valid JSON: Input data was truncated: a record must stand whole on one line"
+    ),
     "[1]": "$: expected an object that holds in0, in1 or both, got a list",
 }
 
@@ -321,3 +328,46 @@ def test_good_lines_are_those_of_the_line_reader(read):
     data = read(text, config=config_of(enc0_max_seq_len=100))
     for side, rows in enumerate((pairs.in0, pairs.in1)):
         assert lists(data, side) == [rows.row(n).tolist() for n in range(50)]
+
+
+@pytest.mark.parametrize("block_bytes", BLOCKS)
+def test_gzip_is_read_and_its_columns_are_found_again(read, tmp_path, block_bytes):
+    texts = text_of(some_records(9)), f"\ufeff{GOOD}\n"
+    plain = read(*texts, block_bytes=block_bytes)
+    packed = [gzip.compress(text.encode(), mtime=0) for text in texts]
+    for _ in range(2):
+        data = read(*packed, block_bytes=block_bytes)
+        assert lists(data, 0) == lists(plain, 0)
+        assert len(list((tmp_path / "cache").iterdir())) == 2
+    two_members = packed[0] + gzip.compress(texts[0].encode())
+    assert len(read(two_members, block_bytes=block_bytes)) == 18
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_damaged_gzip_is_named(refused, damage):
+    data = bytearray(gzip.compress(text_of(some_records(99)).encode()))
+    data[-6] ^= 1  # of the checksum
+    message = refused(bytes(data[:-9] if damage == "cut" else data), error=InputError)
+    assert message.startswith("a.jsonl: is damaged gzip (")
+
+
+REFUSED = {
+    b"PAR1\x15": "b.jsonl is a Parquet file, but JSON Lines are expected: o2v transform scores it, "
+    "and o2v prepare makes JSON Lines of it",
+    b"label,in0\n1,2\n": "b.jsonl: looks like CSV, but JSON Lines are expected: o2v prepare makes "
+    "them of tables",
+    b'{"instances": [{"label": 1, "in0": [1], "in1": [1]}]}': (
+        "b.jsonl: is one JSON document: expected JSON Lines, a record a line"
+    ),
+    b'{\n  "instances": [\n': "b.jsonl: is one JSON document: expected JSON Lines, a record a line",
+}
+
+
+@pytest.mark.parametrize("content", REFUSED, ids=REFUSED.values())
+@pytest.mark.parametrize("skip", [False, True])
+def test_what_is_no_json_lines_is_named(refused, content, skip):
+    assert refused(GOOD, content, error=InputError, skip=skip) == REFUSED[content]
+
+
+def test_half_a_surrogate_pair_in_another_field_is_ignored(read):
+    assert len(read(GOOD.replace("}", r', "t": "x\ud83d"}'))) == 1

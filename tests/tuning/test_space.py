@@ -117,6 +117,7 @@ def test_trials_say_nothing_on_the_way(config_of, caplog):
     [
         ("enc_dims", "enc_dims is not tunable; the nearest that is is enc_dim"),
         ("enc0_max_seq_len", "is not tunable"),
+        ("banana", "--tune banana is not tunable"),
         (
             "enc_dim=2..9",
             "enc_dim='2': must be an integer in 4..10000; the nearest valid value is 4",

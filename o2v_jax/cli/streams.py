@@ -1,0 +1,70 @@
+"""Standard streams that may be closed, full, or have lost their reader.
+
+None of that is the fault of a command: its exit status says how its work went. Python buffers
+output, so that a reader's leaving may only show when the process ends.
+"""
+
+import os
+import select
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from o2v_jax.util import discard
+
+
+def open_closed_streams() -> None:
+    """Opens standard streams that were closed (`>&-`), for no file to get their numbers.
+
+    What is written to them is lost. `sys.stdin` stays None, because there is nothing to read.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w")
+
+
+def say(message: str) -> None:
+    """Writes a line on standard error, if that can be written."""
+    with suppress(OSError):
+        click.echo(message, err=True)
+
+
+def has_lost_reader() -> bool:
+    """Whether whoever read standard output has gone."""
+    poll = select.poll()
+    with suppress(OSError, ValueError):  # it may be no file, in tests
+        poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def flush_output() -> str:
+    """Writes what Python still holds; returns what hinders that, nothing if only the reader left.
+
+    Whatever cannot be written is dropped: the interpreter would end with a status of its own.
+    """
+    hindrance = ""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not has_lost_reader():
+            hindrance = f"standard output cannot be written: {error.strerror}"
+        discard(sys.stdout)
+    _flush_errors(sys.stderr)
+    return hindrance
+
+
+def _flush_errors(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        discard(stream)
