@@ -14,6 +14,7 @@ REPOSITORY = Path(o2v_jax.__file__).parents[1]
 LAYERS = [
     {"o2v_jax.errors"},
     {
+        "o2v_jax.arguments",
         "o2v_jax.limits",
         "o2v_jax.cache_directory",
         "o2v_jax.memory",
