@@ -1,7 +1,10 @@
 """Checks of what a caller hands over: each says the argument's name and what would be right."""
 
+import os
 from collections.abc import Container, Mapping
 from numbers import Integral
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from o2v_jax.errors import InputError
@@ -21,7 +24,7 @@ def require_integer(name: str, value: Any, low: int, high: int | None = None) ->
     bounds = f"in {low}..{high}" if high is not None else f"of at least {low}"
     is_integer = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_integer or value < low or (high is not None and value > high):
-        raise InputError(f"{name} must be an integer {bounds}, got {show(value)}")
+        raise InputError(f"{name}={show(value)} must be an integer {bounds}")
     return int(value)
 
 
@@ -32,7 +35,7 @@ def require_instance(name: str, value: Any, kinds: type | tuple[type, ...], text
         InputError: it is of another type.
     """
     if not isinstance(value, kinds):
-        raise InputError(f"{name} must be {text}, got {show(value)}")
+        raise InputError(f"{name}={show(value)} must be {text}")
 
 
 def require_choice(name: str, value: Any, choices: Container[Any], text: str) -> None:
@@ -46,7 +49,21 @@ def require_choice(name: str, value: Any, choices: Container[Any], text: str) ->
     except (TypeError, ValueError):  # what cannot be hashed or compared: a list, an array
         is_one = False
     if not is_one:
-        raise InputError(f"{name} must be {text}, got {show(value)}")
+        raise InputError(f"{name}={show(value)} must be {text}")
+
+
+def require_path(name: str, value: Any) -> Path:
+    """An argument that must be a path: a text, or a `pathlib` path.
+
+    Raises:
+        InputError: it is something else, or an empty text.
+
+    >>> require_path("directory", "a/b").name
+    'b'
+    """
+    if not isinstance(value, str | PathLike) or value == "" or isinstance(os.fspath(value), bytes):
+        raise InputError(f"{name}={show(value)} must be a path")
+    return Path(value)
 
 
 def show(value: Any) -> str:

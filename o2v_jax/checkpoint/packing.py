@@ -6,9 +6,11 @@ import tarfile
 from pathlib import Path
 from uuid import uuid4
 
+from o2v_jax.arguments import require_path
 from o2v_jax.checkpoint.model import FILES
 from o2v_jax.checkpoint.read import load
 from o2v_jax.errors import CheckpointError
+from o2v_jax.util import require_local
 
 _LEVEL = 6  # parameters hardly compress: the highest levels take longer for nothing
 
@@ -23,10 +25,12 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
         The archive.
 
     Raises:
+        InputError: an argument is of another type, or a URL.
         CheckpointError: the directory holds no model that can be loaded, or the archive cannot be
             written.
     """
-    directory, archive = Path(directory), Path(archive)
+    directory, archive = require_path("directory", directory), require_path("archive", archive)
+    require_local(archive)
     load(directory)
     unfinished = archive.with_name(f".{archive.name}.{uuid4().hex[:12]}.tmp")
     try:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from o2v_jax.arguments import require_integer, require_path
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import ConfigFile
 from o2v_jax.checkpoint.model import (
@@ -20,6 +21,7 @@ from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.checkpoint.replace import left_aside
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
 from o2v_jax.errors import CheckpointError
+from o2v_jax.util import require_local
 from o2v_jax.vocabulary import Vocabulary, read_json_object
 
 _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
@@ -36,6 +38,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
         max_archive_bytes: how many bytes an archive may unpack to.
 
     Raises:
+        InputError: an argument is of another type, or the path is a URL.
         CheckpointError: with every problem found: missing files, invalid JSON, an unknown format
             version, wrong hyperparameters, a wrong checksum, a truncated file, parameters that
             are missing, unexpected, misshapen, not float32 or not finite, token ids outside the
@@ -49,7 +52,9 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
     >>> model.config == config, model.params["embed_0"]["weight"].shape
     (True, (50, 300))
     """
-    path = Path(path)
+    path = require_path("path", path)
+    require_local(path)
+    require_integer("max_archive_bytes", max_archive_bytes, 0)
     try:
         if path.is_dir():
             return _read_directory(path, path)
