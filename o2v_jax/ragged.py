@@ -1,19 +1,20 @@
 """Ragged arrays: many sequences of token ids as one flat array and its row offsets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.errors import InputError
+from o2v_jax.sequences import Flat, array_of, flat
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 Index: TypeAlias = npt.NDArray[np.int64]
 
 _SLICE = 2**20  # offsets looked at together
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 _BOUNDS = np.iinfo(np.int32)  # looking them up costs more than all else here for one short row
 
 
@@ -25,8 +26,12 @@ class Ragged:
         ids: int32 `[tokens]`, the sequences one after the other.
         offsets: int64 `[rows + 1]`; row `r` is `ids[offsets[r]:offsets[r + 1]]`.
 
+    The constructor and `of` check what they are given; the other methods, which are called for
+    every batch, take rows and lengths as they are.
+
     Raises:
-        InputError: the offsets do not divide the ids into rows.
+        InputError: the ids are not integers that fit int32 in one dimension, or the offsets are not
+            integers that divide them into rows.
 
     >>> Ragged.of([[3, 1], [], [4]]).row(0)
     array([3, 1], dtype=int32)
@@ -36,13 +41,21 @@ class Ragged:
     offsets: Index
 
     def __post_init__(self) -> None:
+        if _needs_conversion(self.ids, _INT32):
+            object.__setattr__(self, "ids", _int32(array_of(self.ids)))
+        if _needs_conversion(self.offsets, _INT64):
+            object.__setattr__(self, "offsets", _offsets(array_of(self.offsets)))
         ends = self.offsets[:1].tolist() + self.offsets[-1:].tolist()
         if ends != [0, len(self.ids)] or not _rises(self.offsets):
             raise InputError(f"offsets must rise from 0 to {len(self.ids)}, the number of ids")
 
     @classmethod
-    def of(cls, rows: "Ragged | Iterable[Sequence[int]]") -> "Ragged":
-        """Makes ragged arrays of any sequence of sequences of integers (or returns them as is).
+    def of(cls, rows: Any) -> "Ragged":
+        """Makes ragged arrays of any sequences of integers (or returns ragged arrays as they are).
+
+        Args:
+            rows: lists of lists; arrays of two dimensions, or lists of arrays (NumPy, JAX, torch);
+                a column of lists (Arrow, polars, pandas).
 
         Raises:
             InputError: it is no sequence of sequences, or something in one of them is not an
@@ -50,13 +63,16 @@ class Ragged:
         """
         if isinstance(rows, Ragged):
             return rows
-        try:
-            rows = list(rows)
-            lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-            flat = np.array(list(chain.from_iterable(rows)) or np.zeros(0, np.int32))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"expected a sequence of sequences of token ids ({error})") from None
-        return cls(_int32(flat), offsets_of(lengths))
+        return cls.of_flat(flat(rows))
+
+    @classmethod
+    def of_flat(cls, given: Flat) -> "Ragged":
+        """Makes ragged arrays of numbers that `o2v_jax.sequences.flat` found.
+
+        Raises:
+            InputError: they are not integers that fit int32.
+        """
+        return cls(_int32(given.values), offsets_of(given.lengths))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -137,6 +153,17 @@ class Ragged:
 _NONE = np.zeros(1, np.int64)
 
 
+def _needs_conversion(array: Any, kind: np.dtype[Any]) -> bool:
+    return not isinstance(array, np.ndarray) or array.dtype != kind or array.ndim != 1
+
+
+def _offsets(offsets: npt.NDArray[Any]) -> Index:
+    if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or not len(offsets):
+        kind = f"{offsets.dtype} of shape {offsets.shape}"
+        raise InputError(f"offsets must be integers [rows + 1], but these are {kind}")
+    return offsets.astype(np.int64)
+
+
 def _rises(offsets: Index) -> bool:
     """Whether none is less than the one before; in slices, because there may be very many."""
     if len(offsets) <= 2:  # noqa: PLR2004 - one row, as most requests have: no need of arrays
@@ -145,12 +172,16 @@ def _rises(offsets: Index) -> bool:
     return all((part[1:] >= part[:-1]).all() for part in slices)
 
 
-def _int32(flat: npt.NDArray[Any]) -> Ids:
-    if flat.dtype.kind not in "iu" or flat.ndim != 1:
-        raise InputError(f"token ids must be integers, but these are {flat.dtype} values")
-    if flat.size and not _BOUNDS.min <= flat.min() <= flat.max() <= _BOUNDS.max:
-        raise InputError(f"token ids must fit int32, but they reach {flat.min()}..{flat.max()}")
-    return flat.astype(np.int32)
+def _int32(ids: npt.NDArray[Any]) -> Ids:
+    if ids.ndim != 1:
+        raise InputError(f"ids must be of one dimension, [tokens], but they are {ids.shape}")
+    if not ids.size:
+        return np.zeros(0, np.int32)
+    if ids.dtype.kind not in "iu":
+        raise InputError(f"token ids must be integers, but these are {ids.dtype} values")
+    if ids.size and not _BOUNDS.min <= ids.min() <= ids.max() <= _BOUNDS.max:
+        raise InputError(f"token ids must fit int32, but they reach {ids.min()}..{ids.max()}")
+    return ids.astype(np.int32)
 
 
 def offsets_of(lengths: npt.NDArray[np.integer]) -> Index:

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from o2v_jax.arguments import describe, require_instance, require_integer, show
 from o2v_jax.errors import InputError
-from o2v_jax.hyperparameters.text import show
 from o2v_jax.util import require_local
 
 PADDING = "<pad>"
@@ -47,6 +47,8 @@ class Vocabulary:
     lowercase: bool = True
 
     def __post_init__(self) -> None:
+        require_instance("tokens", self.tokens, Mapping, "a map of tokens to ids")
+        require_instance("lowercase", self.lowercase, bool, "True or False")
         problems = _problems(self.tokens)
         shown = list(islice(problems, _PROBLEMS_SHOWN))
         if more := sum(1 for _ in problems):
@@ -67,12 +69,17 @@ class Vocabulary:
             lowercase: whether texts are made lower case, here and in `encode`.
 
         Raises:
-            InputError: `size` is below 2.
+            InputError: `size` is no integer or below 2, or a text is not a sequence of tokens.
         """
         reserved = (PADDING, UNKNOWN)
-        if size < len(reserved):
+        if require_integer("size", size, 0) < len(reserved):
             raise InputError(f"a vocabulary holds at least <pad> and <unk>, but its size is {size}")
-        counts = Counter(normalised(token, lowercase) for tokens in texts for token in tokens)
+        require_instance("lowercase", lowercase, bool, "True or False")
+        if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+            raise InputError(
+                f"texts={describe(texts)} must be the tokens of each text, in sequences"
+            )
+        counts = Counter(token for tokens in texts for token in _normalised(tokens, lowercase))
         ranked = sorted(counts.keys() - set(reserved), key=lambda token: (-counts[token], token))
         names = (*reserved, *ranked[: size - len(reserved)])
         return cls({token: index for index, token in enumerate(names)}, lowercase)
@@ -119,13 +126,22 @@ class Vocabulary:
         return max(self.tokens.values(), default=0) + 1
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text's tokens; see `tokenize`."""
+        """The ids of a text's tokens; see `tokenize`.
+
+        Raises:
+            InputError: it is no text.
+        """
+        require_instance("text", text, str, "a text")
         return self.encode_tokens(tokenize(text, self.lowercase))
 
     def encode_tokens(self, tokens: Iterable[str]) -> list[int]:
-        """The ids of tokens that `tokenize` made."""
+        """The ids of tokens that `tokenize` made.
+
+        Raises:
+            InputError: it is one text, whose letters would be the tokens, or holds other things.
+        """
         unknown = self.tokens.get(UNKNOWN)
-        ids = (self.tokens.get(normalised(token, self.lowercase), unknown) for token in tokens)
+        ids = (self.tokens.get(token, unknown) for token in _normalised(tokens, self.lowercase))
         return [index for index in ids if index is not None]
 
 
@@ -186,7 +202,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _problems(tokens: Mapping[str, int]) -> Iterator[str]:
     owners: dict[int, str] = {}
     for token, index in tokens.items():
-        if not _is_text(token):
+        if not isinstance(token, str):
+            yield f"token {show(token)} is no text"
+        elif not _is_text(token):
             yield f"token {_shown(token)} holds half of a surrogate pair, which is no Unicode text"
         elif type(index) is not int:
             yield f"token {_shown(token)} must have an integer id, but it has {show(index)}"
@@ -215,6 +233,17 @@ def normalised(token: str, lowercase: bool) -> str:
     """The form of a token that a vocabulary holds: one double quote, lower case if asked for."""
     token = _QUOTES.get(token, token)
     return token.lower() if lowercase else token
+
+
+def _normalised(tokens: Iterable[str], lowercase: bool) -> list[str]:
+    """The tokens of one text as a vocabulary holds them."""
+    if isinstance(tokens, str | bytes):
+        what = "is one text, and its letters are no tokens: give it to `tokenize` first"
+        raise InputError(f"{describe(tokens)} {what}")
+    try:
+        return [normalised(token, lowercase) for token in tokens]
+    except (TypeError, AttributeError) as error:
+        raise InputError(f"tokens must be texts in a sequence, got {describe(tokens)}") from error
 
 
 @cache

@@ -20,17 +20,19 @@ class State(Enum):
 
 
 class Health:
-    """The state of the devices, as warm-up and requests find it; one that fails makes all fail."""
+    """The state of the devices, as warm-up and requests find it; one that fails makes all fail.
 
-    def __init__(self, devices: int = 1) -> None:
-        self._devices = range(devices)
+    A device that fails is ready again once work on it succeeds, a warm-up that failed never.
+    """
+
+    def __init__(self) -> None:
         self._failed: set[int] = set()
-        self._usable = self.warm_up_ended = False
+        self._usable = self._warm_up_failed = self.warm_up_ended = False
 
     @property
     def state(self) -> State:
         """Of the server."""
-        if self._failed:
+        if self._failed or self._warm_up_failed:
             return State.FAILED
         return State.READY if self._usable else State.WARMING
 
@@ -57,9 +59,9 @@ class Health:
             log.info("warm and ready")
             rest()
         except Exception:
-            log.exception("warm-up failed")
-            self._failed.update(self._devices)
-            self._usable = True  # once work succeeds
+            log.exception("warm-up failed: this server will not become ready")
+            # for good: some requests may succeed, but those of the programs that failed will not
+            self._warm_up_failed = True
         else:
             self.warm_up_ended = True
             log.info("every program is compiled")

@@ -79,7 +79,7 @@ class Service:
     """
 
     def __init__(self, scorers: Sequence[ScorerLike], settings: Settings) -> None:
-        self.scorers, self.settings, self.health = scorers, settings, Health(len(scorers))
+        self.scorers, self.settings, self.health = scorers, settings, Health()
         self.config, self.metrics = scorers[0].config, Metrics(self._live)
         computes = [partial(self._infer, device) for device in range(len(scorers))]
         share = largest_program(scorers[0].layout)

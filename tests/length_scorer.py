@@ -32,6 +32,8 @@ class LengthScorer:
 
     def warm(self, **_):
         assert self.may_warm_all.wait(10)
+        if self.error:
+            raise self.error
 
     def score(self, in0, in1, **_):
         self._call(in0.lengths)

@@ -14,10 +14,13 @@ REPOSITORY = Path(o2v_jax.__file__).parents[1]
 LAYERS = [
     {"o2v_jax.errors"},
     {"o2v_jax.util"},
+    {"o2v_jax.arguments"},
     {
         "o2v_jax.limits",
         "o2v_jax.cache_directory",
+        "o2v_jax.devices",
         "o2v_jax.memory",
+        "o2v_jax.sequences",
         "o2v_jax.silence",
         "o2v_jax.staging",
     },

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from o2v_jax.arguments import show
 from o2v_jax.checkpoint import histogram
 from o2v_jax.checkpoint.model import Histogram, Model
 from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.hyperparameters.text import show
 from o2v_jax.vocabulary import TOKENIZER, Vocabulary
 
 FORMAT = "o2v_jax"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from o2v_jax.hyperparameters.text import show
+from o2v_jax.arguments import show
 
 LENGTH_BYTES = 8
 MAX_BYTES = 2**20  # hundreds of parameters take some tens of KB

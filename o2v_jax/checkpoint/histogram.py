@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from o2v_jax.arguments import show
 from o2v_jax.checkpoint.model import Histogram
 from o2v_jax.errors import InputError
-from o2v_jax.hyperparameters.text import show
 from o2v_jax.ragged import Index
 
 LONGEST = 9_999_999  # a length read from a file becomes the size of an array: it needs a bound

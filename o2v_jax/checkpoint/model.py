@@ -24,12 +24,13 @@ FILES = (CONFIG, PARAMS, VOCABULARY, METRICS, PROVENANCE)
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained model.
+    """A trained model. It checks none of its fields: a `Scorer` and `save` do.
 
     Attributes:
         config: its hyperparameters.
-        params: nested dict of float32 NumPy arrays, named and shaped as
-            `o2v_jax.model.parameter_shapes(config)` says, dots for nesting.
+        params: nested dict of float32 arrays (NumPy's, or on a device), named and shaped as
+            `o2v_jax.model.parameter_shapes(config)` says, dots for nesting. Flax's FrozenDict and
+            `nnx.State` are taken too.
         vocabulary: words to ids, for models of texts.
         metrics: figures by name. One that is not finite is written as JSON's null.
         provenance: how the model was made (versions, command, seed, data): any JSON object.

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
+from o2v_jax.arguments import require_path
 from o2v_jax.checkpoint.read import read_directory
 from o2v_jax.checkpoint.snapshot import Snapshot
 from o2v_jax.errors import CheckpointError
 from o2v_jax.staging import staging
-from o2v_jax.util import require_local
 
 _LEVEL = 6  # parameters hardly compress: the highest levels take longer for nothing
 
@@ -26,13 +26,12 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
         The archive.
 
     Raises:
+        InputError: an argument is of another type, or a URL.
         CheckpointError: the directory holds no model that can be loaded, or the archive cannot be
             written.
-        InputError: one of them is a URL.
+
     """
-    require_local(directory)
-    require_local(archive)
-    directory, archive = Path(directory), Path(archive)
+    directory, archive = require_path("directory", directory), require_path("archive", archive)
     if directory.is_file():
         raise CheckpointError(directory, ["is a file, but a model directory is packed"])
     with ExitStack() as stack:

@@ -11,12 +11,12 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.arguments import show
 from o2v_jax.checkpoint import header
 from o2v_jax.checkpoint.header import Header, MalformedError, Tensor
 from o2v_jax.checkpoint.model import PARAMS
 from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.hyperparameters.text import show
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Digests: TypeAlias = Mapping[str, str]

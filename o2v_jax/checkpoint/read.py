@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from o2v_jax.arguments import require_integer, require_path, show
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, ConfigFile, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
@@ -25,8 +26,6 @@ from o2v_jax.checkpoint.replace import is_in_use, is_unfinished, left_aside
 from o2v_jax.checkpoint.snapshot import Snapshot, opened
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
 from o2v_jax.errors import CheckpointError, InputError
-from o2v_jax.hyperparameters.text import show
-from o2v_jax.util import require_local
 from o2v_jax.vocabulary import Vocabulary, parse_json_object
 
 _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
@@ -47,6 +46,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
         max_archive_bytes: how many bytes an archive may unpack to.
 
     Raises:
+        InputError: an argument is of another type, or the path is a URL.
         CheckpointError: with every problem found: missing files, invalid JSON, an unknown format
             version, wrong hyperparameters, a wrong checksum, a truncated file, parameters that
             are missing, unexpected, misshapen, not float32 or not finite, token ids outside the
@@ -61,8 +61,8 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
     >>> model.config == config, model.params["embed_0"]["weight"].shape
     (True, (50, 300))
     """
-    require_local(path)
-    path = Path(path)
+    path = require_path("path", path)
+    require_integer("max_archive_bytes", max_archive_bytes, 0)
     try:
         if path.is_file():
             with unpacked(path, max_archive_bytes) as folder, ExitStack() as stack:

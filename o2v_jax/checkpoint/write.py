@@ -12,6 +12,7 @@ import orjson
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from o2v_jax.arguments import require_instance, require_path
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
@@ -54,13 +55,12 @@ def save(model: Model, directory: str | Path) -> Path:
         The directory, absolute.
 
     Raises:
+        InputError: an argument is of another type, or the directory is a URL.
         CheckpointError: the model is one that `load` would refuse, or the directory is in use for
             something else or cannot be written. Nothing was changed then.
-        InputError: the directory is a URL.
     """
-    require_local(directory)
-    target = Path(directory).resolve()
-    arrays = flatten(model.params)
+    target = require_path("directory", directory).resolve()
+    arrays = _arrays(model, target)
     _check_model(model, arrays, target)
     try:
         check_target(target)
@@ -72,6 +72,16 @@ def save(model: Model, directory: str | Path) -> Path:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(target, [f"cannot be written: {reason}"]) from error
     return target
+
+
+def _arrays(model: Model, target: Path) -> Arrays:
+    from o2v_jax.model import plain  # noqa: PLC0415  its import takes a second
+
+    require_instance("model", model, Model, "a Model")
+    try:
+        return flatten(plain(model.params))
+    except InputError as error:
+        raise CheckpointError(target, [str(error)]) from error
 
 
 def _write(model: Model, arrays: Arrays, directory: Path) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, get_args
 
+from o2v_jax.arguments import show
 from o2v_jax.hyperparameters import rules
-from o2v_jax.hyperparameters.text import show, show_valid
+from o2v_jax.hyperparameters.text import show_valid
 
 
 class Unset(Enum):

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from o2v_jax.arguments import show
 from o2v_jax.errors import HyperparameterError
 from o2v_jax.hyperparameters.fields import Line
-from o2v_jax.hyperparameters.text import closest, show
+from o2v_jax.hyperparameters.text import closest
 
 _log = logging.getLogger("o2v_jax")
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from numbers import Integral, Real
 
+from o2v_jax.arguments import show
+
 INTEGER = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SHOWN = 60
@@ -35,17 +37,6 @@ def write(value: object) -> str:
 def show_valid(value: object) -> str:
     """A valid value as one writes it in a map, with an empty text made visible."""
     return write(value) or "''"
-
-
-def show(value: object) -> str:
-    """Any value as a short text for a message; never fails."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # Python refuses to print integers of thousands of digits
-        text = "a very large number"
-    except RecursionError:
-        text = "a deeply nested value"
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def number_in(value: object) -> float | None:

@@ -4,7 +4,7 @@ The modules are split once into a graph and its parameters. What is jitted after
 dict, which JAX flattens in C, and not module state, which would be flattened in Python each call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
@@ -12,28 +12,47 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from o2v_jax.arguments import require_choice, require_instance, require_integer
+from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.head import Head
 from o2v_jax.model.object2vec import NETWORKS, Object2Vec
+from o2v_jax.model.parameters import Params, plain, require_fitting
 
-Params: TypeAlias = dict[str, Any]
+AnyParams: TypeAlias = Mapping[str, Any]  # dicts, FrozenDict, nnx.State
+Given: TypeAlias = Any  # what the functions below check themselves
 Encodings: TypeAlias = Float[Array, "batch enc_dim"]
 Scores: TypeAlias = Float[Array, "batch outputs"]
 AnyArray: TypeAlias = Array | np.ndarray
 Batch: TypeAlias = Int[AnyArray, "batch length"]
-Batch0: TypeAlias = Int[AnyArray, "batch length0"]
-Batch1: TypeAlias = Int[AnyArray, "batch length1"]
 Vectors: TypeAlias = Float[AnyArray, "batch enc_dim"]
 
 READING = 64
+RANDOM_NUMBERS = "threefry2x32"  # whatever JAX's default is: a seed stands for the same numbers
 
 
 def init(config: Hyperparameters, seed: int = 0) -> Params:
-    """Initial parameters: a nested dict of float32 arrays, keyed like the module's attributes."""
-    params: Params = _init(config, jax.random.key(seed))
+    """Initial parameters: a nested dict of float32 arrays, keyed like the module's attributes.
+
+    Raises:
+        InputError: `config` is of another type, or `seed` is not an integer in 0..2**63 - 1.
+    """
+    params: Params = _init(_config(config), random_key(seed))
     return params
+
+
+def random_key(seed: int) -> Array:
+    """JAX's key of a seed, whatever generator is its default.
+
+    Raises:
+        InputError: the seed is not an integer in 0..2**63 - 1.
+    """
+    seed = require_integer("seed", seed, 0, 2**63 - 1)
+    key: Array = jax.random.key(seed, impl=RANDOM_NUMBERS)
+    return key
 
 
 # one program instead of one for each initialiser
@@ -61,13 +80,21 @@ def multiplications(config: EncoderConfig) -> int:
     return weights + READING * config.token_embedding_dim
 
 
-def score_fn(config: Hyperparameters) -> Callable[[Params, Batch0, Batch1], Scores]:
+def score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
     """A pure function (params, in0 ids, in1 ids) -> scores.
 
-    Ids are int32 `[batch, length]`, padded with 0 anywhere, each side to its own length of at
-    least 1. They must lie in 0..vocab_size-1: a pure function cannot check that, and what it gives
-    for others is undefined (`Scorer` checks). Scores are float32 `[batch, classes]` probabilities
-    or `[batch, 1]` values. The function composes with jit, grad, vmap and shard_map.
+    Ids are integers of any width `[batch, length]`, int32 within, padded with 0 anywhere, each side
+    to its own length of at least 1. They must lie in 0..vocab_size-1: a pure function cannot check
+    that, and what it gives for others is undefined (`Scorer` checks). Scores are float32
+    `[batch, classes]` probabilities or `[batch, 1]` values. The function composes with jit, grad,
+    vmap and shard_map. Equal configurations give the same function, so what is jitted twice is
+    compiled once. `params` is a nested map: a dict, a FrozenDict or an `nnx.State`.
+
+    Raises:
+        InputError: `config` is of another type; and from the function, where it is traced: the
+            parameters do not have the configuration's names and shapes or are not floating-point
+            numbers, or ids are not integers `[batch, length]` or of another batch than the other
+            side's.
 
     >>> import jax, numpy as np
     >>> from o2v_jax import Hyperparameters, init, score_fn
@@ -76,19 +103,42 @@ def score_fn(config: Hyperparameters) -> Callable[[Params, Batch0, Batch1], Scor
     >>> score(init(config), np.array([[4, 7, 0]], np.int32), np.array([[9, 1]], np.int32)).shape
     (1, 2)
     """
+    return _score_fn(_config(config))
 
-    def score(params: Params, in0: Batch0, in1: Batch1) -> Scores:
-        scores: Scores = _bind(Object2Vec, config, params)(jnp.asarray(in0), jnp.asarray(in1))
+
+@lru_cache(maxsize=64)
+def _score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
+    def score(params: Given, in0: Given, in1: Given) -> Scores:
+        network = _bind(Object2Vec, config, fitting(config, params))
+        scores: Scores = network(*_pairs(in0, in1))
         return scores
 
     return score
 
 
 def logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
-    """A pure function (params, in0 ids, in1 ids, dropout key or None) -> outputs before softmax."""
+    """A pure function (params, in0 ids, in1 ids, dropout key or None) -> outputs before softmax.
+
+    Arguments and errors are those of `score_fn`; the key is one of `jax.random.key`.
+    """
+    return _logits_fn(_config(config))
+
+
+@lru_cache(maxsize=64)
+def _logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
+    unchecked = unchecked_logits_fn(config)
+
+    def logits(params: Given, in0: Given, in1: Given, dropout_key: Array | None = None) -> Scores:
+        return unchecked(fitting(config, params), *_pairs(in0, in1), dropout_key)
+
+    return logits
+
+
+def unchecked_logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
+    """`logits_fn` for parameters of which token tables may hold only the rows that ids name."""
 
     def logits(
-        params: Params, in0: Batch0, in1: Batch1, dropout_key: Array | None = None
+        params: Params, in0: AnyArray, in1: AnyArray, dropout_key: Array | None = None
     ) -> Scores:
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         network = _bind(Object2Vec, config, params)
@@ -98,15 +148,14 @@ def logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
     return logits
 
 
-def encode_fn(config: Hyperparameters, side: int) -> Callable[[Params, Batch], Encodings]:
+def encode_fn(config: Hyperparameters, side: int) -> Callable[[AnyParams, ArrayLike], Encodings]:
     """A pure function (params, ids) -> encodings of in0 (`side` 0) or in1 (`side` 1).
 
-    Ids are int32 `[batch, length]` in 0..vocab_size-1, unchecked as for `score_fn`, padded with 0;
-    encodings are float32 `[batch, enc_dim]`. `params` is the whole network's dict, of which the
-    encoder's part is read.
+    Ids are as for `score_fn`; encodings are float32 `[batch, enc_dim]`. `params` is the whole
+    network's, of which the encoder's part is read.
 
     Raises:
-        InputError: there is no such side.
+        InputError: there is no such side; and as `score_fn`.
 
     >>> import jax, numpy as np
     >>> from o2v_jax import Hyperparameters, encode_fn, init
@@ -114,17 +163,27 @@ def encode_fn(config: Hyperparameters, side: int) -> Callable[[Params, Batch], E
     >>> jax.jit(encode_fn(config, 1))(init(config), np.array([[4, 7, 0]], np.int32)).shape
     (1, 16)
     """
-    config.encoder(side)
+    require_choice("side", side, (0, 1), "0 (in0) or 1 (in1)")
+    return _encode_fn(_config(config), int(side))
 
-    def encode(params: Params, ids: Batch) -> Encodings:
-        encodings: Encodings = _bind(Object2Vec, config, params).encode(side, jnp.asarray(ids))
+
+@lru_cache(maxsize=128)
+def _encode_fn(config: Hyperparameters, side: int) -> Callable[[AnyParams, ArrayLike], Encodings]:
+    def encode(params: Given, ids: Given) -> Encodings:
+        network = _bind(Object2Vec, config, fitting(config, params))
+        encodings: Encodings = network.encode(side, _ids(f"in{side}", ids))
         return encodings
 
     return encode
 
 
-def compare_fn(config: Hyperparameters) -> Callable[[Params, Vectors, Vectors], Scores]:
+def compare_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
     """A pure function (params, enc0, enc1) -> scores of pairs of encodings `[batch, enc_dim]`.
+
+    Raises:
+        InputError: `config` is of another type; and from the function, where it is traced:
+            parameters that do not fit, encodings that are not floating-point numbers
+            `[batch, enc_dim]`, or of another batch than the other side's.
 
     >>> import jax, numpy as np
     >>> from o2v_jax import Hyperparameters, compare_fn, init
@@ -133,12 +192,76 @@ def compare_fn(config: Hyperparameters) -> Callable[[Params, Vectors, Vectors], 
     >>> jax.jit(compare_fn(config))(init(config), enc0, enc1).shape
     (5, 2)
     """
+    return _compare_fn(_config(config))
+
+
+@lru_cache(maxsize=64)
+def _compare_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
     head = head_fn(config)
 
-    def compare(params: Params, enc0: Vectors, enc1: Vectors) -> Scores:
-        return head(params["head"], enc0, enc1)
+    def compare(params: Given, enc0: Given, enc1: Given) -> Scores:
+        vectors = [_vectors(f"enc{k}", enc, config.enc_dim) for k, enc in enumerate((enc0, enc1))]
+        _require_pairs("enc0", vectors[0], "enc1", vectors[1])
+        return head(fitting(config, params)["head"], *vectors)
 
     return compare
+
+
+def fitting(config: Hyperparameters, params: Given, *, float32: bool = False) -> Params:
+    """Parameters of the whole network as plain dicts, if they are those of the configuration.
+
+    Raises:
+        InputError: they have other names or shapes, or are not floating-point numbers (float32,
+            if asked for).
+    """
+    found = plain(params)
+    require_fitting(found, parameter_shapes(config), "the hyperparameters", float32=float32)
+    return found
+
+
+def _config(config: Given) -> Hyperparameters:
+    require_instance("config", config, Hyperparameters, "Hyperparameters")
+    checked: Hyperparameters = config
+    return checked
+
+
+def _pairs(in0: Given, in1: Given) -> tuple[Array, Array]:
+    one, two = _ids("in0", in0), _ids("in1", in1)
+    _require_pairs("in0", one, "in1", two)
+    return one, two
+
+
+def _require_pairs(name0: str, one: Array, name1: str, two: Array) -> None:
+    if one.shape[0] != two.shape[0]:
+        raise InputError(f"{name0} has {one.shape[0]} rows and {name1} has {two.shape[0]}")
+
+
+def _ids(name: str, ids: Given) -> Array:
+    array = _array(name, ids)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise InputError(f"{name}: token ids must be integers, but these are {array.dtype} values")
+    if array.ndim != 2 or not array.shape[1]:  # noqa: PLR2004 - batch and length
+        raise InputError(
+            f"{name}: token ids must be [batch, length], at least one long, not {array.shape}"
+        )
+    return array.astype(jnp.int32)
+
+
+def _vectors(name: str, vectors: Given, enc_dim: int) -> Array:
+    array = _array(name, vectors)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise InputError(f"{name}: encodings must be floats, but these are {array.dtype} values")
+    if array.ndim != 2 or array.shape[1] != enc_dim:  # noqa: PLR2004 - batch and enc_dim
+        raise InputError(f"{name}: encodings must be [batch, {enc_dim}], but are {array.shape}")
+    return array.astype(jnp.float32) if array.dtype.itemsize < 4 else array  # noqa: PLR2004
+
+
+def _array(name: str, given: Given) -> Array:
+    try:
+        return jnp.asarray(given)
+    except (TypeError, ValueError, OverflowError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise InputError(f"{name} is not an array, nor what makes one: {reason}") from error
 
 
 def tower_fn(config: EncoderConfig) -> Callable[[Array, Params, Batch], Encodings]:

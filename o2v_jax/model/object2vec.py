@@ -1,8 +1,10 @@
 """The whole network: token tables, two encoders, a head."""
 
+import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
+from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.bilstm import BiLSTM
 from o2v_jax.model.hcnn import HierarchicalCNN
@@ -37,6 +39,9 @@ class Object2Vec(nnx.Module):
     Both encoders start from one random key. They share no parameters, but where their shapes agree
     they begin as the same function, so that hadamard and abs_diff compare like with like from the
     first step on. Sentence pairs are learnt much better so (CHANGELOG.md has the figures).
+
+    Its methods read ids of any integer type, as int32, and refuse others. Like any Flax module it
+    checks nothing else of what it is given; the functions of `o2v_jax` (`score_fn`, say) do.
     """
 
     def __init__(self, config: Hyperparameters, *, rngs: nnx.Rngs) -> None:
@@ -50,9 +55,13 @@ class Object2Vec(nnx.Module):
         self.head = Head(config, rngs=rngs)
 
     def encode(
-        self, side: int, ids: Int[Array, "batch length"], rngs: nnx.Rngs | None = None
+        self, side: int, ids: Integer[Array, "batch length"], rngs: nnx.Rngs | None = None
     ) -> Float[Array, "batch enc_dim"]:
         """Encodings of in0 (`side` 0) or in1 (`side` 1)."""
+        if not jnp.issubdtype(ids.dtype, jnp.integer):
+            raise InputError(f"token ids must be integers, but these are {ids.dtype} values")
+        # gradients count with ids, and a smaller type does not hold the number of a table's rows
+        ids = ids.astype(jnp.int32)
         table = getattr(self, self.tables[side]).weight[...]
         encodings: Float[Array, "batch enc_dim"]
         encodings = getattr(self, NETWORK_NAMES[side])(table, ids, rngs)
@@ -60,15 +69,15 @@ class Object2Vec(nnx.Module):
 
     def logits(
         self,
-        in0: Int[Array, "batch length0"],
-        in1: Int[Array, "batch length1"],
+        in0: Integer[Array, "batch length0"],
+        in1: Integer[Array, "batch length1"],
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch outputs"]:
         """Outputs before any softmax, for training; `rngs` draws the dropout."""
         return self.head.logits(self.encode(0, in0, rngs), self.encode(1, in1, rngs), rngs)
 
     def __call__(
-        self, in0: Int[Array, "batch length0"], in1: Int[Array, "batch length1"]
+        self, in0: Integer[Array, "batch length0"], in1: Integer[Array, "batch length1"]
     ) -> Float[Array, "batch outputs"]:
         """Class probabilities, or for regression the raw value."""
         return self.head(self.encode(0, in0), self.encode(1, in1))

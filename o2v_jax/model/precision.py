@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from o2v_jax.limits import DType
-from o2v_jax.model.functional import Params
+from o2v_jax.model.parameters import Params
 
 
 def encoders_in(params: Params, dtype: DType) -> Params:

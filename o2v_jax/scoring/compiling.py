@@ -1,6 +1,7 @@
 """How functions become programs on a kind of device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -31,6 +32,17 @@ class Compiler:
     def __call__(self, function: Callable[..., Any], *arguments: Any, donate: Any = ()) -> Program:
         """The program for the shapes and dtypes of these arguments; it takes `donate` over."""
         jitted = jax.jit(function, donate_argnums=donate)
-        with jax.default_matmul_precision(self.precision):
+        with own_settings(), jax.default_matmul_precision(self.precision):
             program: Program = jitted.lower(*arguments).compile(self._options)
         return program
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """In the block, JAX traces and compiles as this package needs it, however the process is set.
+
+    JAX_ENABLE_X64 would count rows in int64, JAX_DISABLE_JIT compiles nothing ahead of time, and
+    transfers from and to the host are what a Scorer is for.
+    """
+    with jax.disable_jit(False), jax.enable_x64(False), jax.transfer_guard("allow"):
+        yield

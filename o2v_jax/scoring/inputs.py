@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from o2v_jax.arguments import describe, require_integer
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.limits import LONGEST_REQUEST
@@ -32,8 +33,12 @@ def cut_lengths(config: Hyperparameters, max_seq_lens: tuple[int, int] | None) -
     """
     if max_seq_lens is None:
         return config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
-    in_range = all(n in range(1, LONGEST_REQUEST + 1) for n in max_seq_lens)
-    if len(max_seq_lens) != 2 or not in_range:  # noqa: PLR2004 - in0 and in1
+    is_pair = isinstance(max_seq_lens, tuple | list) and len(max_seq_lens) == 2  # noqa: PLR2004
+    if not is_pair:
         bounds = f"two lengths in 1..{LONGEST_REQUEST}"
-        raise InputError(f"max_seq_lens must be {bounds}, got {max_seq_lens}")
-    return max_seq_lens
+        raise InputError(f"max_seq_lens must be {bounds}, got {describe(max_seq_lens)}")
+    one, two = (
+        require_integer(f"max_seq_lens[{side}]", length, 1, LONGEST_REQUEST)
+        for side, length in enumerate(max_seq_lens)
+    )
+    return one, two

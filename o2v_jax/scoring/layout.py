@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.buckets import Shapes, shapes
 from o2v_jax.checkpoint import Model
+from o2v_jax.devices import require_devices
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.ladders import fitted_ladder, geometric_ladder
@@ -116,7 +116,7 @@ class Layout:
 
 def machine_of(platform: str | None = None) -> Machine:
     """What devices of a kind are served with: "cpu" or "gpu" for instance; None: JAX's default."""
-    return CPU if (platform or jax.default_backend()) == "cpu" else ACCELERATOR
+    return CPU if (platform or require_devices()) == "cpu" else ACCELERATOR
 
 
 def layout_of(model: Model, *, machine: Machine | None = None, max_programs: int = 80) -> Layout:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from o2v_jax.devices import platform_of
 from o2v_jax.folding import Convolve, encode_folded_fn, fold_head, fold_tower, folded_bytes, folds
 from o2v_jax.limits import DType
 from o2v_jax.model import NETWORK_NAMES, Params, encoders_in, head_fn, table_name, tower_fn
 from o2v_jax.scoring.compiling import Compiler
-from o2v_jax.scoring.devices import platform_of
 from o2v_jax.scoring.programs import Program
 from o2v_jax.scoring.table_programs import into_table, of_tables, rows_of
 

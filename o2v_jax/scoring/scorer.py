@@ -1,30 +1,31 @@
 """Scorer: ragged lists in, NumPy arrays out."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from dataclasses import replace
+from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
+import jax
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.arguments import require_choice, require_instance, require_integer
 from o2v_jax.buckets import prepare
+from o2v_jax.checkpoint import Model
+from o2v_jax.devices import default_device, require_own_threads
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType, Mode
+from o2v_jax.model import Params, fitting
 from o2v_jax.ragged import Ragged
-from o2v_jax.scoring.devices import platform_of
+from o2v_jax.scoring.compiling import own_settings
 from o2v_jax.scoring.inputs import checked, cut_lengths
 from o2v_jax.scoring.layout import Machine, layout_of, machine_of
 from o2v_jax.scoring.network import Network
 from o2v_jax.scoring.parameters import Parameters
 from o2v_jax.scoring.programs import Key
 from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_query
-
-if TYPE_CHECKING:
-    import jax
-
-    from o2v_jax.checkpoint import Model
+from o2v_jax.sequences import Flat, flat
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-Rows: TypeAlias = Ragged | Iterable[Sequence[int]]
+Rows: TypeAlias = Any  # whatever `Ragged.of` takes
 Lengths: TypeAlias = tuple[int, int]
 
 
@@ -44,12 +45,20 @@ class Scorer:
             scores keep three to four digits; elsewhere it is float32. "bfloat16" holds the
             encoders' parameters in half the memory and multiplies them so, which most CPUs do
             slower; scores keep two to three digits. What the encoders add up is always float32.
-        device: holds the parameters and does the work; None: JAX's default device.
+        device: holds the parameters and does the work; None: JAX's default device at this moment.
         machine: which shapes are worth while; None: those of the device's kind.
 
+    What is computed does not depend on JAX's settings for a process (`JAX_ENABLE_X64`,
+    `JAX_DISABLE_JIT`, `jax_default_matmul_precision` and so on). A CPU computes with the model's
+    NumPy arrays where they lie, without a copy; they become read-only, so that they cannot change
+    under a Scorer: for other parameters make other arrays and another Scorer. A Scorer holds
+    compiled programs and memory of a device: it does not pickle (a `Model` does), and does not work
+    in a process that was forked after JAX had started.
+
     Raises:
-        InputError: `preferred_mode` or `dtype` is none of these, or `max_programs` is too few for
-            any ladder.
+        InputError: an argument is of another type or none of these; the parameters do not have the
+            names, shapes and dtype (float32) that `config` gives them; JAX finds no device; or
+            `max_programs` is too few for any ladder.
 
     >>> import o2v_jax
     >>> config = o2v_jax.Hyperparameters(
@@ -66,28 +75,28 @@ class Scorer:
 
     def __init__(
         self,
-        model: "Model",
+        model: Model,
         *,
         preferred_mode: Mode | None = None,
         max_programs: int = 80,
         dtype: DType = "float32",
-        device: "jax.Device | None" = None,
+        device: jax.Device | None = None,
         machine: Machine | None = None,
     ) -> None:
-        if preferred_mode not in (None, *get_args(Mode)):
-            modes = " or ".join(get_args(Mode))
-            raise InputError(f"preferred_mode={preferred_mode!r} must be {modes}, or None for both")
-        if dtype not in get_args(DType):
-            raise InputError(f"dtype={dtype!r} must be one of {', '.join(get_args(DType))}")
+        _check_settings(model, preferred_mode, max_programs, dtype, device, machine)
+        params = fitting(model.config, model.params, float32=True)
+        model, device = replace(model, params=params), device or default_device()
         self.config = model.config
         self.preferred_mode = preferred_mode
         sides = model.config.encoder(0), model.config.encoder(1)
         self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
-        machine = machine or machine_of(platform_of(device))
+        machine = machine or machine_of(device.platform)
         if preferred_mode == "embedding":  # nothing is compared, few pairs or many
             machine = machine._replace(few=())
         self.layout = layout_of(model, machine=machine, max_programs=max_programs)
-        self._network = Network(self.layout, Parameters(model, dtype, device))
+        with own_settings():
+            self._network = Network(self.layout, Parameters(model, dtype, device))
+        _make_read_only(params)
         self._is_warm = False
         if preferred_mode != "embedding":
             _ = self._network.params.head
@@ -96,14 +105,17 @@ class Scorer:
         """Scores pairs: float32 `[records, num_classes]` probabilities, or `[records, 1]` values.
 
         Args:
-            in0: one sequence of token ids a record (lists of int, or a `Ragged`).
+            in0: one sequence of token ids a record: whatever `Ragged.of` takes (lists of lists,
+                arrays of two dimensions, columns of lists), or a `Ragged`.
             in1: the other side, as many.
             max_seq_lens: cut the sequences there, not at the model's max_seq_len.
 
         Raises:
-            InputError: the sides differ in number, or something is not an integer.
+            InputError: the sides differ in number, something is not an integer, or `max_seq_lens`
+                is no pair of lengths in 1..5000.
             RecordError: an id is outside the vocabulary; says which.
         """
+        require_own_threads()
         sides = Ragged.of(in0), Ragged.of(in1)
         if len(sides[0]) != len(sides[1]):
             raise InputError(f"in0 has {len(sides[0])} records and in1 has {len(sides[1])}")
@@ -125,13 +137,13 @@ class Scorer:
         if (in0 is None) == (in1 is None):
             raise InputError("embed takes exactly one of in0 and in1")
         side, rows = (0, in0) if in1 is None else (1, in1)
-        assert rows is not None  # noqa: S101 - one of the two is given
+        require_own_threads()
         return self._network.embed(side, self._checked(side, Ragged.of(rows), max_seq_lens))
 
     def rank(
         self,
-        query: Sequence[int] | Floats,
-        candidates: Rows | Floats | Sequence[Floats],
+        query: Any,
+        candidates: Any,
         k: int,
         *,
         query_side: Literal[0, 1] = 0,
@@ -140,9 +152,11 @@ class Scorer:
         """The k candidates with the highest scores beside one query, best first.
 
         Args:
-            query: token ids, or its encoding, float32 `[enc_dim]`.
-            candidates: sequences of token ids, or their encodings, float32 `[n, enc_dim]`, as
-                `embed` gives them: precomputed once they serve any number of queries.
+            query: token ids, or its encoding `[enc_dim]`: a list or any array. Integers are ids,
+                floating-point numbers of any width (bfloat16 too) an encoding.
+            candidates: sequences of token ids, as for `score`, or their encodings `[n, enc_dim]`,
+                as `embed` or a server gives them: an array, a column, or lists of numbers.
+                Precomputed once they serve any number of queries.
             k: how many to return; fewer if there are fewer candidates.
             query_side: 0 if the query is an in0 and the candidates are in1, 1 the other way round.
             class_index: the class whose probability ranks; 1 if there are two classes, required if
@@ -150,14 +164,19 @@ class Scorer:
 
         Returns:
             `Ranking(indices, scores)`: int64 and float32 `[min(k, n)]`. Equal scores keep the
-            candidates' order.
+            candidates' order, and encodings with a NaN come last.
+
+        Raises:
+            InputError: an argument is none of these.
+            RecordError: as for `score`.
         """
-        column = in_class(self.config, class_index)
-        one, many = one_query(query), candidates
-        if all(as_encodings(rows, self.config.enc_dim) is None for rows in (one, many)):
-            ids = Ragged.of(many)  # type: ignore[arg-type]
-            ones = Ragged.of(one).take(np.zeros(len(ids), np.int64))
-            scores = self.score(*((ones, ids) if query_side == 0 else (ids, ones)))
+        require_own_threads()
+        require_choice("query_side", query_side, (0, 1), "0 (in0) or 1 (in1)")
+        k, column = require_integer("k", k, 1), in_class(self.config, class_index)
+        one, many = self._objects(one_query(query)), self._objects(candidates)
+        if isinstance(one, Ragged) and isinstance(many, Ragged):
+            ones = one.take(np.zeros(len(many), np.int64))
+            scores = self.score(*((ones, many) if query_side == 0 else (many, ones)))
         else:
             scores = self._score_given(query_side, one, many)
         return best(scores[:, column], k)
@@ -167,6 +186,7 @@ class Scorer:
 
         Until `warm` has ended, calls use these alone: slower, but none waits for a compilation.
         """
+        require_own_threads()
         first = self.layout.first()
         count = self._warm(first.programs(), threads)
         if not self._is_warm:
@@ -180,6 +200,7 @@ class Scorer:
             threads: compile at a time.
             longer: those for sequences above the model's max_seq_len as well, the others first.
         """
+        require_own_threads()
         count = self._warm(self.layout.programs(), threads)
         for table in (*self.layout.encode, self.layout.head, self.layout.rows):
             prepare(table)
@@ -211,14 +232,29 @@ class Scorer:
         return self._network.computed_tokens
 
     def _warm(self, keys: list[Key], threads: int) -> int:
-        needed = self._needed(keys)
+        threads, needed = require_integer("threads", threads, 1), self._needed(keys)
         self._network.programs.warm(needed, threads)
         return len(needed)
 
     def _needed(self, keys: list[Key]) -> list[Key]:
         return [key for key in keys if self.preferred_mode != "embedding" or key[0] != "head"]
 
-    def _score_given(self, side: int, query: Any, candidates: Any) -> Floats:
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            "a Scorer holds compiled programs and memory of a device, and does not pickle: "
+            "give other processes the model, or its path, and make a Scorer in each"
+        )
+
+    def _objects(self, rows: Any) -> Ragged | Floats:
+        """Ids, or encodings float32 `[n, enc_dim]`, whichever these numbers are."""
+        if isinstance(rows, Ragged):
+            return rows
+        given = rows if isinstance(rows, Flat) else flat(rows)
+        return as_encodings(given, self.config.enc_dim) if given.is_float else Ragged.of_flat(given)
+
+    def _score_given(
+        self, side: int, query: Ragged | Floats, candidates: Ragged | Floats
+    ) -> Floats:
         """Scores of one query beside all candidates, encodings at least on one side."""
         one, row = self._encodings(side, query)
         many, rows = self._encodings(1 - side, candidates)
@@ -227,15 +263,11 @@ class Scorer:
             return self._network.compare(one, ones, many, rows)
         return self._network.compare(many, rows, one, ones)
 
-    def _encodings(
-        self, side: int, rows: Rows | Floats | Sequence[Floats]
-    ) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def _encodings(self, side: int, rows: Ragged | Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Encodings and each object's row in them, computed or taken as given."""
-        given = as_encodings(rows, self.config.enc_dim)
-        if given is None:
-            ids = Ragged.of(rows)  # type: ignore[arg-type]
-            return self._network.encode(side, self._checked(side, ids, None))
-        return given, np.arange(len(given))
+        if isinstance(rows, Ragged):
+            return self._network.encode(side, self._checked(side, rows, None))
+        return rows, np.arange(len(rows))
 
     def _checked(self, side: int, rows: Ragged, max_seq_lens: Lengths | None) -> Ragged:
         """The rows, whose ids lie in the vocabulary, cut to their length."""
@@ -243,3 +275,22 @@ class Scorer:
         if max_seq_lens is not None:
             longest = cut_lengths(self.config, max_seq_lens)[side]
         return checked(rows, side, vocab_size).cut(longest)
+
+
+def _check_settings(
+    model: Any, preferred_mode: Any, max_programs: Any, dtype: Any, device: Any, machine: Any
+) -> None:
+    require_instance("model", model, Model, "a Model, as `o2v_jax.load` returns")
+    modes = get_args(Mode)
+    text = f"{' or '.join(modes)}, or None for both"
+    require_choice("preferred_mode", preferred_mode, (None, *modes), text)
+    require_choice("dtype", dtype, get_args(DType), f"one of {', '.join(get_args(DType))}")
+    require_integer("max_programs", max_programs, 1)
+    require_instance("device", device, (jax.Device, type(None)), "one of jax.devices(), or None")
+    require_instance("machine", machine, (Machine, type(None)), "a Machine, or None")
+
+
+def _make_read_only(params: Params) -> None:
+    for leaf in jax.tree.leaves(params):
+        if isinstance(leaf, np.ndarray):
+            leaf.flags.writeable = False

@@ -24,7 +24,8 @@ def into_table(encode: Callable[..., Any]) -> Callable[..., tuple[Table, RowNumb
 
     def encode_into(table: Table, first: RowNumber, *arguments: Any) -> tuple[Table, RowNumber]:
         encodings = encode(*arguments)
-        return jax.lax.dynamic_update_slice(table, encodings, (first, 0)), first + len(encodings)
+        written = jax.lax.dynamic_update_slice_in_dim(table, encodings, first, axis=0)
+        return written, first + len(encodings)
 
     return encode_into
 

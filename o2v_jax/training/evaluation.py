@@ -6,6 +6,7 @@ from dataclasses import replace
 import jax
 
 from o2v_jax.checkpoint import Model
+from o2v_jax.devices import require_devices
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.limits import DType
 from o2v_jax.model import Params, encoders_in
@@ -19,12 +20,13 @@ EVALUATION_TOKENS = 8192  # padded tokens of a batch, about
 
 def evaluate(model: Model, data: Dataset, *, dtype: DType = "float32") -> dict[str, float]:
     """cross_entropy and accuracy of a model on `data`, or mean_squared_error for regression."""
+    require_devices()
     longest = max(int(data.lengths(side).max(initial=1)) for side in (0, 1))
     size = max(1, EVALUATION_TOKENS // longest)
     config = replace(model.config, negative_sampling_rate=0)
     batches = replace(Batcher.of(config, data), size=size).in_order(data)
-    step = evaluation_step(model.config)
-    return measure(model.config, step, jax.device_put(encoders_in(model.params, dtype)), batches)
+    step, params = evaluation_step(model.config), encoders_in(model.params, dtype)
+    return measure(model.config, step, jax.device_put(params), batches)
 
 
 def measure(

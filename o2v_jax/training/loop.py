@@ -12,7 +12,7 @@ import numpy as np
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.interruption import Signals
-from o2v_jax.model import Params
+from o2v_jax.model import RANDOM_NUMBERS, Params
 from o2v_jax.training.batches import Batch, Batcher
 from o2v_jax.training.data import Dataset
 from o2v_jax.training.early_stopping import Verdict, judge
@@ -244,7 +244,8 @@ class Run:
             return
         state, progress = State(*saved.arrays["state"]), Progress(**saved.notes["progress"])
         state = self._place.restored(state)
-        self._state = state._replace(key=jax.random.wrap_key_data(state.key))
+        key = jax.random.wrap_key_data(state.key, impl=RANDOM_NUMBERS)
+        self._state = state._replace(key=key)
         self._progress = progress
         self._tally = Tally(progress.batch, tuple(saved.notes["sums"]), Sums(*saved.arrays["sums"]))
         self.params = jax.device_get(saved.arrays["best"]) if progress.history else {}

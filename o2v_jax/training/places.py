@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from o2v_jax.devices import local_devices
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params
@@ -48,8 +49,7 @@ class OneDevice:
     @property
     def devices(self) -> list[jax.Device]:
         """The one."""
-        found: list[jax.Device] = jax.local_devices()
-        return found[:1]
+        return local_devices(1)
 
     def start(self, seed: int) -> State:
         """See `step.start`."""
@@ -142,7 +142,7 @@ def place_of(
     Raises:
         InputError: there are not so many, or one alone is to share its tables.
     """
-    here = len(jax.local_devices())
+    here = len(local_devices())
     if devices is not None and not 1 <= devices <= here:
         raise InputError(f"--devices {devices}: must be in 1..{here}, the devices of this host")
     chosen = _first(devices or here)

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from o2v_jax.arguments import show
 from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.hyperparameters.text import closest, show
+from o2v_jax.hyperparameters.text import closest
 from o2v_jax.training.channels import AUXILIARY, describe_channels, read_channels, read_settings
 from o2v_jax.training.hosts import Hosts
 from o2v_jax.training.job import Job

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array
 
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.model import Params, init, logits_fn
+from o2v_jax.model import Params, init, random_key, unchecked_logits_fn
 from o2v_jax.training.batches import Batch
 from o2v_jax.training.global_draws import key_of_rows
 from o2v_jax.training.mesh import AXIS, BY_ROWS, REPLICATED, Spread
@@ -61,7 +61,7 @@ def _built(
         params = {name: _filled(spread, name, part) for name, part in params.items()}
     rule, sparse = optimizer(config), sparse_tables(config)
     tables = {name: packed(rule, params.pop(name)["weight"]) for name in sparse}
-    return State(params, rule.init(params), jax.random.key(seed + 1), tables)
+    return State(params, rule.init(params), random_key((seed + 1) % 2**63), tables)
 
 
 def _filled(spread: Spread, name: str, part: Params) -> Params:
@@ -163,7 +163,7 @@ def _evaluated(
     }
 
     def own(params: Params, batch: Batch) -> Sums:
-        outputs = logits_fn(config)(params, batch.in0, batch.in1)
+        outputs = unchecked_logits_fn(config)(params, batch.in0, batch.in1)
         sums: Sums = jax.lax.psum(batch_sums(config, outputs, batch), AXIS)
         return sums
 
@@ -194,7 +194,7 @@ def _loss(
     config: Hyperparameters, params: Params, batch: Batch, key: Array, total: Scalar
 ) -> tuple[Scalar, Sums]:
     """This device's part of the mean loss of a batch of that total weight."""
-    sums = batch_sums(config, logits_fn(config)(params, batch.in0, batch.in1, key), batch)
+    sums = batch_sums(config, unchecked_logits_fn(config)(params, batch.in0, batch.in1, key), batch)
     return sums.loss / total, sums
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
-from o2v_jax.model import Params, init, logits_fn
+from o2v_jax.model import Params, init, random_key, unchecked_logits_fn
 from o2v_jax.training.batches import Batch
 from o2v_jax.training.optimizers import optimizer, stepped
 from o2v_jax.training.pretrained import Pretrained, frozen_rows, with_pretrained
@@ -79,7 +79,7 @@ def start(config: Hyperparameters, seed: int, pretrained: Sequence[Pretrained] =
     jax.block_until_ready(params)
     give_back_freed_memory()  # before a table and its moments, which are larger, are laid together
     weights = {name: params.pop(name)["weight"] for name in sparse}
-    state: State = _started(config, params, weights, jax.random.key(seed + 1))
+    state: State = _started(config, params, weights, random_key((seed + 1) % 2**63))
     return state
 
 
@@ -177,7 +177,7 @@ def still_rows(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
 
 
 def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
-    outputs = logits_fn(config)(params, batch.in0, batch.in1, key)
+    outputs = unchecked_logits_fn(config)(params, batch.in0, batch.in1, key)
     sums = batch_sums(config, outputs, batch)
     return sums.loss / sums.weight, sums
 
@@ -189,7 +189,7 @@ def evaluation_step(config: Hyperparameters) -> Callable[[Params, Batch], Sums]:
 
 @partial(jax.jit, static_argnums=0)
 def _evaluation_step(config: Hyperparameters, params: Params, batch: Batch) -> Sums:
-    return batch_sums(config, logits_fn(config)(params, batch.in0, batch.in1), batch)
+    return batch_sums(config, unchecked_logits_fn(config)(params, batch.in0, batch.in1), batch)
 
 
 def batch_sums(

@@ -81,6 +81,26 @@ def test_a_failed_warm_up_is_unhealthy(client, scorer):
     assert client.get("/ping").status_code == 503
 
 
+@pytest.mark.parametrize("when", ["first", "rest"])
+def test_a_failed_warm_up_never_becomes_ready_by_itself(client, scorer, when):
+    """A small request that succeeds says nothing of the programs that could not be compiled."""
+    if when == "rest":
+        scorer.may_warm_all.clear()
+        scorer.may_warm.set()
+        deadline = time.monotonic() + 10
+        while client.get("/ping").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        scorer.error = RuntimeError("no memory")
+        scorer.may_warm_all.set()
+        wait_for_warm_up()
+    else:
+        scorer.error = RuntimeError("no memory")
+        warm_up(scorer)
+    scorer.error = None
+    assert client.post("/invocations", json=PAIR).status_code == 200
+    assert client.get("/ping").status_code == 503
+
+
 def test_a_failing_device_is_unhealthy_until_it_answers_again(client, scorer):
     warm_up(scorer)
     scorer.error = jax.errors.JaxRuntimeError("INTERNAL: the device is lost")
