@@ -61,17 +61,10 @@ def reasons(line):
     return [request.value.reason, file.value.reason, fault.text, single.reason]
 
 
-@pytest.mark.parametrize("end", ["{", '{"in0": [', '{"in0": [1], ', '{"in0": [1],\r', '{"in0":'])
-def test_a_record_over_several_lines_is_said(end):
-    assert {reason.partition(":")[0] for reason in reasons(end.encode())} == {
-        "the record goes on in the next line"
-    }
-
-
-@pytest.mark.parametrize("end", ['{"in0": [1]', '{"in0": [1', '{"in0": [1], "t": "a'])
-def test_a_record_that_is_cut_off_is_said(end):
-    said = "not valid JSON: Input data was truncated: a record must stand whole on one line"
-    assert set(reasons(end.encode())) == {said}
+@pytest.mark.parametrize("end", ["{", '{"in0": [', '{"in0": [1],\r', '{"in0":', '{"t": "a'])
+def test_a_record_over_several_lines_or_cut_off_is_said(end):
+    said = "the line ends within a record: each must stand whole on one, as jq -c writes it"
+    assert set(reasons(end.encode())) == {f"not valid JSON: {said}"}
 
 
 @pytest.mark.parametrize("between", ["", " ", "\r"])

@@ -23,7 +23,7 @@ _LONGEST_READ = 2**24  # bytes of a text that is read once more, for what stands
 _TRAILING = re.compile(r"trailing characters \(byte (?P<at>\d+)\)")
 SEVERAL = "several records stand on one line: each needs a line of its own"
 SEVERAL_DOCUMENTS = 'several JSON values, but one {"instances": [...]} is expected'
-CONTINUED = "the record goes on in the next line: each must stand on one line, as jq -c writes it"
+UNFINISHED = "the line ends within a record: each must stand whole on one, as jq -c writes it"
 DOCUMENT = "one JSON document: expected JSON Lines, a record a line"
 _INT32_IDS = 2**31
 _FIELDS = {"in0", "in1", "instances"}
@@ -84,9 +84,7 @@ def _malformed(message: str, text: bytes, *, is_line: bool) -> str:
         if text[int(found["at"]) - 1 :].lstrip().startswith((b"{", b"[")):
             return SEVERAL if is_line else SEVERAL_DOCUMENTS
     elif is_line and "truncated" in message:
-        if text.rstrip().endswith((b"{", b"[", b",", b":")):
-            return CONTINUED
-        message = f"{message}: a record must stand whole on one line"
+        message = UNFINISHED
     return f"not valid JSON: {message}"
 
 

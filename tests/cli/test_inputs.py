@@ -58,7 +58,7 @@ REFUSED = {
     TEXT.encode(): "looks like tab-separated text: give --format text where it holds texts",
     b'{"instances": [{"in0": [1]}]}\n': "standard input: is one JSON document: give --format json",
     b'{\n "instances": [\n': "standard input: is one JSON document: give --format json",
-    b'{\n "in0": [\n': "standard input:1 $: the record goes on in the next line",
+    b'{\n "in0": [\n': "standard input:1 $: not valid JSON: the line ends within a record",
     PAIR.strip().encode() * 2: "standard input:1 $: several records stand on one line",
     PAIR.encode() + b" " * (6 * 2**20 + 1): "standard input:2: is longer than a record may be",
 }

@@ -138,7 +138,8 @@ BAD = {
         "$: both in0 and in1 are empty, so there is nothing to learn from"
     ),
     '{"label": 1, "in0": [1], "in1": [1]': (
-        "$: not valid JSON: Input data was truncated: a record must stand whole on one line"
+        "$: not valid JSON: the line ends within a record: each must stand whole on one, as jq -c "
+        "writes it"
     ),
     "[1]": "$: expected an object that holds in0, in1 or both, got a list",
 }

@@ -32,7 +32,7 @@ PAIR = '{"in0": [1], "in1": [2]}'
             f'{{"instances": [{PAIR}]}}\n',
             "is one JSON document: give --content-type application/json",
         ),
-        ("a.jsonl", "{\n", "the record goes on in the next line: each must stand on one line, as"),
+        ("a.jsonl", "{\n", "the line ends within a record: each must stand whole on one, as jq -c"),
         ("a.jsonl", PAIR * 2, "several records stand on one line: each needs a line of its own"),
     ],
 )
