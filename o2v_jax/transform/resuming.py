@@ -31,15 +31,24 @@ def go_on(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) 
     if not _continues(state, identity, sources):
         state.clear(identity, _empty_results(state))
     changed = state.number(sources)
+    _complete_others(state)
     anew = [number for number in range(len(sources)) if _is_anew(state, number, sources, changed)]
     state.note_all({number: Progress() for number in anew if state.of(number) != Progress()})
     kept = dict(_kept(state, identity, sources))
     state.write_manifest()
     state.note_all(kept)
+
+
+def _complete_others(state: State) -> None:
+    """Gives results of files that are not given now their names, if a kill came before."""
     for entry, progress, partial in state.others():
-        if progress.position.final:
-            target = state.folder.parent / entry.output
+        target = state.folder.parent / entry.output
+        if not progress.position.final or os.path.lexists(target):
+            continue
+        try:
             complete(partial, target, state.origin_of(entry, progress))
+        except InputError as error:
+            log.warning("%s", error)
 
 
 def _continues(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) -> bool:
@@ -93,8 +102,8 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
                 f"{show_path(state.folder)}: holds results of what {path} was before it changed: "
                 f"remove {show_path(target)} to have it done again, or give {_ANEW}"
             )
-        if progress.position.final:
-            target.unlink(missing_ok=True)
+        if progress.position.final and os.path.lexists(target):
+            target.unlink()
         log.info("%s: has changed and is begun anew", path)
         return True
     if progress.position.final:

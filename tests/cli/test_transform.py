@@ -525,6 +525,20 @@ def test_fewer_inputs_may_be_given(transform, scored):
     assert hidden() == []
 
 
+@marking
+def test_two_inputs_of_one_name_do_not_replace_each_other(transform, scored):
+    """Though a kill came before the first one's results had their name."""
+    for name, content in (("x/a.jsonl", LINES[:1]), ("y/a.jsonl", LINES[1:]), ("b.jsonl", [BAD])):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"\n".join(content))
+    assert transform("x/a.jsonl", "b.jsonl").status == 2
+    Path("out/a.jsonl.out").rename("out/.o2v-transform/000000.out")
+    refused = transform("y/a.jsonl")
+    assert refused.status == 2
+    assert "out/a.jsonl.out: holds results of another file than y/a.jsonl" in refused.err
+    assert written() == scored(LINES[:1])
+
+
 def test_results_that_are_gone_are_made_again(transform, scored):
     Path("b.jsonl").write_bytes(BAD)
     assert transform("a.jsonl", "b.jsonl").status == 2
