@@ -43,8 +43,8 @@ def main() -> NoReturn:
         status = error.exit_code
     except click.ClickException as error:
         status = _complain(error.format_message())
-    except O2VError as error:
-        status = _complain(str(error))
+    except (O2VError, ValueError) as error:
+        status = _complain(_mistake(error))
     except BrokenPipeError:
         status = _hang_up()
     except OSError as error:
@@ -65,6 +65,15 @@ def _log_to_stderr() -> None:
     logger = logging.getLogger("o2v_jax")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
+
+
+def _mistake(error: Exception) -> str:
+    """The text of an error that the caller can mend; any other is raised again."""
+    # JAX refuses a variable of its own as it is imported
+    is_setting = any(part in str(error) for part in ("for JAX flag", "for environment 'JAX"))
+    if not isinstance(error, O2VError) and not is_setting:
+        raise error
+    return str(error)
 
 
 def _complain(message: str) -> int:
