@@ -30,14 +30,20 @@ def results(network):
     """Scores, encodings, a ranking, a gradient and a trained parameter of one network."""
     small = {"enc0_max_seq_len": 4, "enc0_vocab_size": 20, "enc0_token_embedding_dim": 8}
     config = o2v_jax.Hyperparameters(
-        **small, enc_dim=8, mlp_dim=4, enc0_layers=1, dropout=0.5, epochs=1, enc0_network=network
+        **small,
+        enc_dim=8,
+        mlp_layers=1,
+        mlp_dim=4,
+        enc0_layers=1,
+        dropout=0.5,
+        epochs=1,
+        enc0_network=network,
     )
     params = parameters(config)
     scorer = o2v_jax.Scorer(o2v_jax.Model(config, params), max_programs=24)
     score = o2v_jax.score_fn(config)
     yield "few", scorer.score(IN0[:2], IN1[:2])
     yield "many", scorer.score(IN0, IN1)
-    yield "embed", scorer.embed(in0=IN0)
     yield "rank", scorer.rank([3, 1], IN1[:4], 2).scores
     yield "ranked encodings", scorer.rank([3, 1], scorer.embed(in1=IN1[:4]), 2).scores
     yield "pure", jax.jit(score)(params, IDS, IDS)
@@ -57,6 +63,7 @@ def as_json(value):
 if __name__ == "__main__":
     o2v_jax.use_compilation_cache(Path(sys.argv[1]))
     jax.config.update("jax_num_cpu_devices", 2)
+    jax.config.update("jax_disable_most_optimizations", True)  # what runs for a moment
     if "default_device" in sys.argv:
         jax.config.update("jax_default_device", jax.devices()[1])
     found = {

@@ -14,10 +14,9 @@ import o2v_jax
 HERE = Path(__file__).parent
 # what a run under each of these must give is what it gives under none of them
 SETTINGS = [
-    "JAX_ENABLE_X64=1",
-    "JAX_DISABLE_JIT=1",
-    "JAX_DEFAULT_PRNG_IMPL=rbg JAX_DEBUG_NANS=1",
-    "JAX_DEFAULT_PRNG_IMPL=unsafe_rbg JAX_DEFAULT_MATMUL_PRECISION=highest default_device",
+    "JAX_ENABLE_X64=1 JAX_DEFAULT_PRNG_IMPL=rbg JAX_DEBUG_NANS=1",
+    "JAX_DISABLE_JIT=1 JAX_DEFAULT_PRNG_IMPL=unsafe_rbg",
+    "JAX_DEFAULT_MATMUL_PRECISION=highest JAX_NUMPY_DTYPE_PROMOTION=strict default_device",
 ]
 COMMANDS = """
 import json, sys
