@@ -1,6 +1,8 @@
 """The devices that JAX finds, and whether this process may use them."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import jax
@@ -86,6 +88,17 @@ def local_devices(number: int | None = None) -> list[jax.Device]:
         kind = devices[0].device_kind
         raise InputError(f"{number} devices were asked for, but JAX finds {len(devices)} ({kind})")
     return devices[:number]
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """In the block JAX works as this package needs it, however the process is set.
+
+    `JAX_ENABLE_X64` would count rows in int64 and draw another dropout, `JAX_DISABLE_JIT` compiles
+    nothing ahead of time, and scoring and training are made of transfers.
+    """
+    with jax.disable_jit(False), jax.enable_x64(False), jax.transfer_guard("allow"):
+        yield
 
 
 def _no_device(error: Exception) -> str:

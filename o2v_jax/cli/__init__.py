@@ -90,6 +90,10 @@ def _run() -> int:
         return stop.status
     except (O2VError, _Escaped, MemoryError, click.ClickException) as error:
         return _status_of(error)
+    except ValueError as error:
+        if not _is_setting(error):
+            raise
+        return _complain(str(error))
 
 
 def _status_of(error: Exception) -> int:
@@ -114,6 +118,11 @@ def _log_to_stderr() -> None:
     logger.handlers = [handler]
     logger.propagate = False  # absl, which Orbax imports, gives the root a handler that repeats it
     logger.setLevel(logging.INFO)
+
+
+def _is_setting(error: ValueError) -> bool:
+    """Whether JAX, as it is imported, refuses the value of a variable of its own."""
+    return any(part in str(error) for part in ("for JAX flag", "for environment 'JAX"))
 
 
 def _complain(message: str) -> int:

@@ -1,11 +1,11 @@
 """How functions become programs on a kind of device."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
+from o2v_jax.devices import own_settings
 from o2v_jax.limits import DType
 from o2v_jax.scoring.programs import Program
 
@@ -34,15 +34,18 @@ class Compiler:
         jitted = jax.jit(function, donate_argnums=donate)
         with own_settings(), jax.default_matmul_precision(self.precision):
             program: Program = jitted.lower(*arguments).compile(self._options)
-        return program
+        return _with_own_settings(program) if _are_needed() else program
 
 
-@contextmanager
-def own_settings() -> Iterator[None]:
-    """In the block, JAX traces and compiles as this package needs it, however the process is set.
+def _are_needed() -> bool:
+    """Whether calls too need `own_settings`, which take longer than a short program."""
+    guard = getattr(jax.config, "jax_transfer_guard", None)
+    return bool(getattr(jax.config, "jax_disable_jit", False)) or guard not in (None, "allow")
 
-    JAX_ENABLE_X64 would count rows in int64, JAX_DISABLE_JIT compiles nothing ahead of time, and
-    transfers from and to the host are what a Scorer is for.
-    """
-    with jax.disable_jit(False), jax.enable_x64(False), jax.transfer_guard("allow"):
-        yield
+
+def _with_own_settings(program: Program) -> Program:
+    def call(*arguments: Any) -> Any:
+        with own_settings():
+            return program(*arguments)
+
+    return call

@@ -10,12 +10,11 @@ import numpy.typing as npt
 from o2v_jax.arguments import require_choice, require_instance, require_integer
 from o2v_jax.buckets import prepare
 from o2v_jax.checkpoint import Model
-from o2v_jax.devices import default_device, require_own_threads
+from o2v_jax.devices import default_device, own_settings, require_own_threads
 from o2v_jax.errors import InputError
 from o2v_jax.limits import DType, Mode
 from o2v_jax.model import Params, fitting
 from o2v_jax.ragged import Ragged
-from o2v_jax.scoring.compiling import own_settings
 from o2v_jax.scoring.inputs import checked, cut_lengths
 from o2v_jax.scoring.layout import Machine, layout_of, machine_of
 from o2v_jax.scoring.network import Network

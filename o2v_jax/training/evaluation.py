@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax
 
 from o2v_jax.checkpoint import Model
-from o2v_jax.devices import require_devices
+from o2v_jax.devices import own_settings, require_devices
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.limits import DType
 from o2v_jax.model import Params, encoders_in
@@ -26,7 +26,8 @@ def evaluate(model: Model, data: Dataset, *, dtype: DType = "float32") -> dict[s
     config = replace(model.config, negative_sampling_rate=0)
     batches = replace(Batcher.of(config, data), size=size).in_order(data)
     step, params = evaluation_step(model.config), encoders_in(model.params, dtype)
-    return measure(model.config, step, jax.device_put(params), batches)
+    with own_settings():
+        return measure(model.config, step, jax.device_put(params), batches)
 
 
 def measure(

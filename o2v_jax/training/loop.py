@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from o2v_jax.devices import own_settings
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.interruption import Signals
@@ -108,7 +109,7 @@ class Run:
             InputError: the loss is not finite after the first epoch.
             Interrupted: one of `signals` arrived; the state is saved.
         """
-        with self.signals.deferred():
+        with own_settings(), self.signals.deferred():
             self._state = self._place.start(self.seed)
             self._resume()
             try:
