@@ -49,14 +49,16 @@ def _require_local(name: str, value: str) -> None:
 
 @cache  # what is wrong is told once, and a process has one directory
 def _usable(base: Path | None) -> Path:
-    if base is not None:
-        directory = base / "o2v_jax"
-        fault = _fault(directory)
-        if fault is None:
-            return directory
-        if os.path.lexists(directory):
-            _log.warning("%s %s: the cache is kept among the temporary files", directory, fault)
-    return _temporary()
+    if base is None:
+        return _temporary()
+    directory = base / "o2v_jax"
+    fault = _fault(directory)
+    if fault is None:
+        return directory
+    instead = _temporary()
+    if os.path.lexists(directory):
+        _log.warning("%s %s: the cache is kept in %s", directory, fault, instead)
+    return instead
 
 
 def _temporary() -> Path:
@@ -82,7 +84,7 @@ def _fault(directory: Path, *, shared: bool = False) -> str | None:
     """
     try:
         directory.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
-        found = directory.stat(follow_symlinks=not shared)
+        found, parent = directory.stat(follow_symlinks=not shared), directory.parent.stat()
     except OSError as error:
         return f"cannot be used ({error.strerror})"
     if os.name == "nt":  # where modes tell nothing, and temporary files are the user's own
@@ -91,4 +93,16 @@ def _fault(directory: Path, *, shared: bool = False) -> str | None:
         return "is a link"
     if found.st_uid not in ({os.geteuid()} if shared else {os.geteuid(), _ROOT}):
         return "belongs to another user"
-    return "can be changed by others" if found.st_mode & (_OPEN if shared else _WRITABLE) else None
+    if found.st_mode & (_OPEN if shared else _WRITABLE):
+        return "can be changed by others (chmod go-w makes it safe)"
+    return "stands where others can replace it" if _can_be_renamed(parent) else None
+
+
+def _can_be_renamed(parent: os.stat_result) -> bool:
+    """Whether others may rename what stands in a directory: its owner may, and all if it is open.
+
+    In a directory with the sticky bit, as that of temporary files, each may rename their own only.
+    """
+    if parent.st_uid not in {os.geteuid(), _ROOT}:
+        return True
+    return bool(parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX)

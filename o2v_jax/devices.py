@@ -24,7 +24,8 @@ class _Process:
 
 
 _process = _Process()
-os.register_at_fork(after_in_child=_process.fork)
+if hasattr(os, "register_at_fork"):  # not where processes cannot fork
+    os.register_at_fork(after_in_child=_process.fork)
 
 
 def require_devices() -> str:

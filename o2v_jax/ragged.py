@@ -179,7 +179,7 @@ def _int32(ids: npt.NDArray[Any]) -> Ids:
         return np.zeros(0, np.int32)
     if ids.dtype.kind not in "iu":
         raise InputError(f"token ids must be integers, but these are {ids.dtype} values")
-    if ids.size and not _BOUNDS.min <= ids.min() <= ids.max() <= _BOUNDS.max:
+    if not _BOUNDS.min <= ids.min() <= ids.max() <= _BOUNDS.max:
         raise InputError(f"token ids must fit int32, but they reach {ids.min()}..{ids.max()}")
     return ids.astype(np.int32)
 

@@ -7,6 +7,7 @@ Lists, NumPy, JAX and torch arrays, pandas, polars and Arrow columns: each is as
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
+from numbers import Integral
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -62,6 +63,7 @@ def array_of(given: Any) -> npt.NDArray[Any]:
     """
     if isinstance(given, np.ma.MaskedArray):
         raise InputError("a masked array is no sequence of numbers: fill it with padding (0) first")
+    _require_present(given)
     try:
         array = np.asarray(given)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -77,6 +79,13 @@ def _is_arrow(given: Any) -> bool:
 
 def _is_array(given: Any) -> bool:
     return hasattr(given, "__array__") or hasattr(given, "__dlpack__")
+
+
+def _require_present(given: Any) -> None:
+    """Refuses missing values among pandas' integers, which NumPy would read as NaN."""
+    kind = getattr(getattr(given, "dtype", None), "kind", None)
+    if kind in ("i", "u") and hasattr(given, "isna") and given.isna().any():
+        raise InputError("a sequence has missing values (NA): leave them out")
 
 
 def _of_dlpack(given: Any, error: Exception) -> npt.NDArray[Any]:
@@ -121,10 +130,15 @@ def _of_rows(rows: Sequence[Any]) -> Flat:
 
 
 def _joined(rows: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    if not rows:
+        return _NONE
     try:
-        return np.concatenate(rows) if rows else _NONE
+        joined = np.concatenate(rows)
     except TypeError as error:  # of types that have nothing in common
         raise _unexpected(_reason(error)) from error
+    if joined.dtype.kind == "f" and all(row.dtype.kind in "iu" for row in rows):
+        return _integers(chain.from_iterable(row.tolist() for row in rows))
+    return joined
 
 
 def _row(row: Any) -> npt.NDArray[Any]:
@@ -148,7 +162,15 @@ def _numbers(values: list[Any]) -> npt.NDArray[Any]:
         raise _unexpected(_reason(error)) from error
     if array.ndim != 1:
         raise _unexpected("lists within the sequences (three dimensions)")
+    if array.dtype.kind == "f" and all(isinstance(value, Integral) for value in values):
+        return _integers(values)
     return array
+
+
+def _integers(values: Iterable[Any]) -> npt.NDArray[np.int64]:
+    """Integers of several types, of which NumPy makes floats; those beyond int64 as its bounds."""
+    low, high = -(2**63), 2**63 - 1
+    return np.array([min(max(int(value), low), high) for value in values], np.int64)
 
 
 def _listed(rows: Any) -> list[Any]:

@@ -90,7 +90,7 @@ def _hold_name(parent: Path, prefix: str, suffix: str) -> tuple[Path, int]:
     for _ in range(_ATTEMPTS):
         directory = parent / f"{prefix}{uuid4().hex[:_DIGITS]}{suffix}"
         lock = os.open(_lock_of(directory), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        if _try_lock(lock) is not False and os.fstat(lock).st_nlink:
+        if try_lock(lock) is not False and os.fstat(lock).st_nlink:
             return directory, lock
         os.close(lock)
     raise FileExistsError(f"no name for a new directory can be kept in {parent}")
@@ -102,14 +102,14 @@ def _take(path: Path) -> int | None:
         return None
     with suppress(OSError):
         lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-        if os.fstat(lock).st_uid == os.geteuid() and _try_lock(lock):
+        if os.fstat(lock).st_uid == os.geteuid() and try_lock(lock):
             return lock
         os.close(lock)
     return None
 
 
-def _try_lock(descriptor: int) -> bool | None:
-    """Whether the lock was to be had; None: there are no locks here."""
+def try_lock(descriptor: int) -> bool | None:
+    """Locks an open file for this process, if no other has; None where there are no locks."""
     if sys.platform == "win32":
         return None
     try:

@@ -1,10 +1,12 @@
 """Files and paths: what every reader and writer of this library does with them alike."""
 
 import gzip
+import hashlib
 import io
 import os
 import re
 import zlib
+from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from o2v_jax.errors import InputError
@@ -39,6 +41,12 @@ def require_all_local(*paths: str | os.PathLike[str] | None) -> None:
     for path in paths:
         if path is not None:
             require_local(path)
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def decompress(stream: BinaryIO) -> BinaryIO:

@@ -11,7 +11,13 @@ from typing import Any
 
 import orjson
 
-from o2v_jax.arguments import describe, require_instance, require_integer, show
+from o2v_jax.arguments import (
+    describe,
+    require_instance,
+    require_integer,
+    require_path,
+    show,
+)
 from o2v_jax.errors import InputError
 from o2v_jax.util import require_local
 
@@ -72,8 +78,7 @@ class Vocabulary:
             InputError: `size` is no integer or below 2, or a text is not a sequence of tokens.
         """
         reserved = (PADDING, UNKNOWN)
-        if require_integer("size", size, 0) < len(reserved):
-            raise InputError(f"a vocabulary holds at least <pad> and <unk>, but its size is {size}")
+        require_integer("size", size, len(reserved))
         require_instance("lowercase", lowercase, bool, "True or False")
         if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
             raise InputError(
@@ -92,7 +97,8 @@ class Vocabulary:
             InputError: the file cannot be read, is not a JSON object, names a token twice or
                 has a wrong id.
         """
-        return cls._of(read_json_object(path), Path(path).name, lowercase)
+        path = require_path("path", path)
+        return cls._of(read_json_object(path), path.name, lowercase)
 
     @classmethod
     def parse(cls, data: bytes, name: str, *, lowercase: bool = True) -> "Vocabulary":
@@ -116,9 +122,12 @@ class Vocabulary:
         return orjson.dumps(dict(self.tokens), option=options)
 
     def write(self, path: str | Path) -> None:
-        """Writes `to_json` to a file."""
-        require_local(path)
-        Path(path).write_bytes(self.to_json())
+        """Writes `to_json` to a file.
+
+        Raises:
+            InputError: it is no path on this machine.
+        """
+        require_path("path", path).write_bytes(self.to_json())
 
     @property
     def size(self) -> int:

@@ -28,11 +28,13 @@ UNCHECKED = {
 
 
 @pytest.fixture(scope="module")
-def made(config_of, model_of):
+def made(config_of, model_of, tmp_path_factory):
     model = model_of(config_of(enc0_network="pooled_embedding", mlp_layers=0))
     scorer = Scorer(model, max_programs=24)
     words = Vocabulary({"<unk>": 1, "a": 2})
-    return SimpleNamespace(model=model, config=model.config, scorer=scorer, words=words)
+    file = tmp_path_factory.mktemp("made") / "vocab.json"
+    words.write(file)
+    return SimpleNamespace(model=model, config=model.config, scorer=scorer, words=words, file=file)
 
 
 def rank(**given):
@@ -81,6 +83,10 @@ WRONG = {
     "Vocabulary.build.texts untokenized": lambda m: Vocabulary.build(["a man eats"], 20),
     "Vocabulary.build.texts of numbers": lambda m: Vocabulary.build([[3]], 20),
     "Vocabulary.build.texts of None": lambda m: Vocabulary.build([None], 20),
+    "Vocabulary.read.path": lambda m: Vocabulary.read(5),
+    "Vocabulary.read.lowercase": lambda m: Vocabulary.read(m.file, lowercase="no"),
+    "Vocabulary.write.path": lambda m: Vocabulary({"a": 1}).write(5),
+    "Scorer.warm.longer": lambda m: m.scorer.warm(longer="yes"),
     "Vocabulary.build.size": lambda m: Vocabulary.build([["a"]], "20"),
     "Vocabulary.build.lowercase": lambda m: Vocabulary.build([["a"]], 20, lowercase=1),
     "Vocabulary.encode.text": lambda m: m.words.encode(["a"]),
@@ -125,8 +131,8 @@ def test_every_public_function_and_argument_stands_in_the_table_or_is_documented
             if name != "Hyperparameters":
                 assert f"{name}.{argument}" in named
     for kind, methods in {
-        Scorer: ("score", "embed", "rank", "warm_first"),
-        Vocabulary: ("build", "encode", "encode_tokens"),
+        Scorer: ("score", "embed", "rank", "warm_first", "warm"),
+        Vocabulary: ("build", "read", "write", "encode", "encode_tokens"),
     }.items():
         for method in methods:
             for argument in set(inspect.signature(getattr(kind, method)).parameters) - {"self"}:

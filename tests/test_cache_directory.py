@@ -77,9 +77,9 @@ def test_one_that_others_can_change_is_not(tmp_path, temporary, monkeypatch, cap
     directory.chmod(mode)
     with caplog.at_level(logging.WARNING):
         assert cache_directory() == cache_directory() == temporary / f"o2v_jax-{os.geteuid()}"
-    assert caplog.messages == [
-        f"{directory} can be changed by others: the cache is kept among the temporary files"
-    ]
+    kept = temporary / f"o2v_jax-{os.geteuid()}"
+    reason = "can be changed by others (chmod go-w makes it safe)"
+    assert caplog.messages == [f"{directory} {reason}: the cache is kept in {kept}"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -88,6 +88,20 @@ def test_nor_one_of_another_user(tmp_path, temporary):
     directory.mkdir(parents=True)
     os.chown(directory, 4321, -1)
     assert cache_directory().parent == temporary
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o777, 0o1777])
+def test_one_that_others_can_replace_is_not_used(tmp_path, temporary, monkeypatch, caplog, mode):
+    base = tmp_path / "base"
+    base.mkdir()
+    base.chmod(mode)
+    if mode == 0o700 and os.geteuid() == 0:  # another user's, to whom it would be open
+        os.chown(base, 4321, -1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(base))
+    is_safe = mode == 0o1777 or (mode == 0o700 and os.geteuid() != 0)
+    with caplog.at_level(logging.WARNING):
+        assert (cache_directory() == base / "o2v_jax") == is_safe
+    assert is_safe == (not caplog.messages)
 
 
 def test_a_home_that_is_no_directory_is_passed_over(tmp_path, temporary, monkeypatch):

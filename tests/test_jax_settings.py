@@ -116,6 +116,25 @@ def test_a_wrong_value_of_a_variable_of_jax_is_one_line():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    "start",
+    ["o2v_jax.init(config)", "o2v_jax.score_fn(config)(params, np.ones((1, 2), 'i'), [[1]])"],
+    ids=["init", "score_fn"],
+)
+def test_a_child_of_a_process_that_used_no_scorer_is_told(start):
+    first = FORKED.partition("model =")[0]
+    prepared = "params = jax.device_get(o2v_jax.init(config))\n" * ("params" in start)
+    child = "    o2v_jax.init(config)\n"
+    code = (
+        f"{first}{prepared}{start}\nif os.fork() == 0:\n  try:\n{child}"
+        "  except o2v_jax.InputError as error:\n    os._exit('was forked' in str(error))\n"
+        "print(os.waitstatus_to_exitcode(os.wait()[1]))"
+    )
+    done = run("-c", code)
+    assert done.stdout.strip() == "1", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_that_was_forked_after_jax_started_is_told_and_does_not_hang():
     done = run("-c", FORKED)
     assert done.stdout.strip() == "5", done.stderr

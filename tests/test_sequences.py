@@ -201,6 +201,31 @@ def test_what_is_no_query_is_refused(query, scorer):
         scorer.rank(query, ROWS, 1)
 
 
+def test_integers_of_several_types_are_ids_and_not_encodings(scorer):
+    """NumPy makes floats of int64 beside uint64; here as many as enc_dim."""
+    ids = [3, 1, 4, 1, 5, 9, 2, 6]
+    mixed = [np.uint64(ids[0]), *map(np.int64, ids[1:])]
+    expected = scorer.rank(ids, [ids, [1]], 2, class_index=0)
+    for query, candidates in ((mixed, [ids, [1]]), (ids, [np.array(ids, np.uint64), [1]])):
+        ranking = scorer.rank(query, candidates, 2, class_index=0)
+        np.testing.assert_array_equal(ranking.indices, expected.indices)
+        np.testing.assert_allclose(ranking.scores, expected.scores, rtol=1e-6)
+    with pytest.raises(InputError, match="must fit int32"):
+        Ragged.of([[-1, 2**63]])
+
+
+def test_missing_values_among_pandas_integers_are_refused(scorer):
+    pandas = pytest.importorskip("pandas")
+    missing = pandas.array([1, None] * 4, dtype="Int64")
+    for call in (
+        lambda: scorer.score([missing], [[1]]),
+        lambda: scorer.rank(missing, [[1]], 1, class_index=0),
+        lambda: scorer.rank([1], [missing], 1, class_index=0),
+    ):
+        with pytest.raises(InputError, match=r"missing values|query must be"):
+            call()
+
+
 @pytest.mark.parametrize("candidates", [np.ones((2, 9)), [[0.5] * 7], [[0.5] * 8, [1.0]]])
 def test_encodings_of_another_width_are_refused(candidates, scorer):
     with pytest.raises(InputError, match=r"encodings must be \[n, 8\]"):

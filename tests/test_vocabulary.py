@@ -113,7 +113,7 @@ def test_build_keeps_the_most_frequent_in_an_order_that_does_not_depend_on_the_t
 
 
 def test_build_refuses_a_size_without_room():
-    with pytest.raises(InputError, match="its size is 1"):
+    with pytest.raises(InputError, match="size=1 must be an integer of at least 2"):
         Vocabulary.build([], 1)
 
 

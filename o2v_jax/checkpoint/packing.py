@@ -29,7 +29,6 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
         InputError: an argument is of another type, or a URL.
         CheckpointError: the directory holds no model that can be loaded, or the archive cannot be
             written.
-
     """
     directory, archive = require_path("directory", directory), require_path("archive", archive)
     if directory.is_file():

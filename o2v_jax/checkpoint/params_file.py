@@ -5,7 +5,6 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
@@ -44,6 +43,7 @@ class Contents(NamedTuple):
 
 
 _FLOAT32 = "F32"  # as safetensors files call it
+_ITEM_BYTES = 4  # of a float32
 _DIGESTS = "files_sha256"  # the metadata that holds them, as JSON: an order of its own has none
 ALIGNMENT = 64  # bytes; what XLA's CPU device asks of memory that it shares
 AT_A_TIME = 1 << 24  # bytes
@@ -54,12 +54,6 @@ def expected_shapes(config: Hyperparameters) -> Shapes:
     from o2v_jax.model import parameter_shapes  # noqa: PLC0415  its import takes a second
 
     return parameter_shapes(config)
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def metadata(digests: Digests) -> dict[str, str]:
@@ -150,9 +144,9 @@ class _Hashed:
 
     def read_array(self, name: str, tensor: Tensor) -> npt.NDArray[np.float32]:
         """A float32 array in a place from which JAX's CPU device uses it without a copy."""
-        out = _aligned(tensor.shape)
-        if tensor.end - tensor.start != out.nbytes:
+        if tensor.end - tensor.start != _ITEM_BYTES * math.prod(tensor.shape):
             raise MalformedError(f"tensor {name!r} has another size than its shape says")
+        out = _aligned(tensor.shape)
         memory = out.reshape(-1).view(np.uint8).data
         for start in range(0, len(memory), AT_A_TIME):
             part = memory[start : start + AT_A_TIME]

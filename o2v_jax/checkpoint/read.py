@@ -51,7 +51,6 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
             version, wrong hyperparameters, a wrong checksum, a truncated file, parameters that
             are missing, unexpected, misshapen, not float32 or not finite, token ids outside the
             vocabulary; or with the archive member that cannot be accepted.
-        InputError: the path is a URL.
 
     >>> import o2v_jax, tempfile
     >>> config = o2v_jax.Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16)
@@ -202,6 +201,8 @@ def _read_vocabulary(
         problems.append(f"{CONFIG}: there is a {VOCABULARY}, but no tokenizer is named")
     if not (there or settings.has_tokenizer or VOCABULARY in (digests or ())):
         return None
+    if settings.config is None and snapshot.is_longer(VOCABULARY, max_vocabulary_bytes(None)):
+        return None  # whether it is too long depends on what is wrong already
     with problems.gathered():
         data = snapshot.read(VOCABULARY, max_vocabulary_bytes(settings.config))
         vocabulary = Vocabulary.parse(data, VOCABULARY, lowercase=bool(settings.lowercase))

@@ -16,6 +16,7 @@ from o2v_jax.staging import is_abandoned, is_staging, staging
 _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _SUFFIX, _ASIDE = ".tmp", ".old"
+_FORMER = ".former"  # a file of the former directory, while files are moved one by one
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.(tmp|old)")
 
 
@@ -34,7 +35,8 @@ def replacing(target: Path, names: Sequence[str], *, last: str) -> Iterator[Path
     one_by_one = is_fixed(target)
     parent = target if one_by_one else target.parent
     parent.mkdir(parents=True, exist_ok=True)
-    with staging(parent, _prefix(target), _SUFFIX, names=names) as directory:
+    files = [*names, *(f"{name}{_FORMER}" for name in names)]
+    with staging(parent, _prefix(target), _SUFFIX, names=files) as directory:
         yield directory
         _sync(*directory.iterdir(), directory)
         if one_by_one:
@@ -126,15 +128,29 @@ def _is_mount(target: Path) -> bool:
 def _move_files(staging: Path, target: Path, order: Sequence[str]) -> None:
     """Moves files in this order, one that is named twice at its last place.
 
-    The last one's predecessor goes first, and with it what made the former files a whole: nobody
-    takes old and new files for one. Former files without a successor go too.
+    The former files go aside before, the last one first, and with it what makes them a whole:
+    nobody takes old and new files for one. If a file cannot be moved, all are put back.
     """
     places = {name: place for place, name in enumerate(order)}
     new = sorted((path.name for path in staging.iterdir()), key=places.__getitem__)
-    for name in (*order[-1:], *(places.keys() - set(new))):
-        (target / name).unlink(missing_ok=True)
-    for name in new:
-        (staging / name).rename(target / name)
+    former = [name for name in sorted(places, key=places.__getitem__) if (target / name).exists()]
+    try:
+        for name in reversed(former):
+            (target / name).rename(staging / f"{name}{_FORMER}")
+        for name in new:
+            (staging / name).rename(target / name)
+    except BaseException:
+        _put_back(staging, target, new, former)
+        raise
+
+
+def _put_back(staging: Path, target: Path, new: Sequence[str], former: Sequence[str]) -> None:
+    for name in reversed(new):
+        if not (staging / name).exists():
+            (target / name).unlink(missing_ok=True)
+    for name in former:
+        if (aside := staging / f"{name}{_FORMER}").exists():
+            aside.rename(target / name)
 
 
 def _prefix(target: Path) -> str:

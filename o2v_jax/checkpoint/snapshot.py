@@ -67,6 +67,11 @@ class Snapshot:
         self.files[name].seek(0)
         return self.files[name]
 
+    def is_longer(self, name: str, limit: int) -> bool:
+        """Whether a file is there and takes more than `limit` bytes."""
+        file = self.files.get(name)
+        return file is not None and os.fstat(file.fileno()).st_size > limit
+
     def is_there(self, name: str) -> bool:
         """Whether there is something of this name, readable or not."""
         return name in self.files or name in self.refused

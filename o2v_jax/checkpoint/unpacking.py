@@ -12,13 +12,13 @@ from typing import BinaryIO, Protocol, cast
 from o2v_jax.arguments import show
 from o2v_jax.errors import CheckpointError
 from o2v_jax.staging import staging
+from o2v_jax.util import decompress
 
 MAX_ARCHIVE_BYTES = 64 * 2**30  # two embedding tables of the largest size are 24e9 bytes
 _MAX_MEMBERS = 10_000
 _MAX_DEPTH = 32  # of folders and a name: removing them takes a call within a call for each
 _MAX_HEADER_BYTES = 2**16  # headers are read into memory, and their names parsed
 _MAX_TRAILER_BYTES = 2**24  # tar pads an archive with zeros up to its record size
-_GZIP_MAGIC = b"\x1f\x8b"
 _BROKEN = (
     tarfile.TarError,
     OSError,
@@ -97,13 +97,7 @@ def _accept(member: tarfile.TarInfo, count: int, left: int) -> None:
 @contextmanager
 def _decompressed(path: Path) -> Iterator["_Readable"]:
     with path.open("rb") as file:
-        compressed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        file.seek(0)
-        if not compressed:
-            yield file
-            return
-        with gzip.GzipFile(fileobj=file) as stream:
-            yield stream
+        yield decompress(file)
 
 
 class _Readable(Protocol):

@@ -30,7 +30,7 @@ from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.checkpoint.replace import is_fixed, is_leftover, replacing
 from o2v_jax.checkpoint.snapshot import opened
 from o2v_jax.errors import CheckpointError, InputError
-from o2v_jax.util import require_local
+from o2v_jax.util import hash_file
 from o2v_jax.vocabulary import parse_json_object
 
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -98,7 +98,7 @@ def _write(model: Model, arrays: Arrays, directory: Path) -> None:
     save_file(arrays, directory / PARAMS, params_file.metadata(digests))
     # safetensors lets nobody but the owner read what it writes
     shutil.copymode(directory / METRICS, directory / PARAMS)
-    checksum = params_file.sha256(directory / PARAMS)
+    checksum = hash_file(directory / PARAMS)
     (directory / CONFIG).write_bytes(_json(CONFIG, config_file.compose(model, checksum)))
 
 
@@ -121,8 +121,7 @@ def check_target(directory: str | Path) -> None:
     Raises:
         CheckpointError: it is neither new, nor empty, nor a model with nothing else beside it.
     """
-    require_local(directory)
-    target = Path(directory).resolve()
+    target = require_path("directory", directory).resolve()
     if not target.exists():
         _check_parent(target)
         return

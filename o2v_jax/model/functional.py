@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from o2v_jax.arguments import require_choice, require_instance, require_integer
+from o2v_jax.devices import own_settings, require_devices
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.head import Head
@@ -40,7 +41,8 @@ def init(config: Hyperparameters, seed: int = 0) -> Params:
     Raises:
         InputError: `config` is of another type, or `seed` is not an integer in 0..2**63 - 1.
     """
-    params: Params = _init(_config(config), random_key(seed))
+    with own_settings():
+        params: Params = _init(_config(config), random_key(seed))
     return params
 
 
@@ -48,9 +50,10 @@ def random_key(seed: int) -> Array:
     """JAX's key of a seed, whatever generator is its default.
 
     Raises:
-        InputError: the seed is not an integer in 0..2**63 - 1.
+        InputError: the seed is not an integer in 0..2**63 - 1, or JAX finds no device.
     """
     seed = require_integer("seed", seed, 0, 2**63 - 1)
+    require_devices()
     key: Array = jax.random.key(seed, impl=RANDOM_NUMBERS)
     return key
 
@@ -257,6 +260,7 @@ def _vectors(name: str, vectors: Given, enc_dim: int) -> Array:
 
 
 def _array(name: str, given: Given) -> Array:
+    require_devices()
     try:
         return jnp.asarray(given)
     except (TypeError, ValueError, OverflowError) as error:

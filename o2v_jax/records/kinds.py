@@ -65,8 +65,11 @@ def is_document(head: bytes) -> bool:
 
 def table_kind(head: bytes) -> str:
     """What a table in text is called, where the first lines look like one; else nothing."""
-    lines = [line for line in head.split(b"\n")[:3] if line.strip()][:2]
-    if not lines or any(line.lstrip().startswith((b"{", b"[")) for line in lines):
+    lines = head.split(b"\n")
+    if any(line.lstrip().startswith((b"{", b"[")) for line in lines):
+        return ""  # a few bad lines among records make no table
+    lines = [line for line in lines[:3] if line.strip()][:2]
+    if not lines:
         return ""
     found = (kind for mark, kind in _DELIMITERS.items() if all(mark in line for line in lines))
     return next(found, "")

@@ -199,6 +199,7 @@ class Scorer:
             threads: compile at a time.
             longer: those for sequences above the model's max_seq_len as well, the others first.
         """
+        require_instance("longer", longer, bool, "True or False")
         require_own_threads()
         count = self._warm(self.layout.programs(), threads)
         for table in (*self.layout.encode, self.layout.head, self.layout.rows):

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.training.auxiliary import auxiliary_file
+from o2v_jax.util import hash_file
 
 AUXILIARY_FILES = tuple(
     f"enc{side}_{name}" for side in (0, 1) for name in ("pretrained_embedding_file", "vocab_file")
@@ -40,8 +41,7 @@ def identity(config: Hyperparameters, files: Described, **others: object) -> dic
 def _sha256(path: Path) -> str:
     if not path.is_file():  # a pipe, which nobody can read again: no two are the same
         return uuid4().hex
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return hash_file(path)
 
 
 def _digest(value: Any) -> str:

@@ -5,7 +5,6 @@ came over, or parts of files. Orbax reads some of these without an error, as oth
 state lists its files by size and SHA-256, and is read only if all of them are as listed.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -13,13 +12,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 
 from o2v_jax.errors import InputError
-
-if sys.platform != "win32":
-    import fcntl
+from o2v_jax.staging import try_lock
+from o2v_jax.util import hash_file
 
 PREFIX = "state"
 LISTING = "files.json"  # within a state
@@ -70,7 +69,7 @@ def write_listing(state: Path) -> None:
     """
     files = sorted(path for path in state.rglob("*") if path.is_file())
     listed = {
-        str(path.relative_to(state)): _File(path.stat().st_size, _sha256(path)) for path in files
+        str(path.relative_to(state)): _File(path.stat().st_size, hash_file(path)) for path in files
     }
     temporary = state / f".{LISTING}.tmp"
     with temporary.open("wb") as stream:
@@ -98,7 +97,7 @@ def check_listing(state: Path) -> bool:
         if path.stat().st_size != file.size:
             raise DamagedStateError(f"{name} has {path.stat().st_size} bytes of {file.size}")
     for name, file in files.items():
-        if _sha256(state / name) != file.sha256:
+        if hash_file(state / name) != file.sha256:
             raise DamagedStateError(f"{name} is not as it was written")
     return True
 
@@ -114,7 +113,8 @@ def remove_states(directory: Path, keep: tuple[int, ...] = ()) -> None:
 
 def discard(state: Path) -> None:
     """Gives a state a name by which the next `remove_remnants` removes it."""
-    state.rename(state.with_name(f"{_DISCARDED}{state.name}"))
+    # one of this number may be left, where it could not be removed
+    state.rename(state.with_name(f"{_DISCARDED}{state.name}.{uuid4().hex[:12]}"))
 
 
 def remove_remnants(directory: Path) -> None:
@@ -142,19 +142,11 @@ def locked(directory: Path) -> Iterator[None]:
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        _lock(descriptor, directory)
+        if try_lock(descriptor) is False:
+            raise InputError(f"{directory}: another o2v train is at work there")
         yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, directory: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(f"{directory}: another o2v train is at work there") from error
-    except OSError:  # a file system without locks
-        return
 
 
 def _has_files(path: Path) -> bool:
@@ -166,8 +158,3 @@ def _read(listing: Path) -> dict[str, _File]:
         return msgspec.json.decode(listing.read_bytes(), type=dict[str, _File])
     except msgspec.MsgspecError as error:
         raise DamagedStateError(f"{LISTING} is not as it was written") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.errors import InputError
 from o2v_jax.ragged import Ids
+from o2v_jax.util import decompress
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_LINE = 2**20  # bytes read at once, fifty times what 1000 numbers take: data may be binary
 _HEADER = re.compile(rb"([0-9]+)[ \t]+([0-9]+)")
@@ -168,11 +168,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     name = path.name
     try:
         with path.open("rb") as raw:
-            if raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
-                with gzip.GzipFile(fileobj=raw) as stream:
-                    yield cast("BinaryIO", stream)
-            else:
-                yield raw
+            yield decompress(raw)
     except EOFError:
         raise InputError(f"{name} is cut off: its gzip data has no end; fetch it again") from None
     except (gzip.BadGzipFile, zlib.error) as error:

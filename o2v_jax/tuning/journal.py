@@ -1,6 +1,5 @@
 """The file that a study is kept in: one change a line, safe against a kill at any point."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from o2v_jax.errors import InputError
+from o2v_jax.staging import try_lock
 
 
 @contextmanager
@@ -24,10 +24,8 @@ def journal(file: Path) -> Iterator[JournalStorage]:
         InputError: another process is at work on it, or it is no such file.
     """
     with file.open("a+b") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{file.parent}: another o2v tune is at work there") from error
+        if try_lock(stream.fileno()) is False:
+            raise InputError(f"{file.parent}: another o2v tune is at work there")
         storage = _storage(file)
         _drop_torn_line(stream)
         yield storage

@@ -4,7 +4,9 @@ Those that once took long are so large that they would take minutes, or all memo
 """
 
 import json
+import math
 import os
+import resource
 import shutil
 import struct
 import tarfile
@@ -18,9 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from o2v_jax import Hyperparameters
 from o2v_jax.checkpoint import load, save
-from o2v_jax.checkpoint.params_file import check, sha256
+from o2v_jax.checkpoint.params_file import check
 from o2v_jax.errors import CheckpointError
+from o2v_jax.model import parameter_shapes
+from o2v_jax.util import hash_file
 from o2v_jax.vocabulary import Vocabulary
 
 SECONDS = 5  # each takes some ms, and took 20 s or no end
@@ -67,7 +72,9 @@ def write_params(folder, header, data=b"", hole=0):
     if hole:
         os.truncate(path, path.stat().st_size + hole)
         return
-    document = json.loads((folder / "config.json").read_bytes()) | {"params_sha256": sha256(path)}
+    document = json.loads((folder / "config.json").read_bytes()) | {
+        "params_sha256": hash_file(path)
+    }
     (folder / "config.json").write_text(json.dumps(document))
 
 
@@ -115,6 +122,42 @@ def test_tensors(crafted, name):
     header, data, message = HEADERS[name]
     write_params(crafted, header, data)
     assert message in refusal(crafted)
+
+
+def test_no_memory_is_taken_for_a_tensor_that_has_no_bytes(crafted):
+    path = crafted / "config.json"
+    config = json.loads(path.read_bytes())
+    large = ("enc0_vocab_size", "enc1_vocab_size"), ("enc_dim", "enc0_token_embedding_dim")
+    for names, size in zip(large, ("3000000", "1000"), strict=True):
+        config["hyperparameters"] |= dict.fromkeys((*names, names[-1].replace("0", "1")), size)
+    path.write_text(json.dumps(config))
+    shapes = parameter_shapes(Hyperparameters.from_strings(config["hyperparameters"]))
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 0 if name.startswith("embed") else 4 * math.prod(shape)
+        header[name], end = tensor(shape, end, end + size), end + size
+    write_params(crafted, header, bytes(end))
+    hard = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_in_use() + 2**32, hard[1]))
+        assert "another size than" in refusal(crafted)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, hard)
+
+
+def memory_in_use():
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def test_a_long_vocabulary_beside_a_wrong_configuration_is_not_said_to_be_too_long(crafted):
+    path = crafted / "config.json"
+    config = json.loads(path.read_bytes())
+    config["hyperparameters"] |= {"enc_dim": "bogus"}
+    path.write_text(json.dumps(config))
+    (crafted / "vocab.json").write_text(json.dumps({f"token {n}": n + 1 for n in range(90_000)}))
+    message = refusal(crafted)
+    assert "enc_dim=" in message
+    assert "vocab.json" not in message
 
 
 def test_nothing_is_read_that_does_not_fit(crafted):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from o2v_jax.checkpoint import flatten, load, pack, save
-from o2v_jax.checkpoint.params_file import sha256
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.model import parameter_shapes
+from o2v_jax.util import hash_file
 from serving.run import _require_model
 
 EMBEDDING = "embed_0.weight"
@@ -48,7 +48,7 @@ def edit_params(directory, **changes):
     path = directory / "params.safetensors"
     arrays = load_file(path) | changes
     save_file({name: array for name, array in arrays.items() if array is not None}, path)
-    edit(directory, params_sha256=sha256(path))
+    edit(directory, params_sha256=hash_file(path))
 
 
 def test_parameters_come_back_writable_float32_and_in_shape(saved):

@@ -14,10 +14,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from o2v_jax.checkpoint import load, pack, save
-from o2v_jax.checkpoint.params_file import sha256
 from o2v_jax.checkpoint.read import read_directory
 from o2v_jax.errors import CheckpointError
 from o2v_jax.staging import staging
+from o2v_jax.util import hash_file
 from o2v_jax.vocabulary import Vocabulary
 
 SECONDS = 2.0
@@ -144,7 +144,7 @@ def edit_out_digests(folder):
     path = folder / "params.safetensors"
     save_file(load_file(path), path)
     document = json.loads((folder / "config.json").read_bytes())
-    (folder / "config.json").write_text(json.dumps(document | {"params_sha256": sha256(path)}))
+    (folder / "config.json").write_text(json.dumps(document | {"params_sha256": hash_file(path)}))
 
 
 @pytest.mark.parametrize("name", ["vocab.json", "metrics.json", "provenance.json"])
@@ -168,7 +168,7 @@ def test_the_digests_stand_where_early_releases_do_not_look(folders):
     with safe_open(folders[0] / "params.safetensors", "numpy") as file:
         digests = json.loads(file.metadata()["files_sha256"])
     names = "metrics.json", "provenance.json", "vocab.json"
-    assert digests == {name: sha256(folders[0] / name) for name in names}
+    assert digests == {name: hash_file(folders[0] / name) for name in names}
 
 
 def test_an_archive_is_no_directory_to_pack(folders):

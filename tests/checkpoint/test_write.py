@@ -250,18 +250,38 @@ def killed_after(count):
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-for count in range(4):
+def refused_after(count):
+    # one move fails, after so many
+    move = Path.rename
+    def rename(path, other):
+        nonlocal count
+        count -= 1
+        if count == -1:
+            raise OSError(28, "No space left on device")
+        return move(path, other)
+    Path.rename = rename
+    try:
+        save(two, target)
+    except CheckpointError as error:
+        return "No space left on device" in str(error)
+    finally:
+        Path.rename = move
+
+MOVES = 9  # five files aside, four in their place
+for count in range(MOVES):
+    assert refused_after(count)
+    assert load(target).vocabulary.tokens == one.vocabulary.tokens
+    assert load(target).metrics == one.metrics and len(os.listdir(target)) == 6
+for count in range(MOVES):
     assert killed_after(count) == -signal.SIGKILL
     try:
-        load(target)
+        assert load(target).metrics == one.metrics and not count
     except CheckpointError as error:
-        assert "config.json is missing" in str(error), error
-    else:
-        raise AssertionError(count)
+        assert "config.json is missing" in str(error) or "holds no config.json" in str(error)
     check_target(target)
     save(one, target)
     assert load(target).vocabulary.tokens == one.vocabulary.tokens
-assert killed_after(4) == 0
+assert killed_after(MOVES) == 0
 assert load(target).vocabulary is None and load(target).metrics == two.metrics
 assert os.path.samestat(os.stat(target), before) and os.listdir(target.parent) == [target.name]
 """

@@ -370,5 +370,9 @@ def test_what_is_no_json_lines_is_named(refused, content, skip):
     assert refused(GOOD, content, error=InputError, skip=skip) == REFUSED[content]
 
 
+def test_lines_that_look_like_a_table_are_skipped_where_records_follow(read):
+    assert len(read("hello, world\nx, y\n" + GOOD, skip=True)) == 1
+
+
 def test_half_a_surrogate_pair_in_another_field_is_ignored(read):
     assert len(read(GOOD.replace("}", r', "t": "x\ud83d"}'))) == 1
