@@ -36,8 +36,8 @@ SPLIT = click.Choice(["Line", "None"])
     "--content-type",
     type=ContentTypeOption(),
     metavar="[application/jsonlines|application/json]",
-    help="Of all inputs, perhaps with ; infer_max_seqlens=64,64 as where to cut their sequences; "
-    "default JSON for .json, else JSON Lines.",
+    help="Of all inputs, optionally with '; infer_max_seqlens=64,64', the lengths at which "
+    "sequences are cut; default JSON for .json, else JSON Lines.",
 )
 @click.option(
     "--accept",

@@ -649,6 +649,10 @@ def test_a_state_that_cannot_be_read_guards_results_alone(transform, name, conte
         ),
         (("a.jsonl", "--model", "nothing"), "nothing"),
         (
+            ("a.jsonl", "--max-concurrent-transforms", "50"),
+            "--max-concurrent-transforms 50 times --max-payload 6 must be at most 100 MB",
+        ),
+        (
             ("a.jsonl", "--max-payload", "20", "--max-concurrent-transforms", "6"),
             "--max-concurrent-transforms 6 times --max-payload 20 must be at most 100 MB",
         ),
