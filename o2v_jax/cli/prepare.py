@@ -228,9 +228,9 @@ def _refuse_contradictions(options: dict[str, Any]) -> None:
 
 
 def _refuse_idle_seed(ctx: click.Context) -> None:
-    default = click.core.ParameterSource.DEFAULT
-    given = {name for name in ctx.params if ctx.get_parameter_source(name) != default}
-    if "seed" in given and not given & {"validation", "test"}:
+    """One of the environment may be for other preparations."""
+    typed = ctx.get_parameter_source("seed") is click.core.ParameterSource.COMMANDLINE
+    if typed and not (ctx.params["validation"] or ctx.params["test"]):
         raise click.UsageError("--seed needs --validation or --test, which it deals records to")
 
 

@@ -211,8 +211,8 @@ def test_labels_that_are_none(cells, source, fault):
 @pytest.mark.parametrize(
     ("cells", "labels", "faults"),
     [
-        (["nan", "cat", "dog"], [0, 1], {0: "the label 'nan' is what stands for none"}),
-        (["cat", "NaN", "dog"], [0, 1], {1: "the label 'NaN' is what stands for none"}),
+        (["nan", "cat", "dog"], [0, 1], {0: "the label 'nan' stands for a missing label"}),
+        (["cat", "NaN", "dog"], [0, 1], {1: "the label 'NaN' stands for a missing label"}),
         (["inf", "cat"], [1, 0], {}),
         (["nan", "1", "0"], [1, 0], {0: "the label 'nan' is not a finite number"}),
         (["x", "1", "0"], [1, 0], {0: "the label 'x' is not a finite number"}),
