@@ -5,6 +5,9 @@ from typing import Literal, TypeAlias
 # infer_max_seqlens lies in 1..LONGEST_REQUEST, and so does max_seq_len
 LONGEST_REQUEST = 5000
 
+# seconds after which a server lets a client go that neither sends nor takes a byte
+STALL_S = 60
+
 # INFERENCE_PREFERRED_MODE
 Mode: TypeAlias = Literal["classification", "embedding"]
 

@@ -97,7 +97,7 @@ def _merging_slashes(
     app: "WSGIApplication", environ: "WSGIEnvironment", start_response: "StartResponse"
 ) -> Iterable[bytes]:
     """Flask would redirect, which not every client follows with its body."""
-    environ["PATH_INFO"] = contract.merge_slashes(environ["PATH_INFO"])
+    environ["PATH_INFO"] = contract.merge_slashes(environ.get("PATH_INFO", ""))
     return app(environ, start_response)
 
 
@@ -136,7 +136,8 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         allow = {name: value for name, value in error.get_headers() if name == "Allow"}
-        reason = f"there are {contract.PATHS}" if error.code == NotFound.code else error.description
+        unknown = f"no such path; the paths are {contract.PATHS}"
+        reason = unknown if error.code == NotFound.code else error.description
         message = f"{request.method} {request.path}: {reason}"
         return _error(error.code or 500, contract.error_body(message), allow)
 

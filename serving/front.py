@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from a2wsgi import WSGIMiddleware
 from flask import Flask
 
+from o2v_jax.limits import STALL_S
 from o2v_jax.memory import give_back_freed_memory
 from serving import contract, endpoints
 from serving.batcher import PATIENCE_S
@@ -28,7 +29,6 @@ from serving.work import Work
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-STALL_S = 60.0
 # What is left of a body that nobody needs is read for so long before the answer, in which case the
 # connection is kept, and for so long after it: closing at once could take the answer with it.
 _REST_S, _LINGER_S = 0.5, 0.5

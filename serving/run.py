@@ -25,7 +25,7 @@ from granian.server.common import AbstractServer
 
 from o2v_jax.checkpoint import find_model, is_archive
 from o2v_jax.errors import CheckpointError, InputError
-from o2v_jax.limits import DType
+from o2v_jax.limits import STALL_S, DType
 from o2v_jax.util import require_local
 from serving.settings import Settings
 from serving.sockets import connections
@@ -37,7 +37,6 @@ CONNECTIONS = 4096
 IDLE_S = 10  # to send a request's headers, and between two requests of one connection
 # SageMaker kills 30 s after SIGTERM: requests that are still open then are given up before.
 DRAIN_S = 25
-STALL_S = 60
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ def connections(most: int) -> int:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < most + _SPARE_FILES:
-        allowed = min(most + _SPARE_FILES, hard) if hard != resource.RLIM_INFINITY else most
+        wanted = most + _SPARE_FILES
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(ValueError, OSError):  # not here
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
     return min(most, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES, 1))
@@ -62,7 +63,20 @@ def _set(each: socket.socket, port: int, seconds: float) -> bool:
 
 def _sockets() -> Iterator[socket.socket]:
     """Second descriptors of all sockets that this process has open."""
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            if descriptor.is_socket():
-                yield socket.socket(fileno=os.dup(int(descriptor.name)))
+    names: list[Path] = []
+    with suppress(OSError):  # there is no /proc, or no descriptor left to read it by
+        names += Path("/proc/self/fd").iterdir()
+    for name in names:
+        if name.is_socket() and (found := _second(int(name.name))):
+            yield found
+
+
+def _second(descriptor: int) -> socket.socket | None:
+    """A socket of the same connection; None if it is closed meanwhile."""
+    with suppress(OSError):
+        second = os.dup(descriptor)
+        try:
+            return socket.socket(fileno=second)
+        except OSError:
+            os.close(second)
+    return None

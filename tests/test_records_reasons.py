@@ -100,6 +100,8 @@ KINDS = {
     (64).to_bytes(8, "little") + b'{"a":': "is a safetensors file",
     b"\xff\xfe{\0": "is UTF-16 text, but JSON Lines are expected: save it as UTF-8",
     b"\x28\xb5\x2f\xfd": "is compressed by zstd",
+    b"ORC\x11\x00\x0a": "is an ORC file",
+    b"BZh91AY&SY\x02": "is compressed by bzip2",
     b"\x01\0\x02": "is binary",
 }
 
@@ -111,7 +113,16 @@ def test_what_is_no_text_is_named(head):
     assert str(refused.value).startswith(f"file {KINDS[head]}")
 
 
-@pytest.mark.parametrize("head", [b"", b"{}", "é".encode(), b"{}\n\0\0", b"PARIS\tROME"])
+LETTERS = b"ORC", b"BZh", b"PAR1", b"FEA1", b"%PDF", b"ARROW1", b"SQLite format 3"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(b"", b"{}", "é".encode(), b"{}\n\0\0", b"PARIS\tROME"),
+        *(letters + b"HIDS bloom.\tFlowers are there.\r\n" for letters in LETTERS),
+    ],
+)
 def test_what_may_be_text_is_not(head):
     require_text(head, "file")
 

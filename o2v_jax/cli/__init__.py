@@ -134,5 +134,7 @@ def _file_status(error: OSError) -> int:
     """The status after what a file or a stream refused: a reader that has enough is no failure."""
     if isinstance(error, ConnectionError) and has_lost_reader():
         return 0
-    reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    reason = (
+        f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+    )
     return _complain(flush_output() or reason)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
+from o2v_jax.cli.streams import writing_output
 from o2v_jax.limits import DType
 
 
@@ -33,6 +34,8 @@ def evaluate(
         data = dataset(chunks, model.config, str(file))
     metrics = evaluate_model(model, data, dtype=dtype) | {"records": len(data)}
     if as_json:
-        click.echo(json.dumps(metrics))
+        text = json.dumps(metrics)
     else:
-        click.echo("\n".join(f"{name} {value:g}" for name, value in metrics.items()))
+        text = "\n".join(f"{name} {value:g}" for name, value in metrics.items())
+    with writing_output():
+        click.echo(text)

@@ -139,7 +139,9 @@ def _whole(stream: BinaryIO, name: str) -> bytes:
         raise InputError(f"{name}: is damaged gzip ({error})") from error
     if len(body) > most:
         reason = f"a JSON document of more than {LARGEST_DOCUMENT_MIB} MiB is not read"
-        raise InputError(f"{name}: {reason}: give JSON Lines, a record a line (jq -c .instances[])")
+        raise InputError(
+            f"{name}: {reason}: give JSON Lines, a record a line (jq -c '.instances[]')"
+        )
     return body
 
 

@@ -119,13 +119,14 @@ def prepare(ctx: click.Context, /, **options: Any) -> None:
     \b
     text    a sentence, split by NLTK's Treebank tokenizer and made lower case
     tokens  tokens between blanks, made lower case
-    value   one token, whatever it is: a user, a film, a category
+    value   one token, the cell as it is: a user, a film, a category
     ids     token ids between blanks, which stay as they are
 
-    Parquet and JSON Lines may also hold lists of tokens or ids. Values and ids that became floats,
-    such as 1.0, are taken as 1. Vocabularies are counted in the training part alone; id 0 is <pad>,
-    id 1 <unk>. Labels are numbers, or names if most of the first few thousand are; names without
-    --classes get numbers in their order by code point.
+    Parquet and JSON Lines may also hold lists of tokens or ids. Ids that became floats, such as
+    1.0, are taken as 1, and so are values where no value of the column has another fraction, or
+    where the given vocabulary has 1 and not 1.0. Vocabularies are counted in the training part
+    alone; id 0 is <pad>, id 1 <unk>. Labels are numbers, or names if most of the first few thousand
+    are; names without --classes get numbers in their order by code point.
 
     Writes train.jsonl, validation.jsonl and test.jsonl, vocab0.json and vocab1.json or vocab.json,
     labels.json if labels are names, and hyperparameters.json, which holds what follows from the
@@ -227,9 +228,9 @@ def _refuse_contradictions(options: dict[str, Any]) -> None:
 
 
 def _refuse_idle_seed(ctx: click.Context) -> None:
-    default = click.core.ParameterSource.DEFAULT
-    given = {name for name in ctx.params if ctx.get_parameter_source(name) != default}
-    if "seed" in given and not given & {"validation", "test"}:
+    """One of the environment may be for other preparations."""
+    typed = ctx.get_parameter_source("seed") is click.core.ParameterSource.COMMANDLINE
+    if typed and not (ctx.params["validation"] or ctx.params["test"]):
         raise click.UsageError("--seed needs --validation or --test, which it deals records to")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
+from o2v_jax.cli.streams import writing_output
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.limits import DType
 
@@ -144,8 +145,10 @@ def _run(
 def _write(values: Floats, key: Literal["scores", "embeddings"]) -> None:
     from o2v_jax.records import Format, encode
 
-    sys.stdout.buffer.write(encode(values, key, Format.JSON_LINES) + b"\n")
-    sys.stdout.buffer.flush()
+    lines = encode(values, key, Format.JSON_LINES) + b"\n"
+    with writing_output():
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
 
 
 def _either(scorer: "Scorer", records: "Records") -> Floats:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from o2v_jax.cli.options import PATH, devices_option, dtype_option
-from o2v_jax.limits import DType
+from o2v_jax.limits import STALL_S, DType
 
 
 @click.command()
@@ -30,7 +30,7 @@ from o2v_jax.limits import DType
 @click.option(
     "--stall-seconds",
     type=click.IntRange(1, 3600),
-    default=60,
+    default=STALL_S,
     show_default=True,
     help="How long a client may neither send nor take a byte before it is let go.",
 )

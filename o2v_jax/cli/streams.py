@@ -7,12 +7,14 @@ output, so that a reader's leaving may only show when the process ends.
 import os
 import select
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 import click
 
+from o2v_jax.errors import InputError
 from o2v_jax.util import discard
 
 
@@ -26,6 +28,7 @@ def open_closed_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.set_inheritable(number, True)
     sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
 
 
@@ -37,6 +40,26 @@ def say(message: str) -> None:
     """Writes a line on standard error, if that can be written."""
     with suppress(OSError):
         click.echo(message, err=True)
+
+
+@contextmanager
+def writing_output() -> Iterator[None]:
+    """Names standard output where it cannot be written: the error alone does not.
+
+    Raises:
+        InputError: it cannot be, for instance because a disk is full.
+        ConnectionError: its reader left.
+    """
+    try:
+        yield
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise InputError(_hindrance(error)) from error
+
+
+def _hindrance(error: OSError) -> str:
+    return f"standard output cannot be written: {error.strerror}"
 
 
 def has_lost_reader() -> bool:
@@ -57,7 +80,7 @@ def flush_output() -> str:
         sys.stdout.flush()
     except OSError as error:
         if not has_lost_reader():
-            hindrance = f"standard output cannot be written: {error.strerror}"
+            hindrance = _hindrance(error)
         discard(sys.stdout)
     _flush_errors(sys.stderr)
     return hindrance

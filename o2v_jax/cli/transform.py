@@ -36,8 +36,8 @@ SPLIT = click.Choice(["Line", "None"])
     "--content-type",
     type=ContentTypeOption(),
     metavar="[application/jsonlines|application/json]",
-    help="Of all inputs, perhaps with ; infer_max_seqlens=64,64 as where to cut their sequences; "
-    "default JSON for .json, else JSON Lines.",
+    help="Of all inputs, optionally with '; infer_max_seqlens=64,64', the lengths at which "
+    "sequences are cut; default JSON for .json, else JSON Lines.",
 )
 @click.option(
     "--accept",
@@ -179,7 +179,7 @@ def _run(
             ahead=concurrent,
             told=progress.advance,
         ).run()
-    _tell(report, progress.rate, engine.padding)
+    _tell(report, progress.rate, engine.padding, skip=skip)
 
 
 @contextmanager
@@ -244,7 +244,7 @@ def _settings(options: dict[str, Any]) -> "Settings":
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
-def _tell(report: "Report", rate: float, padding: float | None) -> None:
+def _tell(report: "Report", rate: float, padding: float | None, *, skip: bool) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
     if report.kept == report.files:
@@ -259,6 +259,7 @@ def _tell(report: "Report", rate: float, padding: float | None) -> None:
     )
     if report.failed:
         raise InputError(
-            f"{len(report.failed)} of {report.files} files failed, as said above: mend them, "
-            "or give --on-error skip; the same command does the rest"
+            f"{len(report.failed)} of {report.files} files failed, as said above: mend them"
+            + ("" if skip else ", or give --on-error skip")
+            + "; the same command does the rest"
         )

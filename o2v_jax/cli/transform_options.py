@@ -82,7 +82,8 @@ def fit_payloads(
 
     Args:
         payload: as it was given, if it was.
-        concurrent: as it was given; 0 as if it was not.
+        concurrent: as it was given; 0 as if it was not. It makes no payload smaller than usual:
+            what records a payload has decides which results there are, and whose they are.
         said: what a server says of itself, in /execution-parameters.
 
     Raises:
@@ -94,6 +95,7 @@ def fit_payloads(
     most = _number(said, "MaxConcurrentTransforms") or CONCURRENT
     if payload == 0:
         return 0, concurrent or most
+    payload = usual if payload is None and concurrent else payload
     payload, concurrent = server.fit_payloads(
         payload, concurrent, usual_payload=usual, usual_concurrent=most
     )

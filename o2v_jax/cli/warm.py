@@ -7,6 +7,7 @@ from typing import get_args
 import click
 
 from o2v_jax.cli.options import devices_option, dtype_option, model_option, model_path_of
+from o2v_jax.cli.streams import writing_output
 from o2v_jax.limits import DType, Mode
 
 
@@ -37,4 +38,5 @@ def warm(
     for device in local_devices(devices):
         scorer = Scorer(model, preferred_mode=mode, dtype=dtype, device=device)
         programs += scorer.warm(threads, longer=True)
-    click.echo(f"{programs} programs in {time.perf_counter() - began:.1f} s, kept in {cache}")
+    with writing_output():
+        click.echo(f"{programs} programs in {time.perf_counter() - began:.1f} s, kept in {cache}")

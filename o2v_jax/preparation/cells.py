@@ -18,7 +18,7 @@ from o2v_jax.vocabulary import normalised, tokenize
 
 # text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
 # does; value: the whole cell, exactly as it stands, is one token; ids: token ids between blanks.
-# An id that became a float is that id, a single one among tokens too: see `whole`
+# An id that became a float is that id: see `whole`
 Kind: TypeAlias = Literal["text", "tokens", "value", "ids"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -83,19 +83,18 @@ def _is_id(item: str) -> bool:
     return bool(_ID.fullmatch(item)) and int(item) <= LARGEST_ID
 
 
-def _whole(text: str) -> list[str]:
-    return [whole(text)] if text.strip() else []
+def _cell(text: str) -> list[str]:
+    return [text] if text.strip() else []
 
 
 def _between_blanks(text: str) -> list[str]:
-    tokens = [normalised(token, lowercase=True) for token in text.split()]
-    return tokens if len(tokens) != 1 else [whole(tokens[0])]
+    return [normalised(token, lowercase=True) for token in text.split()]
 
 
 _SPLIT: dict[Kind, Callable[[str], list[str]]] = {
     "text": tokenize,
     "tokens": _between_blanks,
-    "value": _whole,
+    "value": _cell,
 }
 
 

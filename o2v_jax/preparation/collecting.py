@@ -13,7 +13,6 @@ from o2v_jax.preparation.rows import Cells, Rows, is_list
 from o2v_jax.preparation.sides import Side
 from o2v_jax.preparation.spill import Chunk, Spill
 from o2v_jax.preparation.split import PARTS, Part
-from o2v_jax.preparation.whole import PATTERN
 from o2v_jax.preparation.words import Words
 
 # the file that holds a part's records between the two passes
@@ -23,9 +22,6 @@ _LISTS = (
     "looks like a list that was written as text: its brackets, quotation marks and commas are part "
     "of the tokens; write tokens with blanks between them, or lists in Parquet or JSON Lines"
 )
-_FLOATS = "and others are taken as integers that became floats, so without the fraction"
-# what to tell of cells -> cells that it is told of
-_DOUBTS = {_LISTS: "(?s)" + WRITTEN_LIST.pattern, _FLOATS: PATTERN}
 
 
 class Collection:
@@ -56,7 +52,7 @@ class Collection:
         self.labels = Labels(label, again=any(side.vocabulary for side in sides))
         self.spills = {part: Spill(directory / SPILLS[part]) for part in PARTS}
         self.problems = problems
-        self._remarked: set[tuple[str, str]] = set()
+        self._remarked: set[str] = set()
 
     def checked(self, rows: Rows) -> Chunk:
         """The rows that are records; the others are problems."""
@@ -96,12 +92,10 @@ class Collection:
 
     def _remark(self, name: str, kind: Kind, cells: Cells) -> None:
         """Tells once of a side what its cells may not mean."""
-        if kind == "ids" or is_list(cells):
+        if kind == "ids" or is_list(cells) or name in self._remarked:
             return
-        for what, pattern in _DOUBTS.items():
-            if (name, what) in self._remarked:
-                continue
-            found = pc.index(pc.match_substring_regex(cells, pattern), True).as_py()
-            if found >= 0 and not (kind == "text" and what == _FLOATS):
-                self._remarked.add((name, what))
-                self.problems.remark(f"{name}: {cells[found].as_py()[:40]!r} {what}")
+        pattern = "(?s)" + WRITTEN_LIST.pattern
+        found = pc.index(pc.match_substring_regex(cells, pattern), True).as_py()
+        if found >= 0:
+            self._remarked.add(name)
+            self.problems.remark(f"{name}: {cells[found].as_py()[:40]!r} {_LISTS}")

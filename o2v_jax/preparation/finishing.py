@@ -22,6 +22,7 @@ from o2v_jax.preparation.writing import Numberings, write_part
 from o2v_jax.vocabulary import Vocabulary
 
 Given: TypeAlias = tuple[Vocabulary | None, Vocabulary | None]
+_FLOATS = "and others are taken as integers that became floats, so without the fraction"
 SMALLEST_VOCABULARY = 2  # the documentation's smallest vocab_size
 
 Counts: TypeAlias = Mapping[Part, PartCount]
@@ -63,11 +64,23 @@ def finish(directory: Path, collection: Collection, given: Given, wanted: Sequen
 
 def _numberings(collection: Collection, given: Given) -> Numberings:
     """None for a side of ids; one object for both sides where they share a vocabulary."""
-    found = [
-        None if side.kind == "ids" else Numbering.of(words, side, vocabulary)
-        for words, side, vocabulary in zip(collection.words, collection.sides, given, strict=True)
-    ]
-    return found[0], found[0] if collection.shared else found[1]
+    first = _numbering(0, collection, given[0])
+    return first, first if collection.shared else _numbering(1, collection, given[1])
+
+
+def _numbering(at: int, collection: Collection, given: Vocabulary | None) -> Numbering | None:
+    """Where all tokens are values, 1.0 is 1 if the vocabulary says so, or all of the column."""
+    side, words = collection.sides[at], collection.words[at]
+    if side.kind == "ids":
+        return None
+    sides = collection.sides if collection.shared else (side,)
+    values = all(each.kind == "value" for each in sides)
+    integers = values and (given is not None or words.are_whole())
+    numbering = Numbering.of(words, side, given, integers=integers)
+    if integers and (token := next(words.became_floats(numbering.vocabulary), None)):
+        name = " and ".join(f"in{n}" for n in (0, 1)) if collection.shared else f"in{at}"
+        collection.problems.remark(f"{name} (column {side.column!r}): {token[:40]!r} {_FLOATS}")
+    return numbering
 
 
 def _require_records(counts: Counts, problems: Problems) -> None:

@@ -108,7 +108,8 @@ class Names(Kind):
 
     def label(self, text: str) -> float:  # noqa: D102 - as Kind says
         if text.lower() == "nan":
-            raise ValueError(f"the label {text!r} is what stands for none: give --classes if not")
+            missing = "stands for a missing label: name it in --classes if it is a class"
+            raise ValueError(f"the label {text!r} {missing}")
         number = self._numbers.setdefault(text, len(self._numbers))
         if number >= MOST_CLASSES:
             shown = ", ".join(repr(name[:40]) for name in [*self._numbers][:3])

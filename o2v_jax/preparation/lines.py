@@ -1,9 +1,7 @@
 """Lines of text files, plain or gzipped; files of other forms are refused by their first bytes."""
 
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.util import BOM, decompress
+from o2v_jax.util import BOM, GZIP_ERRORS, decompress
 
 LONGEST_LINE = 2**26  # bytes; a line is held in memory
 CONVERT = "convert the file to UTF-8 (iconv -f ENCODING -t UTF-8)"
@@ -48,7 +46,7 @@ def open_lines(file: Path) -> Iterator[Iterator[bytes]]:
             stream = decompress(packed)
             _refuse_other_forms(file, stream)
             yield _lines(file, stream)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except GZIP_ERRORS as error:
         raise InputError(f"{file}: its gzip data is damaged ({error})") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error

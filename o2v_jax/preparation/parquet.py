@@ -89,11 +89,20 @@ def _cells(file: Path, name: str, column: Cells) -> Cells:
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)  # how pandas writes what is missing
     try:
-        return column.cast(pa.string()).fill_null("")
+        return _texts(column).fill_null("")
     except pa.ArrowException as error:
         wanted = "text, numbers or lists of ids are wanted"
         message = f"{file}: column {name!r} of type {column.type} cannot be read: {wanted}"
         raise InputError(message) from error
+
+
+def _texts(column: Cells) -> Cells:
+    """Cells as text: a float that is an integer with its fraction, as CSV and JSON have it."""
+    texts = column.cast(pa.string())
+    if not pa.types.is_floating(column.type):
+        return texts
+    bare = pc.match_substring_regex(texts, r"^-?[0-9]+$")
+    return pc.if_else(bare, pc.binary_join_element_wise(texts, ".0", ""), texts)
 
 
 def _plain_lists(column: Cells) -> Cells:

@@ -46,10 +46,21 @@ class Numbering:
     known: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, words: Words, side: Side, given: Vocabulary | None) -> "Numbering":
-        """By the given vocabulary, or by the tokens counted so far."""
-        vocabulary = given or words.vocabulary(side.vocab_size, side.min_count)
-        return cls(vocabulary, words.ids(vocabulary), words.known(vocabulary))
+    def of(
+        cls, words: Words, side: Side, given: Vocabulary | None, *, integers: bool = False
+    ) -> "Numbering":
+        """By the given vocabulary, or by the tokens counted so far.
+
+        Args:
+            words: the tokens.
+            side: the limits of a vocabulary that is counted.
+            given: a vocabulary to use instead.
+            integers: whether a token 1.0 that the vocabulary lacks is its token 1.
+        """
+        limits = side.vocab_size, side.min_count
+        vocabulary = given or words.vocabulary(*limits, integers=integers)
+        ids = words.ids(vocabulary, integers=integers)
+        return cls(vocabulary, ids, words.known(vocabulary, integers=integers))
 
     def apply(self, rows: Ragged) -> tuple[Ragged, int]:
         """Sequences of ids for sequences of numbers; how many of the tokens are known."""

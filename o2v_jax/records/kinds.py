@@ -30,6 +30,7 @@ _KINDS = (
     (b"\x0a\x23\xd7\xce", "RecordIO", "JSON Lines is the only content type for training"),
     (b"%PDF", "a PDF", ""),
 )
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TAR = slice(257, 262)
 _SAFETENSORS = re.compile(rb'.{8}\{\s*"', re.DOTALL)  # the length of a header, and that header
 _DOCUMENT = re.compile(rb'\s*\{\s*"instances"\s*:\s*[\[{]')
@@ -77,7 +78,8 @@ def table_kind(head: bytes) -> str:
 
 def _kind(head: bytes) -> tuple[str, str] | None:
     for magic, kind, remedy in _KINDS:
-        if head.startswith(magic):
+        # a text may begin with letters that a kind of file begins with
+        if head.startswith(magic) and (not magic.isascii() or _CONTROL.search(head)):
             return kind, remedy
     if head[_TAR] == b"ustar":
         return "a tar archive", _UNPACK

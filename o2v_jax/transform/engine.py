@@ -52,6 +52,10 @@ class Engine(Protocol):
         """The same for engines that give the same results."""
 
     @property
+    def knows_model(self) -> bool:
+        """Whether another model would have another identity."""
+
+    @property
     def padding(self) -> float | None:
         """The share of what was computed that was padding, if that is known."""
 
@@ -74,6 +78,8 @@ class Local:
         identity: of its model.
         notices: told what a person should hear; by default it is logged.
     """
+
+    knows_model = True
 
     def __init__(self, scorer: "Scorer", identity: str, notices: Notices | None = None) -> None:
         self.identity = identity

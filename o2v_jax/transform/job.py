@@ -99,7 +99,7 @@ class Transform:
     def _begin(self, state: State) -> None:
         identity = json.loads(json.dumps(asdict(self.settings) | {"model": self.engine.identity}))
         if self.resume:
-            go_on(state, identity, self.sources)
+            go_on(state, identity, self.sources, knows_model=self.engine.knows_model)
         else:
             state.begin(identity, self.sources)
 

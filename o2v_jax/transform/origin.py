@@ -4,6 +4,7 @@ It is an extended attribute of the file, and not a file beside it, so that the f
 holds results alone. Where the file system has no such attributes, results are of unknown origin.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 NAME = "user.o2v_jax.transform"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Origin(msgspec.Struct):
@@ -21,6 +22,7 @@ class Origin(msgspec.Struct):
 
     Attributes:
         identity: the settings and the model.
+        input: the `digest_of_path` of its absolute path.
         size: bytes of the input.
         modified: when the input last was, in ns since 1970.
         records: of which there are results.
@@ -29,6 +31,7 @@ class Origin(msgspec.Struct):
     """
 
     identity: dict[str, Any]
+    input: str
     size: int
     modified: int
     records: int
@@ -40,6 +43,11 @@ class _Held(msgspec.Struct):
     origin: Origin
     size: int
     modified: int
+
+
+def digest_of_path(path: str) -> str:
+    """Stands for a path, which may be long, and have bytes that are no text."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()
 
 
 def write_origin(results: Path, origin: Origin) -> None:

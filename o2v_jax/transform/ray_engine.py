@@ -40,6 +40,8 @@ class OnRay:
         concurrent: parts that each worker has, of which it does one.
     """
 
+    knows_model = True
+
     def __init__(
         self,
         ray: ModuleType,

@@ -1,7 +1,6 @@
 """A file -> parts of bounded size, each of whole payloads: gzip or plain, from any part on."""
 
 import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 from o2v_jax.errors import InputError
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.sources import open_source, os_reason, show_path
-from o2v_jax.util import BOM
+from o2v_jax.util import BOM, GZIP_ERRORS, GZIP_MAGIC
 
 PART_BYTES = 2**23  # a part has at least one payload; more would be lost by a kill
-_GZIP = b"\x1f\x8b"
 _AT_A_TIME = 2**20
 
 
@@ -61,7 +59,7 @@ def parts_of(path: Path, settings: FileSettings, start: Position) -> Iterator[Pa
         with open_source(path) as raw, _plain(raw) as stream:
             _skip(stream, start.offset)
             yield from _Cutter(raw, stream, settings, start).parts()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except GZIP_ERRORS as error:
         raise InputError(f"{show_path(path)}: is damaged gzip ({error})") from error
     except OSError as error:
         raise InputError(f"{show_path(path)}: cannot be read ({os_reason(error)})") from error
@@ -70,7 +68,7 @@ def parts_of(path: Path, settings: FileSettings, start: Position) -> Iterator[Pa
 @contextmanager
 def _plain(raw: BinaryIO) -> Iterator[IO[bytes]]:
     """The content of a file, whether it is compressed or not."""
-    compressed = raw.read(2) == _GZIP
+    compressed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     raw.seek(0)
     if not compressed:
         yield raw

@@ -78,10 +78,10 @@ class Remote:
     """
 
     padding = None
+    knows_model = False  # a server does not say which it has
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        # of their model nothing is known
         self.identity = "of " + ", ".join(sorted({server.url for server in endpoints.endpoints}))
 
     def works(

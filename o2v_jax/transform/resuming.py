@@ -11,19 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from o2v_jax.errors import InputError
-from o2v_jax.transform.origin import differences, read_origin
+from o2v_jax.transform.origin import differences, digest_of_path, read_origin
 from o2v_jax.transform.outputs import complete
 from o2v_jax.transform.reading import Position
 from o2v_jax.transform.sources import Source, show_path
-from o2v_jax.transform.state import Progress, State, UnreadableError
+from o2v_jax.transform.state import Entry, Progress, State, UnreadableError
 
 log = logging.getLogger("o2v_jax")
 
 _ANEW = "--no-resume to begin anew"
 
 
-def go_on(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) -> None:
+def go_on(
+    state: State,
+    identity: Mapping[str, Any],
+    sources: Sequence[Source],
+    *,
+    knows_model: bool = True,
+) -> None:
     """Goes on with the run that there is, or begins one; complete results are kept.
+
+    Args:
+        state: of the run that there is, if there is one.
+        identity: the settings and the model.
+        sources: the files.
+        knows_model: whether another model would have another identity. Where that is not so, an
+            unfinished run goes on, but results of finished ones are in the way.
 
     Raises:
         InputError: results that are to be kept are in the way; says what differs, and what to do.
@@ -34,7 +47,7 @@ def go_on(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) 
     _complete_others(state)
     anew = [number for number in range(len(sources)) if _is_anew(state, number, sources, changed)]
     state.note_all({number: Progress() for number in anew if state.of(number) != Progress()})
-    kept = dict(_kept(state, identity, sources))
+    kept = dict(_kept(state, identity, sources, knows_model=knows_model))
     state.write_manifest()
     state.note_all(kept)
 
@@ -116,7 +129,7 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
 
 
 def _kept(
-    state: State, identity: Mapping[str, Any], sources: Sequence[Source]
+    state: State, identity: Mapping[str, Any], sources: Sequence[Source], *, knows_model: bool
 ) -> Iterator[tuple[int, Progress]]:
     """Files whose results are complete by an earlier command, of which the state knows nothing."""
     for number, source in enumerate(sources):
@@ -124,6 +137,11 @@ def _kept(
         if state.of(number).position.final or not os.path.lexists(target):
             continue
         if progress := _progress_of(target, source, identity):
+            if progress.records and not knows_model:
+                raise InputError(
+                    f"{show_path(target)}: exists already: --no-resume replaces results (a server "
+                    "does not say which model it has, so that these may be of another one)"
+                )
             yield number, progress
 
 
@@ -133,7 +151,12 @@ def _progress_of(target: Path, source: Source, identity: Mapping[str, Any]) -> P
     if origin is None:
         raise InputError(f"{shown}: exists already: --no-resume replaces results")
     other = differences(origin.identity, identity)
-    same = (origin.size, origin.modified) == (source.size, source.modified)
+    now = Entry.of(source)
+    same = (origin.input, origin.size, origin.modified) == (
+        digest_of_path(now.input),
+        now.size,
+        now.modified,
+    )
     if same and not other:
         position = Position(read=source.size, final=True)
         return Progress(position, 0, origin.records, origin.errors)
@@ -147,5 +170,5 @@ def _progress_of(target: Path, source: Source, identity: Mapping[str, Any]) -> P
         )
     raise InputError(
         f"{shown}: holds results of another file than {show_path(source.path)}, or of what that "
-        f"was before it changed: remove it, or give {_ANEW}"
+        f"was before it changed: remove {shown} to have it done again, or give {_ANEW}"
     )

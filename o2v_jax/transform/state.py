@@ -13,7 +13,7 @@ from typing import Annotated, Any, BinaryIO, Self
 import msgspec
 
 from o2v_jax.errors import InputError
-from o2v_jax.transform.origin import Origin
+from o2v_jax.transform.origin import Origin, digest_of_path
 from o2v_jax.transform.reading import Position
 from o2v_jax.transform.sources import Source, show_path
 
@@ -198,7 +198,7 @@ class State:
 
     def origin_of(self, entry: Entry, progress: Progress) -> Origin:
         """What the complete results of a file are marked with."""
-        read = entry.size, entry.modified
+        read = digest_of_path(entry.input), entry.size, entry.modified
         return Origin(self.manifest.identity, *read, progress.records, progress.errors)
 
     def origin(self, number: int) -> Origin:

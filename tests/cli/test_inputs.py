@@ -52,7 +52,9 @@ def test_damaged_gzip_is_one_line(o2v, model, form, end):
 
 
 REFUSED = {
-    b"PAR1": "standard input is a Parquet file, but JSON Lines are expected: o2v transform scores",
+    b"PAR1\x15\x04": (
+        "standard input is a Parquet file, but JSON Lines are expected: o2v transform scores"
+    ),
     gzip.compress(b"a".ljust(257, b"\0") + b"ustar"): "standard input is a tar archive",
     b"label,in0\n1,2\n": "standard input:1 $: looks like CSV: o2v prepare makes JSON Lines of a",
     TEXT.encode(): "looks like tab-separated text: give --format text where it holds texts",

@@ -270,6 +270,36 @@ def test_ids_that_became_floats_mean_the_same_in_every_form(o2v, tmp_path):
         assert "are taken as integers that became floats" in done.err
 
 
+@pytest.mark.parametrize(
+    ("values", "given", "ids"),
+    [
+        ([1.0, 1.1, 2.0, 1.0], None, {"1.0": 2, "1.1": 3, "2.0": 4}),
+        ([1.0, 3.0, 2.0, 1.0], None, {"1": 2, "2": 3, "3": 4}),
+        ([1.0, 1.1, 2.0, 1.0], {"1.0": 3, "1": 1, "2": 2}, [3, None, 2, 3]),
+    ],
+)
+def test_values_with_fractions_stay_as_they_are(o2v, tmp_path, values, given, ids):
+    """Versions, say; in every form."""
+    table = pa.table({"a": values, "b": [1, 2, 3, 4]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("a,b\n" + "".join(f"{v},1\n" for v in values))
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, table.to_pylist())))
+    options = ("--in0", "a", "--in0-type", "value", "--in1", "b", "--in1-type", "ids")
+    if given:
+        (tmp_path / "given.json").write_text(json.dumps(given))
+        options = (*options, "--vocabulary", tmp_path / "given.json")
+    for form in ("csv", "parquet", "jsonl"):
+        out = tmp_path / form
+        done = o2v("prepare", tmp_path / f"a.{form}", *options, "--output", out)
+        assert done.status == 0, done.err
+        if given:
+            found = [row["in0"] for row in records(out / "train.jsonl")]
+            assert found == [[] if known is None else [known] for known in ids]
+        else:
+            vocabulary = json.loads((out / "vocab0.json").read_text())
+            assert {token: at for token, at in vocabulary.items() if at > 1} == ids
+
+
 def test_lists_written_as_text_are_noticed(ran, tmp_path):
     path = tmp_path / "lists.csv"
     path.write_text("one\ttwo\n['red', 'blue']\t[MASK] a (b)\n[]\ta\n")

@@ -135,6 +135,12 @@ def test_errors_are_one_line_with_status_2(o2v, tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"], "nothing is left behind"
 
 
+def test_a_seed_of_the_environment_may_be_idle(o2v, pairs, tmp_path, monkeypatch):
+    monkeypatch.setenv("O2V_PREPARE_SEED", "3")
+    done = o2v("prepare", pairs, *PAIRS, "--output", tmp_path / "made")
+    assert done.status == 0, done.err
+
+
 def test_training_files_or_a_vocabulary(o2v, pairs, tmp_path):
     nothing = o2v("prepare", *PAIRS, "--output", tmp_path / "out")
     assert "there are no files to prepare" in nothing.err

@@ -108,10 +108,39 @@ def test_a_full_disk_is_said(places, monkeypatch, capfd):
     assert line == "o2v: standard output cannot be written: No space left on device"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")  # noqa: PTH110
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "score --model {model} {pairs}",
+        "embed --model {model} --side in0 {pairs}",
+        "evaluate --model {model} {test}",
+        "inspect --model {model}",
+        "inspect --model {model} --json",
+    ],
+)
+def test_a_full_disk_is_said_where_python_holds_nothing_back(arguments, places, monkeypatch, capfd):
+    """As with PYTHONUNBUFFERED, or with more than fits the buffer."""
+    with io.FileIO("/dev/full", "w") as full:
+        stdout = io.TextIOWrapper(full, write_through=True)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert status_of(monkeypatch, arguments.split(), places) == 2
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert line == "o2v: standard output cannot be written: No space left on device"
+
+
 def test_closed_standard_input_is_said(places, monkeypatch, capfd):
     monkeypatch.setattr(sys, "stdin", None)
     assert status_of(monkeypatch, ["score", "--model", "{model}"], places) == 2
     assert "standard input is closed: name a file" in capfd.readouterr().err
+
+
+def test_opened_streams_are_those_of_children_too():
+    code = "import os, o2v_jax.cli.streams as s; os.close(2); s.open_closed_streams(); "
+    code += "print(os.get_inheritable(2))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=PLAIN, check=False, timeout=60, capture_output=True)
+    assert done.stdout == b"True\n"
 
 
 def test_closed_streams_lend_their_numbers_to_no_file(places):

@@ -405,7 +405,9 @@ def test_results_whose_input_has_changed_are_not_kept(transform):
 def test_skipped_records_are_not_taken_for_good_ones(transform):
     Path("b.jsonl").write_bytes(BAD)
     Path("c.jsonl.gz").write_bytes(gzip.compress(b"x")[:-5])
-    assert transform("b.jsonl", "c.jsonl.gz", "--on-error", "skip").status == 2
+    skips = transform("b.jsonl", "c.jsonl.gz", "--on-error", "skip")
+    assert skips.status == 2
+    assert "files failed, as said above: mend them; the same command does the rest" in skips.err
     refused = transform("b.jsonl", "c.jsonl.gz")
     assert "b.jsonl: its results hold 1 bad records as --on-error skip leaves them" in refused.err
 
@@ -462,6 +464,20 @@ def test_results_are_kept_for_the_input_they_are_of(transform, scored):
     Path("out/a.jsonl.out").unlink()
     assert transform("a.jsonl").status == 0
     assert written() == scored(LINES[:1])
+
+
+@marking
+def test_an_input_of_the_same_name_size_and_time_is_another_file(transform):
+    for folder, line in (("monday", LINES[0]), ("tuesday", LINES[0].replace(b"1, 2", b"2, 1"))):
+        Path(folder).mkdir()
+        Path(folder, "a.jsonl").write_bytes(line)
+        os.utime(f"{folder}/a.jsonl", ns=(1, 1))
+    assert transform("monday/a.jsonl").status == 0
+    refused = transform("tuesday/a.jsonl")
+    assert refused.status == 2
+    assert "out/a.jsonl.out: holds results of another file than tuesday/a.jsonl" in refused.err
+    assert "remove out/a.jsonl.out to have it done again, or give --no-resume" in refused.err
+    assert transform(str(Path("monday/a.jsonl").absolute())).err.startswith("nothing to do")
 
 
 CORRECTIONS = [
@@ -632,6 +648,10 @@ def test_a_state_that_cannot_be_read_guards_results_alone(transform, name, conte
             "give --strategy SingleRecord",
         ),
         (("a.jsonl", "--model", "nothing"), "nothing"),
+        (
+            ("a.jsonl", "--max-concurrent-transforms", "50"),
+            "--max-concurrent-transforms 50 times --max-payload 6 must be at most 100 MB",
+        ),
         (
             ("a.jsonl", "--max-payload", "20", "--max-concurrent-transforms", "6"),
             "--max-concurrent-transforms 6 times --max-payload 20 must be at most 100 MB",

@@ -118,7 +118,7 @@ def test_what_servers_say_of_themselves_may_be_nonsense(transform, said):
     "arguments",
     [
         ("--max-concurrent-transforms", "0"),
-        ("--max-concurrent-transforms", "50"),
+        ("--max-concurrent-transforms", "16"),
         ("--max-payload", "100"),
         ("--max-payload", "50", "--max-concurrent-transforms", "0"),
         ("--content-type", "Application/JSONLines; charset=utf-8"),

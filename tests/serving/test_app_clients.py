@@ -187,10 +187,12 @@ def test_boto3_gets_what_the_service_adds(runtime, pairs, variant):
 
 
 def test_boto3_is_told_what_is_not_there(runtime):
-    with pytest.raises(ClientError, match="there are POST /invocations, POST /endpoints/NAME") as e:
+    with pytest.raises(
+        ClientError, match="the paths are POST /invocations, POST /endpoints/NAME"
+    ) as e:
         runtime.invoke_endpoint_with_response_stream(EndpointName="snli", Body=b"{}")
     assert e.value.response["Error"]["Code"] == "ValidationError"
-    with pytest.raises(ClientError, match="async-invocations: there are") as e:
+    with pytest.raises(ClientError, match="async-invocations: no such path; the paths are") as e:
         runtime.invoke_endpoint_async(EndpointName="snli", InputLocation="s3://a/b")
     assert e.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 

@@ -8,6 +8,7 @@ import uuid
 import jax
 import pytest
 from length_scorer import LengthScorer
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from serving import front as front_module
 from serving.app import create_app
@@ -154,11 +155,18 @@ def test_so_do_other_requests(app, front, method, path):
 def test_what_is_nowhere_names_what_is_there(app):
     message = app.test_client().post("/score", json={}).json["message"]
     assert message == (
-        "POST /score: there are POST /invocations, POST /endpoints/NAME/invocations, GET /ping, "
-        "GET /execution-parameters and GET /metrics"
+        "POST /score: no such path; the paths are POST /invocations, "
+        "POST /endpoints/NAME/invocations, GET /ping, GET /execution-parameters and GET /metrics"
     )
     for rule in app.url_map.iter_rules():
         assert rule.rule.replace("<_name>", "NAME") in message or rule.endpoint == "static"
+
+
+def test_a_gateway_may_leave_an_empty_path_out(app):
+    environ = EnvironBuilder(method="GET").get_environ()
+    del environ["PATH_INFO"]
+    _, status, _ = run_wsgi_app(app.wsgi_app, environ)
+    assert status == "404 NOT FOUND"
 
 
 def test_what_waits_too_long_is_withdrawn(front, scorer, monkeypatch):

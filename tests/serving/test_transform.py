@@ -249,5 +249,9 @@ def test_a_stopped_run_goes_on(server, lines, tmp_path):
         assert "unfinished run with other settings (model was of http" in other.stderr
         done = transform(tmp_path / "in", output, *options)
         assert done.returncode == 0, done.stderr
+        again = transform(tmp_path / "in", output, *options)
+        assert again.returncode == 2
+        reason = "exists already: --no-resume replaces results (a server does not say which model"
+        assert f"{output}/a.jsonl.out: {reason}" in again.stderr
     assert len(seen) == 3
     assert (output / "b.jsonl.out").read_bytes() == lines.read_bytes()

@@ -61,7 +61,9 @@ def test_a_full_disk_names_the_folder_and_the_file(tmp_path):
     file, output = tmp_path / "a.jsonl", tmp_path / "out"
     file.write_bytes(b"{}")
     sources = sources_of([str(file)], output)
-    transform = Transform(sources, output, Settings(), SimpleNamespace(identity="x"))
+    transform = Transform(
+        sources, output, Settings(), SimpleNamespace(identity="x", knows_model=True)
+    )
     full = rf"^{output}: cannot be written \(File too large\); what is done is kept"
     with room_for(10), pytest.raises(InputError, match=full):
         transform.run()
@@ -81,7 +83,7 @@ def test_a_full_disk_is_not_the_fault_of_a_parquet_file(tmp_path):
     batch = pa.record_batch({"x": np.random.default_rng(0).random(100_000)})
     with pa.ipc.new_stream(partial, batch.schema) as stream:
         stream.write_batch(batch)
-    origin = Origin({}, 0, 0, 100_000, 0)
+    origin = Origin({}, "", 0, 0, 100_000, 0)
     with room_for(100_000), pytest.raises(OSError, match="File too large") as full:
         complete(partial, target, origin)
     assert full.value.errno == errno.EFBIG
@@ -95,4 +97,4 @@ def test_a_damaged_stream_fails_its_file_alone(tmp_path):
     partial = tmp_path / "0.out"
     partial.write_bytes(b"nonsense" * 100)
     with pytest.raises(InputError, match=r"a.parquet.out: cannot be written as Parquet"):
-        complete(partial, tmp_path / "a.parquet.out", Origin({}, 0, 0, 0, 0))
+        complete(partial, tmp_path / "a.parquet.out", Origin({}, "", 0, 0, 0, 0))
