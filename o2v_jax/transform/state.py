@@ -1,6 +1,5 @@
 """What is known of an unfinished run: the manifest says which run, the journal how far it is."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import Annotated, Any, BinaryIO, Self
 import msgspec
 
 from o2v_jax.errors import InputError
+from o2v_jax.staging import try_lock
 from o2v_jax.transform.origin import Origin, digest_of_path
 from o2v_jax.transform.reading import Position
 from o2v_jax.transform.sources import Source, show_path
@@ -235,12 +235,10 @@ class State:
         return self.folder / f"{at:06}.out"
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if try_lock(self._journal.fileno()) is False:
             self._journal.close()
             where = show_path(self.folder)
-            raise InputError(f"{where}: another o2v transform is at work there") from error
+            raise InputError(f"{where}: another o2v transform is at work there")
 
     def _read_manifest(self) -> Manifest:
         try:
