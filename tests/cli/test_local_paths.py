@@ -50,4 +50,4 @@ def test_nor_in_the_environment(o2v, name, arguments, tmp_path, monkeypatch):
     run = o2v(*arguments)
     assert run.status == 2
     assert f"{URL} is a URL, but a path on this machine is expected" in run.err
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} <= {"o2v_jax"}  # the cache
