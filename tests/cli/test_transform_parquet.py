@@ -112,6 +112,8 @@ def test_bad_rows_are_skipped(transform, scorer):
 class _StopsAfter:
     """An engine that is interrupted after some steps."""
 
+    knows_model = True
+
     def __init__(self, engine, steps):
         self.identity, self.padding, self.works = engine.identity, None, engine.works
         self._engine, self._steps = engine, steps
