@@ -76,10 +76,12 @@ class Front:
         echo, upload = _echo(sent), Upload(receive, sent)
         try:
             answer = await self._answer(sent, upload)
-        except Exception as error:  # noqa: BLE001 - told and logged
-            told = answer_to(error, f"POST {scope['path']}")
-            self._service.metrics.answered(told.status)
-            await _send_error(send, upload, endpoints.modelled(told) if is_endpoint else told, echo)
+        except Exception as error:  # noqa: BLE001 - answered and logged
+            refusal = answer_to(error, f"POST {scope['path']}")
+            self._service.metrics.answered(refusal.status)
+            await _send_error(
+                send, upload, endpoints.modelled(refusal) if is_endpoint else refusal, echo
+            )
             return
         self._service.metrics.answered(200)
         headers = [_type(str(answer.format)), *echo]
@@ -178,10 +180,10 @@ class Front:
             self._encoders.submit(give_back_freed_memory)
 
 
-async def _send_error(send: Send, upload: Upload, told: ErrorAnswer, echo: Pairs) -> None:
+async def _send_error(send: Send, upload: Upload, refusal: ErrorAnswer, echo: Pairs) -> None:
     close = [] if await upload.ends(_REST_S) else [_CLOSE]
-    headers = [_type("application/json"), *_encoded(told.headers), *echo, *close]
-    await _send_whole(send, told.status, headers, told.body)
+    headers = [_type("application/json"), *_encoded(refusal.headers), *echo, *close]
+    await _send_whole(send, refusal.status, headers, refusal.body)
     if close:
         await upload.ends(_LINGER_S)
 
