@@ -5,9 +5,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.ragged import Ragged
-
-Index = npt.NDArray[np.int64]
+from o2v_jax.data.ragged import Index, Ragged
 
 FEW_ROWS = 64  # compared as they are
 _ODD = np.uint64(0x9E3779B97F4A7C15)

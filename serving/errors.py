@@ -4,8 +4,8 @@ import logging
 from typing import NamedTuple
 
 from o2v_jax.errors import O2VError, RecordError
-from serving import contract
-from serving.batcher import BatchFailedError
+from o2v_jax.server import http
+from o2v_jax.server.batcher import BatchFailedError
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ def answer_to(error: Exception, request: str) -> ErrorAnswer:
         request: its method and path, for the log.
     """
     if isinstance(error, O2VError):
-        status = contract.status_of(error)
+        status = http.status_of(error)
         path = error.where if isinstance(error, RecordError) else None
-        retry = {"Retry-After": str(contract.RETRY_AFTER_S)} if status == 503 else {}  # noqa: PLR2004
-        return ErrorAnswer(status, contract.error_body(str(error), path=path), retry)
+        retry = {"Retry-After": str(http.RETRY_AFTER_S)} if status == 503 else {}  # noqa: PLR2004
+        return ErrorAnswer(status, http.error_body(str(error), path=path), retry)
     told = isinstance(error, BatchFailedError)  # once a batch is enough
     log.error("%s failed", request, exc_info=None if told else error)
-    return ErrorAnswer(500, contract.error_body("the server failed: its log says why"), {})
+    return ErrorAnswer(500, http.error_body("the server failed: its log says why"), {})

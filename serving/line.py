@@ -4,7 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection
 from typing import NamedTuple, TypeAlias
 
-from serving.work import Chunk, Kind, Work
+from o2v_jax.server.work import Chunk, Kind, Work
 
 Part: TypeAlias = tuple[Work, Chunk]
 Batch: TypeAlias = dict[Kind, list[Part]]

@@ -11,12 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from o2v_jax.errors import O2VError
-from serving.settings import Settings
-from serving.sockets import end_stalled
+from o2v_jax.server.settings import Settings
+from o2v_jax.server.sockets import end_stalled
 
 _LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody reads yet
-
-log = logging.getLogger(__name__)
 
 
 def load(
@@ -39,8 +37,8 @@ def load(
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     log_to_stderr()
     try:
+        from o2v_jax.server.asgi import Front  # noqa: PLC0415
         from serving.app import create_app  # noqa: PLC0415 - brings JAX and Flask
-        from serving.front import Front  # noqa: PLC0415
 
         app = create_app(path, settings=settings)
         front = Front(app, app.extensions["o2v_jax"], stall_s)

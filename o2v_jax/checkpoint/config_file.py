@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from o2v_jax.arguments import show
-from o2v_jax.checkpoint import histogram
+from o2v_jax.checkpoint.histogram import histogram_from_json, histogram_to_json
 from o2v_jax.checkpoint.model import Histogram, Model
 from o2v_jax.checkpoint.problems import Problems
+from o2v_jax.data.vocabulary import TOKENIZER, Vocabulary
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.vocabulary import TOKENIZER, Vocabulary
 
 FORMAT = "o2v_jax"
 FORMAT_VERSION = 1
@@ -52,7 +52,7 @@ def compose(model: Model, params_sha256: str) -> dict[str, Any]:
     if model.vocabulary is not None:
         document["tokenizer"] = {"name": TOKENIZER, "lowercase": model.vocabulary.lowercase}
     if model.length_histogram is not None:
-        document["length_histogram"] = histogram.to_json(model.length_histogram)
+        document["length_histogram"] = histogram_to_json(model.length_histogram)
     return document
 
 
@@ -72,7 +72,7 @@ def parse(document: Mapping[str, Any], problems: Problems) -> ConfigFile:
         params_sha256=read("params_sha256", _sha256),
         has_tokenizer="tokenizer" in document,
         lowercase=read("tokenizer", _lowercase),
-        length_histogram=read("length_histogram", histogram.from_json),
+        length_histogram=read("length_histogram", histogram_from_json),
     )
 
 

@@ -6,14 +6,14 @@ import numpy as np
 
 from o2v_jax.arguments import show
 from o2v_jax.checkpoint.model import Histogram
+from o2v_jax.data.ragged import Index
 from o2v_jax.errors import InputError
-from o2v_jax.ragged import Index
 
 LONGEST = 9_999_999  # a length read from a file becomes the size of an array: it needs a bound
 _SIDES = ("in0", "in1")
 
 
-def to_json(histogram: Histogram) -> dict[str, dict[str, int]]:
+def histogram_to_json(histogram: Histogram) -> dict[str, dict[str, int]]:
     """`{"in0": {"length": count, ...}, "in1": {...}}`."""
     return {
         side: {str(length): int(counts[length]) for length in np.flatnonzero(counts)}
@@ -21,8 +21,8 @@ def to_json(histogram: Histogram) -> dict[str, dict[str, int]]:
     }
 
 
-def from_json(value: Any) -> Histogram:
-    """The inverse of `to_json`.
+def histogram_from_json(value: Any) -> Histogram:
+    """The inverse of `histogram_to_json`.
 
     Raises:
         InputError: a side is missing or something in it is not a length with its count.

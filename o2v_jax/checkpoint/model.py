@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.data.ragged import Index
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.ragged import Index
-from o2v_jax.vocabulary import Vocabulary
 
 Params: TypeAlias = dict[str, Any]
 Histogram: TypeAlias = tuple[Index, Index]

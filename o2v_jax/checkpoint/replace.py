@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from o2v_jax.staging import is_abandoned, is_staging, staging
+from o2v_jax.atomic import is_abandoned, is_staging, staging
 
 _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h

@@ -25,8 +25,8 @@ def evaluate(
     """
     from o2v_jax.checkpoint import load
     from o2v_jax.cli.inputs import opened, read_records
-    from o2v_jax.training.data import dataset
-    from o2v_jax.training.evaluation import evaluate as evaluate_model
+    from o2v_jax.training.data.dataset import dataset
+    from o2v_jax.training.loop.evaluation import evaluate as evaluate_model
 
     model = load(model_path_of(model_path))
     with opened(file) as stream:

@@ -46,7 +46,7 @@ def serve(
     devices: int | None,
 ) -> None:
     """Answer Object2Vec requests on http://HOST:PORT/invocations until SIGTERM or Ctrl-C."""
-    from serving.run import serve as run
+    from o2v_jax.server.run import serve as run
 
     limits = {"drain_s": drain_seconds, "stall_s": stall_seconds}
     run(model, host=host, port=port, dtype=dtype, devices=devices, **limits)

@@ -147,7 +147,7 @@ def transform(
     With --engine ray, parts of files are scored by several processes, one a GPU, with the same
     results. A process that dies is replaced. The machines of a cluster need o2v_jax, not the model.
     """
-    from o2v_jax.interruption import Signals
+    from o2v_jax.signals import Signals
 
     with Signals().caught():
         _run(model_path, inputs, output, options)

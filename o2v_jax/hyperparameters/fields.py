@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, get_args
 
 from o2v_jax.arguments import show
-from o2v_jax.hyperparameters import rules
+from o2v_jax.hyperparameters.values import Choice, Choices, FileName, Flag, Integer, Number, Rule
 from o2v_jax.hyperparameters.text import show_valid
 
 
@@ -28,7 +28,7 @@ class Required(Enum):
 class Line:
     """The rule and the default of one hyperparameter."""
 
-    rule: rules.Rule
+    rule: Rule
     default: object
 
     @property
@@ -60,38 +60,38 @@ def lines_of(table: Any) -> Mapping[str, Line]:
 
 def integer(low: int, high: int | None, default: int | Required) -> Any:
     """Declares an integer in `low..high`; without `high`, any from `low` on."""
-    return _field(rules.Integer(low, high), default)
+    return _field(Integer(low, high), default)
 
 
 def auto_or_integer(low: int, high: int) -> Any:
     """Declares an integer in `low..high`, by default the word "auto"."""
-    return _field(rules.Integer(low, high, "auto"), "auto")
+    return _field(Integer(low, high, "auto"), "auto")
 
 
 def number(low: float, high: float, default: float) -> Any:
     """Declares a finite real number in `low..high`."""
-    return _field(rules.Number(low, high), default)
+    return _field(Number(low, high), default)
 
 
 def choice(names: Any, default: str) -> Any:
     """Declares one of the names of a `Literal`."""
-    return _field(rules.Choice(get_args(names)), default)
+    return _field(Choice(get_args(names)), default)
 
 
 def choices(names: Any) -> Any:
     """Declares some of the names of a `Literal` in any order, by default all in its order."""
-    return _field(rules.Choices(get_args(names)), get_args(names))
+    return _field(Choices(get_args(names)), get_args(names))
 
 
 def flag(*, default: bool) -> Any:
     """Declares True or False."""
-    return _field(rules.Flag(), default)
+    return _field(Flag(), default)
 
 
 def file_name() -> Any:
     """Declares the name of a file in the auxiliary channel, by default none."""
-    return _field(rules.FileName(), "")
+    return _field(FileName(), "")
 
 
-def _field(rule: rules.Rule, default: object) -> Any:
+def _field(rule: Rule, default: object) -> Any:
     return dataclasses.field(default=Unset.UNSET, metadata={"line": Line(rule, default)})

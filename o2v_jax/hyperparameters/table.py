@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from o2v_jax.errors import HyperparameterError, InputError
-from o2v_jax.hyperparameters.cross import settle
+from o2v_jax.hyperparameters.constraints import settle
 from o2v_jax.hyperparameters.draft import Draft
 from o2v_jax.hyperparameters.encoder import EncoderConfig, Network
 from o2v_jax.hyperparameters.fields import (

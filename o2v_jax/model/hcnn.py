@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model.layers import embed, real_tokens, spread_like
-from o2v_jax.model.toom_cook import (
+from o2v_jax.model.ops.winograd import (
     correlate,
     evaluated,
     pays,

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from o2v_jax.model.toom_cook import (
+from o2v_jax.model.ops.winograd import (
     N,
     combined,
     each_nth,

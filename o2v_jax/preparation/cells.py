@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from o2v_jax.data.ragged import Ids, Index, Ragged, offsets_of
+from o2v_jax.data.vocabulary import normalised, tokenize
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import Cells, is_list
 from o2v_jax.preparation.whole import whole
 from o2v_jax.preparation.words import Words
-from o2v_jax.ragged import Ids, Index, Ragged, offsets_of
-from o2v_jax.vocabulary import normalised, tokenize
 
 # text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
 # does; value: the whole cell, exactly as it stands, is one token; ids: token ids between blanks.

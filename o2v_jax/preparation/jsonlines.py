@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import orjson
 
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.preparation.label_kinds import Floats
-from o2v_jax.ragged import Ragged
 
 
 def json_lines(labels: Floats, in0: Ragged, in1: Ragged) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from o2v_jax.data.ragged import Index
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import OutputLayer
 from o2v_jax.preparation.cells import distinct
@@ -21,7 +22,6 @@ from o2v_jax.preparation.label_kinds import (
     number_in,
 )
 from o2v_jax.preparation.rows import Cells, is_list
-from o2v_jax.ragged import Index
 
 _POSITIVES = "none, so that every record is a positive: train with a negative_sampling_rate"
 

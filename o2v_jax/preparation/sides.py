@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.preparation.cells import LARGEST_ID, Kind
 from o2v_jax.preparation.words import Words
-from o2v_jax.ragged import Index, Ragged
-from o2v_jax.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from o2v_jax.ragged import Index, Ragged, offsets_of
+from o2v_jax.data.ragged import Index, Ragged, offsets_of
 
 _SCHEMA = pa.schema(
     {

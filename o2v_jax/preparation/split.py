@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from o2v_jax.data.ragged import Index
 from o2v_jax.errors import InputError
-from o2v_jax.ragged import Index
 
 Part: TypeAlias = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from o2v_jax.data.ragged import Ids, Index
+from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from o2v_jax.preparation.whole import are_whole, whole
-from o2v_jax.ragged import Ids, Index
-from o2v_jax.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 
 class Words:

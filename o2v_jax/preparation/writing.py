@@ -5,14 +5,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from o2v_jax.notices import zero_inside
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.warnings import zero_inside
 from o2v_jax.preparation.jsonlines import json_lines
 from o2v_jax.preparation.label_kinds import Outcome
 from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.report import PartCount, SideCount
 from o2v_jax.preparation.sides import Numbering
 from o2v_jax.preparation.spill import Chunk, Spill
-from o2v_jax.ragged import Ragged
 
 # None where a side holds ids already
 Numberings: TypeAlias = tuple[Numbering | None, Numbering | None]

@@ -8,8 +8,8 @@ half the time. What repeats among them is encoded each time.
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from o2v_jax.buckets import Shapes
-from o2v_jax.ragged import Ragged
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.scoring.buckets import Shapes
 
 RATIO, LENGTHS = 1.5, 5  # of a length to the next shorter one, at least; and how many, at most
 # In calls, of both sides: what the tokens of a program cost at most, and the padding of a request.

@@ -3,10 +3,10 @@
 import numpy as np
 
 from o2v_jax.arguments import describe, require_integer
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.limits import LONGEST_REQUEST
-from o2v_jax.ragged import Ragged
 
 
 def checked(rows: Ragged, side: int, vocab_size: int) -> Ragged:

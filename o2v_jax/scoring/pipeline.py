@@ -2,14 +2,10 @@
 
 from collections import deque
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 import jax
 import numpy as np
-import numpy.typing as npt
-
-Floats: TypeAlias = npt.NDArray[np.float32]
-RowNumbers: TypeAlias = npt.NDArray[np.int64]
 
 # Enough to keep a device busy; more would only hold more batches in memory.
 STEPS_AHEAD = 8

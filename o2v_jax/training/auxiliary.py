@@ -1,19 +1,16 @@
 """The auxiliary channel: files that hyperparameters name, and the vocabularies among them."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from o2v_jax.data.vocabulary import read_json_object
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.util import require_all_local
-from o2v_jax.vocabulary import read_json_object
 
-_SHOWN = 5
+_FILES_SHOWN = 5
 _PADDING_NAMES = ("pad", "padding", "blank", "")
-
-_log = logging.getLogger("o2v_jax")
 
 
 def auxiliary_file(config: Hyperparameters, name: str, directory: Path | None) -> Path | None:
@@ -44,8 +41,8 @@ def token_ids(config: Hyperparameters, side: int, file: Path) -> dict[str, int]:
     """
     tokens = read_json_object(file)
     problems = list(_problems(tokens, f"enc{side}_vocab_size", config.encoder(side).vocab_size))
-    if len(problems) > _SHOWN:
-        problems[_SHOWN:] = [f"and {len(problems) - _SHOWN} more tokens like these"]
+    if len(problems) > _FILES_SHOWN:
+        problems[_FILES_SHOWN:] = [f"and {len(problems) - _SHOWN} more tokens like these"]
     if problems:
         raise InputError(f"{file.name}: " + "; ".join(problems))
     _say_padding(tokens, file.name)
@@ -60,7 +57,7 @@ def _held(directory: Path) -> str:
     if not directory.is_dir():
         return "is no directory"
     names = sorted(path.name for path in directory.iterdir() if path.is_file())
-    listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    listed = ", ".join(names[:_FILES_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     return f"holds only {listed}" if names else "is empty"
 
 
@@ -80,6 +77,6 @@ def _say_padding(tokens: Mapping[str, int], name: str) -> None:
     zeros = [token for token, index in tokens.items() if not index]
     words = [token for token in zeros if token.strip("<>[]_").lower() not in _PADDING_NAMES]
     if words:
-        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-        listed = ", ".join(map(repr, words[:_SHOWN])) + more
+        more = f" and {len(words) - _FILES_SHOWN} more" if len(words) > _SHOWN else ""
+        listed = ", ".join(map(repr, words[:_FILES_SHOWN])) + more
         _log.warning("%s: id 0 is padding, so its token gets no vector: %s", name, listed)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o2v_jax.silence import silenced
-from o2v_jax.training.history import History, replaced
+from o2v_jax.training.report.history import History, replaced
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,23 +12,23 @@ import jax
 
 from o2v_jax import __version__
 from o2v_jax.checkpoint import Model, check_target, check_vocabulary, save
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError, InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.interruption import Signals
-from o2v_jax.training.data import Dataset, read_dataset
-from o2v_jax.training.hosts import Hosts
-from o2v_jax.training.loop import Run
-from o2v_jax.training.places import Place, place_of
-from o2v_jax.training.pretrained import Pretrained, pretrained_of
-from o2v_jax.training.report import check_report, write_report, write_skipped
-from o2v_jax.training.reporting import Reporter, silent
-from o2v_jax.training.saved import INTERVAL, Checkpoints, check_state_directory
+from o2v_jax.signals import Signals
+from o2v_jax.training.data.dataset import Dataset, read_dataset
+from o2v_jax.training.data.pretrained import Pretrained, pretrained_of
+from o2v_jax.training.loop.agreement import require_same
+from o2v_jax.training.loop.hosts import Hosts
+from o2v_jax.training.loop.run import Run
+from o2v_jax.training.loop.state import INTERVAL, Checkpoints, check_state_directory
+from o2v_jax.training.loop.state_files import locked
+from o2v_jax.training.optim.placement import Place, place_of
+from o2v_jax.training.report.folder import check_report, write_report, write_skipped
+from o2v_jax.training.report.metric_lines import Reporter, silent
 from o2v_jax.training.shared_state import SharedCheckpoints
 from o2v_jax.training.sources import Described, auxiliary_files, described, identity
-from o2v_jax.training.state_files import locked
-from o2v_jax.training.votes import require_same
 from o2v_jax.util import require_all_local
-from o2v_jax.vocabulary import Vocabulary
 
 CHANNELS = ("train", "validation", "test")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from o2v_jax.data.kinds import head_of, is_document, require_text, table_kind
+from o2v_jax.data.labelled import read_labelled
+from o2v_jax.data.validate import DOCUMENT
 from o2v_jax.errors import InputError
-from o2v_jax.records.explain import DOCUMENT
-from o2v_jax.records.kinds import head_of, is_document, require_text, table_kind
-from o2v_jax.records.labelled import read_labelled
-from o2v_jax.training.columns import Columns, ColumnWriter, Summary
+from o2v_jax.training.data.columns import Columns, ColumnWriter, Summary
 from o2v_jax.util import BOM, GZIP_ERRORS, decompress
 
 BLOCK_BYTES = 2**24

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from o2v_jax.training.mesh import AXIS, BY_ROWS, REPLICATED, Spread
-from o2v_jax.training.row_sparse import Table, updated
+from o2v_jax.training.optim.row_sparse import Table, updated
+from o2v_jax.training.optim.sharding import AXIS, BY_ROWS, REPLICATED, Spread
 
 
 def gathered(spread: Spread, table: Array, rows: Array) -> Array:

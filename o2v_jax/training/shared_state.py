@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from o2v_jax.training.hosts import Hosts
-from o2v_jax.training.saved import Checkpoints, Saved
-from o2v_jax.training.votes import told, told_arrays
+from o2v_jax.training.loop.agreement import told, told_arrays
+from o2v_jax.training.loop.hosts import Hosts
+from o2v_jax.training.loop.state import Checkpoints, Saved
 
 
 class SharedCheckpoints:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from o2v_jax.training.step import Sums
+from o2v_jax.training.optim.step import Sums
 
 FLUSH = 256  # batches whose sums stay on the device
 

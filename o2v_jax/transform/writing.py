@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from o2v_jax.errors import InputError, O2VError
-from o2v_jax.transform.engine import Step, Written
-from o2v_jax.transform.outputs import Output
-from o2v_jax.transform.reading import Position
+from o2v_jax.transform.engines.local import Step, Written
+from o2v_jax.transform.read.parts import Position
+from o2v_jax.transform.read.sources import Source, os_reason, show_path
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.sources import Source, os_reason, show_path
-from o2v_jax.transform.state import State
+from o2v_jax.transform.write.outputs import Output
+from o2v_jax.transform.write.state import State
 
 log = logging.getLogger("o2v_jax")
 

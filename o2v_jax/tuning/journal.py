@@ -9,8 +9,8 @@ from typing import BinaryIO
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from o2v_jax.atomic import try_lock
 from o2v_jax.errors import InputError
-from o2v_jax.staging import try_lock
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.training.evaluation import loss_name
+from o2v_jax.training.loop.evaluation import loss_name
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from o2v_jax.hyperparameters.text import write
 from o2v_jax.silence import silenced
 from o2v_jax.training.curves import COLOURS, GREY
-from o2v_jax.training.history import replaced
+from o2v_jax.training.report.history import replaced
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values
 from o2v_jax.tuning.report import Row, best_of, shown
 from o2v_jax.tuning.study import Study

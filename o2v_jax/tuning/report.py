@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from o2v_jax.hyperparameters.text import write
-from o2v_jax.training.history import replaced
+from o2v_jax.training.report.history import replaced
 from o2v_jax.tuning.ranges import Value
 from o2v_jax.tuning.study import REASON, Study
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from o2v_jax.errors import InputError
 from o2v_jax.tuning.objective import Objective
-from o2v_jax.tuning.space import Space
+from o2v_jax.tuning.search_space import Space
 
 REASON = "reason"  # why a trial was pruned
 _IDENTITY, _CONTINUES, _ATTEMPT = "identity", "continues", "attempt"

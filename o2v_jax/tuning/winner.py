@@ -10,8 +10,8 @@ import jax
 
 from o2v_jax import __version__
 from o2v_jax.checkpoint import Model, save
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.training import Run
-from o2v_jax.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

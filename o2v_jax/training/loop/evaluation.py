@@ -1,0 +1,66 @@
+"""Metrics of a model on labelled data, by their documented names."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import get_args
+
+import jax
+
+from o2v_jax.arguments import require_choice
+from o2v_jax.checkpoint import Model
+from o2v_jax.devices import own_settings, require_devices
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.limits import DType
+from o2v_jax.model import Params, encoders_in, fitting
+from o2v_jax.training.data.batches import Batch, Batcher
+from o2v_jax.training.data.dataset import Dataset
+from o2v_jax.training.optim.step import Sums, evaluation_step
+from o2v_jax.training.tally import Tally
+
+EVALUATION_TOKENS = 8192  # padded tokens of a batch, about
+
+
+def evaluate(model: Model, data: Dataset, *, dtype: DType = "float32") -> dict[str, float]:
+    """cross_entropy and accuracy of a model on `data`, or mean_squared_error for regression.
+
+    Raises:
+        InputError: `dtype` is not one of `DType`, or the parameters are not those of the model's
+            configuration, or JAX finds no device.
+    """
+    require_choice("dtype", dtype, get_args(DType), f"one of {', '.join(get_args(DType))}")
+    params = fitting(model.config, model.params, float32=True)
+    require_devices()
+    longest = max(int(data.lengths(side).max(initial=1)) for side in (0, 1))
+    size = max(1, EVALUATION_TOKENS // longest)
+    config = replace(model.config, negative_sampling_rate=0)
+    batches = replace(Batcher.of(config, data), size=size).in_order(data)
+    step, params = evaluation_step(model.config), encoders_in(params, dtype)
+    with own_settings():
+        return measure(model.config, step, jax.device_put(params), batches)
+
+
+def measure(
+    config: Hyperparameters,
+    step: Callable[[Params, Batch], Sums],
+    params: Params,
+    batches: Iterable[Batch],
+) -> dict[str, float]:
+    """Metrics over batches; `step` is `evaluation_step(config)`, compiled once by the caller."""
+    tally = Tally()
+    for batch in batches:
+        tally.add(step(params, batch))
+    return means(config, tally)
+
+
+def means(config: Hyperparameters, tally: Tally) -> dict[str, float]:
+    """Metrics of summed records: the loss, and for classification the accuracy."""
+    loss, correct, weight = tally.total()
+    metrics = {loss_name(config): loss / weight}
+    if config.output_layer == "softmax":
+        metrics["accuracy"] = correct / weight
+    return metrics
+
+
+def loss_name(config: Hyperparameters) -> str:
+    """The documented name of the loss of a configuration's output layer."""
+    return "cross_entropy" if config.output_layer == "softmax" else "mean_squared_error"
