@@ -18,9 +18,8 @@ from o2v_jax.errors import O2VError
 from o2v_jax.scoring import local_devices
 from o2v_jax.server import endpoints, http
 from o2v_jax.server.protocol import ScorerLike
-from o2v_jax.server.service import Answer, Service
+from o2v_jax.server.service import Answer, ErrorAnswer, Service, answer_to
 from o2v_jax.server.settings import Settings
-from serving.errors import ErrorAnswer, answer_to
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

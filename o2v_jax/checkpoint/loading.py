@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from o2v_jax.arguments import require_integer, require_path, show
+from o2v_jax.atomic import is_in_use, is_unfinished, left_aside
 from o2v_jax.checkpoint import config_file, params_file
-from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, ConfigFile, max_vocabulary_bytes
+from o2v_jax.checkpoint.config_file import (
+    MAX_JSON_BYTES,
+    ConfigFile,
+    Problems,
+    max_vocabulary_bytes,
+)
 from o2v_jax.checkpoint.model import (
     CONFIG,
     FILES,
@@ -21,8 +27,6 @@ from o2v_jax.checkpoint.model import (
     nest,
 )
 from o2v_jax.checkpoint.params_file import Contents, Digests
-from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.checkpoint.replace import is_in_use, is_unfinished, left_aside
 from o2v_jax.checkpoint.snapshot import Snapshot, opened
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
 from o2v_jax.data.vocabulary import Vocabulary, parse_json_object

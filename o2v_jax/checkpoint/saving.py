@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from o2v_jax.arguments import require_instance, require_path
+from o2v_jax.atomic import is_fixed, is_leftover, replacing
 from o2v_jax.checkpoint import config_file, params_file
-from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, max_vocabulary_bytes
+from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, Problems, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
     CONFIG,
     FILES,
@@ -26,8 +27,6 @@ from o2v_jax.checkpoint.model import (
     flatten,
 )
 from o2v_jax.checkpoint.params_file import Arrays
-from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.checkpoint.replace import is_fixed, is_leftover, replacing
 from o2v_jax.checkpoint.snapshot import opened
 from o2v_jax.data.vocabulary import parse_json_object
 from o2v_jax.errors import CheckpointError, InputError

@@ -1,10 +1,10 @@
-"""Blocks of records read by pyarrow: fast, and only what is plainly right.
+"""Records by Arrow: requests for scoring, and labelled pairs for training.
 
-pyarrow also takes what JSON Lines do not allow (several records in a line, a record over several
-lines, NaN, null for a missing field), so a block counts only if nothing of that kind can be in it.
-Whatever is refused here is read, or explained, line by line.
+Scoring stops at the first bad line. Training reads blocks of whole lines, goes on after a bad one
+and needs no Python object per record.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.records import LINE, Labelled, decode_utf8
+from o2v_jax.data.validate import Fault, explain
 
 _IDS = pa.list_(pa.int32())
 _SCHEMA = pa.schema([("label", pa.float64()), ("in0", _IDS), ("in1", _IDS)])
@@ -106,3 +108,63 @@ def _ragged(column: pa.ChunkedArray) -> Ragged | None:
         return None
     offsets = lists.offsets.to_numpy().astype(np.int64)
     return Ragged(ids, offsets - offsets[0])
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPairs:
+    """The records of consecutive lines.
+
+    Attributes:
+        in0: the in0 sides, `[records]` rows.
+        in1: the in1 sides, `[records]` rows.
+        labels: float64 `[records]`.
+        lines: int64 `[records]`, line numbers.
+        bad: how many lines are neither blank nor a record.
+        faults: the numbers of the first bad lines, and what is wrong with them.
+    """
+
+    in0: Ragged
+    in1: Ragged
+    labels: npt.NDArray[np.float64]
+    lines: Index
+    bad: int = 0
+    faults: tuple[tuple[int, Fault], ...] = ()
+
+
+def read_labelled(text: bytes, first: int = 1, *, explained: int = 1000) -> LabelledPairs:
+    r"""The records of whole lines.
+
+    Args:
+        text: lines, numbered from `first`, without a byte order mark.
+        first: the number of the first line.
+        explained: of how many bad lines, at most, `faults` says what is wrong.
+
+    >>> pairs = read_labelled(b'{"label": 1, "in0": [3], "in1": []}\n[]')
+    >>> pairs.in0.ids, pairs.bad, pairs.faults[0][0]
+    (array([3], dtype=int32), 1, 2)
+    """
+    plain = read_plain(text)
+    if plain is None:
+        return read_each_line(text, first, explained=explained)
+    return LabelledPairs(plain.in0, plain.in1, plain.labels, plain.lines + first)
+
+
+def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> LabelledPairs:
+    """The same, a line at a time: this says what a record is."""
+    rows, lines, faults, bad = [], [], [], 0
+    for number, line in enumerate(text.split(b"\n"), first):
+        if not line or line.isspace():
+            continue
+        try:
+            rows.append(decode_utf8(LINE[True], line))
+            lines.append(number)
+        except (ValueError, RecursionError) as error:
+            bad += 1
+            if bad <= explained:
+                faults.append((number, explain(error, line, is_line=True)))
+    return LabelledPairs(*_arrays(rows), np.array(lines, np.int64), bad, tuple(faults))
+
+
+def _arrays(rows: list[Labelled]) -> tuple[Ragged, Ragged, npt.NDArray[np.float64]]:
+    labels = np.fromiter((row.label for row in rows), np.float64, len(rows))
+    return Ragged.of([row.in0 for row in rows]), Ragged.of([row.in1 for row in rows]), labels

@@ -7,12 +7,20 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from o2v_jax.data.checks import VocabSizes, first_problem, mixed
 from o2v_jax.data.lines import chunks_of
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.records import Format, Places, Records, at_line
-from o2v_jax.data.schema import BODY, LINE, Labelled, Record, decode_utf8
-from o2v_jax.data.validate import SEVERAL, explain
+from o2v_jax.data.records import (
+    BODY,
+    LINE,
+    Format,
+    Labelled,
+    Places,
+    Record,
+    Records,
+    at_line,
+    decode_utf8,
+)
+from o2v_jax.data.validate import SEVERAL, VocabSizes, explain, first_problem, mixed
 from o2v_jax.errors import RecordError
 from o2v_jax.util import BOM
 

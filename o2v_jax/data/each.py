@@ -8,13 +8,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.checks import NEITHER, VocabSizes
 from o2v_jax.data.decoding import WrongFormatError, decode, records_of
 from o2v_jax.data.kinds import is_document
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.records import Format, Places, Records
-from o2v_jax.data.schema import LINE, decode_utf8
-from o2v_jax.data.validate import explain, outside
+from o2v_jax.data.records import LINE, Format, Places, Records, decode_utf8
+from o2v_jax.data.validate import NEITHER, VocabSizes, explain, outside
 from o2v_jax.errors import RecordError
 from o2v_jax.util import BOM
 

@@ -1,12 +1,18 @@
-"""What a decoder's error means to the person who sent the bytes: a JSON path and a reason."""
+"""Validation: what is wrong with a record, where, and the vocabulary check."""
 
 import re
+from collections.abc import Iterator
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 
-from o2v_jax.data.schema import decode_utf8
+from o2v_jax.arguments import describe, require_integer
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.records import Records, decode_utf8
+from o2v_jax.errors import LONGEST_REQUEST, InputError, RecordError
+from o2v_jax.hyperparameters import Hyperparameters
 
 _PATH = re.compile(r" - at `(?P<path>.*)`$")
 _STEP = re.compile(r"\.(?P<key>\w+)|\[(?P<index>\d+)\]")
@@ -140,3 +146,90 @@ def _clip(shown: str) -> str:
 
 def _plain(message: str) -> str:
     return message.removeprefix("JSON is malformed: ").replace("`", "")
+
+
+VocabSizes: TypeAlias = tuple[int, int] | None
+Problem: TypeAlias = tuple[int, RecordError] | None
+
+NEITHER = "holds neither in0 nor in1: give both for scores, one for its embedding"
+
+
+def first_problem(records: Records, vocab_sizes: VocabSizes) -> Problem:
+    """The index of the first bad record and what is wrong with it, or None."""
+    problems = [_side_problem(records), *_vocabulary_problems(records, vocab_sizes)]
+    return min((p for p in problems if p), key=lambda p: p[0], default=None)
+
+
+def _side_problem(records: Records) -> Problem:
+    if records.paired:
+        return None
+    both, none = records.has0 & records.has1, ~(records.has0 | records.has1)
+    odd = np.flatnonzero(none | (both != both[:1]))
+    if not len(odd):
+        return None
+    first = int(odd[0])
+    if none[first]:
+        return first, RecordError(records.places.of(first), NEITHER)
+    return first, mixed(records, first, records.places.of(0))
+
+
+def mixed(records: Records, record: int, other: str) -> RecordError:
+    """The error of a record that gives one side where others give both, or the reverse."""
+    pair = bool(records.has0[record] and records.has1[record])
+    return RecordError(records.places.of(record), mixed_reason(other, pair=pair))
+
+
+def mixed_reason(other: str, *, pair: bool) -> str:
+    """Why a record, a pair or not, cannot stand beside the other."""
+    here, there = ("both sides", "only one") if pair else ("only one side", "both")
+    return (
+        f"gives {here}, but {other} gives {there}: ask for scores (both sides) "
+        "and for embeddings (one side) separately"
+    )
+
+
+def _vocabulary_problems(records: Records, vocab_sizes: VocabSizes) -> Iterator[Problem]:
+    sides = ((records.in0, records.has0), (records.in1, records.has1))
+    for side, ((ragged, has), size) in enumerate(zip(sides, vocab_sizes or (), strict=False)):
+        if not len(ragged.ids) or ragged.ids.max() < size:
+            continue
+        at = int(np.argmax(ragged.ids >= size))
+        row = int(np.searchsorted(ragged.offsets, at, side="right")) - 1
+        record = int(np.flatnonzero(has)[row])
+        where = records.places.of(record, f".in{side}[{at - ragged.offsets[row]}]")
+        yield record, RecordError(where, outside(int(ragged.ids[at]), size))
+
+
+def checked(rows: Ragged, side: int, vocab_size: int) -> Ragged:
+    """The rows, if all their ids lie in the vocabulary.
+
+    Raises:
+        RecordError: names the first id outside it.
+    """
+    outside = (rows.ids < 0) | (rows.ids >= vocab_size)
+    if outside.any():
+        at = int(outside.argmax())
+        record = int(np.searchsorted(rows.offsets, at, side="right")) - 1
+        where = f"record {record}: in{side}[{at - int(rows.offsets[record])}]"
+        bounds = f"0..{vocab_size - 1}"
+        raise RecordError(where, f"{rows.ids[at]} is outside the vocabulary {bounds}")
+    return rows
+
+
+def cut_lengths(config: Hyperparameters, max_seq_lens: tuple[int, int] | None) -> tuple[int, int]:
+    """Where sequences are cut: at `max_seq_lens` if given, else at the model's max_seq_len.
+
+    Raises:
+        InputError: they are not two lengths in 1..5000.
+    """
+    if max_seq_lens is None:
+        return config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
+    is_pair = isinstance(max_seq_lens, tuple | list) and len(max_seq_lens) == 2  # noqa: PLR2004
+    if not is_pair:
+        bounds = f"two lengths in 1..{LONGEST_REQUEST}"
+        raise InputError(f"max_seq_lens must be {bounds}, got {describe(max_seq_lens)}")
+    one, two = (
+        require_integer(f"max_seq_lens[{side}]", length, 1, LONGEST_REQUEST)
+        for side, length in enumerate(max_seq_lens)
+    )
+    return one, two

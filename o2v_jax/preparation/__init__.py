@@ -12,7 +12,7 @@ from o2v_jax.preparation.job import Preparation
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.read.tables import FORMS, Form, Layout
 from o2v_jax.preparation.report import Report
-from o2v_jax.preparation.sides import Side
+from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import Split
 
 __all__ = [

@@ -6,14 +6,12 @@ import numpy as np
 import pyarrow.compute as pc
 
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.cells import WRITTEN_LIST, Kind, Sequences, encode
+from o2v_jax.preparation.cells import WRITTEN_LIST, Kind, Sequences, Words, encode
 from o2v_jax.preparation.labels import LabelColumn, Labels
 from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.rows import Cells, Rows, is_list
-from o2v_jax.preparation.sides import Side
-from o2v_jax.preparation.spill import Chunk, Spill
-from o2v_jax.preparation.split import PARTS, Part
-from o2v_jax.preparation.words import Words
+from o2v_jax.preparation.settings import Side
+from o2v_jax.preparation.split import PARTS, Chunk, Part, Spill
 
 # the file that holds a part's records between the two passes
 SPILLS: dict[Part, str] = {part: f"{part}.arrow" for part in PARTS}

@@ -1,13 +1,17 @@
 """How functions become programs on a kind of device."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
+from o2v_jax.arguments import require_path
 from o2v_jax.devices import own_settings
-from o2v_jax.limits import DType
+from o2v_jax.errors import DType
 from o2v_jax.scoring.programs import Program
+from o2v_jax.util import cache_directory
 
 # XLA tries hundreds of Triton kernels for every shape of matrix product: 8 s a program on an H200
 # and none of it faster than cuBLAS for an hcnn, 15 % for a bilstm. Without them it takes 0.3 s.
@@ -49,3 +53,22 @@ def _with_own_settings(program: Program) -> Program:
             return program(*arguments)
 
     return call
+
+
+def use_compilation_cache(directory: str | Path | None = None) -> Path:
+    """Makes JAX keep every compiled program in a directory; returns it.
+
+    Args:
+        directory: is made if it is not there; None: `cache_directory()`. Another one than before
+            is used from then on.
+
+    Raises:
+        InputError: it is no path of this machine.
+    """
+    directory = cache_directory() if directory is None else require_path("directory", directory)
+    if getattr(jax.config, "jax_compilation_cache_dir", None) not in (None, str(directory)):
+        compilation_cache.reset_cache()  # JAX keeps the first one open
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return directory

@@ -1,27 +1,64 @@
 """The network in padded shapes: rows are planned into batches, and results undo the plan."""
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TypeAlias
+from types import TracebackType
+from typing import Self, TypeAlias
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.ragged import Ragged, distinct_rows
 from o2v_jax.scoring.buckets import Shapes, Step, plan
-from o2v_jax.scoring.few import few_shape
-from o2v_jax.scoring.lanes import Lane
-from o2v_jax.scoring.pipeline import Fetched
 from o2v_jax.scoring.programs import Key, Program, ProgramTable
-from o2v_jax.scoring.schedule import Objects, Room, Slice, slices
-from o2v_jax.scoring.shapes import Layout
+from o2v_jax.scoring.schedule import Lane, Objects, Room, Slice, slices
+from o2v_jax.scoring.shapes import Layout, few_shape
 from o2v_jax.scoring.weights import Parameters
-from o2v_jax.unique import distinct_rows
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 RowNumbers: TypeAlias = npt.NDArray[np.int64]
+
+# Enough to keep a device busy; more would only hold more batches in memory.
+STEPS_AHEAD = 8
+
+
+class Fetched:
+    """Puts rows, as they come to the host, where they belong in `out`; all when the block ends.
+
+    The device works on the next results while one is fetched, and memory does not grow with their
+    number.
+    """
+
+    def __init__(self, out: Floats) -> None:
+        self._out = out
+        self._started: deque[tuple[RowNumbers, jax.Array]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def later(self, rows: RowNumbers, result: jax.Array) -> None:
+        """Has these rows of `out` filled with the first ones of a result."""
+        result.copy_to_host_async()
+        self._started.append((rows, result))
+        if len(self._started) > STEPS_AHEAD:
+            self._fetch()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        while self._started and error is None:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        rows, result = self._started.popleft()
+        # to the host first: a cut on the device would compile once per size
+        self._out[rows] = np.asarray(result)[: len(rows)]
 
 
 class Network:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from o2v_jax.devices import platform_of
-from o2v_jax.limits import DType
+from o2v_jax.errors import DType
 from o2v_jax.model import NETWORK_NAMES, Params, encoders_in, head_fn, table_name, tower_fn
 from o2v_jax.scoring.compiler import Compiler
 from o2v_jax.scoring.folding import (
@@ -19,8 +19,7 @@ from o2v_jax.scoring.folding import (
     folded_bytes,
     folds,
 )
-from o2v_jax.scoring.programs import Program
-from o2v_jax.scoring.table_programs import into_table, of_tables, rows_of
+from o2v_jax.scoring.programs import Program, into_table, of_tables, rows_of
 
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
@@ -38,10 +37,10 @@ class Tower(NamedTuple):
 class Parameters:
     """The encoders' parameters on a device in `dtype`; the head's, in float32, when asked for.
 
-    Unless in bfloat16, encoders are folded (`o2v_jax.scoring.folding`), their token tables too if that
-    makes them at most `FOLDED_BYTES` large. Programs run on the device of the parameters that they
-    are compiled for; None is JAX's default. What leaves an encoder is float32 whatever it holds,
-    and so is all arithmetic after it.
+    Unless in bfloat16, encoders are folded (`o2v_jax.scoring.folding`), their token tables too if
+    that makes them at most `FOLDED_BYTES` large. Programs run on the device of the parameters that
+    they are compiled for; None is JAX's default. What leaves an encoder is float32 whatever it
+    holds, and so is all arithmetic after it.
 
     Tables keep encodings on the device: float32 `[rows, enc_dim]`. A program that writes into one
     takes it over and returns it.

@@ -7,24 +7,54 @@ long bodies and the pieces of long answers take a thread, so that nobody waits f
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask
 
-from o2v_jax.limits import STALL_S
+from o2v_jax.errors import STALL_S
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.server import endpoints, http
 from o2v_jax.server.batcher import PATIENCE_S
 from o2v_jax.server.limits import REQUESTS, SPARE_THREADS, STREAMS
-from o2v_jax.server.service import LONG_BODY, Answer, Service
+from o2v_jax.server.service import LONG_BODY, Answer, ErrorAnswer, Service, answer_to
 from o2v_jax.server.upload import Headers, Message, Receive, Upload
 from o2v_jax.server.work import Work
-from serving.errors import ErrorAnswer, answer_to
-from serving.waker import Waker
+
+
+class Waker:
+    """Sets events, waking the loop once for all that are set before it has woken."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._due: deque[asyncio.Event] = deque()
+        self._waking = False
+
+    def event(self) -> asyncio.Event:
+        """A new one of the loop that runs; where another one ran before, that has ended."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._waking = loop, False
+        return asyncio.Event()
+
+    def set(self, event: asyncio.Event) -> None:
+        """Has an event set; called by any thread."""
+        self._due.append(event)
+        if self._loop is not None and not self._waking:
+            self._waking = True
+            with suppress(RuntimeError):  # the loop has ended, and with it who waited
+                self._loop.call_soon_threadsafe(self._set_all)
+
+    def _set_all(self) -> None:
+        self._waking = False  # before the last look: what comes later wakes again
+        while self._due:
+            self._due.popleft().set()
+
 
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import orjson
 
-from serving.errors import ErrorAnswer
+from o2v_jax.server.service import ErrorAnswer
 
 PREFIX = "/endpoints/"
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"

@@ -15,8 +15,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 
 from o2v_jax.data import Format
-from o2v_jax.errors import InputError, RecordError
-from o2v_jax.limits import LONGEST_REQUEST
+from o2v_jax.errors import LONGEST_REQUEST, InputError, RecordError
 
 MEDIA_TYPES: Mapping[str, Format] = {
     "application/json": Format.JSON,

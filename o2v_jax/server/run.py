@@ -4,10 +4,13 @@ SIGTERM closes the listening socket at once. While requests in flight end, whoev
 /ping is refused a connection rather than answered 503, and connections kept alive are closed.
 """
 
+import gc
 import logging
 import os
+import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +18,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -24,12 +28,55 @@ from granian.log import logger as granian_log
 from granian.server.common import AbstractServer
 
 from o2v_jax.checkpoint import find_model, is_archive
-from o2v_jax.errors import CheckpointError, InputError
-from o2v_jax.limits import STALL_S, DType
+from o2v_jax.errors import STALL_S, CheckpointError, DType, InputError, O2VError
 from o2v_jax.server.settings import Settings
-from o2v_jax.server.sockets import connections
+from o2v_jax.server.sockets import connections, end_stalled
 from o2v_jax.util import require_local
-from serving.worker import load, log_to_stderr
+
+_LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody reads yet
+
+
+def load(
+    path: Path, settings: Settings, url: str, stall_s: float, reasons: Connection
+) -> Callable[..., Any]:
+    """Makes the app; an error that a person can mend goes to the parent process, which tells it.
+
+    Args:
+        path: of the model.
+        settings: of the server.
+        url: where the server listens.
+        stall_s: seconds after which a client that neither sends nor takes a byte is let go.
+        reasons: where the parent hears why there will be no server.
+
+    Raises:
+        SystemExit: the app cannot be made.
+    """
+    # Ctrl-C reaches every process of a terminal. The parent passes it on as SIGTERM, and Granian's
+    # worker hangs when it is told to stop twice.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    log_to_stderr()
+    try:
+        from o2v_jax.server.asgi import Front  # noqa: PLC0415
+        from serving.app import create_app  # noqa: PLC0415 - brings JAX and Flask
+
+        app = create_app(path, settings=settings)
+        front = Front(app, app.extensions["o2v_jax"], stall_s)
+        gc.freeze()  # what was imported stays: looking through it takes 0.1 s, in which all wait
+    except O2VError as error:
+        reasons.send(str(error)[:_LONGEST_REASON])
+        sys.exit(1)
+    end_stalled(urlsplit(url).port or 0, stall_s)
+    log.info("serving %s at %s", path, url)
+    return front
+
+
+def log_to_stderr() -> None:
+    """Has this process's log lines written to standard error."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of devices that are not there
+
 
 # Well above all permits, so that /ping is accepted whatever else is connected; fewer where the
 # process may not open so many files.

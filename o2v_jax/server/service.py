@@ -6,20 +6,22 @@ at once: uploads (a slow one keeps nobody from scoring), requests, their records
 long answers, which are sent piece by piece.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from threading import Semaphore
 from time import perf_counter
-from typing import IO, TYPE_CHECKING, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from o2v_jax.data import Format, Records, decode, encode, encode_pieces, sniff
-from o2v_jax.limits import LONGEST_REQUEST
-from o2v_jax.scoring.inputs import cut_lengths
-from o2v_jax.server.batcher import PATIENCE_S, PLENTY, Batcher
+from o2v_jax.data.validate import cut_lengths
+from o2v_jax.errors import LONGEST_REQUEST, O2VError, RecordError
+from o2v_jax.server import http
+from o2v_jax.server.batcher import PATIENCE_S, PLENTY, Batcher, BatchFailedError
 from o2v_jax.server.health import Health, State, device_bytes
 from o2v_jax.server.http import (
     BusyError,
@@ -293,3 +295,31 @@ class _Timing:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._observe(perf_counter() - self._begun)
+
+
+log = logging.getLogger(__name__)
+
+
+class ErrorAnswer(NamedTuple):
+    """An answer of `application/json`, with headers of its own."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+def answer_to(error: Exception, request: str) -> ErrorAnswer:
+    """What a client is told of an error; one that is the server's own is logged.
+
+    Args:
+        error: raised while a request was answered.
+        request: its method and path, for the log.
+    """
+    if isinstance(error, O2VError):
+        status = http.status_of(error)
+        path = error.where if isinstance(error, RecordError) else None
+        retry = {"Retry-After": str(http.RETRY_AFTER_S)} if status == 503 else {}  # noqa: PLR2004
+        return ErrorAnswer(status, http.error_body(str(error), path=path), retry)
+    told = isinstance(error, BatchFailedError)  # once a batch is enough
+    log.error("%s failed", request, exc_info=None if told else error)
+    return ErrorAnswer(500, http.error_body("the server failed: its log says why"), {})

@@ -9,8 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.ragged import Ragged
-from o2v_jax.unique import unique_rows
+from o2v_jax.data.ragged import Ragged, unique_rows
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Index: TypeAlias = npt.NDArray[np.int64]

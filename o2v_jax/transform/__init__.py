@@ -8,7 +8,7 @@ from o2v_jax.transform.read.parts import Part, Position, parts_of
 from o2v_jax.transform.read.sources import Source, sources_of
 from o2v_jax.transform.settings import FileSettings, Settings
 from o2v_jax.transform.write.answers import Tally
-from o2v_jax.transform.writing import Report
+from o2v_jax.transform.write.outputs import Report
 
 __all__ = [
     "Endpoints",

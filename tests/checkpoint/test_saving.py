@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from o2v_jax.atomic import exchange, exchange_by_renaming, is_fixed, replacing
 from o2v_jax.checkpoint import Model, flatten, load, nest, save
-from o2v_jax.checkpoint.replace import exchange, exchange_by_renaming, is_fixed, replacing
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
 
@@ -143,13 +143,14 @@ def test_an_empty_directory_and_a_link_are_written_to(tmp_path, saved, make_mode
 KILLED = """
 import os, signal, sys
 sys.path[:0] = {path!r}
-from o2v_jax.checkpoint import load, replace, save
-doomed = getattr(replace, {function!r})
+from o2v_jax import atomic
+from o2v_jax.checkpoint import load, save
+doomed = getattr(atomic, {function!r})
 def last(*arguments):
     if {after}:
         doomed(*arguments)
     os.kill(os.getpid(), signal.SIGKILL)
-setattr(replace, {function!r}, last)
+setattr(atomic, {function!r}, last)
 save(load({source!r}), {target!r})
 """
 
@@ -225,8 +226,9 @@ MOUNTED = """
 import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from o2v_jax.checkpoint import Model, check_target, load, replace, save
-from o2v_jax.checkpoint.replace import is_fixed
+from o2v_jax import atomic
+from o2v_jax.checkpoint import Model, check_target, load, save
+from o2v_jax.atomic import is_fixed
 from o2v_jax.errors import CheckpointError
 one, two, target = load({one!r}), load({two!r}), Path({target!r})
 two = Model(two.config, two.params, metrics=two.metrics)  # without a vocabulary

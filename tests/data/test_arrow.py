@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from o2v_jax.data.labelled import read_each_line, read_labelled
 
-from o2v_jax.data.arrow import read_plain
+from o2v_jax.data.arrow import read_each_line, read_labelled, read_plain
 
 GOOD = '{"label": 1, "in0": [3, 4], "in1": []}'
 IDS = st.lists(st.integers(0, 2**31 - 1), max_size=5)

@@ -14,7 +14,7 @@ from o2v_jax.data import Format, decode, encode, read_lines, sniff
 from o2v_jax.errors import RecordError
 
 JSON, LINES = Format.JSON, Format.JSON_LINES
-EXAMPLES = Path(__file__).parent / "data" / "requests"
+EXAMPLES = Path(__file__).parent / "requests"
 SIZES = (10, 20)
 IDS = st.lists(st.integers(0, 9), max_size=5)
 PAIRS = st.lists(st.fixed_dictionaries({"in0": IDS, "in1": IDS}), min_size=1, max_size=6)

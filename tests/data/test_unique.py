@@ -2,8 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o2v_jax import Ragged, unique
-from o2v_jax.unique import unique_rows
+from o2v_jax import Ragged
+from o2v_jax.data import ragged as ragged_module
+from o2v_jax.data.ragged import unique_rows
 
 ROWS = st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=12)
 
@@ -42,7 +43,7 @@ def test_many_rows():
 
 
 def test_a_collision_of_hashes_costs_no_right_answer(monkeypatch):
-    monkeypatch.setattr(unique, "_hashes", lambda ragged: np.zeros(len(ragged), np.uint64))
+    monkeypatch.setattr(ragged_module, "_hashes", lambda ragged: np.zeros(len(ragged), np.uint64))
     rows = [[1], [2], [1], [3, 4]]
     first, kind = unique_rows(Ragged.of(rows))
     assert [rows[first[at]] for at in kind] == rows

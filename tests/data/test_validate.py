@@ -4,7 +4,6 @@ import gzip
 import io
 
 import pytest
-from o2v_jax.data.labelled import read_labelled
 
 from o2v_jax.data import (
     Format,
@@ -15,6 +14,7 @@ from o2v_jax.data import (
     read_lines,
     sniff,
 )
+from o2v_jax.data.arrow import read_labelled
 from o2v_jax.data.kinds import head_of, is_document, require_text, table_kind
 from o2v_jax.data.lines import CHUNK_BYTES, LONGEST_LINE, chunks_of, read_bounded_lines
 from o2v_jax.errors import InputError, RecordError

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters, hyperparameter_table
 
-DATA = Path(__file__).parent / "data"
-MAPS = sorted((DATA / "hyperparameters").glob("*.json"))
+DATA = Path(__file__).parent
+MAPS = sorted((DATA / "examples").glob("*.json"))
 REQUIRED = {"enc0_max_seq_len": "50", "enc0_vocab_size": "1000"}
 BOTH = {**REQUIRED, "enc1_network": "hcnn", "enc1_max_seq_len": "40", "enc1_vocab_size": "900"}
 HUGE = "9" * 5000
 
 # The documented table, written down once more by hand: name -> default and valid values.
-TABLE = json.loads((DATA / "hyperparameter_table.json").read_text())
+TABLE = json.loads((DATA / "table.json").read_text())
 NUMBERS = {name: line for name, line in TABLE.items() if "rule" in line}
 INTEGERS = [name for name, line in NUMBERS.items() if "integer" in line["rule"]]
 CHOICES = {name: line["choices"] for name, line in TABLE.items() if "choices" in line}
@@ -299,7 +299,7 @@ def test_a_map_within_another_is_pointed_at(name):
 def test_many_unknown_names_are_not_each_compared_with_all(monkeypatch):
     compared = []
     monkeypatch.setattr(
-        "o2v_jax.hyperparameters.mapping.closest", lambda name, _: compared.append(name)
+        "o2v_jax.hyperparameters.draft.closest", lambda name, _: compared.append(name)
     )
     with pytest.raises(HyperparameterError) as caught:
         Hyperparameters.from_strings({**BOTH, **{f"x{n}": "1" for n in range(50_000)}})

@@ -14,9 +14,8 @@ from o2v_jax import Scorer
 from o2v_jax.checkpoint import flatten
 from o2v_jax.model import compare_fn, parameter_shapes, tower_fn
 from o2v_jax.model.bilstm import LSTM, both_ways
-from o2v_jax.model.comparator import compare, compared_width
 from o2v_jax.model.hcnn import Convolution, convolved, convolved_in_tiles
-from o2v_jax.model.head import MLP
+from o2v_jax.model.head import MLP, compare, compared_width
 from o2v_jax.model.layers import FullyConnected
 from o2v_jax.model.ops.winograd import WIDTHS
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o2v_jax.ladders import batch_ladder, fitted_ladder, geometric_ladder
+from o2v_jax.scoring.buckets import batch_ladder, fitted_ladder, geometric_ladder
 
 HISTOGRAM = st.lists(st.integers(0, 9), min_size=1, max_size=14).map(np.array)
 

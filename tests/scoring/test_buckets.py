@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o2v_jax.ladders import batch_ladder, geometric_ladder
-from o2v_jax.scoring.buckets import CALL, plan, shapes
+from o2v_jax.scoring.buckets import CALL, batch_ladder, geometric_ladder, plan, shapes
 
 LENGTHS = st.lists(st.integers(0, 82), max_size=300).map(lambda rows: np.array(rows, np.int64))
 STEPS = st.sampled_from([0.0, 12.0, 400.0])

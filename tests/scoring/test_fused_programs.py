@@ -6,8 +6,7 @@ import pytest
 from o2v_jax import Ragged, Scorer
 from o2v_jax.scoring import layout
 from o2v_jax.scoring.buckets import Shapes
-from o2v_jax.scoring.few import few_shape, few_shapes
-from o2v_jax.scoring.shapes import CPU
+from o2v_jax.scoring.shapes import CPU, few_shape, few_shapes
 
 SHORT = Shapes((4, 8, 16), ((1, 4), (1, 4), (1, 4)), call=100.0)
 LONG = Shapes((10, 40), ((1, 4), (1, 4)), call=1000.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from o2v_jax.scoring.buckets import plan, shapes
-from o2v_jax.scoring.pipeline import STEPS_AHEAD, Fetched
+from o2v_jax.scoring.executor import STEPS_AHEAD, Fetched
 
 
 class Result:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jaxlib import xla_client
 
-from o2v_jax.scoring.lanes import START, Lane, Place, shared_out
-from o2v_jax.scoring.table_programs import rows_of
+from o2v_jax.scoring.programs import rows_of
+from o2v_jax.scoring.schedule import START, Lane, Place, shared_out
 
 
 def test_each_batch_goes_where_there_is_least_to_do():

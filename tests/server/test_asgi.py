@@ -11,12 +11,11 @@ from length_scorer import LengthScorer
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from o2v_jax.server import asgi
-from o2v_jax.server.asgi import Front
+from o2v_jax.server.asgi import Front, Waker
 from o2v_jax.server.limits import UPLOADS
 from o2v_jax.server.service import LONG_ANSWER, LONG_BODY
 from o2v_jax.server.settings import Settings
 from serving.app import create_app
-from serving.waker import Waker
 
 PAIR = b'{"instances": [{"in0": [1], "in1": [2, 3]}]}'
 JSON = {"content-type": "application/json"}

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.server.batcher import PLENTY, Batcher, BatchFailedError
+from o2v_jax.server.batcher import PLENTY, SHARES, Batcher, BatchFailedError, Waiting
 from o2v_jax.server.http import BusyError
 from o2v_jax.server.work import Kind
-from serving.line import SHARES, Waiting
 
 SHARE = 10
 

@@ -6,8 +6,8 @@ import optuna
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.hyperparameters.fields import lines_of
 from o2v_jax.hyperparameters.table import Hyperparameters
+from o2v_jax.hyperparameters.values import lines_of
 from o2v_jax.tuning import DEFAULT_SEARCH, DOCUMENTED, space_of
 from o2v_jax.tuning.ranges import Values, read_range
 

@@ -1,14 +1,17 @@
-"""JSON Lines, plain or gzipped, a chunk of records at a time: an object a line, keys as columns."""
+"""Rows from JSON Lines and JSON documents."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+import orjson
 import pyarrow as pa
 
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.errors import InputError
+from o2v_jax.preparation.labels import Floats
 from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.lines import CONVERT, open_lines
 from o2v_jax.preparation.rows import (
@@ -151,3 +154,26 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, str | int | float) else ""
+
+
+def json_lines(labels: Floats, in0: Ragged, in1: Ragged) -> bytes:
+    r"""One JSON object a line; labels that are integers without a fraction.
+
+    >>> import numpy as np
+    >>> json_lines(np.array([2.0]), Ragged.of([[3, 1]]), Ragged.of([[4]]))
+    b'{"label":2,"in0":[3,1],"in1":[4]}\n'
+    """
+    records = zip(map(_short, labels.tolist()), _lists(in0), _lists(in1), strict=True)
+    return b"".join(
+        orjson.dumps({"label": label, "in0": one, "in1": two}, option=orjson.OPT_APPEND_NEWLINE)
+        for label, one, two in records
+    )
+
+
+def _short(label: float) -> float:
+    return int(label) if label.is_integer() and abs(label) < 2**53 else label
+
+
+def _lists(rows: Ragged) -> Iterator[list[int]]:
+    ids, offsets = rows.ids.tolist(), rows.offsets.tolist()
+    return (ids[start:end] for start, end in pairwise(offsets))

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from o2v_jax.data.labelled import LabelledPairs
 
 from o2v_jax.data import Fault
+from o2v_jax.data.arrow import LabelledPairs
 from o2v_jax.data.ragged import Index, Ragged
 from o2v_jax.data.warnings import zero_inside
 

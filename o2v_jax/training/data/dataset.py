@@ -9,17 +9,15 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.cache_directory import cache_directory
 from o2v_jax.data import Records
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
 from o2v_jax.data.warnings import Notices
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.training.data.cache import read_columns
+from o2v_jax.training.data.cache import BLOCK_BYTES, Reading, read_columns
 from o2v_jax.training.data.columns import Columns
 from o2v_jax.training.data.validation import Flaw, Flaws, find_flaws, label_fault, wrong_labels
-from o2v_jax.training.reading import BLOCK_BYTES, Reading
-from o2v_jax.util import require_all_local
+from o2v_jax.util import cache_directory, require_all_local
 
 Lengths: TypeAlias = npt.NDArray[np.int32]
 

@@ -17,18 +17,16 @@ from o2v_jax.signals import Signals
 from o2v_jax.training.data.batches import Batch, Batcher
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.data.pretrained import Pretrained
-from o2v_jax.training.early_stopping import Verdict, judge
 from o2v_jax.training.loop.agreement import Votes
-from o2v_jax.training.loop.evaluation import loss_name, means, measure
+from o2v_jax.training.loop.evaluation import Tally, loss_name, means, measure
 from o2v_jax.training.loop.hosts import Hosts, Together
-from o2v_jax.training.loop.progress import Metrics, Progress
+from o2v_jax.training.loop.progress import Metrics, Progress, Verdict, judge
+from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import Checkpoints
 from o2v_jax.training.optim.optimizers import note_learning_rate
 from o2v_jax.training.optim.placement import OneDevice, Place
 from o2v_jax.training.optim.step import State, Sums
 from o2v_jax.training.report.metric_lines import Reporter
-from o2v_jax.training.shared_state import SharedCheckpoints
-from o2v_jax.training.tally import Tally
 
 SAVE = 1  # a vote to save; a signal's is greater by this than its number
 

@@ -31,9 +31,16 @@ from o2v_jax.training.optim.row_sparse import (
     vectors,
 )
 from o2v_jax.training.optim.sharded_rng import key_of_rows
-from o2v_jax.training.optim.sharding import AXIS, BY_ROWS, REPLICATED, Spread
+from o2v_jax.training.optim.sharding import (
+    AXIS,
+    BY_ROWS,
+    REPLICATED,
+    Spread,
+    gathered,
+    scattered,
+    stepped_own_rows,
+)
 from o2v_jax.training.optim.step import Frozen, Scalar, State, Sums, batch_sums, still_rows
-from o2v_jax.training.sharded_rows import gathered, scattered, stepped_own_rows
 
 
 def start(

@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from o2v_jax.errors import InputError
-from o2v_jax.training.curves import plot_curves
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.loop.run import Run
-from o2v_jax.training.report.history import replaced, write_history
+from o2v_jax.training.report.history import plot_curves, replaced, write_history
 
 SKIPPED = "skipped.txt"
 

@@ -3,9 +3,11 @@
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from o2v_jax.checkpoint import Model
 from o2v_jax.data import Records
 from o2v_jax.data.warnings import Notices, zero_inside
-from o2v_jax.errors import O2VError
+from o2v_jax.errors import DType, Mode, O2VError
+from o2v_jax.scoring import Scorer, machine_of
 from o2v_jax.transform.read.parquet import BatchResults, rows_of_batch
 from o2v_jax.transform.read.parts import Part, Position
 from o2v_jax.transform.settings import FileSettings
@@ -148,3 +150,15 @@ def transformed(
     for _, written in engine.results(Step(0, work) for work in works):
         if written is not None:
             yield from written.text(settings, skip=skip, tally=tally)
+
+
+def scorer_of(model: Model, *, mode: Mode | None = None, dtype: DType = "float32") -> Scorer:
+    """The same scorer in one process and in workers: results depend on shapes in the last digits.
+
+    Of many records more lengths fill batches of their own, and few pairs never come alone.
+
+    Raises:
+        InputError: see `Scorer`.
+    """
+    machine = machine_of()._replace(few=())
+    return Scorer(model, preferred_mode=mode, dtype=dtype, machine=machine)

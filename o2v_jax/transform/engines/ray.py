@@ -10,8 +10,7 @@ from typing import Any
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.data.warnings import Notices
-from o2v_jax.errors import InputError
-from o2v_jax.limits import DType, Mode
+from o2v_jax.errors import DType, InputError, Mode
 from o2v_jax.transform.engines.local import Step, Written
 from o2v_jax.transform.engines.ray_cluster import Share
 from o2v_jax.transform.engines.ray_worker import Piece, Worker

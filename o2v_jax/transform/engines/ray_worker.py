@@ -6,13 +6,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.data.warnings import Notices
-from o2v_jax.errors import O2VError
+from o2v_jax.errors import DType, Mode, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.limits import DType, Mode
 from o2v_jax.scoring import Scorer, use_compilation_cache
-from o2v_jax.transform.engines.local import Local, transformed
+from o2v_jax.transform.engines.local import Local, scorer_of, transformed
 from o2v_jax.transform.read.parts import Part
-from o2v_jax.transform.scorer import scorer_of
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.write.answers import Tally
 

@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from o2v_jax.data.checks import VocabSizes, mixed_reason
 
 from o2v_jax.data import Format, Places, Records, read_each
 from o2v_jax.data.arrow import read_sides
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.data.validate import VocabSizes, mixed_reason
 from o2v_jax.errors import RecordError
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.read.texts import Texts, reason_of, texts_of

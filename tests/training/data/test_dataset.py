@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from o2v_jax.data.labelled import read_each_line
 
+from o2v_jax.data.arrow import read_each_line
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters

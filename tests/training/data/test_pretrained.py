@@ -16,7 +16,7 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import init
 from o2v_jax.training.data.pretrained import frozen_rows, pretrained_of, with_pretrained
 
-DATA = Path(os.environ.get("O2V_DATA", Path(__file__).parents[3] / "shared" / "data")) / "vectors"
+DATA = Path(os.environ.get("O2V_DATA", Path(__file__).parents[4] / "shared" / "data")) / "vectors"
 GLOVE = "the 1 2 3 4\na 5 6 7 8\n, 0 0 0 0\ndog 9 8 7 6\n"
 TOKENS = {"<pad>": 0, "<unk>": 1, "dog": 2, "cat": 3, "the": 9}
 NAMED = {"enc0_pretrained_embedding_file": "glove.txt", "enc0_vocab_file": "vocab.json"}

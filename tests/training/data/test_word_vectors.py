@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from o2v_jax.errors import InputError
 from o2v_jax.training.data.word_vectors import first_words, read_vectors
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 DATA = Path(os.environ.get("O2V_DATA", REPOSITORY.parent / "shared" / "data")) / "vectors"
 REAL = {
     "glove.6B.500.50d.txt.gz": (50, 500),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from o2v_jax.training.early_stopping import Verdict, judge
+from o2v_jax.training.loop.progress import Verdict, judge
 
 PUBLISHED = [0.2085, 0.1976, 0.2025, 0.1813, 0.1969, 0.1930, 0.1977]
 

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from o2v_jax.training.curves import plot_curves
-from o2v_jax.training.report.history import write_history
+from o2v_jax.training.report.history import plot_curves, write_history
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -106,7 +105,7 @@ def test_losses_that_are_no_numbers_can_be_drawn(tmp_path):
 def test_drawing_says_nothing_and_leaves_no_traces(tmp_path):
     code = """
 import logging, pathlib, sys, warnings
-from o2v_jax.training.curves import plot_curves
+from o2v_jax.training.report.history import plot_curves
 assert "matplotlib" not in sys.modules
 plot_curves(pathlib.Path(sys.argv[1]), [{"train": {"cross_entropy": 1.0}}], 0)
 assert "matplotlib.pyplot" not in sys.modules

@@ -13,9 +13,8 @@ from o2v_jax.errors import InputError
 from o2v_jax.transform import Position, Report, Settings, Transform, sources_of
 from o2v_jax.transform.engines.local import Step
 from o2v_jax.transform.write.origin import Origin
-from o2v_jax.transform.write.outputs import complete
+from o2v_jax.transform.write.outputs import Writer, complete
 from o2v_jax.transform.write.state import State
-from o2v_jax.transform.writing import Writer
 
 
 class Failing:
