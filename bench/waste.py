@@ -1,8 +1,13 @@
 """How much of what is computed is padding, by the planner alone."""
 
 import bench.lengths as lengths_of
-from o2v_jax.scoring.buckets import fitted_ladder, geometric_ladder, plan, shapes
-from o2v_jax.scoring.shapes import CPU
+from o2v_jax.scoring.buckets import (
+    fit_boundaries,
+    make_bucket_table,
+    make_geometric_boundaries,
+    plan,
+)
+from o2v_jax.scoring.device_profile import CPU
 
 RECORDS = 1000
 
@@ -18,8 +23,12 @@ def share(name: str, rungs: int, *, fitted: bool) -> float:
     histograms = lengths_of.histograms(name)
     longest = max(len(counts) - 1 for counts in histograms)
     total = sum_of(histograms, longest)
-    ladder = fitted_ladder(total, longest, rungs) if fitted else geometric_ladder(longest, rungs)
-    table, real, computed = shapes(ladder, CPU.tokens["hcnn"]), 0, 0
+    ladder = (
+        fit_boundaries(total, longest, rungs)
+        if fitted
+        else make_geometric_boundaries(longest, rungs)
+    )
+    table, real, computed = make_bucket_table(ladder, CPU.max_tokens["hcnn"]), 0, 0
     for rows in lengths_of.pairs(name, RECORDS, vocab_size=2):
         real += len(rows.ids)
         computed += sum(step.batch * step.length for step in plan(rows.lengths, table))

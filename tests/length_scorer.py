@@ -5,14 +5,14 @@ import threading
 import numpy as np
 
 from o2v_jax import Hyperparameters
-from o2v_jax.scoring import layout
+from o2v_jax.scoring import choose_shapes
 
 
 class LengthScorer:
     """Scores a pair by its lengths, when it is let, so that a test sees order and overlap."""
 
     config = Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=40, enc_dim=16)
-    layout = layout(config)
+    shapes = choose_shapes(config)
     useful_tokens = computed_tokens = compiled = waits = 0
 
     def __init__(self):

@@ -33,7 +33,7 @@ def read_bounded_lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
         raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
 
 
-def chunks_of(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[bytes]]]:
+def split_chunks(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[bytes]]]:
     """Up to `most` lines at a time, fewer if they are long, with the number of the first of them.
 
     A byte order mark in front is left out. Where reading fails, what was read before comes first.

@@ -84,10 +84,10 @@ class Ragged:
         return self.offsets[1:] - self.offsets[:-1]
 
     @classmethod
-    def joined(cls, parts: "Sequence[Ragged]") -> "Ragged":
+    def concatenate(cls, parts: "Sequence[Ragged]") -> "Ragged":
         """The rows of all parts, one after the other.
 
-        >>> Ragged.joined([Ragged.of([[3, 1], [5]]), Ragged.of([[4]])]).offsets
+        >>> Ragged.concatenate([Ragged.of([[3, 1], [5]]), Ragged.of([[4]])]).offsets
         array([0, 2, 3, 4])
         """
         if len(parts) == 1:
@@ -98,6 +98,15 @@ class Ragged:
         joined = np.concatenate([_NONE, *offsets])
         joined[1:] += shift
         return cls(np.concatenate([part.ids for part in parts]), joined)
+
+    def locate(self, positions: Index) -> tuple[Index, Index]:
+        """For positions in `ids` the rows that hold them, and the places in these rows.
+
+        >>> Ragged.of([[3, 1], [], [4]]).locate(np.array([1, 2]))
+        (array([0, 2]), array([1, 0]))
+        """
+        rows = np.searchsorted(self.offsets, positions, side="right") - 1
+        return rows, positions - self.offsets[rows]
 
     def row(self, index: int) -> Ids:
         """The ids of one row, int32 `[length]`."""
@@ -135,7 +144,7 @@ class Ragged:
         position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
         return Ragged(self.ids[position < max_length], offsets_of(np.minimum(lengths, max_length)))
 
-    def padded(self, batch: int, length: int, rows: npt.NDArray[np.integer] | None = None) -> Ids:
+    def pad(self, batch: int, length: int, rows: npt.NDArray[np.integer] | None = None) -> Ids:
         """These rows, or all, as int32 `[batch, length]`, with id 0 on the right and below.
 
         None of them may be longer.
@@ -192,19 +201,55 @@ def offsets_of(lengths: npt.NDArray[np.integer]) -> Index:
     return offsets
 
 
-FEW_ROWS = 64  # compared as they are
+SMALL_ROWS = 64  # so few are compared as they are, in less time than by hashes
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def unique_rows(ragged: Ragged) -> tuple[Index, Index]:
-    """Rows without repetition: (first row of each kind, for every row the kind it is of).
+@dataclass(frozen=True, eq=False)
+class DistinctRows:
+    """Sequences of which each is held once.
+
+    Attributes:
+        rows: the sequences, none twice.
+        inverse: int64 `[records]`, for each record its row in `rows`.
+    """
+
+    rows: Ragged
+    inverse: Index
+
+    def __len__(self) -> int:
+        return len(self.inverse)
+
+    def take(self, records: npt.NDArray[np.integer]) -> "DistinctRows":
+        """The given records, in the given order.
+
+        >>> deduplicate_rows(Ragged.of([[3], [1], [3]])).take(np.array([2, 0])).rows.ids
+        array([3], dtype=int32)
+        """
+        used, inverse = np.unique(self.inverse[records], return_inverse=True)
+        return DistinctRows(self.rows.take(used), inverse.astype(np.int64))
+
+    def expand(self) -> Ragged:
+        """The rows of all records, repetitions included."""
+        return self.rows.take(self.inverse)
+
+
+def deduplicate_rows(ragged: Ragged) -> DistinctRows:
+    """The rows without repetition."""
+    first, inverse = find_unique_rows(ragged)
+    rows = ragged if len(first) == len(ragged) else ragged.take(first)
+    return DistinctRows(rows, inverse)
+
+
+def find_unique_rows(ragged: Ragged) -> tuple[Index, Index]:
+    """The first row of each kind, and for every row the number of its kind.
 
     Rows are grouped by a 64-bit hash and then compared in full, so that a collision of hashes
     costs speed and never a wrong answer.
     """
-    if len(ragged) <= FEW_ROWS:
-        return _unique_few(ragged)
-    hashes, everything = _hashes(ragged), np.arange(len(ragged))
+    if len(ragged) <= SMALL_ROWS:
+        return _find_unique_in_few(ragged)
+    hashes, everything = _hash_rows(ragged), np.arange(len(ragged))
     ordered = np.sort(hashes)
     if (ordered[1:] != ordered[:-1]).all():  # found in a quarter of the time of what follows
         return everything, everything
@@ -214,23 +259,17 @@ def unique_rows(ragged: Ragged) -> tuple[Index, Index]:
     return everything, everything
 
 
-def distinct_rows(ragged: Ragged) -> tuple[Ragged, Index]:
-    """The rows without repetition, and for every row the one that is equal."""
-    first, kind = unique_rows(ragged)
-    return (ragged if len(first) == len(ragged) else ragged.take(first)), kind
-
-
-def _unique_few(ragged: Ragged) -> tuple[Index, Index]:
-    """The same for few rows, in less time."""
+def _find_unique_in_few(ragged: Ragged) -> tuple[Index, Index]:
+    """`find_unique_rows` by a dict of their bytes."""
     content, ends = ragged.ids.tobytes(), (ragged.offsets * ragged.ids.itemsize).tolist()
     rows = [content[start:end] for start, end in pairwise(ends)]
     first = {row: number for number, row in reversed(list(enumerate(rows)))}
     order = sorted(first.values())
-    places = {rows[number]: place for place, number in enumerate(order)}
-    return np.array(order, np.int64), np.array([places[row] for row in rows], np.int64)
+    kinds = {rows[number]: kind for kind, number in enumerate(order)}
+    return np.array(order, np.int64), np.array([kinds[row] for row in rows], np.int64)
 
 
-def _hashes(ragged: Ragged) -> npt.NDArray[np.uint64]:
+def _hash_rows(ragged: Ragged) -> npt.NDArray[np.uint64]:
     """One uint64 a row: its ids, each times a number for its place, and its length, added up.
 
     Carter and Wegman (1979), "Universal classes of hash functions".

@@ -50,7 +50,7 @@ def real_tokens(ids: Int[Array, "*batch length"]) -> Bool[Array, "*batch length"
     return ids != PADDING_ID
 
 
-def spread_like(array: Array, *others: Array) -> Array:
+def vary_like(array: Array, *others: Array) -> Array:
     """`array`, made to vary over the devices of a shard_map as the others do; outside, itself.
 
     A gradient that is written out has to give every argument a cotangent of its own kind. With
@@ -74,7 +74,7 @@ def embed(
     return jnp.where(real_tokens(ids)[..., None], vectors, 0.0)
 
 
-def encoders_in(params: Params, dtype: DType) -> Params:
+def cast_encoders(params: Params, dtype: DType) -> Params:
     """The parameters with those of the encoders as `dtype` holds them; the head's remain float32.
 
     The encoders multiply in the dtype of their parameters, and add up and return float32.

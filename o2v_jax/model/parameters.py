@@ -12,7 +12,7 @@ Params: TypeAlias = dict[str, Any]
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
-def plain(params: Any) -> Params:
+def to_plain(params: Any) -> Params:
     """Nested parameters as plain dicts, the arrays themselves untouched.
 
     Args:
@@ -36,7 +36,7 @@ def _text(key: Any) -> str:
 def _plain_part(value: Any) -> Any:
     if isinstance(value, nnx.Variable):
         return value.get_value()
-    return plain(value) if isinstance(value, Mapping) else value
+    return to_plain(value) if isinstance(value, Mapping) else value
 
 
 def require_fitting(params: Params, expected: Shapes, source: str, *, float32: bool) -> None:

@@ -274,7 +274,7 @@ def _sides(parts: Sequence[Part]) -> Sides:
         work.sides if chunk.rows is None else [side.take(chunk.rows) for side in work.sides]
         for work, chunk in parts
     ]
-    return tuple(Ragged.joined(side) for side in zip(*chosen, strict=True))
+    return tuple(Ragged.concatenate(side) for side in zip(*chosen, strict=True))
 
 
 def _hand_out(values: Floats, parts: Sequence[Part]) -> None:

@@ -7,7 +7,7 @@ from o2v_jax.server.work import Floats
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
-    from o2v_jax.scoring import Layout
+    from o2v_jax.scoring import ShapeTable
 
 Lengths: TypeAlias = tuple[int, int] | None
 
@@ -17,11 +17,11 @@ class ScorerLike(Protocol):
 
     Attributes:
         config: of the model.
-        layout: its padded shapes.
+        shapes: its padded shapes.
     """
 
     config: "Hyperparameters"
-    layout: "Layout"
+    shapes: "ShapeTable"
 
     @property
     def useful_tokens(self) -> int:

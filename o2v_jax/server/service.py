@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from o2v_jax.data import Format, Records, decode, encode, encode_pieces, sniff
-from o2v_jax.data.validate import cut_lengths
+from o2v_jax.data.validate import resolve_max_seq_lens
 from o2v_jax.errors import LONGEST_REQUEST, O2VError, RecordError
 from o2v_jax.server import http
 from o2v_jax.server.batcher import PATIENCE_S, PLENTY, Batcher, BatchFailedError
@@ -37,7 +37,7 @@ from o2v_jax.server.settings import Settings
 from o2v_jax.server.work import Floats, Kind, Sides, Work
 
 if TYPE_CHECKING:
-    from o2v_jax.scoring import Layout
+    from o2v_jax.scoring import ShapeTable
 
 Key: TypeAlias = Literal["scores", "embeddings"]
 
@@ -84,11 +84,11 @@ class Service:
         self.scorers, self.settings, self.health = scorers, settings, Health()
         self.config, self.metrics = scorers[0].config, Metrics(self._live)
         computes = [partial(self._infer, device) for device in range(len(scorers))]
-        share = largest_program(scorers[0].layout)
+        share = largest_program(scorers[0].shapes)
         self.batcher = Batcher(computes, share, self.metrics.batch, plenty=PLENTY)
         sizes = [self.config.encoder(side).vocab_size for side in (0, 1)]
         self._vocab_sizes = sizes[0], sizes[1]
-        self._own_lengths = cut_lengths(self.config, None)
+        self._own_lengths = resolve_max_seq_lens(self.config, None)
         self._uploads, self._requests = Permits(UPLOADS), Permits(REQUESTS)
         self._records = Permits(RECORDS, always=settings.max_concurrent)
         self._numbers = Permits(settings.max_concurrent * MAX_NUMBERS)
@@ -276,9 +276,9 @@ class Service:
         )
 
 
-def largest_program(layout: "Layout") -> int:
+def largest_program(shapes: "ShapeTable") -> int:
     """Padded tokens of the largest batch that any program takes."""
-    return max(batch * length for table in layout.usual for batch, length in table.pairs())
+    return max(batch * length for table in shapes.usual for batch, length in table.shapes())
 
 
 class _Timing:

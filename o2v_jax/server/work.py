@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.ragged import Ragged, unique_rows
+from o2v_jax.data.ragged import Ragged, find_unique_rows
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Index: TypeAlias = npt.NDArray[np.int64]
@@ -133,7 +133,7 @@ def chunks(sides: Sides, share: int) -> list[Chunk]:
     count, tokens = len(sides[0]), sum(len(side.ids) for side in sides)
     if tokens + count <= share:
         return [Chunk(None, tokens + count)]
-    kinds = [unique_rows(side)[1] for side in sides]
+    kinds = [find_unique_rows(side)[1] for side in sides]
     order = _order(sides, kinds)
     lengths = [side.lengths[order] for side in sides]
     previous = [_previous(kind[order]) for kind in kinds]

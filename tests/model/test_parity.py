@@ -12,7 +12,7 @@ from reference import network as reference
 
 from o2v_jax import Scorer
 from o2v_jax.checkpoint import flatten
-from o2v_jax.model import compare_fn, parameter_shapes, tower_fn
+from o2v_jax.model import compare_fn, encoder_fn, parameter_shapes
 from o2v_jax.model.bilstm import LSTM, both_ways
 from o2v_jax.model.hcnn import Convolution, convolved, convolved_in_tiles
 from o2v_jax.model.head import MLP, compare, compared_width
@@ -75,7 +75,7 @@ def padded(rows):
 def encoded(model, rows):
     config = model.config.encoder(0)
     weights = model.params.get("source", {})
-    return jax.jit(tower_fn(config))(model.params["embed_0"]["weight"], weights, padded(rows))
+    return jax.jit(encoder_fn(config))(model.params["embed_0"]["weight"], weights, padded(rows))
 
 
 CONVOLUTIONS = [*product([convolved], range(1, 10)), *product([convolved_in_tiles], WIDTHS)]

@@ -8,10 +8,16 @@ import pytest
 from reference import network as reference
 
 from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
-from o2v_jax.scoring.shapes import CPU, Machine
+from o2v_jax.scoring.device_profile import ACCELERATOR, CPU
 
 # as of an accelerator, but batches and tables are small
-SMALL = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, table=1024, lanes=2, base=4)
+SMALL = ACCELERATOR._replace(
+    max_tokens=dict.fromkeys(CPU.max_tokens, 512),
+    call_cost=1e5,
+    step_cost=10,
+    table_numbers=1024,
+    streams=2,
+)
 SAME = {"rtol": 1e-6, "atol": 1e-6}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -31,7 +37,7 @@ def model(config_of, model_of):
 
 @pytest.fixture(scope="module", params=[CPU, SMALL], ids=["cpu", "small"])
 def scorer(model, request):
-    return Scorer(model, machine=request.param)
+    return Scorer(model, profile=request.param)
 
 
 @pytest.fixture
@@ -44,8 +50,8 @@ class Spied(Scorer):
 
     def __init__(self, model):
         super().__init__(model)
-        self.table, self.called = self._network.programs, []
-        self._network.programs = self
+        self.table, self.called = self._executor.programs, []
+        self._executor.programs = self
 
     def __getitem__(self, key):
         self.called.append(key)
@@ -89,23 +95,23 @@ def test_embeddings_are_the_references(model, scorer, side):
 
 def test_a_record_scores_the_same_alone_and_in_any_order(scorer):
     in0, in1 = rows(30), rows(30, 31, 5)
-    together, order = scorer.score(in0, in1), np.random.default_rng(0).permutation(30)
+    single, order = scorer.score(in0, in1), np.random.default_rng(0).permutation(30)
     alone = [scorer.score([a], [b])[0] for a, b in zip(in0, in1, strict=True)]
-    np.testing.assert_allclose(alone, together, **SAME)
+    np.testing.assert_allclose(alone, single, **SAME)
     shuffled = scorer.score([in0[at] for at in order], [in1[at] for at in order])
-    np.testing.assert_allclose(shuffled, together[order], **SAME)
+    np.testing.assert_allclose(shuffled, single[order], **SAME)
 
 
 def test_a_record_scores_the_same_in_any_bucket(model, scorer):
     in0, in1 = rows(30), rows(30, 31, 5)
-    one_rung, histogram = Scorer(model, max_programs=24), np.array([0, 9, 0, 9, 0, 0])
+    one_bucket, histogram = Scorer(model, max_programs=24), np.array([0, 9, 0, 9, 0, 0])
     fitted = Scorer(Model(model.config, model.params, length_histogram=(histogram, histogram)))
-    assert len({s.layout.usual[0].lengths for s in (scorer, one_rung, fitted)}) == 3
-    for other in (one_rung, fitted):
+    assert len({s.shapes.usual[0].lengths for s in (scorer, one_bucket, fitted)}) == 3
+    for other in (one_bucket, fitted):
         np.testing.assert_allclose(other.score(in0, in1), scorer.score(in0, in1), **SAME)
 
 
-def test_towers_that_share_programs_keep_their_own_parameters(config_of, model_of):
+def test_encoders_that_share_programs_keep_their_own_parameters(config_of, model_of):
     model = model_of(config_of(enc0_network="pooled_embedding"))
     scorer, objects = Scorer(model, max_programs=24), rows(9)
     for side in (0, 1):
@@ -141,7 +147,7 @@ def test_rank_encodes_the_query_once(spied):
 def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
     config = config_of(enc0_max_seq_len=82, enc0_layers=1)
     scorer, rng = Scorer(model_of(config)), np.random.default_rng(0)
-    programs = len(scorer.layout.programs())
+    programs = len(scorer.shapes.list_programs())
     assert scorer.warm() == scorer.compiled == programs <= 80
     assert len(compilations) >= programs - 3  # those that fetch are the same for all models
     compilations.clear()
@@ -189,7 +195,7 @@ def test_longer_sequences_can_be_warm_too(config_of, model_of):
 def test_a_shape_outside_the_table_is_an_error(scorer):
     for key in (("encoder0", 3, 7), ("head", 1, 2), ("tail", 1, 1)):
         with pytest.raises(InputError, match="no program"):
-            _ = scorer._network.programs[key]
+            _ = scorer._executor.programs[key]
 
 
 def test_threads_share_a_cold_scorer(model, scorer, compilations):
@@ -201,7 +207,7 @@ def test_threads_share_a_cold_scorer(model, scorer, compilations):
         answers = list(pool.map(lambda request: cold.score(*request), requests))
     for answer, right in zip(answers, expected, strict=True):
         np.testing.assert_allclose(answer, right, **SAME)
-    assert cold.compiled == len(compilations) <= len(cold.layout.programs())
+    assert cold.compiled == len(compilations) <= len(cold.shapes.list_programs())
 
 
 @pytest.mark.parametrize("lengths", [(30, 300), (2, 1), (7, 5), (1, 5000)])

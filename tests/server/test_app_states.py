@@ -14,7 +14,7 @@ from length_scorer import LengthScorer
 import o2v_jax
 from o2v_jax import Hyperparameters
 from o2v_jax.errors import CheckpointError, O2VError
-from o2v_jax.scoring import layout
+from o2v_jax.scoring import choose_shapes
 from o2v_jax.server.health import State
 from o2v_jax.server.limits import RECORDS, REQUESTS, STREAMS
 from o2v_jax.server.service import LONG_ANSWER, MAX_NUMBERS, Service
@@ -266,7 +266,7 @@ class WideScorer(LengthScorer):
         num_classes=30,
     )
 
-    layout = layout(config)
+    shapes = choose_shapes(config)
     fill = 0
 
     def score(self, in0, _in1, **_):

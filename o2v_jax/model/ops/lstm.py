@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from o2v_jax.model.layers import spread_like
+from o2v_jax.model.layers import vary_like
 
 Gates: TypeAlias = Float[Array, "ways rows gates"]
 Steps: TypeAlias = Int[Array, "length ways batch"]
@@ -38,8 +38,8 @@ def recur(gates: Gates, at: Steps, mask: Mask, weight: Weight) -> States:
     `at` says which of its rows each step reads. With i, f, o = sigmoid and g = tanh of the gates:
     c' = f * c + i * g and h' = o * tanh(c').
     """
-    gates, weight = spread_like(gates, at, weight), spread_like(weight, at, gates)
-    at, mask = spread_like(at, gates), spread_like(mask, gates)
+    gates, weight = vary_like(gates, at, weight), vary_like(weight, at, gates)
+    at, mask = vary_like(at, gates), vary_like(mask, gates)
     return _recur(gates, at, mask, weight)
 
 
@@ -52,7 +52,7 @@ def multiply(x: Float[Array, "*rows n"], weight: Float[Array, "*ways n m"]) -> A
     return product
 
 
-def opened(gates: Float[Array, "*rows gates"]) -> tuple[Array, Array, Array, Array]:
+def open_gates(gates: Float[Array, "*rows gates"]) -> tuple[Array, Array, Array, Array]:
     """i, f, g and o: sigmoid of the input, forget and output gates, tanh of the cell's."""
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
@@ -71,7 +71,7 @@ def _forward(
     def step(carry: tuple[Array, Array], now: tuple[Array, Array]):  # type: ignore[no-untyped-def]  # noqa: ANN202
         (hidden, cell), (row, real) = carry, now
         inputs = gates.at[way, row].get(mode="promise_in_bounds")
-        i, f, g, o = opened(inputs + multiply(hidden, weight))
+        i, f, g, o = open_gates(inputs + multiply(hidden, weight))
         new_cell, real = f * cell + i * g, real[..., None]
         new_hidden = jnp.where(real, o * jnp.tanh(new_cell), hidden)
         kept = _Kept(i, f, g, o, cell, hidden)
@@ -79,7 +79,7 @@ def _forward(
 
     # made of the arguments, not just zeros: inside shard_map they vary over devices as those do
     zeros = jnp.zeros((*at.shape[1:], weight.shape[1]), jnp.float32)
-    start = spread_like(zeros, gates, at)
+    start = vary_like(zeros, gates, at)
     _, (states, kept) = jax.lax.scan(step, (start, start), (at, mask))
     return states, (kept, gates, at, mask, weight)
 

@@ -22,7 +22,7 @@ import msgspec
 
 from o2v_jax.atomic import staging
 from o2v_jax.data.arrow import read_labelled
-from o2v_jax.data.kinds import head_of, is_document, require_text, table_kind
+from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
 from o2v_jax.data.validate import DOCUMENT
 from o2v_jax.errors import InputError
 from o2v_jax.training.data.columns import SUMMARY, Columns, ColumnWriter, Summary, in_memory, mapped
@@ -161,7 +161,7 @@ def _chunks(file: Path, raw: _Hashed, size: int) -> Iterator[bytes]:
     try:
         with io.BufferedReader(raw) as buffered:
             stream = decompress(buffered)
-            _require_lines(head_of(stream), file)
+            _require_lines(peek_head(stream), file)
             while chunk := stream.read(size):
                 yield chunk
     except GZIP_ERRORS as error:
@@ -175,7 +175,7 @@ def _require_lines(head: bytes, file: Path) -> None:
     require_text(head, str(file))
     if is_document(head):
         raise InputError(f"{file}: is {DOCUMENT}")
-    if kind := table_kind(head):
+    if kind := describe_table(head):
         reason = f"looks like {kind}, but JSON Lines are expected: o2v prepare makes them of tables"
         raise InputError(f"{file}: {reason}")
 

@@ -18,6 +18,7 @@ from jaxtyping import Array
 
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params, init, random_key, unchecked_logits_fn
+from o2v_jax.model.ops.winograd import choose_min_numbers
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
 from o2v_jax.training.optim.batch_vocabulary import renamed
@@ -201,7 +202,9 @@ def _loss(
     config: Hyperparameters, params: Params, batch: Batch, key: Array, total: Scalar
 ) -> tuple[Scalar, Sums]:
     """This device's part of the mean loss of a batch of that total weight."""
-    sums = batch_sums(config, unchecked_logits_fn(config)(params, batch.in0, batch.in1, key), batch)
+    least = choose_min_numbers(jax.default_backend())
+    logits = unchecked_logits_fn(config, winograd_min_numbers=least)
+    sums = batch_sums(config, logits(params, batch.in0, batch.in1, key), batch)
     return sums.loss / total, sums
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.model import Params, init, random_key, unchecked_logits_fn
+from o2v_jax.model.ops.winograd import choose_min_numbers
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
 from o2v_jax.training.optim.batch_vocabulary import renamed, renamed_on_device
@@ -177,7 +178,9 @@ def still_rows(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
 
 
 def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
-    outputs = unchecked_logits_fn(config)(params, batch.in0, batch.in1, key)
+    least = choose_min_numbers(jax.default_backend())
+    logits = unchecked_logits_fn(config, winograd_min_numbers=least)
+    outputs = logits(params, batch.in0, batch.in1, key)
     sums = batch_sums(config, outputs, batch)
     return sums.loss / sums.weight, sums
 

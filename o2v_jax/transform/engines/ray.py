@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from o2v_jax.checkpoint import Model
-from o2v_jax.data.warnings import Notices
+from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import DType, InputError, Mode
 from o2v_jax.transform.engines.local import Step, Written
 from o2v_jax.transform.engines.ray_cluster import Share
@@ -54,7 +54,7 @@ class OnRay:
     ) -> None:
         self.identity = identity
         self._ray, self._share, self._most = ray, share, share.workers * concurrent
-        self._notices, self._failed = Notices(model.config), set[int]()
+        self._notices, self._failed = DataWarnings(model.config), set[int]()
         self._useful = self._computed = 0
         # workers that can be given a part, each as often; None ends a wait
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -146,7 +146,7 @@ class OnRay:
         self._useful += piece.useful_tokens
         self._computed += piece.computed_tokens
         for notice in piece.notices:
-            self._notices.tell(*notice)
+            self._notices.warn(*notice)
         if piece.error is not None:
             self._failed.add(number)  # parts behind it need not be computed
         return piece

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, TypeAlias
 
 from o2v_jax.checkpoint import Model
-from o2v_jax.data.warnings import Notices
+from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import DType, Mode, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.scoring import Scorer, use_compilation_cache
@@ -14,7 +14,7 @@ from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.write.answers import Tally
 
-Notice: TypeAlias = tuple[int, int, bool, str]  # of Notices.tell
+Notice: TypeAlias = tuple[int, int, bool, str]  # of DataWarnings.warn
 PIECE_BYTES = 2**22
 
 
@@ -128,7 +128,7 @@ class _Made(NamedTuple):
     heard: "_Heard"
 
 
-class _Heard(Notices):
+class _Heard(DataWarnings):
     """Keeps what there is to tell for the process that a person started."""
 
     notices: list[Notice]
@@ -137,6 +137,6 @@ class _Heard(Notices):
         super().__init__(config)
         self.notices = []
 
-    def tell(self, side: int, over: int, zero: bool, name: str) -> None:
+    def warn(self, side: int, over: int, zero: bool, name: str) -> None:
         if over or zero:
             self.notices.append((side, over, zero, name))
