@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         RecordError,
     )
     from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
-    from o2v_jax.memory import keep_freed_memory
     from o2v_jax.model import Object2Vec, compare_fn, encode_fn, init, logits_fn, score_fn
     from o2v_jax.scoring import Ranking, Scorer, use_compilation_cache
 
@@ -42,7 +41,6 @@ _HOMES = {
     "compare_fn": "model",
     "encode_fn": "model",
     "init": "model",
-    "keep_freed_memory": "memory",
     "load": "checkpoint",
     "logits_fn": "model",
     "pack": "checkpoint",
@@ -68,7 +66,6 @@ __all__ = [
     "compare_fn",
     "encode_fn",
     "init",
-    "keep_freed_memory",
     "load",
     "logits_fn",
     "pack",

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 
 from o2v_jax import Hyperparameters
+from o2v_jax.data.ragged import DistinctRows
 from o2v_jax.scoring import choose_shapes
 
 
@@ -44,6 +45,12 @@ class LengthScorer:
         self._call(rows.lengths)
         return sign * np.repeat(np.float32(rows.lengths)[:, None], self.config.enc_dim, axis=1)
 
+    def score_validated(self, in0, in1):
+        return self.score(expand(in0), expand(in1))
+
+    def embed_validated(self, side, rows):
+        return self.embed(**{f"in{side}": expand(rows)})
+
     def _call(self, lengths):
         self.calls.append(lengths.tolist())
         number = len(self.calls)
@@ -51,3 +58,7 @@ class LengthScorer:
         assert self.may_score.wait(10)
         if self.error and (not self.fails_at or number in self.fails_at):
             raise self.error
+
+
+def expand(rows):
+    return rows.expand() if isinstance(rows, DistinctRows) else rows

@@ -1,6 +1,6 @@
 """Ragged arrays of token ids, and deduplication of their rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ from o2v_jax.errors import InputError
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 Index: TypeAlias = npt.NDArray[np.int64]
+Hashes: TypeAlias = npt.NDArray[np.uint64]
 
 _SLICE = 2**20  # offsets looked at together
 _INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
@@ -241,15 +242,22 @@ def deduplicate_rows(ragged: Ragged) -> DistinctRows:
     return DistinctRows(rows, inverse)
 
 
-def find_unique_rows(ragged: Ragged) -> tuple[Index, Index]:
+def find_unique_rows(
+    ragged: Ragged, hash_rows: Callable[[Ragged], Hashes] | None = None
+) -> tuple[Index, Index]:
     """The first row of each kind, and for every row the number of its kind.
 
     Rows are grouped by a 64-bit hash and then compared in full, so that a collision of hashes
     costs speed and never a wrong answer.
+
+    Args:
+        ragged: the rows.
+        hash_rows: another hash, uint64 `[rows]`.
     """
     if len(ragged) <= SMALL_ROWS:
         return _find_unique_in_few(ragged)
-    hashes, everything = _hash_rows(ragged), np.arange(len(ragged))
+    hashes = (hash_rows or _hash_rows)(ragged)
+    everything = np.arange(len(ragged))
     ordered = np.sort(hashes)
     if (ordered[1:] != ordered[:-1]).all():  # found in a quarter of the time of what follows
         return everything, everything
@@ -269,7 +277,7 @@ def _find_unique_in_few(ragged: Ragged) -> tuple[Index, Index]:
     return np.array(order, np.int64), np.array([kinds[row] for row in rows], np.int64)
 
 
-def _hash_rows(ragged: Ragged) -> npt.NDArray[np.uint64]:
+def _hash_rows(ragged: Ragged) -> Hashes:
     """One uint64 a row: its ids, each times a number for its place, and its length, added up.
 
     Carter and Wegman (1979), "Universal classes of hash functions".

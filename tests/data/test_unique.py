@@ -1,9 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from o2v_jax import Ragged
-from o2v_jax.data import ragged as ragged_module
 from o2v_jax.data.ragged import find_unique_rows
 
 ROWS = st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=12)
@@ -42,8 +42,10 @@ def test_many_rows():
     assert lists(ragged.take(first[kind])) == lists(ragged)
 
 
-def test_a_collision_of_hashes_costs_no_right_answer(monkeypatch):
-    monkeypatch.setattr(ragged_module, "_hashes", lambda ragged: np.zeros(len(ragged), np.uint64))
-    rows = [[1], [2], [1], [3, 4]]
-    first, kind = find_unique_rows(Ragged.of(rows))
+@pytest.mark.parametrize("repeated", [0, 30])
+def test_a_collision_of_hashes_costs_no_right_answer(repeated):
+    """Rows with the same hash count as all different, or as they are."""
+    rows = [[number] for number in range(70)] + [[5, number] for number in range(repeated)] * 2
+    ragged = Ragged.of(rows)
+    first, kind = find_unique_rows(ragged, lambda ragged: ragged.lengths.astype(np.uint64))
     assert [rows[first[at]] for at in kind] == rows

@@ -8,6 +8,7 @@ import pytest
 from reference import network as reference
 
 from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
+from o2v_jax.data.ragged import deduplicate_rows
 from o2v_jax.scoring.device_profile import ACCELERATOR, CPU
 
 # as of an accelerator, but batches and tables are small
@@ -220,6 +221,30 @@ def test_max_seq_lens_decide_where_sequences_are_cut(model, scorer, lengths):
         encodings = scorer.embed(**{f"in{side}": objects}, max_seq_lens=lengths)
         expected = reference.encodings(model.config, model.params, side, cut[side])
         np.testing.assert_allclose(encodings, expected, **CLOSE)
+
+
+def test_validated_rows_are_scored_as_they_are(model, scorer):
+    """Above the model's max_seq_len too: they were cut before, where the request asked for it."""
+    in0, in1 = Ragged.of(rows(40, longest=30)), Ragged.of(rows(40, 31, 30))
+    expected = scorer.score(in0, in1, max_seq_lens=(30, 30))
+    np.testing.assert_array_equal(scorer.score_validated(in0, in1), expected)
+    for side, objects in enumerate((in0, in1)):
+        wanted = scorer.embed(**{f"in{side}": objects}, max_seq_lens=(30, 30))
+        np.testing.assert_array_equal(scorer.embed_validated(side, objects), wanted)
+
+
+@pytest.mark.parametrize("count", [2, 90, 900])
+def test_of_distinct_rows_no_repetition_is_searched_for(model, spied, count):
+    """Few, which a fused program scores, many, and more than the tables of a small device hold."""
+    pick = np.random.default_rng(count).integers(0, 20, (2, count))
+    in0, in1 = (
+        Ragged.of(side).take(at) for side, at in zip((rows(20), rows(20, 31, 5)), pick, strict=True)
+    )
+    distinct = deduplicate_rows(in0), deduplicate_rows(in1)
+    np.testing.assert_array_equal(spied.score_validated(*distinct), spied.score(in0, in1))
+    small = Scorer(model, profile=SMALL)
+    np.testing.assert_allclose(small.score_validated(*distinct), spied.score(in0, in1), **SAME)
+    np.testing.assert_array_equal(spied.embed_validated(1, distinct[1]), spied.embed(in1=in1))
 
 
 def test_the_longest_sequence_that_a_request_may_ask_for(model, scorer):
