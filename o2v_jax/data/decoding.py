@@ -62,7 +62,7 @@ def decode(
         labelled: every record must give a number as `label` (otherwise labels are ignored).
 
     Raises:
-        RecordError: the first thing that is wrong, with its place.
+        RecordError: the first thing that is wrong, with its JSON path.
 
     >>> from o2v_jax.data import Format, decode
     >>> records = decode(b'{"instances": [{"in0": [3, 1], "in1": []}]}', Format.JSON,
@@ -118,7 +118,7 @@ def read_lines(
 def sniff(body: bytes) -> Format:
     """The format of a body without a media type: JSON Lines if its first line is a record."""
     line = body.removeprefix(BOM).lstrip().partition(b"\n")[0]
-    probe = _probe(line)
+    probe = _decode_probe(line)
     if probe and probe.instances is UNSET and (probe.in0, probe.in1) != (UNSET, UNSET):
         return Format.JSON_LINES
     return Format.JSON
@@ -190,7 +190,7 @@ def _ragged(rows: Sequence[list[int]]) -> Ragged:
 
 
 def _find_wrong_format(body: bytes, sent_as: Format) -> WrongFormatError | None:
-    is_lines, probe = sniff(body) is Format.JSON_LINES, _probe(body)
+    is_lines, probe = sniff(body) is Format.JSON_LINES, _decode_probe(body)
     if sent_as is Format.JSON and is_lines:
         actual = Format.JSON_LINES
     elif sent_as is Format.JSON_LINES and probe and probe.instances is not UNSET:
@@ -201,7 +201,7 @@ def _find_wrong_format(body: bytes, sent_as: Format) -> WrongFormatError | None:
     return WrongFormatError("$", reason, actual)
 
 
-def _probe(text: bytes) -> _Probe | None:
+def _decode_probe(text: bytes) -> _Probe | None:
     try:
         return decode_utf8(_PROBE, text)  # type: ignore[no-any-return]
     except (ValueError, RecursionError):

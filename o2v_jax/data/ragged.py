@@ -15,7 +15,7 @@ Ids: TypeAlias = npt.NDArray[np.int32]
 Index: TypeAlias = npt.NDArray[np.int64]
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
-_SLICE = 2**20  # offsets looked at together
+_SLICE = 2**20  # offsets that are compared at a time
 _INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 _BOUNDS = np.iinfo(np.int32)  # looking them up costs more than all else here for one short row
 
@@ -44,11 +44,11 @@ class Ragged:
 
     def __post_init__(self) -> None:
         if _needs_conversion(self.ids, _INT32):
-            object.__setattr__(self, "ids", _int32(array_of(self.ids)))
+            object.__setattr__(self, "ids", _convert_ids(array_of(self.ids)))
         if _needs_conversion(self.offsets, _INT64):
-            object.__setattr__(self, "offsets", _offsets(array_of(self.offsets)))
+            object.__setattr__(self, "offsets", _convert_offsets(array_of(self.offsets)))
         ends = self.offsets[:1].tolist() + self.offsets[-1:].tolist()
-        if ends != [0, len(self.ids)] or not _rises(self.offsets):
+        if ends != [0, len(self.ids)] or not _is_rising(self.offsets):
             raise InputError(f"offsets must rise from 0 to {len(self.ids)}, the number of ids")
 
     @classmethod
@@ -74,7 +74,7 @@ class Ragged:
         Raises:
             InputError: they are not integers that fit int32.
         """
-        return cls(_int32(given.values), offsets_of(given.lengths))
+        return cls(_convert_ids(given.values), offsets_of(given.lengths))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -153,11 +153,12 @@ class Ragged:
         starts, ends = self.offsets[:-1], self.offsets[1:]
         if rows is not None:
             starts, ends = starts[rows], ends[rows]
-        out, place = np.zeros((batch, length), np.int32), np.arange(length)
+        out = np.zeros((batch, length), np.int32)
+        position = np.arange(length)
         if len(self.ids):
             filled = out[: len(starts)]
-            self.ids.take(starts[:, None] + place, out=filled, mode="clip")
-            filled *= place < (ends - starts)[:, None]
+            self.ids.take(starts[:, None] + position, out=filled, mode="clip")
+            filled *= position < (ends - starts)[:, None]
         return out
 
 
@@ -168,14 +169,14 @@ def _needs_conversion(array: Any, kind: np.dtype[Any]) -> bool:
     return not isinstance(array, np.ndarray) or array.dtype != kind or array.ndim != 1
 
 
-def _offsets(offsets: npt.NDArray[Any]) -> Index:
+def _convert_offsets(offsets: npt.NDArray[Any]) -> Index:
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or not len(offsets):
         kind = f"{offsets.dtype} of shape {offsets.shape}"
         raise InputError(f"offsets must be integers [rows + 1], but these are {kind}")
     return offsets.astype(np.int64)
 
 
-def _rises(offsets: Index) -> bool:
+def _is_rising(offsets: Index) -> bool:
     """Whether none is less than the one before; in slices, because there may be very many."""
     if len(offsets) <= 2:  # noqa: PLR2004 - one row, as most requests have: no need of arrays
         return int(offsets[0]) <= int(offsets[-1])
@@ -183,7 +184,7 @@ def _rises(offsets: Index) -> bool:
     return all((part[1:] >= part[:-1]).all() for part in slices)
 
 
-def _int32(ids: npt.NDArray[Any]) -> Ids:
+def _convert_ids(ids: npt.NDArray[Any]) -> Ids:
     if ids.ndim != 1:
         raise InputError(f"ids must be of one dimension, [tokens], but they are {ids.shape}")
     if not ids.size:
@@ -278,15 +279,15 @@ def _find_unique_in_few(ragged: Ragged) -> tuple[Index, Index]:
 
 
 def _hash_rows(ragged: Ragged) -> Hashes:
-    """One uint64 a row: its ids, each times a number for its place, and its length, added up.
+    """One uint64 a row: its ids, each times a factor for its position, and its length, added up.
 
     Carter and Wegman (1979), "Universal classes of hash functions".
     """
     lengths = ragged.lengths
-    place = np.arange(len(ragged.ids)) - np.repeat(ragged.offsets[:-1], lengths)
+    position = np.arange(len(ragged.ids)) - np.repeat(ragged.offsets[:-1], lengths)
     factors = _mix(np.arange(1, lengths.max() + 2, dtype=np.uint64))
     total = np.zeros(len(ragged.ids) + 1, np.uint64)
-    np.cumsum(ragged.ids.astype(np.uint64) * factors[place], out=total[1:])
+    np.cumsum(ragged.ids.astype(np.uint64) * factors[position], out=total[1:])
     sums: npt.NDArray[np.uint64] = total[ragged.offsets[1:]] - total[ragged.offsets[:-1]]
     return sums + lengths.astype(np.uint64)
 

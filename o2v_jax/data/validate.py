@@ -41,7 +41,7 @@ class Fault(NamedTuple):
     """What is wrong with a text.
 
     Attributes:
-        path: the JSON path of the place.
+        path: the JSON path.
         text: the reason; where an id is out of range, the id as it is shown.
         is_id: whether an id is out of range. The reason then names the vocabulary.
     """
@@ -77,16 +77,16 @@ def explain(error: Exception, text: bytes, *, is_line: bool) -> Fault:
     if isinstance(error, UnicodeDecodeError):
         return Fault("$", f"not UTF-8: byte {error.start} is 0x{text[error.start]:02x}")
     if not isinstance(error, msgspec.ValidationError):
-        return Fault("$", _malformed(_plain(str(error)), text, is_line=is_line))
+        return Fault("$", _describe_malformed(_simplify(str(error)), text, is_line=is_line))
     found = _PATH.search(str(error))
     path = found["path"] if found else "$"
-    value = _value_at(text, path)
+    value = _read_value_at(text, path)
     if path == "$" and not is_line:
-        return Fault(path, _invalid_document(str(error), value))
-    return _invalid(str(error), path, value)
+        return Fault(path, _describe_invalid_document(str(error), value))
+    return _describe_invalid(str(error), path, value)
 
 
-def _malformed(message: str, text: bytes, *, is_line: bool) -> str:
+def _describe_malformed(message: str, text: bytes, *, is_line: bool) -> str:
     if found := _TRAILING.search(message):
         if text[int(found["at"]) - 1 :].lstrip().startswith((b"{", b"[")):
             return SEVERAL if is_line else SEVERAL_DOCUMENTS
@@ -95,14 +95,14 @@ def _malformed(message: str, text: bytes, *, is_line: bool) -> str:
     return f"not valid JSON: {message}"
 
 
-def _invalid_document(message: str, value: Any) -> str:
+def _describe_invalid_document(message: str, value: Any) -> str:
     if message.startswith("Object missing"):
         return 'the field "instances" is missing: expected {"instances": [...]}'
     hint = ': wrap it as {"instances": [the list]}' if isinstance(value, list) else ""
-    return f'expected {{"instances": [...]}}{_got(value)}{hint}'
+    return f'expected {{"instances": [...]}}{_describe_got(value)}{hint}'
 
 
-def _invalid(message: str, path: str, value: Any) -> Fault:
+def _describe_invalid(message: str, path: str, value: Any) -> Fault:
     if path == "$" and isinstance(value, dict) and _FIELDS & value.keys() == {"instances"}:
         return Fault(path, DOCUMENT)
     if missing := re.match(r"Object missing required field `(\w+)`", message):
@@ -110,14 +110,14 @@ def _invalid(message: str, path: str, value: Any) -> Fault:
     wanted = next((name for pattern, name in _WANTED if pattern.search(path)), _RECORD)
     if wanted == "an integer token id" and _is_out_of_range(message):
         return Fault(path, _clip(str(value)) if type(value) is int else "the integer", is_id=True)
-    return Fault(path, f"expected {wanted}{_got(value)}")
+    return Fault(path, f"expected {wanted}{_describe_got(value)}")
 
 
 def _is_out_of_range(message: str) -> bool:
     return message.startswith(("Integer value out of range", "Expected `int` "))
 
 
-def _value_at(text: bytes, path: str) -> Any:
+def _read_value_at(text: bytes, path: str) -> Any:
     """What stands at a path, or UNSET where the text cannot be read as a whole."""
     if len(text) > _LONGEST_READ:
         return msgspec.UNSET
@@ -130,7 +130,7 @@ def _value_at(text: bytes, path: str) -> Any:
     return value
 
 
-def _got(value: Any) -> str:
+def _describe_got(value: Any) -> str:
     if value is msgspec.UNSET:
         return ""
     if isinstance(value, NoneType):
@@ -145,7 +145,7 @@ def _clip(shown: str) -> str:
     return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
 
 
-def _plain(message: str) -> str:
+def _simplify(message: str) -> str:
     return message.removeprefix("JSON is malformed: ").replace("`", "")
 
 
@@ -203,7 +203,7 @@ def find_outside(ids: npt.NDArray[np.integer], vocab_size: int) -> Index:
 def iterate_outside(
     rows: Ragged, vocab_size: int, most: int | None = None
 ) -> Iterator[tuple[int, int, int]]:
-    """The first `most` ids outside the vocabulary, or all: (id, row, place in the row)."""
+    """The first `most` ids outside the vocabulary, or all: (id, row, position in it)."""
     at = find_outside(rows.ids, vocab_size)[:most]
     places = (part.tolist() for part in rows.locate(at))
     return zip(rows.ids[at].tolist(), *places, strict=True)

@@ -50,7 +50,7 @@ def real_tokens(ids: Int[Array, "*batch length"]) -> Bool[Array, "*batch length"
     return ids != PADDING_ID
 
 
-def vary_like(array: Array, *others: Array) -> Array:
+def spread_like(array: Array, *others: Array) -> Array:
     """`array`, made to vary over the devices of a shard_map as the others do; outside, itself.
 
     A gradient that is written out has to give every argument a cotangent of its own kind. With
@@ -81,11 +81,11 @@ def cast_encoders(params: Params, dtype: DType) -> Params:
     """
     held = jnp.dtype("bfloat16" if dtype == "bfloat16" else "float32")
     return {
-        name: part if name == "head" else jax.tree.map(lambda leaf: _in(leaf, held), part)
+        name: part if name == "head" else jax.tree.map(lambda leaf: _cast(leaf, held), part)
         for name, part in params.items()
     }
 
 
-def _in(leaf: Array | np.ndarray, dtype: np.dtype[Any]) -> Array | np.ndarray:
+def _cast(leaf: Array | np.ndarray, dtype: np.dtype[Any]) -> Array | np.ndarray:
     """Itself where it can be: a table may fill most of the memory."""
     return leaf if leaf.dtype == dtype else leaf.astype(dtype)

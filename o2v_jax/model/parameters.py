@@ -22,16 +22,16 @@ def to_plain(params: Any) -> Params:
     if not isinstance(params, Mapping):
         kind = type(params).__name__
         raise InputError(f"params must be a nested map of arrays (a dict, say), but it is a {kind}")
-    return {_text(key): _plain_part(value) for key, value in params.items()}
+    return {_require_text(key): _convert(value) for key, value in params.items()}
 
 
-def _text(key: Any) -> str:
+def _require_text(key: Any) -> str:
     if not isinstance(key, str):
         raise InputError(f"the keys of params must be texts, but {key!r:.50} is one of them")
     return key
 
 
-def _plain_part(value: Any) -> Any:
+def _convert(value: Any) -> Any:
     if isinstance(value, nnx.Variable):
         return value.get_value()
     return to_plain(value) if isinstance(value, Mapping) else value

@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import embed, real_tokens, vary_like
+from o2v_jax.model.layers import embed, real_tokens, spread_like
 
 # Positions that a CPU sums in one pass over the batch: twice as fast as one by one where rows are
 # long; more gain nothing.
@@ -41,7 +41,7 @@ def _summed(
 ) -> Float[Array, "batch enc_dim"]:
     """Sum of the token vectors of each row."""
     total: Float[Array, "batch enc_dim"]
-    both = vary_like(table, ids), vary_like(ids, table)
+    both = spread_like(table, ids), spread_like(ids, table)
     total = jax.lax.platform_dependent(*both, cpu=_by_position, default=_at_once)
     return total
 

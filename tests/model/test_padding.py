@@ -26,8 +26,8 @@ def model(request, config_of, model_of):
 def encoder(model):
     """A jitted function of ids, and optionally of another token table."""
     weights, own = model.params.get("source", {}), model.params["embed_0"]["weight"]
-    tower = jax.jit(encoder_fn(model.config.encoder(0)))
-    return lambda ids, table=own: np.asarray(tower(table, weights, ids))
+    encode = jax.jit(encoder_fn(model.config.encoder(0)))
+    return lambda ids, table=own: np.asarray(encode(table, weights, ids))
 
 
 def padded(rows, length):

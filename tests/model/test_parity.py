@@ -226,10 +226,10 @@ def test_tied_sides_share_the_table_and_nothing_else(config_of, model_of, enc0):
 
 def test_hcnn_has_as_many_parameters_as_the_original_prints(config_of):
     shapes = parameter_shapes(config_of(enc_dim=16, enc0_token_embedding_dim=300))
-    for tower in ("source", "target"):
+    for encoder in ("source", "target"):
         counts = [
-            sum(np.prod(shapes[f"{tower}.layer_{k}.{part}"]) for part in ("weight", "bias"))
+            sum(np.prod(shapes[f"{encoder}.layer_{k}.{part}"]) for part in ("weight", "bias"))
             for k in range(4)
         ]
         assert counts == [3604, 52, 52, 52]
-        assert not [name for name in shapes if name.startswith(f"{tower}.layer_4")]
+        assert not [name for name in shapes if name.startswith(f"{encoder}.layer_4")]

@@ -46,8 +46,8 @@ def test_a_bound_that_one_bucket_a_side_cannot_keep_is_refused(config_of, most):
 
 
 def test_more_programs_buy_more_buckets(config_of):
-    few, many = (choose_shapes(config_of(enc0_max_seq_len=82), max_programs=n) for n in (24, 60))
-    assert len(few.usual[0].lengths) < len(many.usual[0].lengths)
+    narrow, wide = (choose_shapes(config_of(enc0_max_seq_len=82), max_programs=n) for n in (24, 60))
+    assert len(narrow.usual[0].lengths) < len(wide.usual[0].lengths)
 
 
 def test_encoders_of_one_structure_share_programs(config_of):
@@ -124,8 +124,8 @@ def test_the_largest_batch_keeps_to_the_token_budget(config_of):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_there_are_programs_for_every_part(config_of, profile):
     found = choose_shapes(config_of(), profile=profile)
-    few = {"pairs"} if profile.fused_batches else set()
-    assert {key[0] for key in found.list_programs()} == {"encoder", "head", "rows"} | few
+    fused = {"pairs"} if profile.fused_batches else set()
+    assert {key[0] for key in found.list_programs()} == {"encoder", "head", "rows"} | fused
     assert {key[0] for key in found.make_first().list_programs()} == {"encoder", "head", "rows"}
     assert {key[0] for key in found.list_on_demand()} == {"encoder", "arrays"}
 

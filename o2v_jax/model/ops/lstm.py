@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from o2v_jax.model.layers import vary_like
+from o2v_jax.model.layers import spread_like
 
 Gates: TypeAlias = Float[Array, "ways rows gates"]
 Steps: TypeAlias = Int[Array, "length ways batch"]
@@ -38,8 +38,8 @@ def recur(gates: Gates, at: Steps, mask: Mask, weight: Weight) -> States:
     `at` says which of its rows each step reads. With i, f, o = sigmoid and g = tanh of the gates:
     c' = f * c + i * g and h' = o * tanh(c').
     """
-    gates, weight = vary_like(gates, at, weight), vary_like(weight, at, gates)
-    at, mask = vary_like(at, gates), vary_like(mask, gates)
+    gates, weight = spread_like(gates, at, weight), spread_like(weight, at, gates)
+    at, mask = spread_like(at, gates), spread_like(mask, gates)
     return _recur(gates, at, mask, weight)
 
 
@@ -79,7 +79,7 @@ def _forward(
 
     # made of the arguments, not just zeros: inside shard_map they vary over devices as those do
     zeros = jnp.zeros((*at.shape[1:], weight.shape[1]), jnp.float32)
-    start = vary_like(zeros, gates, at)
+    start = spread_like(zeros, gates, at)
     _, (states, kept) = jax.lax.scan(step, (start, start), (at, mask))
     return states, (kept, gates, at, mask, weight)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Bool, Float
 
-from o2v_jax.model.layers import vary_like
+from o2v_jax.model.layers import spread_like
 from o2v_jax.model.ops.winograd_transforms import (
     WIDTHS,
     N,
@@ -77,7 +77,7 @@ def convolve(
 
     It has no forward-mode derivative (`jax.jvp`).
     """
-    return _convolve(vary_like(x, weight), vary_like(weight, x))
+    return _convolve(spread_like(x, weight), spread_like(weight, x))
 
 
 @jax.custom_vjp

@@ -32,7 +32,7 @@ def fold(
     """Parameters for `encode`; what they hold says how `convolve_folded` goes about it.
 
     "tokens" is the table of token vectors, or, with `tokens`, what each token adds to the first
-    layer at each place of a filter: float32 `[vocab_size, width, filters]`. Row 0 of it is zero.
+    layer at each tap of a filter: float32 `[vocab_size, width, filters]`. Row 0 of it is zero.
     """
     layers = [params[f"layer_{k}"] for k in range(config.layers)]
     folded: Params = {}

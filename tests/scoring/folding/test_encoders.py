@@ -1,4 +1,4 @@
-"""Both folded encoders: nothing depends on a row's place, nor on what the table holds for id 0."""
+"""Both folded encoders: a row's position changes nothing, nor what the table holds for id 0."""
 
 import jax
 import numpy as np
