@@ -46,12 +46,6 @@ def _few_programs():
         gc.collect()
 
 
-@pytest.fixture
-def tiles_pay(monkeypatch):
-    """Lets small convolutions take fewer products too, which only large ones gain by."""
-    monkeypatch.setattr("o2v_jax.model.ops.winograd.FEWEST_NUMBERS", 1)
-
-
 @pytest.fixture(scope="session")
 def config_of():
     """A function of hyperparameters: a small configuration with these values."""

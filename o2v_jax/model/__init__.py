@@ -1,5 +1,6 @@
 """The network: flax.nnx modules, and pure functions over a plain dict of their parameters."""
 
+from o2v_jax.data.nested import Params
 from o2v_jax.model.functional import (
     compare_fn,
     encode_fn,
@@ -20,7 +21,7 @@ from o2v_jax.model.initialize import (
 )
 from o2v_jax.model.layers import cast_encoders
 from o2v_jax.model.object2vec import NETWORK_NAMES, Object2Vec, table_name
-from o2v_jax.model.parameters import Params, to_plain
+from o2v_jax.model.parameters import to_plain
 
 __all__ = [
     "NETWORK_NAMES",

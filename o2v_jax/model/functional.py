@@ -16,13 +16,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from o2v_jax.arguments import require_choice
+from o2v_jax.data.nested import Params
 from o2v_jax.devices import require_devices
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.head import Head
 from o2v_jax.model.initialize import make_abstract, require_config, require_fitting_params
 from o2v_jax.model.object2vec import NETWORKS, Object2Vec
-from o2v_jax.model.parameters import Params
 
 AnyParams: TypeAlias = Mapping[str, Any]  # dicts, FrozenDict, nnx.State
 Given: TypeAlias = Any  # what the functions below check themselves

@@ -8,10 +8,11 @@ from flax import nnx
 from jaxtyping import Array
 
 from o2v_jax.arguments import require_instance, require_integer
+from o2v_jax.data.nested import Params
 from o2v_jax.devices import own_settings, require_devices
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.object2vec import NETWORKS, Object2Vec
-from o2v_jax.model.parameters import Params, require_fitting, to_plain
+from o2v_jax.model.parameters import require_fitting, to_plain
 
 READ_COST = 64  # multiplications
 RANDOM_NUMBERS = "threefry2x32"  # whatever JAX's default is: a seed stands for the same numbers

@@ -9,8 +9,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from o2v_jax.data.nested import Params
 from o2v_jax.errors import DType
-from o2v_jax.model.parameters import Params
 
 PADDING_ID = 0
 
