@@ -13,7 +13,7 @@ _TRANSFORM = ("jsonpath", "pyarrow", "urllib3", "werkzeug")
 # extra -> the modules that it brings, those of the extras that it includes too
 EXTRAS = {
     "data": _DATA,
-    "serve": ("a2wsgi", "flask", "granian", "prometheus_client", "werkzeug"),
+    "serve": ("flask", "granian", "prometheus_client", "werkzeug"),
     "train": _TRAIN,
     "transform": _TRANSFORM,
     "ray": (*_TRANSFORM, "ray"),

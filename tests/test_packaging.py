@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tomllib
@@ -10,9 +11,11 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import urllib3
 from bare_environment import create_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from urllib3.util import Retry
 
 import o2v_jax
 from o2v_jax.cli import cli
@@ -57,25 +60,26 @@ def wheel(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bare(wheel, tmp_path_factory):
+def elsewhere():
+    """The variables of a process that is told nothing of the checkout."""
+    ours = ("PYTHON", "O2V_", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+@pytest.fixture(scope="module")
+def bare(wheel, elsewhere, tmp_path_factory):
     """Runs a program of an environment that has the core alone, outside the checkout."""
     folder = tmp_path_factory.mktemp("bare")
-    create_environment(folder / "environment", wheel)
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "O2V_", "VIRTUAL_ENV"))
-    }
+    programs = create_environment(folder / "environment", wheel).parent
 
     def run(program, *arguments, check=False, stdin=""):
-        command = [folder / "environment" / "bin" / program, *map(str, arguments)]
         return subprocess.run(
-            command,
+            [programs / program, *map(str, arguments)],
             input=stdin,
             capture_output=True,
             text=True,
             cwd=folder,
-            env=environment,
+            env=elsewhere,
             check=check,
         )
 
@@ -181,6 +185,37 @@ def test_so_does_a_package_that_is_imported(bare, code, user, extra):
 def test_a_missing_extra_is_an_import_error():
     with pytest.raises(ImportError, match="x needs no_such_module: install the extra"):
         require_extra("data", "x", "json", "no_such_module")
+
+
+def test_the_server_needs_no_checkout(wheel, model, elsewhere, tmp_path):
+    programs = create_environment(tmp_path / "environment", wheel, ["serve"]).parent
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [programs / "o2v", "serve", "--model", model, "--port", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, env=elsewhere) as server:
+        try:
+            reply = _ask_when_ready(port, {"instances": [{"in0": IN0[0], "in1": IN1[0]}]})
+        finally:
+            server.terminate()
+    expected = o2v_jax.Scorer(o2v_jax.load(model)).score(IN0, IN1)
+    assert reply["predictions"][0]["scores"] == pytest.approx(expected[0], abs=1e-6)
+    assert server.returncode == 0
+
+
+def _ask_when_ready(port, body):
+    """The server's answer to a request that is repeated until there is a server."""
+    headers = {"Content-Type": "application/json"}
+    retries = Retry(
+        None,
+        backoff_factor=0.2,
+        backoff_max=0.5,
+        connect=200,
+        status=200,
+        allowed_methods=None,
+        status_forcelist=[503],
+    )
+    url = f"http://127.0.0.1:{port}/invocations"
+    return urllib3.request("POST", url, json=body, headers=headers, retries=retries).json()
 
 
 def test_no_model_is_found_outside_the_checkout(bare):
