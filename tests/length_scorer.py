@@ -5,7 +5,7 @@ import threading
 import numpy as np
 
 from o2v_jax import Hyperparameters
-from o2v_jax.data.ragged import DistinctRows
+from o2v_jax.data.ragged import expand_rows
 from o2v_jax.scoring import choose_shapes
 
 
@@ -46,10 +46,10 @@ class LengthScorer:
         return sign * np.repeat(np.float32(rows.lengths)[:, None], self.config.enc_dim, axis=1)
 
     def score_validated(self, in0, in1):
-        return self.score(expand(in0), expand(in1))
+        return self.score(expand_rows(in0), expand_rows(in1))
 
     def embed_validated(self, side, rows):
-        return self.embed(**{f"in{side}": expand(rows)})
+        return self.embed(**{f"in{side}": expand_rows(rows)})
 
     def _call(self, lengths):
         self.calls.append(lengths.tolist())
@@ -58,7 +58,3 @@ class LengthScorer:
         assert self.may_score.wait(10)
         if self.error and (not self.fails_at or number in self.fails_at):
             raise self.error
-
-
-def expand(rows):
-    return rows.expand() if isinstance(rows, DistinctRows) else rows

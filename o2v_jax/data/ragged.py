@@ -222,6 +222,12 @@ class DistinctRows:
     def __len__(self) -> int:
         return len(self.inverse)
 
+    @property
+    def lengths(self) -> Index:
+        """Int64 `[records]`, tokens of each record's row."""
+        lengths: Index = self.rows.lengths[self.inverse]
+        return lengths
+
     def take(self, records: npt.NDArray[np.integer]) -> "DistinctRows":
         """The given records, in the given order.
 
@@ -234,6 +240,11 @@ class DistinctRows:
     def expand(self) -> Ragged:
         """The rows of all records, repetitions included."""
         return self.rows.take(self.inverse)
+
+
+def expand_rows(rows: Ragged | DistinctRows) -> Ragged:
+    """The rows of all records, repetitions included."""
+    return rows if isinstance(rows, Ragged) else rows.expand()
 
 
 def deduplicate_rows(ragged: Ragged) -> DistinctRows:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.ragged import DistinctRows, Ragged, deduplicate_rows
+from o2v_jax.data.ragged import DistinctRows, Ragged, deduplicate_rows, expand_rows
 from o2v_jax.scoring.buckets import BucketTable, PaddedBatch, plan
 from o2v_jax.scoring.programs import Key, Program, ProgramTable
 from o2v_jax.scoring.schedule import Capacity, Slice, plan_slices
@@ -95,7 +95,7 @@ class Executor:
     def score(self, in0: Rows, in1: Rows) -> Floats:
         """Scores of pairs, float32 `[pairs, outputs]`."""
         if len(in0) <= self._max_fused:
-            pairs = _expand(in0), _expand(in1)
+            pairs = expand_rows(in0), expand_rows(in1)
             shape = find_fused_shape(pairs, self.shapes)
             if shape is not None:
                 return self._score_fused(*pairs, *shape)
@@ -222,10 +222,6 @@ def _measure_capacity(shapes: ShapeTable, enc_dim: int) -> Capacity:
     largest = max(batch for table in shapes.extended for batch, _ in table.shapes())
     least = max(largest, -(-2 * largest // streams))
     return Capacity(streams, max(least, shapes.profile.table_numbers // streams // enc_dim))
-
-
-def _expand(rows: Rows) -> Ragged:
-    return rows if isinstance(rows, Ragged) else rows.expand()
 
 
 def _take_padded(table: Floats, rows: RowNumbers, batch: int) -> Floats:

@@ -1,9 +1,8 @@
 """What serving needs of a scorer, so that tests can serve others than `o2v_jax.Scorer`."""
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from o2v_jax.data.ragged import Ragged
-from o2v_jax.server.work import Floats
+from o2v_jax.server.queue import Floats, Rows
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
@@ -39,16 +38,10 @@ class ScorerLike(Protocol):
     def waits(self) -> int:
         """How often a call waited for a program to be compiled."""
 
-    def score(self, in0: Ragged, in1: Ragged, *, max_seq_lens: Lengths = None) -> Floats:
+    def score_validated(self, in0: Rows, in1: Rows) -> Floats:
         """Float32 `[records, numbers]`."""
 
-    def embed(
-        self,
-        in0: Ragged | None = None,
-        in1: Ragged | None = None,
-        *,
-        max_seq_lens: Lengths = None,
-    ) -> Floats:
+    def embed_validated(self, side: Literal[0, 1], rows: Rows) -> Floats:
         """Float32 `[records, enc_dim]`."""
 
     def warm_first(self) -> int:

@@ -18,7 +18,7 @@ def test_a_warm_cache_leaves_nothing_to_compile(model, tmp_path):
     environment = os.environ | {"O2V_CACHE_DIR": str(tmp_path)}
     first = subprocess.check_output(command, env=environment, text=True)
     shapes = o2v_jax.Scorer(o2v_jax.load(model)).shapes
-    programs = len(shapes.programs()) + len(shapes.on_demand())
+    programs = len(shapes.list_programs()) + len(shapes.list_on_demand())
     assert re.match(rf"{programs} programs in [0-9.]+ s, kept in {tmp_path}\n", first)
     kept = cached(tmp_path)
     assert len(kept) >= programs
