@@ -96,7 +96,7 @@ class Batcher:
         with self._queued:
             return self._queue.waiting
 
-    def submit(self, kind: Kind, sides: Sides) -> ScoringFuture:
+    def submit(self, kind: Kind, sides: tuple[Ragged, ...]) -> ScoringFuture:
         """Queues records, at least one, whose sides were validated and cut.
 
         Callbacks of the future are called by any thread, which may hold locks: they must not block.
