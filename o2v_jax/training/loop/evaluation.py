@@ -14,7 +14,8 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params, encoders_in, fitting
 from o2v_jax.training.data.batches import Batch, Batcher
 from o2v_jax.training.data.dataset import Dataset
-from o2v_jax.training.optim.step import Sums, evaluation_step
+from o2v_jax.training.optim.loss import Sums
+from o2v_jax.training.optim.step import evaluation_step
 
 FLUSH = 256  # batches whose sums stay on the device
 
