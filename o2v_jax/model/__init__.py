@@ -16,8 +16,7 @@ from o2v_jax.model.functional import (
     tower_fn,
     unchecked_logits_fn,
 )
-from o2v_jax.model.layers import encoders_in
-from o2v_jax.model.layers import BATCH_AXIS
+from o2v_jax.model.layers import BATCH_AXIS, encoders_in
 from o2v_jax.model.object2vec import NETWORK_NAMES, Object2Vec, table_name
 from o2v_jax.model.parameters import Params, plain
 

@@ -4,6 +4,7 @@ On the host for a CPU, which sorts and marks faster so; on an accelerator inside
 finished by the time a host has found them.
 """
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from o2v_jax.model import table_name
 MARKED = 100  # ids of a vocabulary that are marked in less time than one of a batch is sorted in
 
 Ids: TypeAlias = npt.NDArray[np.int32]
+Rows: TypeAlias = Mapping[str, Ids | Array]  # for each table, the rows that a batch touches
 Flat: TypeAlias = Int[Array, "ids"]
 Padded: TypeAlias = Int[Array, "batch length"]
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -24,10 +24,11 @@ from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import BATCH_AXIS, table_name
 from o2v_jax.training.data.batches import Batch
+from o2v_jax.training.optim.batch_vocabulary import Rows
 
 PIECE_BYTES = 2**26  # of a sharded table that every device holds at once while it is fetched
 
-HostArray = npt.NDArray[Any]
+HostArray: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,17 @@ class Placement:
         """Arrays of a state or of parameters, on the devices."""
         return jax.tree.map(self._put, tree, self._shardings(config, tree))
 
-    def put_batch(self, batch: Batch) -> Batch:
-        """A batch over the devices, padded with rows of weight zero; a host puts its share."""
-        return Batch(*(self._put(array, self.by_rows) for array in batch))
+    def put_batch(self, batch: Batch, rows: Rows) -> tuple[Batch, Rows]:
+        """A batch over the devices, padded with rows of weight zero, and table rows on all of them.
+
+        Each host puts what its devices hold. For one device it is left to the jitted function,
+        which takes less time.
+        """
+        if self.mesh.size == 1:
+            return batch, rows
+        return Batch(*(self._put(array, self.by_rows) for array in batch)), self.put_replicated(
+            rows
+        )
 
     def put_replicated(self, tree: Any) -> Any:
         """Host arrays, each on every device."""
@@ -127,7 +136,9 @@ class Placement:
 
     def local(self, tree: Any) -> Any:
         """Replicated arrays, on the first device of this host."""
-        if self.mesh.size > 1 and self.platform == "cpu":
+        if self.mesh.size == 1:
+            return tree
+        if self.platform == "cpu":
             # queued programs could take all of a processor's threads, and wait for one another
             jax.block_until_ready(tree)
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)

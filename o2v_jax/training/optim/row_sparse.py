@@ -8,27 +8,23 @@ and moments stand side by side, so that memory, which is slow at random places, 
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import numpy.typing as npt
 import optax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import BATCH_AXIS, table_name
+from o2v_jax.training.optim.batch_vocabulary import Ids
 from o2v_jax.training.optim.optimizers import apply_update
 from o2v_jax.training.optim.placement import Placement
 
 # Rows that a CPU updates at a time. They stay in its cache from being read until they are written;
 # all at once took twice as long. 256 to 1,024 of them are equally fast.
 CHUNK = 512
-
-Ids: TypeAlias = npt.NDArray[np.int32]
-Rows: TypeAlias = Mapping[str, Ids | Array]  # for each table, the rows that a batch touches
 
 
 class Table(NamedTuple):

@@ -20,13 +20,11 @@ from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
-from o2v_jax.training.optim.batch_vocabulary import remap_ids, remap_ids_in_step
+from o2v_jax.training.optim.batch_vocabulary import Ids, Rows, remap_ids, remap_ids_in_step
 from o2v_jax.training.optim.loss import Scalar, Sums, sum_batch
 from o2v_jax.training.optim.optimizers import apply_update, make_optimizer
 from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.row_sparse import (
-    Ids,
-    Rows,
     Table,
     apply_row_updates,
     apply_sharded_row_updates,
@@ -166,7 +164,7 @@ def _put_batch(
         sizes = 4 if sparse_tables(config) or placement.shard_tables else 1
         rows, in0, in1 = remap_ids(config, batch.in0, batch.in1, sizes)
         batch = batch._replace(in0=in0, in1=in1)
-    return placement.put_batch(batch), placement.put_replicated(rows)
+    return placement.put_batch(batch, rows)
 
 
 def _frozen(
