@@ -21,7 +21,6 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
 from o2v_jax.training.data.dataset import Dataset, read_dataset
 from o2v_jax.training.data.pretrained import auxiliary_file, pretrained_of
-from o2v_jax.training.loop.agreement import require_same
 from o2v_jax.training.loop.hosts import Hosts
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
@@ -97,7 +96,7 @@ class Job:
         shard_tables: whether each device holds a share of the token tables' rows, or all of them.
         hosts: which hosts train together; the first one writes everything, and its name is on the
             metric lines.
-        failed: told the reason, when another host's failure ends this process.
+        failed: is called with the reason, when another host's failure ends this process.
 
     Raises:
         InputError: a path is a URL.
@@ -175,7 +174,7 @@ class Job:
         """The run, with everything read that it needs."""
         data = {name: self._read(name, files) for name, files in self._files().items()}
         placement = {"devices": str(self.devices), "shard-tables": str(self.shard_tables)}
-        require_same(self.hosts, self._identity | placement)
+        self.hosts.require_same(self._identity | placement)
         pretrained = pretrained_of(self.config, self.auxiliary)
         if self.hosts.first:
             write_skipped(self._report, data)
@@ -245,7 +244,7 @@ class Job:
             )
         if own is not None and self.hosts.alone:
             return own
-        return SharedCheckpoints(self.hosts, self._state, own)
+        return SharedCheckpoints(self._state, own)
 
     def _model(self, run: Run, vocabulary: Vocabulary | None) -> Model:
         return Model(

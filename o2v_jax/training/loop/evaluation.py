@@ -21,7 +21,7 @@ FLUSH = 256  # batches whose sums stay on the device
 
 
 @dataclass
-class Tally:
+class Accumulator:
     """Adds up the sums of batches.
 
     Those of a few batches stay on the device, in float32, and are then added in float64 here, for
@@ -77,15 +77,15 @@ def measure(
     batches: Iterable[Batch],
 ) -> dict[str, float]:
     """Metrics over batches; `step` is `evaluation_step(config)`, compiled once by the caller."""
-    tally = Tally()
+    accumulator = Accumulator()
     for batch in batches:
-        tally.add(step(params, batch))
-    return means(config, tally)
+        accumulator.add(step(params, batch))
+    return means(config, accumulator)
 
 
-def means(config: Hyperparameters, tally: Tally) -> dict[str, float]:
+def means(config: Hyperparameters, accumulator: Accumulator) -> dict[str, float]:
     """Metrics of summed records: the loss, and for classification the accuracy."""
-    loss, correct, weight = tally.total()
+    loss, correct, weight = accumulator.total()
     metrics = {loss_name(config): loss / weight}
     if config.output_layer == "softmax":
         metrics["accuracy"] = correct / weight

@@ -17,9 +17,9 @@ from o2v_jax.signals import Signals
 from o2v_jax.training.data.batches import Batch, Batcher
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.data.pretrained import Pretrained
-from o2v_jax.training.loop.agreement import Votes
-from o2v_jax.training.loop.evaluation import Tally, loss_name, means, measure
-from o2v_jax.training.loop.hosts import Hosts, Together
+from o2v_jax.training.loop.agreement import Agreement
+from o2v_jax.training.loop.evaluation import Accumulator, loss_name, means, measure
+from o2v_jax.training.loop.hosts import AgreedInterruption, Hosts
 from o2v_jax.training.loop.progress import Metrics, Progress, Verdict, judge
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import Checkpoints
@@ -29,7 +29,7 @@ from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.step import State, evaluation_step, start, train_step
 from o2v_jax.training.report.metric_lines import Reporter
 
-SAVE = 1  # a vote to save; a signal's is greater by this than its number
+SAVE = 1  # what a host proposes to save; for a signal it is greater by this than its number
 
 
 @dataclass
@@ -69,8 +69,8 @@ class Run:
         self._batcher = Batcher.of(self.config, self.train)
         self._step = train_step(self.config, self.pretrained, self.placement)
         self._evaluate = evaluation_step(self.config, self.placement)
-        self._votes = Votes(self.hosts, self.placement.devices)
-        self._progress, self._tally = Progress(), Tally()
+        self._agreement = Agreement(self.placement.devices)
+        self._progress, self._accumulator = Progress(), Accumulator()
         self._test_metrics: dict[str, float] = {}
 
     @property
@@ -133,12 +133,12 @@ class Run:
     def _epoch(self) -> None:
         """What is left of a pass over the training data, then validation and metric lines."""
         self._pass()
-        metrics = {"train": means(self.config, self._tally)}
+        metrics = {"train": means(self.config, self._accumulator)}
         if self.validation is not None:
             metrics["validation"] = self.evaluate(self._state.params, self.validation)
         epoch, examples = self._progress.epoch, self._batcher.examples(self.train)
         self._progress.next_epoch(metrics, examples / max(self._progress.seconds, 1e-9))
-        self._tally = Tally()
+        self._accumulator = Accumulator()
         if self.best_epoch == epoch:
             self.params = self._fetch_params()
         self._report(epoch, metrics)
@@ -153,7 +153,7 @@ class Run:
         with self.reporter.bar(title, total, done=min(done, total)) as bar:
             for batch in self._watched(self._batcher.epoch(self.train, rng, progress.batch)):
                 self._state, sums = self._step(self._state, batch)
-                self._tally.add(sums)
+                self._accumulator.add(sums)
                 progress.batch += 1
                 progress.seconds = time.perf_counter() - began
                 records = int(batch.weights.sum())
@@ -165,15 +165,15 @@ class Run:
     def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches, with a look before each whether to save and whether to stop."""
         for batch in batches:
-            outcome = self._votes.outcome(self._vote())
+            outcome = self._agreement.propose(self._proposal())
             if outcome > SAVE:
-                kind = Interrupted if self.hosts.alone else Together
+                kind = Interrupted if self.hosts.alone else AgreedInterruption
                 raise kind(outcome - SAVE)
             if outcome == SAVE:
                 self.save()
             yield batch
 
-    def _vote(self) -> int:
+    def _proposal(self) -> int:
         """What this host would do before the next batch: stop, save or, at 0, go on."""
         try:
             self.signals.check()
@@ -229,7 +229,7 @@ class Run:
         """Saves everything that the rest of the run depends on; returns whether that was done."""
         if self.checkpoints is None:
             return False
-        notes = {"progress": self._progress.to_json(), "sums": self._tally.host}
+        notes = {"progress": self._progress.to_json(), "sums": self._accumulator.host}
         arrays = self.placement.to_save(self.config, self._arrays())
         return self.checkpoints.save(arrays, notes)
 
@@ -237,7 +237,7 @@ class Run:
         """The arrays to save. Until an epoch is done, any parameters stand for the best ones."""
         return {
             "state": self._state._replace(key=jax.random.key_data(self._state.key)),
-            "sums": self._tally.pending,
+            "sums": self._accumulator.pending,
             "best": self.params or self._state.params,
         }
 
@@ -254,7 +254,7 @@ class Run:
         key = jax.random.wrap_key_data(state.key, impl=RANDOM_NUMBERS)
         self._state = state._replace(key=key)
         self._progress, sums = progress, jax.device_get(saved.arrays["sums"])
-        self._tally = Tally(progress.batch, tuple(saved.notes["sums"]), Sums(*sums))
+        self._accumulator = Accumulator(progress.batch, tuple(saved.notes["sums"]), Sums(*sums))
         self.params = jax.device_get(saved.arrays["best"]) if progress.history else {}
         self.reporter.line(f"Continuing epoch {progress.epoch} after {progress.batch} batches.")
 

@@ -56,7 +56,8 @@ class Placement:
     @property
     def platform(self) -> str:
         """The kind of the devices, "cpu" or "gpu" for instance."""
-        return self.devices[0].platform
+        platform: str = self.devices[0].platform
+        return platform
 
     @cached_property
     def replicated(self) -> NamedSharding:
@@ -93,9 +94,8 @@ class Placement:
         """
         if self.mesh.size == 1:
             return batch, rows
-        return Batch(*(self._put(array, self.by_rows) for array in batch)), self.put_replicated(
-            rows
-        )
+        shares = [self._put(array, self.by_rows) for array in batch]
+        return Batch(*shares), self.put_replicated(rows)  # type: ignore[arg-type]
 
     def put_replicated(self, tree: Any) -> Any:
         """Host arrays, each on every device."""
@@ -215,13 +215,15 @@ def _replicate_piece(
     shares = jax.lax.with_sharding_constraint(shares, placement.by_rows)
     piece = jax.lax.dynamic_slice_in_dim(shares, start, size, axis=1)
     piece = jax.lax.with_sharding_constraint(piece, placement.by_rows)
-    return jax.lax.with_sharding_constraint(piece, placement.replicated)
+    whole: jax.Array = jax.lax.with_sharding_constraint(piece, placement.replicated)
+    return whole
 
 
 def _put(array: Any, sharding: NamedSharding) -> jax.Array:
     """An array that every host has, as one global array; each host puts what its devices hold."""
     if sharding.is_fully_addressable:
-        return jax.device_put(array, sharding)
+        put: jax.Array = jax.device_put(array, sharding)
+        return put
     array = np.asarray(array)
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 

@@ -121,7 +121,7 @@ def apply_sharded_row_updates(
     of_table, others = Table(P(BATCH_AXIS), P()), (P(), P(), P())  # type: ignore[arg-type]
     whole: Table = jax.shard_map(
         update_own, mesh=placement.mesh, in_specs=(of_table, *others), out_specs=of_table
-    )(table, gradient, rows, frozen)
+    )(table, gradient, jnp.asarray(rows), frozen)
     return whole
 
 

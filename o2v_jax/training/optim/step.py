@@ -91,7 +91,8 @@ def _start(
     optimizer, sparse = make_optimizer(config), sparse_tables(config)
     tables = {name: pack(optimizer, params.pop(name)["weight"]) for name in sparse}
     state = State(params, optimizer.init(params), dropout_key, tables)
-    return placement.constrain(config, state)
+    placed: State = placement.constrain(config, state)
+    return placed
 
 
 def _pad_table(placement: Placement, name: str, part: Params) -> Params:
