@@ -107,6 +107,7 @@ def test_serving_never_imports_training():
             assert "o2v_jax.training" not in map(package_of, imported(path.read_text()))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["o2v_jax", "o2v_jax.cli", "o2v_jax.server.settings"])
 def test_imports_neither_jax_nor_flax_nor_flask(module):
     code = f"import sys, {module}; print({{'jax', 'flax', 'flask'}} & set(sys.modules))"

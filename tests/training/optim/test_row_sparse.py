@@ -14,6 +14,8 @@ from o2v_jax.training.optim.optimizers import OPTIMIZERS
 from o2v_jax.training.optim.row_sparse import packed, put_back, stepped_rows, taken, updated
 from o2v_jax.training.optim.step import _renames_on_host, evaluation_step, start, train_step
 
+pytestmark = pytest.mark.slow
+
 VOCABULARY = 40
 TABLES = {False: ("embed_0", "embed_1"), True: ("embed_shared",)}
 
