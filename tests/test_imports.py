@@ -130,6 +130,7 @@ def test_imports_neither_jax_nor_flax_nor_flask(module):
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.process
 def test_the_server_needs_no_flask():
     code = "import sys, o2v_jax.server.asgi, o2v_jax.server.loading, o2v_jax.server.run"
     command = [sys.executable, "-c", f"{code}; sys.exit('flask' in sys.modules)"]
