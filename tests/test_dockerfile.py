@@ -14,6 +14,8 @@ import o2v_jax
 from o2v_jax.extras import EXTRAS
 from o2v_jax.server.settings import Settings
 
+pytestmark = pytest.mark.process
+
 LINES = (Path(__file__).parents[1] / "Dockerfile").read_text().splitlines()
 HYPERPARAMETERS = {
     "enc0_max_seq_len": "4",

@@ -121,6 +121,7 @@ def test_serving_never_imports_training():
             assert "o2v_jax.training" not in map(package_of, imported(path.read_text()))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["o2v_jax", "o2v_jax.cli", "o2v_jax.server.settings"])
 def test_imports_neither_jax_nor_flax_nor_flask(module):
     code = f"import sys, {module}; print({{'jax', 'flax', 'flask'}} & set(sys.modules))"
@@ -129,6 +130,7 @@ def test_imports_neither_jax_nor_flax_nor_flask(module):
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.process
 def test_the_server_needs_no_flask():
     code = "import sys, o2v_jax.server.asgi, o2v_jax.server.loading, o2v_jax.server.run"
     command = [sys.executable, "-c", f"{code}; sys.exit('flask' in sys.modules)"]

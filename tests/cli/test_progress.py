@@ -10,6 +10,8 @@ import pytest
 
 from o2v_jax.cli.progress import Bytes
 
+pytestmark = pytest.mark.process
+
 PAIRS = b'{"in0": [1, 2], "in1": [3]}\n' * 9000
 
 

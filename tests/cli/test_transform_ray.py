@@ -21,6 +21,8 @@ from o2v_jax.errors import RecordError
 from o2v_jax.transform import Settings
 from o2v_jax.transform.engines.ray_worker import Piece, gathered
 
+pytestmark = pytest.mark.ray
+
 KILLS = int(os.environ.get("O2V_TEST_KILLS", "0"))
 RECORDS = 160_000 * max(1, KILLS)
 killing = pytest.mark.skipif(
