@@ -13,7 +13,7 @@ REPOSITORY = Path(o2v_jax.__file__).parents[1]
 # a package imports from itself and from the layers above its own line
 LAYERS = [
     {"o2v_jax.errors"},
-    {"o2v_jax.util"},
+    {"o2v_jax.staging", "o2v_jax.util"},
     {"o2v_jax.arguments", "o2v_jax.atomic", "o2v_jax.devices", "o2v_jax.memory", "o2v_jax.signals"},
     {"o2v_jax.hyperparameters"},
     {"o2v_jax.data"},

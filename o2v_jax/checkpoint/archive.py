@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from o2v_jax.arguments import require_path
-from o2v_jax.atomic import staging
+from o2v_jax.atomic import replace_file
 from o2v_jax.checkpoint.loading import read_directory
 from o2v_jax.checkpoint.snapshot import Snapshot
 from o2v_jax.errors import CheckpointError
+from o2v_jax.util import describe_os_error
 
 _LEVEL = 6  # parameters hardly compress: the highest levels take longer for nothing
 
@@ -37,28 +38,25 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
         try:
             _, model = read_directory(directory, stack)
         except OSError as error:
-            reason = f"cannot be read: {error.strerror or error}"
+            reason = f"cannot be read: {describe_os_error(error)}"
             raise CheckpointError(directory, [reason]) from error
         try:
-            with staging(archive.parent, f".{archive.name}.", ".tmp") as unfinished:
-                _write(model, unfinished / archive.name)
-                (unfinished / archive.name).replace(archive)
+            with replace_file(archive) as unfinished:
+                _write(model, unfinished)
         except OSError as error:
-            reason = f"cannot be written: {error.strerror or error}"
+            reason = f"cannot be written: {describe_os_error(error)}"
             raise CheckpointError(archive, [reason]) from error
     return archive
 
 
 def _write(model: Snapshot, archive: Path) -> None:
-    with archive.open("wb") as file:
-        with (
-            gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as stream,
-            tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
-        ):
-            for name in sorted(model.files):
-                _add(tar, name, model.file(name))
-        file.flush()
-        os.fsync(file.fileno())
+    with (
+        archive.open("wb") as file,
+        gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        for name in sorted(model.files):
+            _add(tar, name, model.file(name))
 
 
 def _add(tar: tarfile.TarFile, name: str, file: BinaryIO) -> None:

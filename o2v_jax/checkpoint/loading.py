@@ -1,6 +1,5 @@
 """Reading a model: everything that is wrong with it is said in one error."""
 
-import hashlib
 import os
 import time
 from contextlib import ExitStack
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from o2v_jax.arguments import require_integer, require_path, show
-from o2v_jax.atomic import is_in_use, is_unfinished, left_aside
+from o2v_jax.atomic import find_aside, is_in_use, is_unfinished
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import (
     MAX_JSON_BYTES,
@@ -31,6 +30,7 @@ from o2v_jax.checkpoint.snapshot import Snapshot, opened
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
 from o2v_jax.data.vocabulary import Vocabulary, parse_json_object
 from o2v_jax.errors import CheckpointError, InputError
+from o2v_jax.util import describe_os_error, hash_bytes
 
 _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
     FILES[2:]
@@ -73,7 +73,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
         with ExitStack() as stack:
             return read_directory(path, stack)[0]
     except OSError as error:
-        raise CheckpointError(path, [f"cannot be read: {error.strerror or error}"]) from error
+        raise CheckpointError(path, [f"cannot be read: {describe_os_error(error)}"]) from error
 
 
 def read_directory(
@@ -111,7 +111,7 @@ def _may_be_replaced(path: Path, snapshot: Snapshot | None, count: int) -> bool:
     """Whether a directory that could not be read may be whole at the next attempt."""
     if snapshot is not None:
         return snapshot.is_outdated()
-    return count == 0 or any(map(is_in_use, left_aside(path)))
+    return count == 0 or any(map(is_in_use, find_aside(path)))
 
 
 def find_model(path: Path, source: Path | None = None) -> Path:
@@ -154,7 +154,7 @@ def _no_directory(path: Path) -> str:
     if os.path.lexists(path):
         return "is neither a directory nor a file" if path.exists() else "is a link to nothing"
     left = "".join(
-        f"; an interrupted save left the former model in {old}" for old in left_aside(path)
+        f"; an interrupted save left the former model in {old}" for old in find_aside(path)
     )
     return f"does not exist: {_CONTENTS}, or is a .tar.gz of one{left}"
 
@@ -231,5 +231,5 @@ def _read_extra(
 
 
 def _check_digest(name: str, data: bytes, digests: Digests | None) -> None:
-    if digests is not None and digests.get(name) != hashlib.sha256(data).hexdigest():
+    if digests is not None and digests.get(name) != hash_bytes(data):
         raise InputError(f"{name} is not the file that was written: its SHA-256 is another")

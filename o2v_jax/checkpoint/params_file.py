@@ -1,6 +1,5 @@
 """params.safetensors: the parameters under their dotted names, and every rule of it."""
 
-import hashlib
 import json
 import math
 import os
@@ -16,6 +15,7 @@ from o2v_jax.checkpoint.config_file import Problems
 from o2v_jax.checkpoint.header import Header, MalformedError, Tensor
 from o2v_jax.checkpoint.model import PARAMS
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.util import HashingReader
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Digests: TypeAlias = Mapping[str, str]
@@ -75,7 +75,7 @@ def read(
         checksum: the SHA-256 that the file must have; None: unknown.
         problems: is added to.
     """
-    source = _Hashed(file)
+    source = _Source(file)
     arrays: Arrays = {}
     digests = None
     wrong = Problems()
@@ -93,7 +93,7 @@ def read(
     return Contents(arrays, digests)
 
 
-def _read_header(source: "_Hashed") -> Header:
+def _read_header(source: "_Source") -> Header:
     size = header.length(source.read(header.LENGTH_BYTES))
     text = source.read(size)
     if len(text) < size:
@@ -113,7 +113,7 @@ def _digests(found: Header) -> Digests | None:
     return digests
 
 
-def _read_arrays(source: "_Hashed", found: Header, expected: Shapes) -> Arrays:
+def _read_arrays(source: "_Source", found: Header, expected: Shapes) -> Arrays:
     """The arrays that are as they should be, read in the order of the file."""
     arrays = {}
     for name, tensor in found.tensors.items():
@@ -124,11 +124,11 @@ def _read_arrays(source: "_Hashed", found: Header, expected: Shapes) -> Arrays:
     return arrays
 
 
-class _Hashed:
+class _Source:
     """A file all of whose bytes go into a digest as they are read."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.digest = file, hashlib.sha256()
+        self._reader = HashingReader(file)
         self.size = os.fstat(file.fileno()).st_size
 
     @property
@@ -138,9 +138,7 @@ class _Hashed:
 
     def read(self, size: int) -> bytes:
         """That many bytes, or what there is."""
-        data = self.file.read(size)
-        self.digest.update(data)
-        return data
+        return self._reader.read(size)
 
     def read_array(self, name: str, tensor: Tensor) -> npt.NDArray[np.float32]:
         """A float32 array in a place from which JAX's CPU device uses it without a copy."""
@@ -150,17 +148,16 @@ class _Hashed:
         memory = out.reshape(-1).view(np.uint8).data
         for start in range(0, len(memory), AT_A_TIME):
             part = memory[start : start + AT_A_TIME]
-            if self.file.readinto(part) < len(part):  # type: ignore[attr-defined]
+            if self._reader.readinto(part) < len(part):
                 raise MalformedError("it became shorter while it was read")
-            self.digest.update(part)
         return out
 
     def matches(self, checksum: str) -> bool:
         """Whether the file has this digest, as far as it is known without reading a large rest."""
         if self.is_small:
             self.read(AT_A_TIME)
-        is_read = self.file.tell() == self.size
-        return not is_read or self.digest.hexdigest() == checksum
+        is_read = self._reader.size == self.size
+        return not is_read or self._reader.digest.hexdigest() == checksum
 
 
 def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

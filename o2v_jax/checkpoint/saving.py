@@ -1,6 +1,5 @@
 """Writing a model: under its name there is a whole model at any time, the old or the new one."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from o2v_jax.arguments import require_instance, require_path
-from o2v_jax.atomic import is_fixed, is_leftover, replacing
+from o2v_jax.atomic import is_fixed, is_leftover, replace_directory
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, Problems, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
@@ -30,7 +29,7 @@ from o2v_jax.checkpoint.params_file import Arrays
 from o2v_jax.checkpoint.snapshot import opened
 from o2v_jax.data.vocabulary import parse_json_object
 from o2v_jax.errors import CheckpointError, InputError
-from o2v_jax.util import hash_file
+from o2v_jax.util import describe_os_error, hash_bytes, hash_file
 
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
@@ -63,7 +62,7 @@ def save(model: Model, directory: str | Path) -> Path:
     _check_model(model, arrays, target)
     try:
         check_target(target)
-        with replacing(target, FILES, last=CONFIG) as staging:
+        with replace_directory(target, FILES, last=CONFIG) as staging:
             _write(model, arrays, staging)
     except InputError as error:
         raise CheckpointError(target, [str(error)]) from error
@@ -93,7 +92,7 @@ def _write(model: Model, arrays: Arrays, directory: Path) -> None:
         _check_size(VOCABULARY, others[VOCABULARY], max_vocabulary_bytes(model.config))
     for name, data in others.items():
         (directory / name).write_bytes(data)
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}
+    digests = {name: hash_bytes(data) for name, data in others.items()}
     save_file(arrays, directory / PARAMS, params_file.metadata(digests))
     # safetensors lets nobody but the owner read what it writes
     shutil.copymode(directory / METRICS, directory / PARAMS)
@@ -149,7 +148,7 @@ def _check_parent(target: Path) -> None:
         with TemporaryDirectory(dir=parent, prefix=f".{target.name}."):
             pass
     except OSError as error:
-        raise CheckpointError(target, [f"cannot be made: {error.strerror or error}"]) from error
+        raise CheckpointError(target, [f"cannot be made: {describe_os_error(error)}"]) from error
 
 
 def _is_model(directory: Path) -> bool:

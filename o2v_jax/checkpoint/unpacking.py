@@ -10,8 +10,8 @@ from tempfile import gettempdir
 from typing import BinaryIO, Protocol, cast
 
 from o2v_jax.arguments import show
-from o2v_jax.atomic import staging
 from o2v_jax.errors import CheckpointError
+from o2v_jax.staging import open_staging
 from o2v_jax.util import decompress
 
 MAX_ARCHIVE_BYTES = 64 * 2**30  # two embedding tables of the largest size are 24e9 bytes
@@ -41,7 +41,7 @@ def unpacked(path: Path, max_bytes: int) -> Iterator[Path]:
         CheckpointError: the archive is broken or too large, or one of its members has an absolute
             path, one of many folders or "..", or is a link or a device.
     """
-    with staging(Path(gettempdir()), "o2v_jax-", mode=0o700) as scratch:
+    with open_staging(Path(gettempdir()), "o2v_jax-", mode=0o700) as scratch:
         _unpack(path, scratch, max_bytes)
         yield scratch
 

@@ -15,7 +15,7 @@ from o2v_jax.data.lines import MIB, chunks_of, read_bounded_lines
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.util import GZIP_ERRORS, decompress
+from o2v_jax.util import decompress, translate_read_errors
 
 CHUNK = 4096
 ENDINGS = {".json": "json", ".tsv": "text", ".txt": "text"}
@@ -39,22 +39,16 @@ def opened(file: Path) -> Iterator[BinaryIO]:
             raise InputError("standard input is closed: name a file, or pipe records to it")
         yield _content(sys.stdin.buffer, name_of(file))
         return
-    try:
+    with translate_read_errors(file):
         stream = file.open("rb")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     with stream:
         yield _content(stream, name_of(file))
 
 
 def _content(stream: BinaryIO, name: str) -> BinaryIO:
-    try:
+    with translate_read_errors(name):
         content = decompress(stream)
         require_text(head_of(content), name)
-    except GZIP_ERRORS as error:
-        raise InputError(f"{name}: is damaged gzip ({error})") from error
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror})") from error
     return content
 
 
@@ -133,10 +127,8 @@ def _document(stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: 
 
 def _whole(stream: BinaryIO, name: str) -> bytes:
     most = LARGEST_DOCUMENT_MIB * MIB
-    try:
+    with translate_read_errors(name):
         body = stream.read(most + 1)
-    except GZIP_ERRORS as error:
-        raise InputError(f"{name}: is damaged gzip ({error})") from error
     if len(body) > most:
         reason = f"a JSON document of more than {LARGEST_DOCUMENT_MIB} MiB is not read"
         raise InputError(

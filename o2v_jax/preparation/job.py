@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from o2v_jax.atomic import replacing
+from o2v_jax.atomic import replace_directory
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import SPILLS, Collection
@@ -84,7 +84,7 @@ class Preparation:
         names = (*FILES, *SPILLS.values())
         with (
             _writing(self.output),
-            replacing(target, names, last=HYPERPARAMETERS) as staging,
+            replace_directory(target, names, last=HYPERPARAMETERS) as staging,
         ):
             collection = Collection(staging, self.sides, self.label, problems, shared=self.shared)
             with closing(collection):

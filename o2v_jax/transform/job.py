@@ -64,8 +64,8 @@ class Transform:
 
         Raises:
             InputError: another run's state or results are in the way, or nothing can be written;
-                then the same command goes on.
-            Interrupted: by a signal; the same command goes on.
+                then the same command resumes.
+            Interrupted: by a signal; the same command resumes.
         """
         self._files = [self.settings.of(source.path) for source in self.sources]
         with State(self.output) as state:

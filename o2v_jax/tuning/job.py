@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from o2v_jax.atomic import remove_abandoned
 from o2v_jax.checkpoint import check_target, check_vocabulary
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
+from o2v_jax.staging import remove_abandoned
 from o2v_jax.training import Dataset, Run, read_dataset
 from o2v_jax.training.data.pretrained import Pretrained, pretrained_of
 from o2v_jax.training.job import Described, auxiliary_files, described, identity
@@ -204,7 +204,7 @@ class Tuning:
         finished = len(study.finished)
         if finished < self.trials:
             self._reporter.line(
-                f"{finished} of {self.trials} trials are finished; the same command goes on"
+                f"{finished} of {self.trials} trials are finished; the same command resumes"
             )
 
     @property

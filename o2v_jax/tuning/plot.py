@@ -13,12 +13,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+from o2v_jax.atomic import replace_file
 from o2v_jax.hyperparameters.text import write
-from o2v_jax.training.report.history import COLOURS, GREY, replaced
+from o2v_jax.training.report.history import COLOURS, GREY
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values
 from o2v_jax.tuning.report import Row, best_of, shown
 from o2v_jax.tuning.study import Study
-from o2v_jax.util import silenced
+from o2v_jax.util import silence_logger
 
 COLUMNS = 4
 SHOWN = 8  # times as far from the best as the middle trial: farther ones stand at the edge
@@ -38,7 +39,7 @@ def plot(rows: Sequence[Row], study: Study, file: Path) -> None:
     columns = min(COLUMNS, max(2, len(ranges)))
     lines = math.ceil(len(ranges) / columns)
     points = _Points.of(rows, best_of(rows, study)[0])
-    with silenced("matplotlib"):
+    with silence_logger("matplotlib"):
         figure = Figure(figsize=(3.1 * columns, 3.4 + 2.4 * lines), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(1 + lines, columns, height_ratios=[3.4] + [2.4] * lines)
@@ -48,7 +49,7 @@ def plot(rows: Sequence[Row], study: Study, file: Path) -> None:
             axes = figure.add_subplot(grid[1 + at // columns, at % columns], sharey=top)
             _panel(axes, points, name, searched)
             axes.tick_params(labelleft=at % columns == 0)
-        with replaced(file) as path:
+        with replace_file(file) as path:
             figure.savefig(path, format="png")
 
 

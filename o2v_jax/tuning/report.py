@@ -13,11 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from o2v_jax import __version__
+from o2v_jax.atomic import replace_file
 from o2v_jax.checkpoint import Model, save
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.hyperparameters.text import write
 from o2v_jax.training import Run
-from o2v_jax.training.report.history import replaced
 from o2v_jax.tuning.ranges import Value
 from o2v_jax.tuning.study import REASON, Study
 
@@ -87,7 +87,7 @@ def write_files(study: Study, directory: Path) -> list[Row]:
     _write_trials(rows, list(study.space.ranges), directory / "trials.csv")
     if ranked := best_of(rows, study):
         best = study.space.candidate(ranked[0].settings).to_strings()
-        with replaced(directory / "best.json") as path:
+        with replace_file(directory / "best.json") as path:
             path.write_text(json.dumps(best, indent=2) + "\n")
     return rows
 
@@ -124,7 +124,7 @@ def _row(study: Study, number: int, trial: FrozenTrial) -> Row:
 
 
 def _write_trials(rows: Sequence[Row], names: Sequence[str], file: Path) -> None:
-    with replaced(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
+    with replace_file(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["number", "state", "value", "duration", *names, "reason"])
         for row in rows:

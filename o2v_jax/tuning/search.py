@@ -15,7 +15,7 @@ from o2v_jax.training import Dataset, Run
 from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.report.metric_lines import Reporter
 from o2v_jax.tuning.study import Study, value_of
-from o2v_jax.util import silenced
+from o2v_jax.util import silence_logger
 
 
 class BehindError(O2VError):
@@ -68,7 +68,7 @@ class Search:
         """A finished run, or the reason why there is none."""
         try:
             run = self._run(trial)
-            with silenced("o2v_jax"):  # or every trial would say the same
+            with silence_logger("o2v_jax"):  # or every trial would say the same
                 run.fit()
         except (O2VError, MemoryError, jax.errors.JaxRuntimeError) as error:
             return _reason(error)
@@ -76,7 +76,7 @@ class Search:
 
     def _run(self, trial: Trial) -> Run:
         space = self.study.space
-        with silenced("o2v_jax"):
+        with silence_logger("o2v_jax"):
             return Run(
                 space.candidate(space.values(trial.params)),
                 self.data["train"],

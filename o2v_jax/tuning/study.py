@@ -15,9 +15,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from o2v_jax.atomic import try_lock
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.staging import try_lock
 from o2v_jax.training.loop.evaluation import loss_name
 from o2v_jax.tuning.search_space import Space
 

@@ -217,7 +217,7 @@ def test_a_ray_of_its_own_is_private_and_ends_with_a_signal(inputs, model, tmp_p
     process.terminate()
     status, err = finish(process)
     assert status == 128 + signal.SIGTERM, err
-    assert f"stopped by SIGTERM; the same command goes on from {output}/.o2v-t" in err
+    assert f"stopped by SIGTERM; the same command resumes from {output}/.o2v-t" in err
     assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
     assert addresses
     end = time.monotonic() + 10

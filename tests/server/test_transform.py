@@ -243,7 +243,7 @@ def test_a_stopped_run_goes_on(server, lines, tmp_path):
         process.send_signal(signal.SIGTERM)
         err = process.communicate(timeout=10)[1]
         assert process.returncode == 143, err
-        assert "the same command goes on" in err
+        assert "the same command resumes" in err
         assert (output / "a.jsonl.out").read_bytes() == lines.read_bytes()
         other = transform(tmp_path / "in", output, "--endpoint", server.url, *options[2:])
         assert "unfinished run with other settings (model was of http" in other.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.util import BOM, GZIP_ERRORS, decompress
+from o2v_jax.util import BOM, decompress, translate_read_errors
 
 LONGEST_LINE = 2**26  # bytes; a line is held in memory
 CONVERT = "convert the file to UTF-8 (iconv -f ENCODING -t UTF-8)"
@@ -41,15 +41,10 @@ def open_lines(file: Path) -> Iterator[Iterator[bytes]]:
         InputError: the file is empty, is of another form, or cannot be read.
         RecordError: a line is longer than 64 MiB.
     """
-    try:
-        with file.open("rb") as packed:
-            stream = decompress(packed)
-            _refuse_other_forms(file, stream)
-            yield _lines(file, stream)
-    except GZIP_ERRORS as error:
-        raise InputError(f"{file}: its gzip data is damaged ({error})") from error
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    with translate_read_errors(file), file.open("rb") as packed:
+        stream = decompress(packed)
+        _refuse_other_forms(file, stream)
+        yield _lines(file, stream)
 
 
 def _refuse_other_forms(file: Path, stream: BinaryIO) -> None:

@@ -19,7 +19,7 @@ from o2v_jax.preparation.rows import (
     places_in,
     positions,
 )
-from o2v_jax.util import GZIP_MAGIC
+from o2v_jax.util import is_gzip
 
 _HEAD = 16  # bytes
 _PRINTABLE = 32  # the first code point that shows
@@ -53,7 +53,7 @@ def _hint(file: Path) -> str:
         return ""
     if not head or head.startswith(b"PAR1"):
         return ""
-    if head.startswith(GZIP_MAGIC):
+    if is_gzip(head):
         return ": it is compressed by gzip, which only text may be"
     if form := other_form(head):
         return f": it {form}"

@@ -99,7 +99,7 @@ class Endpoints:
             if time.monotonic() - max(began, self._answered) > self._patience:
                 raise InputError(
                     f"{endpoint.url}: {problem}, for {self._patience:g} s by now: what is done is "
-                    "kept, and the same command goes on"
+                    "kept, and the same command resumes"
                 )
 
     def _attempt(self, base: str, body: bytes, headers: dict[str, str]) -> tuple[bytes, str, float]:

@@ -89,7 +89,7 @@ class OnRay:
                         yield step, self._looked_at(piece.future().result(), step.number)
         except self._ray.exceptions.RayError as error:
             raise InputError(
-                f"Ray gave up ({_reason(error)}); what is done is kept: the same command goes on"
+                f"Ray gave up ({_reason(error)}); what is done is kept: the same command resumes"
             ) from error
 
     def _started(self, mode: Mode | None, dtype: DType) -> list[Any]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from o2v_jax.atomic import sync
 from o2v_jax.data import Places, Records, outside
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
 from o2v_jax.errors import InputError, RecordError
@@ -24,7 +25,6 @@ from o2v_jax.transform.read.rows import Flags, Rows
 from o2v_jax.transform.read.sources import open_source, show_path
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.write.answers import Results, Tally
-from o2v_jax.transform.write.state import sync
 
 PART_ROWS = 2**14
 SIDES = ("in0", "in1")

@@ -1,15 +1,12 @@
 """A file -> parts of bounded size, each of whole payloads: gzip or plain, from any part on."""
 
-import gzip
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
-from o2v_jax.errors import InputError
-from o2v_jax.transform.read.sources import open_source, os_reason, show_path
+from o2v_jax.transform.read.sources import open_source, show_path
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.util import BOM, GZIP_ERRORS, GZIP_MAGIC
+from o2v_jax.util import BOM, decompress, translate_read_errors
 
 PART_BYTES = 2**23  # a part has at least one payload; more would be lost by a kill
 _AT_A_TIME = 2**20
@@ -55,41 +52,17 @@ def parts_of(path: Path, settings: FileSettings, start: Position) -> Iterator[Pa
     Raises:
         InputError: the file cannot be read.
     """
-    try:
-        with open_source(path) as raw, _plain(raw) as stream:
-            _skip(stream, start.offset)
-            yield from _Cutter(raw, stream, settings, start).parts()
-    except GZIP_ERRORS as error:
-        raise InputError(f"{show_path(path)}: is damaged gzip ({error})") from error
-    except OSError as error:
-        raise InputError(f"{show_path(path)}: cannot be read ({os_reason(error)})") from error
-
-
-@contextmanager
-def _plain(raw: BinaryIO) -> Iterator[IO[bytes]]:
-    """The content of a file, whether it is compressed or not."""
-    compressed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    raw.seek(0)
-    if not compressed:
-        yield raw
-        return
-    with gzip.GzipFile(fileobj=raw) as stream:
-        yield cast("IO[bytes]", stream)
-
-
-def _skip(stream: IO[bytes], offset: int) -> None:
-    if not isinstance(stream, gzip.GzipFile):
-        stream.seek(offset)
-        return
-    while offset and (gone := len(stream.read(min(offset, _AT_A_TIME)))):
-        offset -= gone
+    with translate_read_errors(show_path(path)), open_source(path) as raw:
+        stream = decompress(raw)
+        stream.seek(start.offset)
+        yield from _Cutter(raw, stream, settings, start).parts()
 
 
 class _Cutter:
     """Cuts what is read behind a position."""
 
     def __init__(
-        self, raw: BinaryIO, stream: IO[bytes], settings: FileSettings, start: Position
+        self, raw: BinaryIO, stream: BinaryIO, settings: FileSettings, start: Position
     ) -> None:
         self._raw, self._stream, self._settings = raw, stream, settings
         self._offset, self._lines, self._rest = start.offset, start.lines, b""

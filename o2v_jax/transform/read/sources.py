@@ -47,11 +47,6 @@ def show_path(path: Path | str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def os_reason(error: OSError) -> str:
-    """Why the operating system refuses something."""
-    return error.strerror or str(error) or type(error).__name__
-
-
 def open_source(path: Path) -> BinaryIO:
     """Opens an input file.
 

@@ -4,7 +4,6 @@ It is an extended attribute of the file, and not a file beside it, so that the f
 holds results alone. Where the file system has no such attributes, results are of unknown origin.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from o2v_jax.util import hash_bytes
 
 NAME = "user.o2v_jax.transform"
 _FORMAT = 2
@@ -47,7 +48,7 @@ class _Held(msgspec.Struct):
 
 def digest_of_path(path: str) -> str:
     """Stands for a path, which may be long, and have bytes that are no text."""
-    return hashlib.sha256(os.fsencode(path)).hexdigest()
+    return hash_bytes(os.fsencode(path))
 
 
 def write_origin(results: Path, origin: Origin) -> None:

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from o2v_jax.atomic import sync
 from o2v_jax.errors import InputError, O2VError
 from o2v_jax.transform.engines.local import Step, Written
 from o2v_jax.transform.read.parquet import as_parquet
 from o2v_jax.transform.read.parts import Position
-from o2v_jax.transform.read.sources import Source, os_reason, show_path
+from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.settings import PARQUET, FileSettings, is_parquet
 from o2v_jax.transform.write.answers import Tally
 from o2v_jax.transform.write.origin import Origin, write_origin
-from o2v_jax.transform.write.state import Progress, State, sync
+from o2v_jax.transform.write.state import Progress, State
+from o2v_jax.util import describe_os_error
 
 # what is wrong with one name, and leaves room for others
 _OF_A_NAME = {
@@ -151,10 +153,10 @@ class Report:
 
 def cannot_write(folder: Path, error: OSError, target: Path | None = None) -> InputError:
     """The error of a full disk and the like: what folder, and at the results of which file."""
-    at = f" with {show_path(target)}" if target else ""
+    where = f" at {show_path(target)}" if target else ""
     return InputError(
-        f"{show_path(folder)}: cannot be written ({os_reason(error)}); what is done is kept: "
-        f"the same command goes on{at}"
+        f"{show_path(folder)}: cannot be written ({describe_os_error(error)}); "
+        f"what is done is kept: the same command resumes{where}"
     )
 
 

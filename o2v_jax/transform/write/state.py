@@ -11,8 +11,9 @@ from typing import Annotated, Any, BinaryIO, Self
 
 import msgspec
 
-from o2v_jax.atomic import try_lock
+from o2v_jax.atomic import replace_file
 from o2v_jax.errors import InputError
+from o2v_jax.staging import try_lock
 from o2v_jax.transform.read.parts import Position
 from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.write.origin import Origin, digest_of_path
@@ -219,13 +220,8 @@ class State:
 
     def write_manifest(self) -> None:
         """Remembers for good which run it is, and its files."""
-        temporary = self._manifest_file.with_suffix(".tmp")
-        with temporary.open("w") as stream:
+        with replace_file(self._manifest_file) as path, path.open("w") as stream:
             json.dump(msgspec.to_builtins(self.manifest), stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.rename(self._manifest_file)
-        sync(self.folder)
 
     @property
     def _manifest_file(self) -> Path:
@@ -264,15 +260,6 @@ class State:
 
     def _damaged(self, error: Exception) -> UnreadableError:
         return UnreadableError(f"is damaged ({error!s:.200})")
-
-
-def sync(path: Path) -> None:
-    """Brings the names in a folder to the disk, or a file."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _whole_lines(stream: BinaryIO) -> list[bytes]:

@@ -72,7 +72,7 @@ def test_a_full_disk_names_the_folder_and_the_file(tmp_path):
         settings = [Settings().of(file)]
         writer = Writer(output, sources, settings, state, Report(1), skip=False)
         error = OSError(errno.EDQUOT, "Disk quota exceeded")
-        with pytest.raises(InputError, match=rf"goes on with {output}/a.jsonl.out$"):
+        with pytest.raises(InputError, match=rf"resumes at {output}/a.jsonl.out$"):
             writer.do((Step(0, work=1), Failing(error)))
         writer.close()
 
