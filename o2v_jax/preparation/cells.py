@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Ids, Index, Ragged, offsets_of
 from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalised, tokenize
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.rows import Cells, is_list
+from o2v_jax.preparation.rows import Cells
 
 # as Python, pandas and Arrow write floats; not 1e5, which may be an id in hexadecimal
 _PATTERN = r"^(?:0|-?[1-9][0-9]*)\.0$|^-?[0-9](?:\.[0-9]+)?e\+[0-9]{1,3}$"
@@ -154,7 +155,7 @@ def encode(kind: Kind, cells: Cells, words: Words) -> Sequences:
     Raises:
         InputError: the cells hold lists that are not read as this kind.
     """
-    rows, faults = (_lists if is_list(cells) else _texts)(kind, cells, words)
+    rows, faults = (_lists if is_list_type(cells.type) else _texts)(kind, cells, words)
     empty = np.flatnonzero(rows.lengths == 0).tolist()
     return rows, dict.fromkeys(empty, "the cell is empty") | faults
 

@@ -9,11 +9,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Index
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import OutputLayer
 from o2v_jax.preparation.cells import distinct, whole
-from o2v_jax.preparation.rows import Cells, is_list
+from o2v_jax.preparation.rows import Cells
 
 MOST_CLASSES = 30  # the documentation's largest num_classes
 _LARGEST = float(np.finfo(np.float32).max)  # training computes in float32
@@ -233,7 +234,7 @@ class Labels:
         """
         if not columns:
             return np.ones(records, np.float64), {}
-        if is_list(columns[0]):
+        if is_list_type(columns[0].type):
             raise InputError(f"the label column holds lists ({columns[0].type}), not labels")
         texts, which = distinct(columns[0])
         texts = [text.strip() for text in texts]

@@ -84,15 +84,6 @@ def known_columns(names: Sequence[str]) -> str:
     return f"its columns are {shown}"
 
 
-def is_list(cells: Cells) -> bool:
-    """Whether every cell holds a list."""
-    kinds = (
-        *(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list),
-        *(pa.types.is_list_view, pa.types.is_large_list_view),
-    )
-    return any(is_kind(cells.type) for is_kind in kinds)
-
-
 def index(values: Sequence[int]) -> Index:
     """Integers as int64 `[rows]`."""
     return np.array(values, np.int64)

@@ -7,21 +7,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from o2v_jax.data.arrow import is_list_type
+from o2v_jax.data.kinds import HEAD_BYTES
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.read.lines import other_form
+from o2v_jax.preparation.read.lines import describe_kind
 from o2v_jax.preparation.rows import (
     CHUNK,
     Cells,
     NoRowsError,
     Rows,
     index,
-    is_list,
     places_in,
     positions,
 )
 from o2v_jax.util import is_gzip
 
-_HEAD = 16  # bytes
 _PRINTABLE = 32  # the first code point that shows
 
 
@@ -48,15 +48,15 @@ def _hint(file: Path) -> str:
     """What a file that is not Parquet is, if its first bytes say it."""
     try:
         with file.open("rb") as stream:
-            head = stream.read(_HEAD)
+            head = stream.read(HEAD_BYTES)
     except OSError:
         return ""
     if not head or head.startswith(b"PAR1"):
         return ""
     if is_gzip(head):
         return ": it is compressed by gzip, which only text may be"
-    if form := other_form(head):
-        return f": it {form}"
+    if kind := describe_kind(head):
+        return f": it {kind}"
     is_text = all(byte >= _PRINTABLE or byte in b"\t\r\n" for byte in head)
     return ": it looks like text: give --format csv, tsv or jsonl" if is_text else ""
 
@@ -82,7 +82,7 @@ def _column(batch: pa.RecordBatch, names: Sequence[str], column: int) -> Cells:
 def _cells(file: Path, name: str, column: Cells) -> Cells:
     if isinstance(column, pa.ExtensionArray):
         return _cells(file, name, column.storage)
-    if is_list(column):
+    if is_list_type(column.type):
         return _plain_lists(column)
     if pa.types.is_dictionary(column.type):
         return _cells(file, name, column.dictionary_decode())

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from o2v_jax.atomic import sync
 from o2v_jax.data import Places, Records, outside
+from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part, Position
@@ -29,13 +30,6 @@ from o2v_jax.transform.write.answers import Results, Tally
 PART_ROWS = 2**14
 SIDES = ("in0", "in1")
 SCORES, EMBEDDINGS, ERROR = "scores", "embeddings", "error"
-_LISTS = (
-    pa.types.is_list,
-    pa.types.is_large_list,
-    pa.types.is_fixed_size_list,
-    pa.types.is_list_view,
-    pa.types.is_large_list_view,
-)
 _LONGEST_REASON = 300  # characters
 _END = 8  # bytes at the end of an Arrow stream
 
@@ -116,7 +110,7 @@ def _check(path: Path, schema: pa.Schema) -> None:
 def _holds_ids(kind: pa.DataType) -> bool:
     """Whether cells are lists of integers, or such as hold none because all are null."""
     kind = _stored(kind)
-    if not any(is_kind(kind) for is_kind in _LISTS):
+    if not is_list_type(kind):
         return bool(pa.types.is_null(kind))
     values = _stored(kind.value_type)
     return bool(pa.types.is_integer(values) or pa.types.is_null(values))
