@@ -14,7 +14,14 @@ REPOSITORY = Path(o2v_jax.__file__).parents[1]
 LAYERS = [
     {"o2v_jax.errors"},
     {"o2v_jax.staging", "o2v_jax.util"},
-    {"o2v_jax.arguments", "o2v_jax.atomic", "o2v_jax.devices", "o2v_jax.memory", "o2v_jax.signals"},
+    {
+        "o2v_jax.arguments",
+        "o2v_jax.atomic",
+        "o2v_jax.devices",
+        "o2v_jax.memory",
+        "o2v_jax.progress",
+        "o2v_jax.signals",
+    },
     {"o2v_jax.hyperparameters"},
     {"o2v_jax.data"},
     {"o2v_jax.model"},

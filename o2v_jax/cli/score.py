@@ -125,14 +125,14 @@ def _run(
 ) -> None:
     """Reads, computes and writes chunk by chunk."""
     from o2v_jax.checkpoint import load
-    from o2v_jax.cli.progress import Counter
     from o2v_jax.data.warnings import Notices
+    from o2v_jax.progress import RecordCounter
     from o2v_jax.scoring import Scorer, use_compilation_cache
 
     use_compilation_cache()
     model = load(model_path_of(model_path))
     scorer, notices = Scorer(model, dtype=dtype), Notices(model.config)
-    with Counter() as counter:
+    with RecordCounter() as counter:
         for records in filter(len, source.records(model)):
             name = records.places.name or str(source.file)
             notices.look(0, records.in0, name)

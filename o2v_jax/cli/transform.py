@@ -155,7 +155,7 @@ def transform(
 def _run(
     model_path: Path | None, inputs: tuple[str, ...], output: Path, options: dict[str, Any]
 ) -> None:
-    from o2v_jax.cli.progress import Bytes
+    from o2v_jax.progress import InputProgress
     from o2v_jax.transform import Transform, sources_of
 
     ray, dtype = ray_options_of(options), options.pop("dtype")
@@ -167,7 +167,7 @@ def _run(
     for source in sources:
         settings.of(source.path)  # what cannot be meant is said before a model is read
     total = sum(source.size for source in sources)
-    with _engine(servers, ray, model_path, mode, dtype) as engine, Bytes(total) as progress:
+    with _engine(servers, ray, model_path, mode, dtype) as engine, InputProgress(total) as progress:
         report = Transform(
             sources=sources,
             output=output,
