@@ -1,6 +1,6 @@
 """Progress of long work: a bar on a terminal, now and then a line in a log.
 
-The time left follows from the rate that stands beside it. rich's own estimate needs two samples
+The time left follows from the rate that is shown beside it. rich's own estimate needs two samples
 within its period: a file that is read in one part would never have one, and JAX's steps, which
 return before they are through, would be taken for much faster than they are.
 """

@@ -39,7 +39,9 @@ def score_by_tfidf(queries: Sequence[str], documents: Sequence[str]) -> Scores:
     return np.float32((vectorizer.transform(queries) @ there.T).toarray())
 
 
-def score_by_model(model: o2v_jax.Model, queries: Sequence[str], documents: Sequence[str]) -> Scores:
+def score_by_model(
+    model: o2v_jax.Model, queries: Sequence[str], documents: Sequence[str]
+) -> Scores:
     """Log-odds of every pair: encodes each text once, then compares all pairs."""
     scorer = o2v_jax.Scorer(model)
     ids = model.vocabulary.encode_tokens  # type: ignore[union-attr]

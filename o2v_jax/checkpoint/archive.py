@@ -21,7 +21,7 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
     """Packs the files of a model at the top level of a .tar.gz, as SageMaker keeps models.
 
     Names are sorted, and times, owners and permissions are not those of the files, so that equal
-    models give equal archives. What is packed is one model, also while another takes its place.
+    models give equal archives. What is packed is one model, also while another replaces it.
 
     Returns:
         The archive.
@@ -31,7 +31,8 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
         CheckpointError: the directory holds no model that can be loaded, or the archive cannot be
             written.
     """
-    directory, archive = require_path("directory", directory), require_path("archive", archive)
+    directory = require_path("directory", directory)
+    archive = require_path("archive", archive)
     if directory.is_file():
         raise CheckpointError(directory, ["is a file, but a model directory is packed"])
     with ExitStack() as stack:
@@ -61,5 +62,6 @@ def _write(model: Snapshot, archive: Path) -> None:
 
 def _add(tar: tarfile.TarFile, name: str, file: BinaryIO) -> None:
     member = tarfile.TarInfo(name)
-    member.size, member.mode = os.fstat(file.fileno()).st_size, 0o644
+    member.size = os.fstat(file.fileno()).st_size
+    member.mode = 0o644
     tar.addfile(member, file)

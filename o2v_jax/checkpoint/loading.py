@@ -26,8 +26,8 @@ from o2v_jax.checkpoint.model import (
     nest,
 )
 from o2v_jax.checkpoint.params_file import Contents, Digests
-from o2v_jax.checkpoint.snapshot import Snapshot, opened
-from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
+from o2v_jax.checkpoint.snapshot import Snapshot, open_snapshot
+from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpack_archive
 from o2v_jax.data.vocabulary import Vocabulary, parse_json_object
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.util import describe_os_error, hash_bytes
@@ -42,7 +42,7 @@ _PAUSE = 0.02
 
 
 def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Model:
-    """Reads a model: one, also while another takes its place.
+    """Reads a model: one and whole, also while another replaces it.
 
     Args:
         path: a model directory, or a tar archive (gzip-compressed or not) of one. The model may
@@ -68,7 +68,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
     require_integer("max_archive_bytes", max_archive_bytes, 0)
     try:
         if path.is_file():
-            with unpacked(path, max_archive_bytes) as folder, ExitStack() as stack:
+            with unpack_archive(path, max_archive_bytes) as folder, ExitStack() as stack:
                 return read_directory(folder, stack, path)[0]
         with ExitStack() as stack:
             return read_directory(path, stack)[0]
@@ -79,7 +79,7 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
 def read_directory(
     path: Path, stack: ExitStack, source: Path | None = None
 ) -> tuple[Model, Snapshot]:
-    """Reads one model from a directory, even while others take its place.
+    """Reads one model from a directory, even while others replace it.
 
     Args:
         path: a directory that is a model or has one folder that is.
@@ -95,7 +95,7 @@ def read_directory(
         with ExitStack() as attempt:
             snapshot = None
             try:
-                snapshot = attempt.enter_context(opened(find_model(path, source)))
+                snapshot = attempt.enter_context(open_snapshot(find_model(path, source)))
                 model = _read(snapshot, source)
             except (CheckpointError, FileNotFoundError):
                 if count + 1 == _ATTEMPTS or not _may_be_replaced(path, snapshot, count):
@@ -127,7 +127,7 @@ def find_model(path: Path, source: Path | None = None) -> Path:
     """
     source = source or path
     if not path.is_dir():
-        raise CheckpointError(source, [_no_directory(path)])
+        raise CheckpointError(source, [_explain_missing(path)])
     if _holds_model(path):
         return path
     entries = sorted(entry for entry in path.iterdir() if not is_unfinished(entry.name))
@@ -150,7 +150,7 @@ def _holds_model(folder: Path) -> bool:
     return any(os.path.lexists(folder / name) for name in (CONFIG, PARAMS))
 
 
-def _no_directory(path: Path) -> str:
+def _explain_missing(path: Path) -> str:
     if os.path.lexists(path):
         return "is neither a directory nor a file" if path.exists() else "is a link to nothing"
     left = "".join(

@@ -81,15 +81,17 @@ def read(
     wrong = Problems()
     try:
         found = _read_header(source)
-        wrong += mismatches({n: Spec(t.dtype, t.shape) for n, t in found.tensors.items()}, expected)
-        digests = _digests(found)
+        wrong += find_mismatches(
+            {n: Spec(t.dtype, t.shape) for n, t in found.tensors.items()}, expected
+        )
+        digests = _read_digests(found)
         if source.is_small or not (wrong or expected is None):
             arrays = _read_arrays(source, found, expected or {})
     except MalformedError as error:
         wrong.append(f"{PARAMS} is truncated or malformed: {error}")
     if checksum is not None and not source.matches(checksum):
         problems.append(f"{PARAMS} is not the file that was written: its SHA-256 is another")
-    problems += [*wrong, *not_finite(arrays)]
+    problems += [*wrong, *find_not_finite(arrays)]
     return Contents(arrays, digests)
 
 
@@ -101,7 +103,7 @@ def _read_header(source: "_Source") -> Header:
     return header.parse(text, source.size - size - header.LENGTH_BYTES)
 
 
-def _digests(found: Header) -> Digests | None:
+def _read_digests(found: Header) -> Digests | None:
     if _DIGESTS not in found.metadata:
         return None
     try:
@@ -109,7 +111,7 @@ def _digests(found: Header) -> Digests | None:
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"its {_DIGESTS} is not valid JSON") from error
     if not isinstance(digests, dict):
-        raise MalformedError(f"its {_DIGESTS} is no JSON object")
+        raise MalformedError(f"its {_DIGESTS} is not a JSON object")
     return digests
 
 
@@ -141,10 +143,10 @@ class _Source:
         return self._reader.read(size)
 
     def read_array(self, name: str, tensor: Tensor) -> npt.NDArray[np.float32]:
-        """A float32 array in a place from which JAX's CPU device uses it without a copy."""
+        """Reads a float32 array, aligned so that JAX's CPU device uses it without a copy."""
         if tensor.end - tensor.start != _ITEM_BYTES * math.prod(tensor.shape):
             raise MalformedError(f"tensor {name!r} has another size than its shape says")
-        out = _aligned(tensor.shape)
+        out = _allocate_aligned(tensor.shape)
         memory = out.reshape(-1).view(np.uint8).data
         for start in range(0, len(memory), AT_A_TIME):
             part = memory[start : start + AT_A_TIME]
@@ -160,7 +162,7 @@ class _Source:
         return not is_read or self._reader.digest.hexdigest() == checksum
 
 
-def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def _allocate_aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """An uninitialised array that begins at a multiple of `ALIGNMENT` bytes."""
     size = 4 * math.prod(shape)
     memory = np.empty(size + ALIGNMENT, np.uint8)
@@ -170,11 +172,11 @@ def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
 
 def check(arrays: Arrays, expected: Shapes) -> Iterator[str]:
     """What would be wrong with these arrays in a file, a sentence each."""
-    yield from mismatches({name: _spec(array) for name, array in arrays.items()}, expected)
-    yield from not_finite({n: a for n, a in arrays.items() if a.dtype == np.float32})
+    yield from find_mismatches({name: _spec(array) for name, array in arrays.items()}, expected)
+    yield from find_not_finite({n: a for n, a in arrays.items() if a.dtype == np.float32})
 
 
-def mismatches(found: Mapping[str, Spec], expected: Shapes | None) -> Iterator[str]:
+def find_mismatches(found: Mapping[str, Spec], expected: Shapes | None) -> Iterator[str]:
     """A sentence for each array that is missing, unexpected, misshapen or not float32."""
     expected_names = found.keys() if expected is None else expected.keys()
     for name in sorted(expected_names - found.keys()):
@@ -188,10 +190,11 @@ def mismatches(found: Mapping[str, Spec], expected: Shapes | None) -> Iterator[s
             yield f"parameter {name!r} must have shape {expected[name]}, but it has {spec.shape}"
 
 
-def not_finite(arrays: Arrays) -> Iterator[str]:
+def find_not_finite(arrays: Arrays) -> Iterator[str]:
     """A sentence for each array with a NaN or an infinity in it."""
     for name, array in sorted(arrays.items()):
-        flat, step = array.reshape(-1), AT_A_TIME // array.itemsize
+        flat = array.reshape(-1)
+        step = AT_A_TIME // array.itemsize
         parts = (flat[start : start + step] for start in range(0, array.size, step))
         wrong = array.size - sum(np.count_nonzero(np.isfinite(part)) for part in parts)
         if wrong:

@@ -26,7 +26,7 @@ from o2v_jax.checkpoint.model import (
     flatten,
 )
 from o2v_jax.checkpoint.params_file import Arrays
-from o2v_jax.checkpoint.snapshot import opened
+from o2v_jax.checkpoint.snapshot import open_snapshot
 from o2v_jax.data.vocabulary import parse_json_object
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.util import describe_os_error, hash_bytes, hash_file
@@ -47,7 +47,7 @@ def save(model: Model, directory: str | Path) -> Path:
         directory: a new name, an empty directory or a model directory to replace. If nothing can
             be written beside one, or it is a mount point, files are moved into it one by one. The
             config.json of a former model goes first, the new one comes last: what an interruption
-            leaves between them is no model, which `load` says and the next save completes.
+            leaves between them is not a model, which `load` says and the next save completes.
 
     Returns:
         The directory, absolute.
@@ -58,7 +58,7 @@ def save(model: Model, directory: str | Path) -> Path:
             something else or cannot be written. Nothing was changed then.
     """
     target = require_path("directory", directory).resolve()
-    arrays = _arrays(model, target)
+    arrays = _flatten_params(model, target)
     _check_model(model, arrays, target)
     try:
         check_target(target)
@@ -72,7 +72,7 @@ def save(model: Model, directory: str | Path) -> Path:
     return target
 
 
-def _arrays(model: Model, target: Path) -> Arrays:
+def _flatten_params(model: Model, target: Path) -> Arrays:
     from o2v_jax.model import plain  # noqa: PLC0415  its import takes a second
 
     require_instance("model", model, Model, "a Model")
@@ -84,8 +84,8 @@ def _arrays(model: Model, target: Path) -> Arrays:
 
 def _write(model: Model, arrays: Arrays, directory: Path) -> None:
     others = {
-        METRICS: _json(METRICS, model.metrics),
-        PROVENANCE: _json(PROVENANCE, model.provenance),
+        METRICS: _encode_json(METRICS, model.metrics),
+        PROVENANCE: _encode_json(PROVENANCE, model.provenance),
     }
     if model.vocabulary is not None:
         others[VOCABULARY] = model.vocabulary.to_json()
@@ -97,7 +97,7 @@ def _write(model: Model, arrays: Arrays, directory: Path) -> None:
     # safetensors lets nobody but the owner read what it writes
     shutil.copymode(directory / METRICS, directory / PARAMS)
     checksum = hash_file(directory / PARAMS)
-    (directory / CONFIG).write_bytes(_json(CONFIG, config_file.compose(model, checksum)))
+    (directory / CONFIG).write_bytes(_encode_json(CONFIG, config_file.compose(model, checksum)))
 
 
 def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
@@ -108,7 +108,7 @@ def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
             config_file.check_vocabulary(model.vocabulary, model.config)
     for name, value in ((METRICS, model.metrics), (PROVENANCE, model.provenance)):
         with problems.gathered():
-            _json(name, value)
+            _encode_json(name, value)
     if problems:
         raise CheckpointError(target, problems)
 
@@ -153,13 +153,13 @@ def _check_parent(target: Path) -> None:
 
 def _is_model(directory: Path) -> bool:
     for _ in range(2):  # another process may take the directory away before its files are opened
-        with suppress(InputError, OSError), opened(directory) as snapshot:
+        with suppress(InputError, OSError), open_snapshot(directory) as snapshot:
             data = snapshot.read(CONFIG, MAX_JSON_BYTES)
             return config_file.is_model_config(parse_json_object(data, CONFIG))
     return False
 
 
-def _json(name: str, value: Mapping[str, Any]) -> bytes:
+def _encode_json(name: str, value: Mapping[str, Any]) -> bytes:
     try:
         data = orjson.dumps(dict(value), option=_OPTIONS)
     except orjson.JSONEncodeError as error:

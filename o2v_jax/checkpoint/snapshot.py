@@ -110,7 +110,7 @@ class Snapshot:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Snapshot]:
+def open_snapshot(path: Path) -> Iterator[Snapshot]:
     """Opens a directory and a model's files in it; they are closed after the block.
 
     Raises:

@@ -28,7 +28,7 @@ _WAYS = {
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[BinaryIO]:
+def open_input(file: Path) -> Iterator[BinaryIO]:
     """The content of a file, or of standard input for "-"; what is compressed by gzip is not here.
 
     Raises:
@@ -37,12 +37,12 @@ def opened(file: Path) -> Iterator[BinaryIO]:
     if str(file) == "-":
         if sys.stdin is None:
             raise InputError("standard input is closed: name a file, or pipe records to it")
-        yield _content(sys.stdin.buffer, name_of(file))
+        yield _content(sys.stdin.buffer, show_input(file))
         return
     with translate_read_errors(file):
         stream = file.open("rb")
     with stream:
-        yield _content(stream, name_of(file))
+        yield _content(stream, show_input(file))
 
 
 def _content(stream: BinaryIO, name: str) -> BinaryIO:
@@ -52,12 +52,12 @@ def _content(stream: BinaryIO, name: str) -> BinaryIO:
     return content
 
 
-def name_of(file: Path) -> str:
+def show_input(file: Path) -> str:
     """A file in messages."""
     return "standard input" if str(file) == "-" else str(file)
 
 
-def form_of(file: Path, form: str | None) -> str:
+def choose_form(file: Path, form: str | None) -> str:
     """The form of the input: the one that was named, else by the file's ending, else JSON Lines."""
     plain = file.with_suffix("") if file.suffix == ".gz" else file
     return form or ENDINGS.get(plain.suffix, "jsonl")
@@ -69,25 +69,25 @@ def read_records(
     """Records chunk by chunk; those before a bad one come out first.
 
     Text holds a record a line: two texts, or one, separated by a tab, after the label if
-    `labelled`. A line without anything is no record; one that holds a tab is. A line holds at most
-    6 MiB, a JSON document 100.
+    `labelled`. An empty line is not a record; one that holds a tab is. A line holds at most 6 MiB,
+    a JSON document 100.
 
     Raises:
         RecordError: names the file, the line and what is wrong.
         InputError: text was given and the model has no vocabulary, or the input is damaged.
     """
-    name = name_of(file)
+    name = show_input(file)
     sizes = model.config.encoder(0).vocab_size, model.config.encoder(1).vocab_size
-    form = form_of(file, form)
+    form = choose_form(file, form)
     if form == "json":
         yield _document(stream, name, sizes, labelled=labelled)
     elif form == "text":
-        yield from _texts(stream, name, required(model.vocabulary), labelled=labelled)
+        yield from _texts(stream, name, require_vocabulary(model.vocabulary), labelled=labelled)
     else:
         yield from _lines(stream, name, sizes, labelled=labelled)
 
 
-def required(vocabulary: Vocabulary | None) -> Vocabulary:
+def require_vocabulary(vocabulary: Vocabulary | None) -> Vocabulary:
     """The model's vocabulary.
 
     Raises:
@@ -145,7 +145,7 @@ def _texts(
         rows = [_columns(name, n, line, labelled=labelled) for n, line in numbered]
         if rows:
             lines_at = np.array([n for n, _ in numbered], np.int64)
-            yield text_records(rows, vocabulary, Places(name, lines_at), labelled=labelled)
+            yield read_text_rows(rows, vocabulary, Places(name, lines_at), labelled=labelled)
 
 
 def _columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str]:
@@ -161,7 +161,7 @@ def _columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str
     return columns
 
 
-def text_records(
+def read_text_rows(
     rows: list[list[str]], vocabulary: Vocabulary, places: Places, *, labelled: bool = False
 ) -> Records:
     """Records of rows of texts, all of as many columns, the label in front if `labelled`."""

@@ -12,7 +12,7 @@ from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import SPILLS, Collection
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.read.tables import Layout, files_of, read_table
+from o2v_jax.preparation.read.tables import Layout, find_files, read_table
 from o2v_jax.preparation.report import Report
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import PARTS, Part, Split
@@ -78,7 +78,7 @@ class Preparation:
         check_target(target, force=self.force)
         check_inputs(target, [path for _, path in self._sources()])
         # what is wrong with the last is said before the first is read
-        self.layout.check([file for _, path in self._sources() for file in files_of(path)])
+        self.layout.check([file for _, path in self._sources() for file in find_files(path)])
         given = self._given()
         problems = Problems(self.skip)
         names = (*FILES, *SPILLS.values())

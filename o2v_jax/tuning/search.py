@@ -14,7 +14,7 @@ from o2v_jax.signals import Signals
 from o2v_jax.training import Dataset, Run
 from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.report.metric_lines import Reporter
-from o2v_jax.tuning.study import Study, value_of
+from o2v_jax.tuning.study import Study, get_value
 from o2v_jax.util import silence_logger
 
 
@@ -59,12 +59,12 @@ class Search:
 
     def _try_next(self) -> None:
         trial = self.study.begin(self.seed)
-        result = self._trained(trial)
+        result = self._train(trial)
         with self.signals.deferred():
             self._end(trial, result)
         self.tell()
 
-    def _trained(self, trial: Trial) -> Run | str:
+    def _train(self, trial: Trial) -> Run | str:
         """A finished run, or the reason why there is none."""
         try:
             run = self._run(trial)
@@ -109,7 +109,7 @@ class Search:
         if not isfinite(value):
             self.study.prune(trial, f"{self.study.objective} is {value}")
             return
-        if best is None or self.study.objective.better(value, value_of(best)):
+        if best is None or self.study.objective.better(value, get_value(best)):
             self.keep(result, value)
         self.study.complete(trial, value)
 

@@ -28,9 +28,9 @@ killing = pytest.mark.skipif(
 )
 CLUSTER = """
 import ray, sys
-from o2v_jax.transform.engines.ray_cluster import connected, imported
-ray = imported(alone=True)
-with connected(ray, None, workers=2, model_bytes=0):
+from o2v_jax.transform.engines.ray_cluster import connect, import_ray
+ray = import_ray(alone=True)
+with connect(ray, None, workers=2, model_bytes=0):
     print(ray.get_runtime_context().gcs_address, file=sys.__stdout__, flush=True)
     sys.stdin.read()
 """

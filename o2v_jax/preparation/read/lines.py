@@ -20,7 +20,7 @@ def open_lines(file: Path) -> Iterator[Iterator[bytes]]:
     """The lines of a file, each with its end, without a byte order mark.
 
     Args:
-        file: gzip is told by its first bytes, whatever it is called.
+        file: gzip is recognized by its first bytes, not by the name.
 
     Raises:
         InputError: the file is of another kind, or cannot be read.

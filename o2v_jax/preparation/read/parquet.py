@@ -16,9 +16,9 @@ from o2v_jax.preparation.rows import (
     Cells,
     NoRowsError,
     Rows,
-    index,
-    places_in,
-    positions,
+    find_positions,
+    make_place_template,
+    to_index,
 )
 from o2v_jax.util import is_gzip
 
@@ -63,13 +63,14 @@ def _hint(file: Path) -> str:
 
 def _chunks(file: Path, table: pq.ParquetFile, wanted: Sequence[str]) -> Iterator[Rows]:
     names = table.schema_arrow.names
-    at = positions(file, names, wanted, header=True)
+    at = find_positions(file, names, wanted, header=True)
     if not table.metadata.num_rows:
         raise NoRowsError(f"{file}: holds no rows")
-    places, first = places_in(file, ": row "), 1
+    places = make_place_template(file, ": row ")
+    first = 1
     for batch in table.iter_batches(CHUNK, columns=list({names[column] for column in at})):
         columns = tuple(_cells(file, names[column], _column(batch, names, column)) for column in at)
-        yield Rows(places, index(range(first, first + len(batch))), columns)
+        yield Rows(places, to_index(range(first, first + len(batch))), columns)
         first += len(batch)
 
 
@@ -89,14 +90,14 @@ def _cells(file: Path, name: str, column: Cells) -> Cells:
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)  # how pandas writes what is missing
     try:
-        return _texts(column).fill_null("")
+        return _encode_texts(column).fill_null("")
     except pa.ArrowException as error:
         wanted = "text, numbers or lists of ids are wanted"
         message = f"{file}: column {name!r} of type {column.type} cannot be read: {wanted}"
         raise InputError(message) from error
 
 
-def _texts(column: Cells) -> Cells:
+def _encode_texts(column: Cells) -> Cells:
     """Cells as text: a float that is an integer with its fraction, as CSV and JSON have it."""
     texts = column.cast(pa.string())
     if not pa.types.is_floating(column.type):

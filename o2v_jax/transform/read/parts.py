@@ -44,10 +44,10 @@ class Part(NamedTuple):
     batch: Any = None
 
 
-def parts_of(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:
+def read_parts(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:
     """The parts of a file behind `start`; the last one's end is final, and it may be empty.
 
-    Parts depend on the file and the settings alone, so that a run that goes on finds the same ones.
+    Parts depend on the file and the settings alone, so that a resumed run finds the same ones.
 
     Raises:
         InputError: the file cannot be read.
@@ -64,8 +64,12 @@ class _Cutter:
     def __init__(
         self, raw: BinaryIO, stream: BinaryIO, settings: FileSettings, start: Position
     ) -> None:
-        self._raw, self._stream, self._settings = raw, stream, settings
-        self._offset, self._lines, self._rest = start.offset, start.lines, b""
+        self._raw = raw
+        self._stream = stream
+        self._settings = settings
+        self._offset = start.offset
+        self._lines = start.lines
+        self._rest = b""
         payload = settings.longest or PART_BYTES
         self._size = payload if not settings.alone else max(payload, PART_BYTES)
 
@@ -73,7 +77,9 @@ class _Cutter:
         """All parts to the end of the file."""
         final = False
         while not final:
-            texts, size, line = list[bytes](), 0, self._lines + 1
+            texts = list[bytes]()
+            size = 0
+            line = self._lines + 1
             while not final and (not texts or size + self._size <= PART_BYTES):
                 text, final = self._text() if self._settings.by_line else self._whole()
                 texts.append(text)
@@ -92,24 +98,31 @@ class _Cutter:
         """The next lines, as many as are within the size, and whether they are the last."""
         self._rest += self._stream.read(self._size + 1 - len(self._rest))
         if self._offset == 0 and self._rest.startswith(BOM):
-            self._rest, self._offset = self._rest[len(BOM) :], len(BOM)
+            self._rest = self._rest[len(BOM) :]
+            self._offset = len(BOM)
             return self._text()
         if len(self._rest) <= self._size:
-            text, self._rest = self._rest, b""
+            text = self._rest
+            self._rest = b""
             return self._took(text, len(text)), True
         end = self._rest.rfind(b"\n", 0, self._size) + 1
         if not end:
             return self._long_line()
-        text, self._rest = self._rest[:end], self._rest[end:]
+        text = self._rest[:end]
+        self._rest = self._rest[end:]
         return self._took(text, end), False
 
     def _long_line(self) -> tuple[bytes, bool]:
-        """A line longer than the size; of one longer than a payload only so much as tells."""
-        longest, pieces, size = self._settings.longest, [self._rest], len(self._rest)
-        kept, self._rest = size, b""
+        """A line longer than the size; of one longer than a payload only so much as shows it."""
+        longest = self._settings.longest
+        pieces = [self._rest]
+        size = len(self._rest)
+        kept = size
+        self._rest = b""
         ended = pieces[0].endswith(b"\n")
         while not ended and (more := self._stream.readline(_AT_A_TIME)):
-            size, ended = size + len(more), more.endswith(b"\n")
+            size = size + len(more)
+            ended = more.endswith(b"\n")
             if longest is None or kept <= longest:
                 pieces.append(more)
                 kept += len(more)
