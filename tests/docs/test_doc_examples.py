@@ -1,0 +1,98 @@
+"""doc_examples: what the tests of the pages stand on finds blocks, and differences."""
+
+import pytest
+from doc_examples import Block, Command, is_alike, read_blocks, read_commands
+
+PAGE = """
+Text.
+
+```bash
+ls
+```
+
+<!-- not run: it needs a GPU -->
+```python
+import jax
+```
+
+- An item:
+
+  <!-- server -->
+  ```bash
+  o2v serve
+  ```
+
+<!-- setup
+touch file
+-->
+
+<!-- not run: too far away -->
+
+Between.
+
+```json
+{}
+```
+
+```{toctree}
+page
+```
+"""
+
+
+def test_blocks_are_found_with_their_treatment():
+    assert read_blocks(PAGE) == [
+        Block("bash", "ls\n", 5),
+        Block("python", "import jax\n", 10, "not run", "it needs a GPU"),
+        Block("bash", "o2v serve\n", 17, "server"),
+        Block("setup", "\ntouch file\n", 21),
+        Block("json", "{}\n", 29),
+    ]
+
+
+def test_commands_are_found_with_their_output():
+    code = "$ echo a \\\n    b\na b\n\n$ true\n$ echo c\nc\n"
+    assert read_commands(code) == [
+        Command("echo a \\\n    b", "a b\n"),
+        Command("true", ""),
+        Command("echo c", "c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ("a b", "a b\n"),
+        ("a ... c", "a b\nb c"),
+        ("0.12345 and 1e-05", "0.12346 and 1.0001e-05"),
+        ("", "\n"),
+    ],
+)
+def test_texts_are_alike(expected, got):
+    assert is_alike(expected, got)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [("a b", "a c"), ("12 rows", "13 rows"), ("0.123", "0.124"), ("", "a"), ("a ...", "b c")],
+)
+def test_texts_differ(expected, got):
+    assert not is_alike(expected, got)
+
+
+def test_a_page_fails_where_an_example_does(tmp_path, open_page):
+    page = tmp_path / "page.md"
+    good = "```bash\necho $((20 + 1)) > file\n```\n```console\n$ cat file\n21\n```\n"
+    page.write_text(f"{good}```pycon\n>>> x = 1\n>>> x + 1\n2\n```\n```python\nassert x\n```\n")
+    running = open_page(page)
+    running.run()
+    for code, bad in (
+        ("bash", "false"),
+        ("console", "$ cat file\n22"),
+        ("pycon", ">>> x\n2"),
+        ("python", "assert not x"),
+    ):
+        with pytest.raises(AssertionError):
+            {"bash": running.shell, "console": running.console}.get(
+                code, getattr(running, code, None)
+            )(bad + "\n", 1)
