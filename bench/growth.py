@@ -12,7 +12,7 @@ from bench.measures import VOCABULARY, model_of
 from bench.peers import start
 from bench.timing import in_turns, seconds
 from o2v_jax import Ragged, Scorer
-from o2v_jax.ragged import offsets_of
+from o2v_jax.data.ragged import offsets_of
 
 RECORDS = (1_000, 10_000, 100_000, 1_000_000)
 GROUPS = 6  # of the rows by their length, each with as many rows

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.ragged import Ragged, offsets_of
+from o2v_jax.data.ragged import Ragged, offsets_of
 
 FILE = Path(__file__).with_name("lengths.json")
 LONGEST = 500

@@ -7,9 +7,9 @@ import numpy as np
 
 import bench.lengths as lengths_of
 from o2v_jax import Hyperparameters, Model, Ragged, Scorer, init
-from o2v_jax.buckets import plan
 from o2v_jax.checkpoint import flatten, nest
-from o2v_jax.unique import unique_rows
+from o2v_jax.data.ragged import unique_rows
+from o2v_jax.scoring.buckets import plan
 
 VOCABULARY = 20_000
 ENCODERS: dict[str, dict[str, Any]] = {

@@ -21,9 +21,9 @@ from bench.measures import ENCODERS, VOCABULARY, model_of
 from bench.results import finish
 from bench.timing import alternate
 from o2v_jax import Model
-from o2v_jax.limits import DType
-from o2v_jax.scoring.layout import layout_of
-from o2v_jax.scoring.parameters import Parameters
+from o2v_jax.errors import DType
+from o2v_jax.scoring.shapes import layout_of
+from o2v_jax.scoring.weights import Parameters
 
 IN_A_ROW = 10
 TORCH = {"cpu": "cpu", "gpu": "cuda"}

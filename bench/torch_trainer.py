@@ -8,9 +8,9 @@ from torch import nn
 
 from bench.peers.torch_network import TorchNetwork
 from o2v_jax import Model, Ragged
+from o2v_jax.data.ragged import offsets_of
 from o2v_jax.model import table_name
-from o2v_jax.ragged import offsets_of
-from o2v_jax.training.batches import Batch
+from o2v_jax.training.data.batches import Batch
 
 
 class TorchTrainer(TorchNetwork):

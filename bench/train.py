@@ -20,8 +20,8 @@ from bench.timing import alternate
 from bench.torch_trainer import TorchTrainer
 from bench.workloads import Workload, document, sentence
 from o2v_jax import Model
-from o2v_jax.training.batches import Batch, Batcher
-from o2v_jax.training.step import State, evaluation_step, start, train_step
+from o2v_jax.training.data.batches import Batch, Batcher
+from o2v_jax.training.optim.step import State, evaluation_step, start, train_step
 
 SMALL, LARGE = 30_000, 3_000_000
 

@@ -30,8 +30,8 @@ from bench.processes import ROOT
 from bench.results import finish
 from bench.timing import in_turns
 from o2v_jax import Model, Ragged
-from o2v_jax.transform.rows import SLICE_ROWS
-from o2v_jax.transform.scorer import scorer_of
+from o2v_jax.transform.engines.local import scorer_of
+from o2v_jax.transform.read.rows import SLICE_ROWS
 
 Row = dict[str, Any]
 Sides = tuple[Ragged, Ragged]

@@ -1,9 +1,8 @@
 """How much of what is computed is padding, by the planner alone."""
 
 import bench.lengths as lengths_of
-from o2v_jax.buckets import plan, shapes
-from o2v_jax.ladders import fitted_ladder, geometric_ladder
-from o2v_jax.scoring.layout import CPU
+from o2v_jax.scoring.buckets import fitted_ladder, geometric_ladder, plan, shapes
+from o2v_jax.scoring.shapes import CPU
 
 RECORDS = 1000
 

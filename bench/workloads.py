@@ -7,8 +7,8 @@ import numpy as np
 
 import bench.lengths as lengths_of
 from o2v_jax import Hyperparameters, Ragged
-from o2v_jax.training.batches import Batch, Batcher
-from o2v_jax.training.data import Dataset
+from o2v_jax.training.data.batches import Batch, Batcher
+from o2v_jax.training.data.dataset import Dataset
 
 DOCUMENT: dict[str, Any] = {  # the document-embedding configuration that was published
     "enc0_max_seq_len": 50,

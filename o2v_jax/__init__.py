@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model, load, pack, save
+    from o2v_jax.data.ragged import Ragged
+    from o2v_jax.data.vocabulary import Vocabulary
     from o2v_jax.errors import (
         CheckpointError,
         HyperparameterError,
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
     from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
     from o2v_jax.memory import keep_freed_memory
     from o2v_jax.model import Object2Vec, compare_fn, encode_fn, init, logits_fn, score_fn
-    from o2v_jax.ragged import Ragged
     from o2v_jax.scoring import Ranking, Scorer, use_compilation_cache
-    from o2v_jax.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
 
@@ -34,11 +34,11 @@ _HOMES = {
     "Model": "checkpoint",
     "O2VError": "errors",
     "Object2Vec": "model",
-    "Ragged": "ragged",
+    "Ragged": "data.ragged",
     "Ranking": "scoring",
     "RecordError": "errors",
     "Scorer": "scoring",
-    "Vocabulary": "vocabulary",
+    "Vocabulary": "data.vocabulary",
     "compare_fn": "model",
     "encode_fn": "model",
     "init": "model",

@@ -1,11 +1,19 @@
-"""Files and paths: what every reader and writer of this library does with them alike."""
+"""Files, gzip, digests, the cache directory, and quiet loggers."""
 
+import atexit
 import gzip
 import hashlib
 import io
+import logging
 import os
 import re
+import shutil
+import stat
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -74,3 +82,108 @@ def discard(stream: TextIO) -> bool:
     os.dup2(nowhere, number)
     os.close(nowhere)
     return True
+
+
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_OPEN = stat.S_IRWXG | stat.S_IRWXO
+_ROOT = 0
+
+_log = logging.getLogger(__name__)
+
+
+def cache_directory() -> Path:
+    """`O2V_CACHE_DIR` as it is, else o2v_jax under `XDG_CACHE_HOME` or ~/.cache.
+
+    That is made if it is missing, and used if only this user, or root, may write there. Where it
+    cannot be used, as for a user without a home, it is a directory among the temporary files that
+    is closed to others: always the same, unless somebody else has taken its name.
+
+    Raises:
+        InputError: one of these variables is a URL.
+    """
+    for name in ("O2V_CACHE_DIR", "XDG_CACHE_HOME"):
+        _require_local(name, os.environ.get(name, ""))
+    if chosen := os.environ.get("O2V_CACHE_DIR"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return _usable(Path(base) if base else _home())
+
+
+def _require_local(name: str, value: str) -> None:
+    try:
+        require_local(value)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+@cache  # what is wrong is told once, and a process has one directory
+def _usable(base: Path | None) -> Path:
+    if base is None:
+        return _temporary()
+    directory = base / "o2v_jax"
+    fault = _fault(directory)
+    if fault is None:
+        return directory
+    instead = _temporary()
+    if os.path.lexists(directory):
+        _log.warning("%s %s: the cache is kept in %s", directory, fault, instead)
+    return instead
+
+
+def _temporary() -> Path:
+    directory = Path(tempfile.gettempdir(), f"o2v_jax-{os.geteuid()}")
+    if _fault(directory, shared=True) is None:
+        return directory
+    directory = Path(tempfile.mkdtemp(prefix="o2v_jax-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        return None
+
+
+def _fault(directory: Path, *, shared: bool = False) -> str | None:
+    """Why a directory, which is made if it is missing, should not be trusted; None: it should.
+
+    `shared`: it stands where all may write, so that others may have made it, or a link to another.
+    """
+    try:
+        directory.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
+        found, parent = directory.stat(follow_symlinks=not shared), directory.parent.stat()
+    except OSError as error:
+        return f"cannot be used ({error.strerror})"
+    if os.name == "nt":  # where modes tell nothing, and temporary files are the user's own
+        return None
+    if not stat.S_ISDIR(found.st_mode):
+        return "is a link"
+    if found.st_uid not in ({os.geteuid()} if shared else {os.geteuid(), _ROOT}):
+        return "belongs to another user"
+    if found.st_mode & (_OPEN if shared else _WRITABLE):
+        return "can be changed by others (chmod go-w makes it safe)"
+    return "stands where others can replace it" if _can_be_renamed(parent) else None
+
+
+def _can_be_renamed(parent: os.stat_result) -> bool:
+    """Whether others may rename what stands in a directory: its owner may, and all if it is open.
+
+    In a directory with the sticky bit, as that of temporary files, each may rename their own only.
+    """
+    if parent.st_uid not in {os.geteuid(), _ROOT}:
+        return True
+    return bool(parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX)
+
+
+@contextmanager
+def silenced(name: str) -> Iterator[None]:
+    """Keeps what the logger of that name says below an error to itself."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

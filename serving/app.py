@@ -16,11 +16,10 @@ from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 import o2v_jax
 from o2v_jax.errors import O2VError
 from o2v_jax.scoring import local_devices
-from serving import contract, endpoints
-from serving.errors import ErrorAnswer, answer_to
-from serving.scorer import ScorerLike
-from serving.service import Answer, Service
-from serving.settings import Settings
+from o2v_jax.server import endpoints, http
+from o2v_jax.server.protocol import ScorerLike
+from o2v_jax.server.service import Answer, ErrorAnswer, Service, answer_to
+from o2v_jax.server.settings import Settings
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 _ATTRIBUTES, _VARIANT = (  # as WSGI has them
     f"HTTP_{name.upper().replace('-', '_')}"
-    for name in (contract.CUSTOM_ATTRIBUTES, endpoints.TARGET_VARIANT)
+    for name in (http.CUSTOM_ATTRIBUTES, endpoints.TARGET_VARIANT)
 )
 
 
@@ -97,7 +96,7 @@ def _merging_slashes(
     app: "WSGIApplication", environ: "WSGIEnvironment", start_response: "StartResponse"
 ) -> Iterable[bytes]:
     """Flask would redirect, which not every client follows with its body."""
-    environ["PATH_INFO"] = contract.merge_slashes(environ.get("PATH_INFO", ""))
+    environ["PATH_INFO"] = http.merge_slashes(environ.get("PATH_INFO", ""))
     return app(environ, start_response)
 
 
@@ -118,7 +117,7 @@ def _add_routes(app: Flask, service: Service) -> None:
     @app.post("/endpoints/<_name>/invocations")
     def invocations(_name: str = "") -> Response:
         sent = request.environ  # a look-up by a header's own name costs ten times as much
-        contract.require_plain(sent.get("HTTP_CONTENT_ENCODING"))
+        http.require_plain(sent.get("HTTP_CONTENT_ENCODING"))
         body = service.read(request.stream, request.content_length)
         answer = service.answer(body, sent.get("CONTENT_TYPE"), sent.get("HTTP_ACCEPT"))
         return _response(answer)
@@ -136,10 +135,10 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         allow = {name: value for name, value in error.get_headers() if name == "Allow"}
-        unknown = f"no such path; the paths are {contract.PATHS}"
+        unknown = f"no such path; the paths are {http.PATHS}"
         reason = unknown if error.code == NotFound.code else error.description
         message = f"{request.method} {request.path}: {reason}"
-        return _error(error.code or 500, contract.error_body(message), allow)
+        return _error(error.code or 500, http.error_body(message), allow)
 
     @app.errorhandler(Exception)
     def wrong(error: Exception) -> Response:
@@ -153,7 +152,7 @@ def _error(status: int, body: bytes, headers: Mapping[str, str] | None = None) -
 def _finish(service: Service, response: Response) -> Response:
     attributes = request.environ.get(_ATTRIBUTES)
     if attributes is not None:
-        response.headers[contract.CUSTOM_ATTRIBUTES] = attributes
+        response.headers[http.CUSTOM_ATTRIBUTES] = attributes
     if request.path.endswith("/invocations"):
         service.metrics.answered(response.status_code)
     if request.path.startswith(endpoints.PREFIX):

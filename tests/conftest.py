@@ -49,7 +49,7 @@ def _few_programs():
 @pytest.fixture
 def tiles_pay(monkeypatch):
     """Lets small convolutions take fewer products too, which only large ones gain by."""
-    monkeypatch.setattr("o2v_jax.model.toom_cook.FEWEST_NUMBERS", 1)
+    monkeypatch.setattr("o2v_jax.model.ops.winograd.FEWEST_NUMBERS", 1)
 
 
 @pytest.fixture(scope="session")

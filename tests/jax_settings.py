@@ -9,12 +9,12 @@ import numpy as np
 
 import o2v_jax
 from o2v_jax.checkpoint import flatten, nest
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.model import parameter_shapes
-from o2v_jax.ragged import Ragged
-from o2v_jax.training.data import Dataset
-from o2v_jax.training.evaluation import evaluate
-from o2v_jax.training.loop import Run
-from o2v_jax.training.reporting import silent
+from o2v_jax.training.data.dataset import Dataset
+from o2v_jax.training.loop.evaluation import evaluate
+from o2v_jax.training.loop.run import Run
+from o2v_jax.training.report.metric_lines import silent
 
 IN0, IN1 = [[3, 1, 2], [4], [], [11, 3]] * 5, [[7, 8], [6, 6, 6], [1], [5, 2]] * 5
 IDS = np.int32([[3, 1], [4, 0]])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from o2v_jax import cache_directory as module
-from o2v_jax.cache_directory import cache_directory
+from o2v_jax import util
+from o2v_jax.util import cache_directory
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -25,9 +25,9 @@ def temporary(tmp_path, monkeypatch):
     monkeypatch.delenv("O2V_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    module._usable.cache_clear()
+    util._usable.cache_clear()
     yield directory
-    module._usable.cache_clear()
+    util._usable.cache_clear()
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_without_a_home_it_is_a_private_directory_and_always_the_same(temporary)
     directory = temporary / f"o2v_jax-{os.geteuid()}"
     assert cache_directory() == directory
     assert mode_of(directory) == 0o700
-    module._usable.cache_clear()
+    util._usable.cache_clear()
     assert cache_directory() == directory
 
 
@@ -163,7 +163,7 @@ def test_a_process_of_any_user_without_a_home(user):
         pytest.skip("only root can become another user")
     code = (
         "import os, sys\n"
-        "from o2v_jax.cache_directory import cache_directory\n"
+        "from o2v_jax.util import cache_directory\n"
         f"os.setuid({user})\n"
         "print(cache_directory(), os.stat(cache_directory()).st_uid)\n"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import o2v_jax
-from serving.settings import Settings
+from o2v_jax.server.settings import Settings
 
 LINES = (Path(__file__).parents[1] / "Dockerfile").read_text().splitlines()
 HYPERPARAMETERS = {

@@ -15,7 +15,7 @@ import torch
 from bench.cores import cores
 from bench.peers.torch_network import TorchNetwork
 from bench.peers.weights import read
-from o2v_jax.ragged import Ragged
+from o2v_jax.data.ragged import Ragged
 
 Records = list[dict[str, list[int]]]
 

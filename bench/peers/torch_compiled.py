@@ -9,7 +9,7 @@ from bench.peers.base import NotAvailableError
 from bench.peers.torch_eager import TorchEager
 from bench.peers.torch_network import TOWERS
 from o2v_jax import Model, Ragged
-from o2v_jax.ragged import offsets_of
+from o2v_jax.data.ragged import offsets_of
 
 
 class TorchCompiled(TorchEager):

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.ragged import Ragged
 
 TOWERS = ("source", "target")
 

@@ -13,7 +13,7 @@ from bench import traffic
 from bench.load.job import Job, run
 from bench.processes import Server
 from bench.serve.plan import Plan
-from o2v_jax.records import Format, decode, encode
+from o2v_jax.data import Format, decode, encode
 
 CONNECTIONS = 4  # and as many threads beside
 

@@ -11,13 +11,12 @@ A model is a directory of plain files, written at once or not at all:
 Nothing in it is pickled, so a model from a stranger can be wrong but cannot run code.
 """
 
+from o2v_jax.checkpoint.archive import pack
 from o2v_jax.checkpoint.config_file import check_vocabulary
-from o2v_jax.checkpoint.default import default_model
-from o2v_jax.checkpoint.model import Histogram, Model, Params, flatten, nest
-from o2v_jax.checkpoint.packing import pack
-from o2v_jax.checkpoint.read import find_model, load
+from o2v_jax.checkpoint.loading import find_model, load
+from o2v_jax.checkpoint.model import Histogram, Model, Params, default_model, flatten, nest
+from o2v_jax.checkpoint.saving import check_target, save
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, is_archive
-from o2v_jax.checkpoint.write import check_target, save
 
 __all__ = [
     "MAX_ARCHIVE_BYTES",

@@ -1,16 +1,80 @@
-"""config.json: what it says about a model, and every rule of it."""
+"""config.json: its keys, the length histogram, and everything that can be wrong with them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+
 from o2v_jax.arguments import show
-from o2v_jax.checkpoint import histogram
 from o2v_jax.checkpoint.model import Histogram, Model
-from o2v_jax.checkpoint.problems import Problems
-from o2v_jax.errors import InputError
+from o2v_jax.data.ragged import Index
+from o2v_jax.data.vocabulary import TOKENIZER, Vocabulary
+from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.vocabulary import TOKENIZER, Vocabulary
+
+LONGEST = 9_999_999  # a length read from a file becomes the size of an array: it needs a bound
+_SIDES = ("in0", "in1")
+
+
+def histogram_to_json(histogram: Histogram) -> dict[str, dict[str, int]]:
+    """`{"in0": {"length": count, ...}, "in1": {...}}`."""
+    return {
+        side: {str(length): int(counts[length]) for length in np.flatnonzero(counts)}
+        for side, counts in zip(_SIDES, histogram, strict=True)
+    }
+
+
+def histogram_from_json(value: Any) -> Histogram:
+    """The inverse of `histogram_to_json`.
+
+    Raises:
+        InputError: a side is missing or something in it is not a length with its count.
+    """
+    if not isinstance(value, dict) or set(value) != set(_SIDES):
+        raise InputError('config.json: length_histogram must be {"in0": {...}, "in1": {...}}')
+    return _counts("in0", value["in0"]), _counts("in1", value["in1"])
+
+
+def _counts(side: str, value: Any) -> Index:
+    entries: list[tuple[Any, Any]] = (
+        [*value.items()] if isinstance(value, dict) else [(value, None)]
+    )
+    for length, count in entries:
+        if not (_is_length(length) and type(count) is int and 0 <= count < 2**63):
+            raise InputError(
+                f"config.json: length_histogram.{side} must map lengths of 0..{LONGEST} to counts, "
+                f"but it holds {show(length)}: {show(count)}"
+            )
+    counts = np.zeros(max(map(int, value), default=-1) + 1, np.int64)
+    for length, count in entries:
+        counts[int(length)] = count
+    return counts
+
+
+def _is_length(text: Any) -> bool:
+    return (
+        isinstance(text, str)
+        and text.isascii()
+        and text.isdigit()
+        and len(text) <= len(str(LONGEST))
+    )
+
+
+class Problems(list[str]):
+    """Sentences, each about one thing that is wrong."""
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Keeps what the block raises as problems and goes on after it."""
+        try:
+            yield
+        except HyperparameterError as error:
+            self.extend(f"config.json: {problem}" for problem in error.problems)
+        except InputError as error:
+            self.append(str(error))
+
 
 FORMAT = "o2v_jax"
 FORMAT_VERSION = 1
@@ -52,7 +116,7 @@ def compose(model: Model, params_sha256: str) -> dict[str, Any]:
     if model.vocabulary is not None:
         document["tokenizer"] = {"name": TOKENIZER, "lowercase": model.vocabulary.lowercase}
     if model.length_histogram is not None:
-        document["length_histogram"] = histogram.to_json(model.length_histogram)
+        document["length_histogram"] = histogram_to_json(model.length_histogram)
     return document
 
 
@@ -72,7 +136,7 @@ def parse(document: Mapping[str, Any], problems: Problems) -> ConfigFile:
         params_sha256=read("params_sha256", _sha256),
         has_tokenizer="tokenizer" in document,
         lowercase=read("tokenizer", _lowercase),
-        length_histogram=read("length_histogram", histogram.from_json),
+        length_histogram=read("length_histogram", histogram_from_json),
     )
 
 

@@ -1,15 +1,18 @@
-"""What a model directory holds, in memory."""
+"""The model in memory, its nested parameters, and which model is the default."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.data.ragged import Index
+from o2v_jax.data.vocabulary import Vocabulary
+from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.ragged import Index
-from o2v_jax.vocabulary import Vocabulary
+from o2v_jax.util import require_local
 
 Params: TypeAlias = dict[str, Any]
 Histogram: TypeAlias = tuple[Index, Index]
@@ -73,3 +76,24 @@ def _leaves(params: Params, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+SAGEMAKER_MODEL = Path("/opt/ml/model")
+DEMONSTRATION_MODEL = Path(__file__).parents[2] / "checkpoints" / "snli-hcnn"
+
+
+def default_model(environment: Mapping[str, str]) -> Path:
+    """O2V_MODEL, else SageMaker's model directory, else the demonstration model of this project.
+
+    Raises:
+        InputError: nothing is named, and neither directory exists, or a URL is named.
+    """
+    if named := environment.get("O2V_MODEL", "").strip():
+        require_local(named)
+        return Path(named)
+    for path in (SAGEMAKER_MODEL, DEMONSTRATION_MODEL):
+        if path.exists():
+            return path
+    raise InputError(
+        f"no model: none is named by --model or O2V_MODEL, nor is in {SAGEMAKER_MODEL}"
+    )

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from o2v_jax.arguments import show
 from o2v_jax.checkpoint import header
+from o2v_jax.checkpoint.config_file import Problems
 from o2v_jax.checkpoint.header import Header, MalformedError, Tensor
 from o2v_jax.checkpoint.model import PARAMS
-from o2v_jax.checkpoint.problems import Problems
 from o2v_jax.hyperparameters import Hyperparameters
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]

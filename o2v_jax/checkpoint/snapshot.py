@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from o2v_jax.atomic import is_leftover
 from o2v_jax.checkpoint.model import FILES
-from o2v_jax.checkpoint.replace import is_leftover
 from o2v_jax.errors import InputError
 
 # a FIFO would wait for a writer. Windows has no such files, and opens by path alone

@@ -10,8 +10,8 @@ from tempfile import gettempdir
 from typing import BinaryIO, Protocol, cast
 
 from o2v_jax.arguments import show
+from o2v_jax.atomic import staging
 from o2v_jax.errors import CheckpointError
-from o2v_jax.staging import staging
 from o2v_jax.util import decompress
 
 MAX_ARCHIVE_BYTES = 64 * 2**30  # two embedding tables of the largest size are 24e9 bytes

@@ -7,7 +7,7 @@ import click
 
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
 from o2v_jax.cli.streams import writing_output
-from o2v_jax.limits import DType
+from o2v_jax.errors import DType
 
 
 @click.command(short_help="Print metrics of a model on labelled records.")
@@ -25,8 +25,8 @@ def evaluate(
     """
     from o2v_jax.checkpoint import load
     from o2v_jax.cli.inputs import opened, read_records
-    from o2v_jax.training.data import dataset
-    from o2v_jax.training.evaluation import evaluate as evaluate_model
+    from o2v_jax.training.data.dataset import dataset
+    from o2v_jax.training.loop.evaluation import evaluate as evaluate_model
 
     model = load(model_path_of(model_path))
     with opened(file) as stream:

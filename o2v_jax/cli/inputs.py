@@ -9,13 +9,13 @@ from typing import BinaryIO
 import numpy as np
 
 from o2v_jax.checkpoint import Model
+from o2v_jax.data import Format, Places, Records, WrongFormatError, decode, read_lines
+from o2v_jax.data.kinds import head_of, is_document, require_text, table_kind
+from o2v_jax.data.lines import MIB, chunks_of, read_bounded_lines
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.ragged import Ragged
-from o2v_jax.records import Format, Places, Records, WrongFormatError, decode, read_lines
-from o2v_jax.records.kinds import head_of, is_document, require_text, table_kind
-from o2v_jax.records.lines import MIB, chunks_of, read_bounded_lines
 from o2v_jax.util import GZIP_ERRORS, decompress
-from o2v_jax.vocabulary import Vocabulary
 
 CHUNK = 4096
 ENDINGS = {".json": "json", ".tsv": "text", ".txt": "text"}

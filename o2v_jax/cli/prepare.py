@@ -134,7 +134,7 @@ def prepare(ctx: click.Context, /, **options: Any) -> None:
     """  # noqa: D301 - click's mark of a paragraph to leave alone
     from rich.console import Console
 
-    from o2v_jax.interruption import Signals
+    from o2v_jax.signals import Signals
 
     _refuse_contradictions(options)
     _refuse_idle_seed(ctx)

@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
 from o2v_jax.cli.streams import writing_output
-from o2v_jax.errors import InputError, RecordError
-from o2v_jax.limits import DType
+from o2v_jax.errors import DType, InputError, RecordError
 
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
-    from o2v_jax.records import Records
+    from o2v_jax.data import Records
     from o2v_jax.scoring import Scorer
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -46,7 +45,7 @@ class Source:
     def records(self, model: "Model") -> Iterator["Records"]:
         """Chunk by chunk, so that memory stays flat."""
         from o2v_jax.cli.inputs import opened, read_records, required, text_records
-        from o2v_jax.records import Places
+        from o2v_jax.data import Places
 
         if self.text is not None:
             places = Places("--text", np.ones(1, np.int64))
@@ -127,7 +126,7 @@ def _run(
     """Reads, computes and writes chunk by chunk."""
     from o2v_jax.checkpoint import load
     from o2v_jax.cli.progress import Counter
-    from o2v_jax.notices import Notices
+    from o2v_jax.data.warnings import Notices
     from o2v_jax.scoring import Scorer, use_compilation_cache
 
     use_compilation_cache()
@@ -143,7 +142,7 @@ def _run(
 
 
 def _write(values: Floats, key: Literal["scores", "embeddings"]) -> None:
-    from o2v_jax.records import Format, encode
+    from o2v_jax.data import Format, encode
 
     lines = encode(values, key, Format.JSON_LINES) + b"\n"
     with writing_output():

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from o2v_jax.cli.options import PATH, devices_option, dtype_option
-from o2v_jax.limits import STALL_S, DType
+from o2v_jax.errors import STALL_S, DType
 
 
 @click.command()
@@ -46,7 +46,7 @@ def serve(
     devices: int | None,
 ) -> None:
     """Answer Object2Vec requests on http://HOST:PORT/invocations until SIGTERM or Ctrl-C."""
-    from serving.run import serve as run
+    from o2v_jax.server.run import serve as run
 
     limits = {"drain_s": drain_seconds, "stall_s": stall_seconds}
     run(model, host=host, port=port, dtype=dtype, devices=devices, **limits)

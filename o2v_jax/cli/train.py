@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from o2v_jax.cli.hyperparameters import HyperparameterCommand
 from o2v_jax.cli.options import FILE, NEW_FOLDER, PATH, SEED, Seconds, model_data_options
 from o2v_jax.cli.supervisor import is_inside, supervise
-from o2v_jax.interruption import Signals
+from o2v_jax.signals import Signals
 
 _HOSTS = "hosts", "host_index", "coordinator"
 
@@ -210,8 +210,8 @@ def _require_hosts(number: int | None, index: int | None, coordinator: str | Non
 
 
 def _configuration(file: Path | None, settings: Mapping[str, str]) -> "Hyperparameters":
+    from o2v_jax.data.vocabulary import read_json_object
     from o2v_jax.hyperparameters import Hyperparameters
-    from o2v_jax.vocabulary import read_json_object
 
     values = read_json_object(file) if file else {}
     return Hyperparameters.from_strings({**values, **settings})

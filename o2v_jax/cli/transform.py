@@ -19,8 +19,7 @@ from o2v_jax.cli.transform_options import (
     strategy_of,
 )
 from o2v_jax.cli.transform_ray import RayOptions, on_ray, ray_options, ray_options_of
-from o2v_jax.errors import InputError
-from o2v_jax.limits import DType, Mode
+from o2v_jax.errors import DType, InputError, Mode
 
 if TYPE_CHECKING:
     from o2v_jax.transform import Endpoints, Engine, Local, Report, Settings
@@ -147,7 +146,7 @@ def transform(
     With --engine ray, parts of files are scored by several processes, one a GPU, with the same
     results. A process that dies is replaced. The machines of a cluster need o2v_jax, not the model.
     """
-    from o2v_jax.interruption import Signals
+    from o2v_jax.signals import Signals
 
     with Signals().caught():
         _run(model_path, inputs, output, options)
@@ -205,7 +204,7 @@ def _local(model_path: Path | None, mode: Mode | None, dtype: DType) -> "Local":
     from o2v_jax.checkpoint import load
     from o2v_jax.scoring import use_compilation_cache
     from o2v_jax.transform import Local, digest_of
-    from o2v_jax.transform.scorer import scorer_of
+    from o2v_jax.transform.engines.local import scorer_of
 
     use_compilation_cache()
     model = load(model_path_of(model_path))

@@ -7,8 +7,8 @@ import click
 from o2v_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from o2v_jax.records import Format
-    from serving.contract import ContentType
+    from o2v_jax.data import Format
+    from o2v_jax.server.http import ContentType
 
     _Choice = click.Choice[str]
     _ContentTypes = click.ParamType[ContentType]
@@ -23,7 +23,7 @@ _STRATEGIES = {"MULTI_RECORD": "MultiRecord", "SINGLE_RECORD": "SingleRecord"}
 
 def strategy_of(text: object) -> str | None:
     """MultiRecord or SingleRecord, however that is spelled."""
-    from serving.settings import read_strategy
+    from o2v_jax.server.settings import read_strategy
 
     return _STRATEGIES.get(read_strategy(text) or "") if isinstance(text, str) else None
 
@@ -48,7 +48,7 @@ class ContentTypeOption(_ContentTypes):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "ContentType":
         """Its format and parameters."""
-        from serving.contract import MEDIA_TYPES, read_content_type
+        from o2v_jax.server.http import MEDIA_TYPES, read_content_type
 
         try:
             return read_content_type(value)
@@ -67,7 +67,7 @@ class AcceptOption(_Accepts):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "Format | None":
         """The format; None where the header leaves it open."""
-        from serving.settings import read_accept
+        from o2v_jax.server.settings import read_accept
 
         try:
             return read_accept(value)
@@ -89,7 +89,7 @@ def fit_payloads(
     Raises:
         click.UsageError: together they are too many.
     """
-    from serving import settings as server
+    from o2v_jax.server import settings as server
 
     usual = _number(said, "MaxPayloadInMB") or PAYLOAD_MB
     most = _number(said, "MaxConcurrentTransforms") or CONCURRENT

@@ -9,10 +9,10 @@ import click
 from click.core import ParameterSource
 
 from o2v_jax.cli.transform_options import CONCURRENT
-from o2v_jax.limits import DType, Mode
+from o2v_jax.errors import DType, Mode
 
 if TYPE_CHECKING:
-    from o2v_jax.transform.ray_engine import OnRay
+    from o2v_jax.transform.engines.ray import OnRay
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,12 +80,12 @@ def on_ray(
     model_path: Path, mode: Mode | None, dtype: DType, asked: RayOptions
 ) -> Iterator["OnRay"]:
     """The engine, with Ray connected for as long as the block lasts."""
-    from o2v_jax.transform.ray_cluster import connected, imported, share_of
+    from o2v_jax.transform.engines.ray_cluster import connected, imported, share_of
 
     ray = imported(alone=asked.address is None)  # before anything that takes long
     from o2v_jax.checkpoint import flatten, load
     from o2v_jax.transform import digest_of
-    from o2v_jax.transform.ray_engine import OnRay
+    from o2v_jax.transform.engines.ray import OnRay
 
     model = load(model_path)
     size = sum(array.nbytes for array in flatten(model.params).values())

@@ -66,9 +66,9 @@ def tune(hyperparameters: Path, on_error: str, **options: Any) -> None:
     trained, so on one machine a search repeats itself.
     """
     _check_optuna()
+    from o2v_jax.data.vocabulary import read_json_object
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.tuning import Tuning
-    from o2v_jax.vocabulary import read_json_object
 
     base = Hyperparameters.from_strings(read_json_object(hyperparameters))
     command = shlex.join(["o2v", *sys.argv[1:]])

@@ -1,11 +1,15 @@
-"""Hyperparameters on their way to a configuration: each value checked, all problems gathered."""
+"""A draft of the hyperparameters: reads a string map, checks each value, gathers all problems."""
 
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from o2v_jax.hyperparameters.fields import Line, Required, Unset
-from o2v_jax.hyperparameters.text import show_valid
+from o2v_jax.arguments import show
+from o2v_jax.errors import HyperparameterError
+from o2v_jax.hyperparameters.text import closest, show_valid
+from o2v_jax.hyperparameters.values import Line, Required, Unset
 
 
 @dataclass
@@ -63,3 +67,78 @@ class Draft:
             self.faults[name] = line.refusal(name, self.given[name])
             return self.given[name]
         return stored
+
+
+_log = logging.getLogger("o2v_jax")
+
+_PASSED_OVER = {"_": "the original's internal", "sagemaker_": "SageMaker's own"}
+_EXPLAINED = 50  # unknown names for which the nearest valid one is looked for
+_LISTED, _LONGEST = 20, 60  # names in a log line, and characters of each
+
+
+def read_mapping(
+    mapping: Mapping[str, object], lines: Mapping[str, Line]
+) -> tuple[dict[str, Any], list[str]]:
+    """The known names with typed values, and one sentence for each unknown name.
+
+    A text may be JSON of a text, or of a list of them, as SageMaker's Python SDK writes them. One
+    that spells no value of its type stays as it is, for the rule to refuse. Names that begin with
+    "_" are the original's internals, those with "sagemaker_" the SDK's: left out, with a log line.
+
+    Raises:
+        HyperparameterError: this is no map at all, or one that holds the map, such as the answer
+            of describe-training-job.
+    """
+    if not isinstance(mapping, Mapping):
+        problem = f"hyperparameters={show(mapping)}: must be a map of names to values"
+        raise HyperparameterError([problem])
+    _require_inner(mapping)
+    for prefix, owner in _PASSED_OVER.items():
+        _log_ignored([name for name in mapping if _begins(name, prefix)], owner)
+    known = {name: _typed(lines[name], mapping[name]) for name in mapping if name in lines}
+    strange = [name for name in mapping if name not in lines and not _is_passed_over(name)]
+    # looking for what was meant takes long, and no message shows more
+    explained = [_unknown(name, closest(name, lines)) for name in strange[:_EXPLAINED]]
+    return known, explained + [_unknown(name, None) for name in strange[_EXPLAINED:]]
+
+
+def _require_inner(mapping: Mapping[str, object]) -> None:
+    for name, value in mapping.items():
+        if isinstance(value, Mapping) and str(name).lower().endswith("hyperparameters"):
+            problem = f"this is no map of hyperparameters, but holds one: give its {name}"
+            raise HyperparameterError([problem])
+
+
+def _typed(line: Line, value: object) -> object:
+    plain = _unquoted(value.strip()) if isinstance(value, str) else value
+    return line.rule.read(plain.strip()) if isinstance(plain, str) else plain
+
+
+def _unquoted(text: str) -> object:
+    """What JSON of a text or of a list says; no valid value looks like either."""
+    if not text.startswith(('"', "[")):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _begins(name: object, prefix: str) -> bool:
+    return isinstance(name, str) and name.startswith(prefix)
+
+
+def _is_passed_over(name: object) -> bool:
+    return any(_begins(name, prefix) for prefix in _PASSED_OVER)
+
+
+def _unknown(name: object, nearest: str | None) -> str:
+    hint = f"; the nearest valid name is {nearest}" if nearest else ""
+    return f"{show(name)} is no hyperparameter{hint}"
+
+
+def _log_ignored(names: list[str], owner: str) -> None:
+    if names:
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        listed = ", ".join(name[:_LONGEST] for name in names[:_LISTED])
+        _log.info("ignored %s hyperparameters %s%s", owner, listed, more)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from o2v_jax.errors import HyperparameterError, InputError
-from o2v_jax.hyperparameters.cross import settle
-from o2v_jax.hyperparameters.draft import Draft
+from o2v_jax.hyperparameters.constraints import settle
+from o2v_jax.hyperparameters.draft import Draft, read_mapping
 from o2v_jax.hyperparameters.encoder import EncoderConfig, Network
-from o2v_jax.hyperparameters.fields import (
+from o2v_jax.hyperparameters.text import write
+from o2v_jax.hyperparameters.values import (
     Required,
     Unset,
     auto_or_integer,
@@ -26,8 +27,6 @@ from o2v_jax.hyperparameters.fields import (
     lines_of,
     number,
 )
-from o2v_jax.hyperparameters.mapping import read_mapping
-from o2v_jax.hyperparameters.text import write
 
 EncoderNetwork: TypeAlias = Literal["enc0", "hcnn", "bilstm", "pooled_embedding"]
 Comparator: TypeAlias = Literal["hadamard", "concat", "abs_diff"]

@@ -15,9 +15,9 @@ from o2v_jax.model.functional import (
     tower_fn,
     unchecked_logits_fn,
 )
+from o2v_jax.model.layers import encoders_in
 from o2v_jax.model.object2vec import NETWORK_NAMES, Object2Vec, table_name
 from o2v_jax.model.parameters import Params, plain
-from o2v_jax.model.precision import encoders_in
 
 __all__ = [
     "NETWORK_NAMES",

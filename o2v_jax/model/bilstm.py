@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model.layers import PADDING_ID, embed, real_tokens
-from o2v_jax.model.recurrence import States, multiply, recur
+from o2v_jax.model.ops.lstm import States, multiply, recur
 
 
 class LSTM(nnx.Module):

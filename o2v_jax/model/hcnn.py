@@ -10,16 +10,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model.layers import embed, real_tokens, spread_like
-from o2v_jax.model.toom_cook import (
+from o2v_jax.model.ops.winograd import (
     correlate,
     evaluated,
+    gradients,
     pays,
     sees_something,
     takes_fewer,
     taps_in_reach,
     tiled_length,
 )
-from o2v_jax.model.toom_cook_gradients import gradients
 
 Convolve: TypeAlias = Callable[[Array, Array], Array]
 

@@ -1,6 +1,7 @@
-"""The part above the encoders: comparator, MLP, output layer."""
+"""The comparator, which joins two encodings, and the MLP with its output layer."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,31 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.model.comparator import compare, compared_width
 from o2v_jax.model.layers import FullyConnected
+
+Vectors: TypeAlias = Float[Array, "batch width"]
+
+COMPARATORS: dict[str, Callable[[Vectors, Vectors], tuple[Vectors, ...]]] = {
+    "hadamard": lambda enc0, enc1: (enc0 * enc1,),
+    "concat": lambda enc0, enc1: (enc0, enc1),
+    "abs_diff": lambda enc0, enc1: (jnp.abs(enc0 - enc1),),
+}
+
+
+def compare(
+    names: Sequence[str], enc0: Float[Array, "batch enc_dim"], enc1: Float[Array, "batch enc_dim"]
+) -> list[Float[Array, "batch enc_dim"]]:
+    """The named comparisons of two encodings, in the order of `names`: the parts of the vector.
+
+    They are not concatenated, which would write the largest array of the network to memory.
+    """
+    return [part for name in names for part in COMPARATORS[name](enc0, enc1)]
+
+
+def compared_width(names: Sequence[str], enc_dim: int) -> int:
+    """Width of what `compare` returns: `concat` counts twice."""
+    return sum(2 * enc_dim if name == "concat" else enc_dim for name in names)
+
 
 ACTIVATIONS: dict[str, Callable[[Float[Array, "..."]], Float[Array, "..."]]] = {
     "tanh": jnp.tanh,

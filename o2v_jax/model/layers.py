@@ -1,11 +1,16 @@
 """The two layers that hold weights outside the encoders: token embedding and fully connected."""
 
 from itertools import accumulate
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
+
+from o2v_jax.errors import DType
+from o2v_jax.model.parameters import Params
 
 PADDING_ID = 0
 
@@ -67,3 +72,20 @@ def embed(
     """
     vectors = table.at[ids].get(mode="promise_in_bounds")
     return jnp.where(real_tokens(ids)[..., None], vectors, 0.0)
+
+
+def encoders_in(params: Params, dtype: DType) -> Params:
+    """The parameters with those of the encoders as `dtype` holds them; the head's remain float32.
+
+    The encoders multiply in the dtype of their parameters, and add up and return float32.
+    """
+    held = jnp.dtype("bfloat16" if dtype == "bfloat16" else "float32")
+    return {
+        name: part if name == "head" else jax.tree.map(lambda leaf: _in(leaf, held), part)
+        for name, part in params.items()
+    }
+
+
+def _in(leaf: Array | np.ndarray, dtype: np.dtype[Any]) -> Array | np.ndarray:
+    """Itself where it can be: a table may fill most of the memory."""
+    return leaf if leaf.dtype == dtype else leaf.astype(dtype)

@@ -10,10 +10,10 @@ once all tokens are counted, `sides` gives them ids, and `writing` and `settings
 from o2v_jax.preparation.cells import KINDS, Kind
 from o2v_jax.preparation.job import Preparation
 from o2v_jax.preparation.labels import LabelColumn
+from o2v_jax.preparation.read.tables import FORMS, Form, Layout
 from o2v_jax.preparation.report import Report
-from o2v_jax.preparation.sides import Side
+from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import Split
-from o2v_jax.preparation.tables import FORMS, Form, Layout
 
 __all__ = [
     "FORMS",

@@ -1,7 +1,8 @@
-"""What a cell of in0 or in1 means: the four kinds of columns."""
+"""Cells of a table as tokens: integers, words, and the numbers that stand for words."""
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -9,12 +10,120 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from o2v_jax.data.ragged import Ids, Index, Ragged, offsets_of
+from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalised, tokenize
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import Cells, is_list
-from o2v_jax.preparation.whole import whole
-from o2v_jax.preparation.words import Words
-from o2v_jax.ragged import Ids, Index, Ragged, offsets_of
-from o2v_jax.vocabulary import normalised, tokenize
+
+# as Python, pandas and Arrow write floats; not 1e5, which may be an id in hexadecimal
+_PATTERN = r"^(?:0|-?[1-9][0-9]*)\.0$|^-?[0-9](?:\.[0-9]+)?e\+[0-9]{1,3}$"
+_WHOLE = re.compile(_PATTERN, re.ASCII)
+_DECIMAL = re.compile(r"-?[0-9]+\.[0-9]|-?[0-9]e[-+][0-9]", re.ASCII)
+
+
+def whole(text: str) -> str:
+    """The integer that a float's text spells; any other text as it is.
+
+    >>> whole("1.0"), whole("1e+15"), whole("1.5"), whole("1.50")
+    ('1', '1000000000000000', '1.5', '1.50')
+    """
+    if not _WHOLE.match(text):
+        return text
+    if text.endswith(".0"):
+        return text[:-2]
+    number = float(text)
+    return str(int(number)) if number.is_integer() else text
+
+
+def are_whole(texts: Iterable[str]) -> bool:
+    """Whether no text begins as a decimal number that is no integer, as versions and prices do.
+
+    >>> are_whole(["1.0", "7", "x"]), are_whole(["1.0", "1.1"]), are_whole(["1.0", "1.00"])
+    (True, False, False)
+    """
+    return not any(_DECIMAL.match(text) and whole(text) == text for text in texts)
+
+
+class Words:
+    """Every token seen, numbered by first sight, and how often those to be learnt stood there.
+
+    >>> words = Words()
+    >>> numbers = words.numbers(["a", "man", "a"])
+    >>> words.count(numbers)
+    >>> words.vocabulary(size=3).tokens
+    {'<pad>': 0, '<unk>': 1, 'a': 2}
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._counts = np.zeros(1024, np.int64)
+
+    def numbers(self, tokens: Iterable[str]) -> Ids:
+        """The numbers of tokens, int32 `[tokens]`; a new token gets the next one."""
+        known = self._numbers
+        # len(known) is taken before the token comes in
+        return np.array([known.setdefault(token, len(known)) for token in tokens], np.int32)
+
+    def count(self, numbers: Ids) -> None:
+        """Counts tokens of the training part."""
+        distinct, counts = np.unique(numbers, return_counts=True)
+        if len(self._numbers) > len(self._counts):
+            room = 2 * len(self._numbers) - len(self._counts)
+            self._counts = np.pad(self._counts, (0, room))
+        self._counts[distinct] += counts
+
+    def are_whole(self) -> bool:
+        """Whether tokens may be integers that became floats: see `are_whole`."""
+        return are_whole(self._numbers)
+
+    def became_floats(self, vocabulary: Vocabulary) -> Iterator[str]:
+        """The tokens that the vocabulary has as integers alone."""
+        tokens = vocabulary.tokens
+        return (t for t in self._numbers if t not in tokens and whole(t) in tokens)
+
+    def vocabulary(self, size: int, min_count: int = 1, *, integers: bool = False) -> Vocabulary:
+        """The most frequent counted tokens; of equally frequent ones the first in code point order.
+
+        Args:
+            size: the number of ids at most, `"<pad>"` (0) and `"<unk>"` (1) included.
+            min_count: how often a token stands there at least.
+            integers: whether 1.0 is the token 1.
+        """
+        counted = Counter[str]()
+        for token, count in zip(self._numbers, self._counts.tolist(), strict=False):
+            counted[whole(token) if integers else token] += count
+        counted = Counter({t: n for t, n in counted.items() if n >= max(min_count, 1)})
+        ranked = sorted(counted.keys() - {PADDING, UNKNOWN}, key=lambda key: (-counted[key], key))
+        names = (PADDING, UNKNOWN, *ranked[: max(size - 2, 0)])
+        return Vocabulary({token: place for place, token in enumerate(names)})
+
+    def ids(self, vocabulary: Vocabulary, *, integers: bool = False) -> Index:
+        """For each number the token's id, int64 `[numbers]`.
+
+        A token that the vocabulary lacks has the id of `"<unk>"`, or -1 if it has none.
+
+        Args:
+            vocabulary: of the ids.
+            integers: whether 1.0 is the token 1 where the vocabulary lacks it.
+        """
+        tokens = vocabulary.tokens
+        unknown = vocabulary.tokens.get(UNKNOWN, -1)
+        ids = [tokens.get(t, unknown) for t in self._numbers]
+        if integers:
+            ids = [
+                tokens.get(whole(t), unknown) if t not in tokens else known
+                for t, known in zip(self._numbers, ids, strict=True)
+            ]
+        return np.array(ids, np.int64)
+
+    def known(
+        self, vocabulary: Vocabulary, *, integers: bool = False
+    ) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+        """For each number whether the vocabulary has the token, bool `[numbers]`."""
+        tokens = vocabulary.tokens
+        has = (t in tokens or (integers and whole(t) in tokens) for t in self._numbers)
+        return np.fromiter(has, np.bool_, len(self._numbers))
+
 
 # text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
 # does; value: the whole cell, exactly as it stands, is one token; ids: token ids between blanks.

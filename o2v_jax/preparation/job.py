@@ -6,19 +6,25 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from o2v_jax.checkpoint.replace import replacing
+from o2v_jax.atomic import replacing
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.collecting import SPILLS, Collection
-from o2v_jax.preparation.finishing import Given, finish
+from o2v_jax.preparation.columns import SPILLS, Collection
 from o2v_jax.preparation.labels import LabelColumn
-from o2v_jax.preparation.output import FILES, HYPERPARAMETERS, check_inputs, check_target
 from o2v_jax.preparation.problems import Problems
+from o2v_jax.preparation.read.tables import Layout, files_of, read_table
 from o2v_jax.preparation.report import Report
-from o2v_jax.preparation.sides import Side
+from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import PARTS, Part, Split
-from o2v_jax.preparation.tables import Layout, files_of, read_table
+from o2v_jax.preparation.write import (
+    FILES,
+    HYPERPARAMETERS,
+    Given,
+    check_inputs,
+    check_target,
+    finish,
+)
 from o2v_jax.util import require_all_local
-from o2v_jax.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)

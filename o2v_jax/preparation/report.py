@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.sides import Side
+from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import Part
 
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from o2v_jax.data.ragged import Index
 from o2v_jax.errors import InputError
-from o2v_jax.ragged import Index
 
 CHUNK = 4096
 _SHOWN = 20

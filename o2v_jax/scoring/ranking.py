@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.arguments import describe, require_integer
+from o2v_jax.data.sequences import Flat, flat
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.sequences import Flat, flat
 
 
 class Ranking(NamedTuple):

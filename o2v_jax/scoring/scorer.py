@@ -8,20 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.arguments import require_choice, require_instance, require_integer
-from o2v_jax.buckets import prepare
 from o2v_jax.checkpoint import Model
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.sequences import Flat, flat
+from o2v_jax.data.validate import checked, cut_lengths
 from o2v_jax.devices import default_device, own_settings, require_own_threads
-from o2v_jax.errors import InputError
-from o2v_jax.limits import DType, Mode
+from o2v_jax.errors import DType, InputError, Mode
 from o2v_jax.model import Params, fitting
-from o2v_jax.ragged import Ragged
-from o2v_jax.scoring.inputs import checked, cut_lengths
-from o2v_jax.scoring.layout import Machine, layout_of, machine_of
-from o2v_jax.scoring.network import Network
-from o2v_jax.scoring.parameters import Parameters
+from o2v_jax.scoring.buckets import prepare
+from o2v_jax.scoring.executor import Network
 from o2v_jax.scoring.programs import Key
 from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_query
-from o2v_jax.sequences import Flat, flat
+from o2v_jax.scoring.shapes import Machine, layout_of, machine_of
+from o2v_jax.scoring.weights import Parameters
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = Any  # whatever `Ragged.of` takes

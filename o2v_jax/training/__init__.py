@@ -1,10 +1,10 @@
 """Training: data, batches, the step, the loop around it, and what a run reports."""
 
-from o2v_jax.training.data import Dataset, dataset, read_dataset
-from o2v_jax.training.evaluation import evaluate
-from o2v_jax.training.hosts import Hosts
+from o2v_jax.training.data.dataset import Dataset, dataset, read_dataset
 from o2v_jax.training.job import Job
-from o2v_jax.training.loop import Run
+from o2v_jax.training.loop.evaluation import evaluate
+from o2v_jax.training.loop.hosts import Hosts
+from o2v_jax.training.loop.run import Run
 from o2v_jax.training.sagemaker import (
     container_hosts,
     container_job,

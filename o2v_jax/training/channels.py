@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from o2v_jax.arguments import show
+from o2v_jax.data.vocabulary import read_json_object
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters.text import closest
 from o2v_jax.training.job import CHANNELS
-from o2v_jax.vocabulary import read_json_object
 
 AUXILIARY = "auxiliary"
 NAMES = (*CHANNELS, AUXILIARY)

@@ -1,34 +1,73 @@
 """A training job: files in, a model directory out, with its state and reports beside it."""
 
+import hashlib
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from uuid import uuid4
 
 import jax
 
 from o2v_jax import __version__
 from o2v_jax.checkpoint import Model, check_target, check_vocabulary, save
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError, InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.interruption import Signals
-from o2v_jax.training.data import Dataset, read_dataset
-from o2v_jax.training.hosts import Hosts
-from o2v_jax.training.loop import Run
-from o2v_jax.training.places import Place, place_of
-from o2v_jax.training.pretrained import Pretrained, pretrained_of
-from o2v_jax.training.report import check_report, write_report, write_skipped
-from o2v_jax.training.reporting import Reporter, silent
-from o2v_jax.training.saved import INTERVAL, Checkpoints, check_state_directory
-from o2v_jax.training.shared_state import SharedCheckpoints
-from o2v_jax.training.sources import Described, auxiliary_files, described, identity
-from o2v_jax.training.state_files import locked
-from o2v_jax.training.votes import require_same
-from o2v_jax.util import require_all_local
-from o2v_jax.vocabulary import Vocabulary
+from o2v_jax.signals import Signals
+from o2v_jax.training.data.dataset import Dataset, read_dataset
+from o2v_jax.training.data.pretrained import Pretrained, auxiliary_file, pretrained_of
+from o2v_jax.training.loop.agreement import require_same
+from o2v_jax.training.loop.hosts import Hosts
+from o2v_jax.training.loop.run import Run
+from o2v_jax.training.loop.shared_state import SharedCheckpoints
+from o2v_jax.training.loop.state import INTERVAL, Checkpoints, check_state_directory
+from o2v_jax.training.loop.state_files import locked
+from o2v_jax.training.optim.placement import Place, place_of
+from o2v_jax.training.report.folder import check_report, write_report, write_skipped
+from o2v_jax.training.report.metric_lines import Reporter, silent
+from o2v_jax.util import hash_file, require_all_local
+
+AUXILIARY_FILES = tuple(
+    f"enc{side}_{name}" for side in (0, 1) for name in ("pretrained_embedding_file", "vocab_file")
+)
+Described: TypeAlias = dict[str, list[dict[str, str]]]
+
+
+def described(files: Mapping[str, Sequence[Path]]) -> Described:
+    """For each name, its files by name and SHA-256."""
+    return {
+        name: [{"name": path.name, "sha256": _sha256(path)} for path in paths]
+        for name, paths in files.items()
+    }
+
+
+def auxiliary_files(config: Hyperparameters, directory: Path | None) -> list[Path]:
+    """The files that hyperparameters name, each once."""
+    found = (auxiliary_file(config, name, directory) for name in AUXILIARY_FILES)
+    return sorted({path for path in found if path is not None})
+
+
+def identity(config: Hyperparameters, files: Described, **others: object) -> dict[str, str]:
+    """What decides a run's outcome, by name: its hyperparameters, its data, and `others`."""
+    digests = {name: _digest([part["sha256"] for part in parts]) for name, parts in files.items()}
+    named = {name.replace("_", " "): str(value) for name, value in others.items()}
+    return {**config.to_strings(), **{f"{n} data": value for n, value in digests.items()}, **named}
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():  # a pipe, which nobody can read again: no two are the same
+        return uuid4().hex
+    return hash_file(path)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+
 
 CHANNELS = ("train", "validation", "test")
 

@@ -14,9 +14,9 @@ from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.hyperparameters.text import closest
 from o2v_jax.training.channels import AUXILIARY, describe_channels, read_channels, read_settings
-from o2v_jax.training.hosts import Hosts
 from o2v_jax.training.job import Job
-from o2v_jax.training.reporting import HOST
+from o2v_jax.training.loop.hosts import Hosts
+from o2v_jax.training.report.metric_lines import HOST
 from o2v_jax.util import require_local
 
 PORT = 8476  # where the first host listens for the others

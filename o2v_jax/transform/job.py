@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from o2v_jax.checkpoint import Model, flatten
-from o2v_jax.errors import InputError, Interrupted, O2VError
-from o2v_jax.limits import DType
-from o2v_jax.transform.ahead import ahead_of, in_order
-from o2v_jax.transform.engine import Engine, Step
-from o2v_jax.transform.outputs import complete
-from o2v_jax.transform.parquet import parquet_parts
-from o2v_jax.transform.reading import Part, Position, parts_of
-from o2v_jax.transform.resuming import go_on
+from o2v_jax.errors import DType, InputError, Interrupted, O2VError
+from o2v_jax.transform.engines.local import Engine, Step
+from o2v_jax.transform.prefetch import ahead_of, in_order
+from o2v_jax.transform.read.parquet import parquet_parts
+from o2v_jax.transform.read.parts import Part, Position, parts_of
+from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.settings import FileSettings, Settings
-from o2v_jax.transform.sources import Source, show_path
-from o2v_jax.transform.state import State
-from o2v_jax.transform.writing import Report, Writer, cannot_write
+from o2v_jax.transform.write.outputs import Report, Writer, cannot_write, complete
+from o2v_jax.transform.write.resuming import go_on
+from o2v_jax.transform.write.state import State
 from o2v_jax.util import require_all_local
 
 WRITES_AHEAD = 2  # slices of results that wait for the writer

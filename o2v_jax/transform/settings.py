@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from o2v_jax.data import Format
 from o2v_jax.errors import InputError
-from o2v_jax.records import Format
-from o2v_jax.transform.jsonpath import ALL, Filter, filter_of
-from o2v_jax.transform.sources import show_path
+from o2v_jax.transform.read.sources import show_path
+from o2v_jax.transform.write.jsonpath import ALL, Filter, filter_of
 
 Split: TypeAlias = Literal["Line", "None"]
 Strategy: TypeAlias = Literal["MultiRecord", "SingleRecord"]

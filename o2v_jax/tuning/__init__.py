@@ -6,8 +6,8 @@ is Optuna's tree-structured Parzen estimator, so this package needs Optuna.
 """
 
 from o2v_jax.tuning.job import Tuning
-from o2v_jax.tuning.objective import Objective
 from o2v_jax.tuning.ranges import DOCUMENTED
-from o2v_jax.tuning.space import DEFAULT_SEARCH, Space, space_of
+from o2v_jax.tuning.search_space import DEFAULT_SEARCH, Space, space_of
+from o2v_jax.tuning.study import Objective
 
 __all__ = ["DEFAULT_SEARCH", "DOCUMENTED", "Objective", "Space", "Tuning", "space_of"]

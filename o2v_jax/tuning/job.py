@@ -8,26 +8,31 @@ from pathlib import Path
 
 from rich.console import Console
 
+from o2v_jax.atomic import remove_abandoned
 from o2v_jax.checkpoint import check_target, check_vocabulary
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.interruption import Signals
-from o2v_jax.staging import remove_abandoned
+from o2v_jax.signals import Signals
 from o2v_jax.training import Dataset, Run, read_dataset
-from o2v_jax.training.pretrained import Pretrained, pretrained_of
-from o2v_jax.training.report import write_skipped
-from o2v_jax.training.reporting import Reporter
-from o2v_jax.training.sources import Described, auxiliary_files, described, identity
-from o2v_jax.tuning.journal import journal
-from o2v_jax.tuning.objective import Objective
+from o2v_jax.training.data.pretrained import Pretrained, pretrained_of
+from o2v_jax.training.job import Described, auxiliary_files, described, identity
+from o2v_jax.training.report.folder import write_skipped
+from o2v_jax.training.report.metric_lines import Reporter
 from o2v_jax.tuning.plot import plot
-from o2v_jax.tuning.report import best_of, line_of, rows_of, summary_of, table_of, write_files
+from o2v_jax.tuning.report import (
+    Winner,
+    best_of,
+    line_of,
+    rows_of,
+    summary_of,
+    table_of,
+    write_files,
+)
 from o2v_jax.tuning.search import Search
-from o2v_jax.tuning.space import Space, space_of
-from o2v_jax.tuning.study import Study
-from o2v_jax.tuning.winner import Winner
+from o2v_jax.tuning.search_space import Space, space_of
+from o2v_jax.tuning.study import Objective, Study, journal
 from o2v_jax.util import require_all_local
-from o2v_jax.vocabulary import Vocabulary
 
 CHANNELS = ("train", "validation", "test")
 STUDY = "study.log"

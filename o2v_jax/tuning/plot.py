@@ -14,12 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from o2v_jax.hyperparameters.text import write
-from o2v_jax.silence import silenced
-from o2v_jax.training.curves import COLOURS, GREY
-from o2v_jax.training.history import replaced
+from o2v_jax.training.report.history import COLOURS, GREY, replaced
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values
 from o2v_jax.tuning.report import Row, best_of, shown
 from o2v_jax.tuning.study import Study
+from o2v_jax.util import silenced
 
 COLUMNS = 4
 SHOWN = 8  # times as far from the best as the middle trial: farther ones stand at the edge

@@ -13,9 +13,8 @@ from optuna.distributions import (
 
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.hyperparameters.fields import lines_of
-from o2v_jax.hyperparameters.rules import Choice, Integer
 from o2v_jax.hyperparameters.text import closest, write
+from o2v_jax.hyperparameters.values import Choice, Integer, lines_of
 
 Value: TypeAlias = float | str
 

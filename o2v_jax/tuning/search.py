@@ -10,12 +10,12 @@ import jax
 from optuna.trial import Trial
 
 from o2v_jax.errors import O2VError
-from o2v_jax.interruption import Signals
-from o2v_jax.silence import silenced
+from o2v_jax.signals import Signals
 from o2v_jax.training import Dataset, Run
-from o2v_jax.training.pretrained import Pretrained
-from o2v_jax.training.reporting import Reporter
+from o2v_jax.training.data.pretrained import Pretrained
+from o2v_jax.training.report.metric_lines import Reporter
 from o2v_jax.tuning.study import Study, value_of
+from o2v_jax.util import silenced
 
 
 class BehindError(O2VError):

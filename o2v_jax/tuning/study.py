@@ -1,17 +1,80 @@
 """A study: which search it belongs to, its trials, and how it goes on after a kill."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import optuna
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from o2v_jax.atomic import try_lock
 from o2v_jax.errors import InputError
-from o2v_jax.tuning.objective import Objective
-from o2v_jax.tuning.space import Space
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.training.loop.evaluation import loss_name
+from o2v_jax.tuning.search_space import Space
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric of a channel, such as validation:accuracy."""
+
+    channel: str
+    metric: str
+
+    @classmethod
+    def of(cls, name: str | None, config: Hyperparameters, channels: Sequence[str]) -> "Objective":
+        """The objective of that name; without one the validation loss of the output layer.
+
+        Raises:
+            InputError: it is no metric of this output layer, or of a channel that is not given.
+        """
+        metrics = [loss_name(config)] + ["accuracy"] * (config.output_layer == "softmax")
+        judged = [channel for channel in channels if channel != "train"]
+        valid = [cls(channel, metric) for channel in judged for metric in metrics]
+        for objective in valid:
+            if str(objective) == (name or f"validation:{metrics[0]}"):
+                return objective
+        raise InputError(
+            f"--objective {name}: must be one of {', '.join(map(str, valid))}, the metrics of "
+            f"output_layer={config.output_layer} on the channels given"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.channel}:{self.metric}"
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """As Optuna names it."""
+        return "maximize" if self.metric == "accuracy" else "minimize"
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether `one` is strictly better than `other`."""
+        return one > other if self.direction == "maximize" else one < other
+
+    def best(self, values: Sequence[float]) -> float:
+        """The best of some values."""
+        return max(values) if self.direction == "maximize" else min(values)
+
+    def reached(self, metrics: Mapping[str, Any]) -> float:
+        """Its value among a finished run's metrics, which are those of the model that is kept."""
+        return float(metrics[self.channel][self.metric])
+
+    def after_epoch(self, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
+        """Its value on validation data after an epoch, which stands for the test data's too.
+
+        None if it is not finite, and so cannot be compared.
+        """
+        value = metrics["validation"][self.metric]
+        return value if isfinite(value) else None
+
 
 REASON = "reason"  # why a trial was pruned
 _IDENTITY, _CONTINUES, _ATTEMPT = "identity", "continues", "attempt"
@@ -129,3 +192,50 @@ def value_of(trial: FrozenTrial) -> float:
     if trial.value is None:
         raise ValueError(f"trial {trial.number} is not complete")
     return trial.value
+
+
+@contextmanager
+def journal(file: Path) -> Iterator[JournalStorage]:
+    """The study's storage, for this process alone until the block ends.
+
+    Every change is appended and brought to the disk before it counts. A last line that a kill cut
+    short is taken off; the lock is the kernel's, so none is left behind.
+
+    Raises:
+        InputError: another process is at work on it, or it is no such file.
+    """
+    with file.open("a+b") as stream:
+        if try_lock(stream.fileno()) is False:
+            raise InputError(f"{file.parent}: another o2v tune is at work there")
+        storage = _storage(file)
+        _drop_torn_line(stream)
+        yield storage
+
+
+def _drop_torn_line(stream: BinaryIO) -> None:
+    stream.seek(0)
+    written = stream.read()
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):
+        stream.truncate(whole)
+        os.fsync(stream.fileno())
+
+
+def _storage(file: Path) -> JournalStorage:
+    try:
+        return JournalStorage(JournalFileBackend(str(file), _Held(str(file))))
+    except (ValueError, TypeError, KeyError, AssertionError) as error:
+        raise InputError(f"{file}: is not a study that o2v tune wrote") from error
+
+
+class _Held(JournalFileOpenLock):
+    """The lock that `journal` holds all the time, so that there is none to take for a change.
+
+    Optuna's own is a file, which a kill leaves behind and which the next process waits for.
+    """
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass

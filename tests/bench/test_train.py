@@ -8,7 +8,7 @@ import pytest
 
 from bench.workloads import document, sentence
 from o2v_jax import Model
-from o2v_jax.training.step import evaluation_step, start, train_step
+from o2v_jax.training.optim.step import evaluation_step, start, train_step
 
 
 def test_types_are_spread_over_the_vocabulary_and_as_frequent_as_words():

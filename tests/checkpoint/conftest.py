@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from o2v_jax.checkpoint import Model, flatten, nest, save
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import parameter_shapes
-from o2v_jax.vocabulary import Vocabulary
 
 CONFIG = Hyperparameters(
     enc0_network="pooled_embedding",

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from o2v_jax import Hyperparameters
 from o2v_jax.checkpoint import load, save
 from o2v_jax.checkpoint.params_file import check
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
 from o2v_jax.model import parameter_shapes
 from o2v_jax.util import hash_file
-from o2v_jax.vocabulary import Vocabulary
 
 SECONDS = 5  # each takes some ms, and took 20 s or no end
 CHARACTERS = 30_000

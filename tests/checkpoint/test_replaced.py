@@ -13,12 +13,12 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from o2v_jax.atomic import staging
 from o2v_jax.checkpoint import load, pack, save
-from o2v_jax.checkpoint.read import read_directory
+from o2v_jax.checkpoint.loading import read_directory
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
-from o2v_jax.staging import staging
 from o2v_jax.util import hash_file
-from o2v_jax.vocabulary import Vocabulary
 
 SECONDS = 2.0
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import o2v_jax
 from o2v_jax.cli.prepare import KIND, SIZE, prepare
+from o2v_jax.data.vocabulary import tokenize
 from o2v_jax.preparation import FORMS, KINDS, Preparation, Side
-from o2v_jax.vocabulary import tokenize
 
 SENTENCES = ["A man isn't sleeping.", "Nobody is awake.", "Two dogs play", "a dog sleeps"]
 NAMES = ["neutral", "entailment", "contradiction"]

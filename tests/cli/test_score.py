@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import o2v_jax
-from o2v_jax.checkpoint import default, default_model
+from o2v_jax.checkpoint import default_model
+from o2v_jax.checkpoint import model as model_module
 
 PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
 LINES = "".join(json.dumps({"in0": a, "in1": b}) + "\n" for a, b in PAIRS).encode()
@@ -136,7 +137,7 @@ def test_a_containers_model_may_lie_in_one_folder(o2v, model, expected, tmp_path
     """An archive with a top folder, as SageMaker unpacks it."""
     shutil.copytree(model, tmp_path / "model" / "snli")
     (tmp_path / "model" / ".cache").mkdir()
-    monkeypatch.setattr(default, "SAGEMAKER_MODEL", tmp_path / "model")
+    monkeypatch.setattr(model_module, "SAGEMAKER_MODEL", tmp_path / "model")
     monkeypatch.delenv("O2V_MODEL", raising=False)
     assert_close(scores(o2v("score", stdin=LINES)), expected)
     shutil.copytree(model, tmp_path / "model" / "other")

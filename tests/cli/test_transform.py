@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import o2v_jax
-from o2v_jax.transform.origin import NAME
+from o2v_jax.transform.write.origin import NAME
 
 PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
 LINES = [json.dumps({"id": n, "in0": a, "in1": b}).encode() for n, (a, b) in enumerate(PAIRS)]

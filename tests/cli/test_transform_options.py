@@ -11,7 +11,7 @@ import pytest
 
 import o2v_jax
 from o2v_jax.errors import InputError
-from serving.settings import Settings
+from o2v_jax.server.settings import Settings
 
 LINES, JSON = "application/jsonlines", "application/json"
 CUT = "infer_max_seqlens=2,1"

@@ -10,7 +10,7 @@ import pytest
 
 import o2v_jax
 from o2v_jax.transform import Local, Settings, Transform, sources_of
-from o2v_jax.transform.parquet import PART_ROWS
+from o2v_jax.transform.read.parquet import PART_ROWS
 
 IDS = pa.list_(pa.int32())
 

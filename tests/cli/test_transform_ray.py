@@ -19,7 +19,7 @@ import pytest
 
 from o2v_jax.errors import RecordError
 from o2v_jax.transform import Settings
-from o2v_jax.transform.ray_worker import Piece, gathered
+from o2v_jax.transform.engines.ray_worker import Piece, gathered
 
 KILLS = int(os.environ.get("O2V_TEST_KILLS", "0"))
 RECORDS = 160_000 * max(1, KILLS)
@@ -28,7 +28,7 @@ killing = pytest.mark.skipif(
 )
 CLUSTER = """
 import ray, sys
-from o2v_jax.transform.ray_cluster import connected, imported
+from o2v_jax.transform.engines.ray_cluster import connected, imported
 ray = imported(alone=True)
 with connected(ray, None, workers=2, model_bytes=0):
     print(ray.get_runtime_context().gcs_address, file=sys.__stdout__, flush=True)

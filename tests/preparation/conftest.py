@@ -4,7 +4,7 @@ import pytest
 
 from o2v_jax.preparation import Layout
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.tables import read_table
+from o2v_jax.preparation.read.tables import read_table
 
 
 def _read(path, *wanted, form=None, header=False, problems=None, delimiter=None):

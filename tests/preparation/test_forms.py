@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from o2v_jax import InputError, RecordError
 from o2v_jax.preparation import Layout
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.tables import files_of
+from o2v_jax.preparation.read.tables import files_of
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]))
 ROWS = st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=6)
@@ -126,7 +126,7 @@ def test_cells_that_are_no_text_matter_where_they_are_wanted(read, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
 def test_a_line_without_end_is_refused(read, tmp_path, name, monkeypatch):
-    monkeypatch.setattr("o2v_jax.preparation.lines.LONGEST_LINE", 1000)
+    monkeypatch.setattr("o2v_jax.preparation.read.lines.LONGEST_LINE", 1000)
     path = tmp_path / name
     path.write_text('{"x":1}\n' if name == "a.jsonl" else "x\n1\n")
     with path.open("a") as file:

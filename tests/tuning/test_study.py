@@ -7,9 +7,8 @@ import pytest
 
 from o2v_jax.errors import InputError
 from o2v_jax.tuning import Objective, space_of
-from o2v_jax.tuning.journal import journal
 from o2v_jax.tuning.report import best_of, rows_of
-from o2v_jax.tuning.study import Study
+from o2v_jax.tuning.study import Study, journal
 
 OBJECTIVE = Objective("validation", "accuracy")
 
@@ -81,7 +80,7 @@ def test_stopping_by_hand_never_gives_a_trial_up(opened, tmp_path):
 
 def test_two_processes_cannot_share_a_study(tmp_path):
     file = tmp_path / "study.log"
-    code = "import sys; from pathlib import Path; from o2v_jax.tuning.journal import journal\n"
+    code = "import sys; from pathlib import Path; from o2v_jax.tuning.study import journal\n"
     code += "with journal(Path(sys.argv[1])): pass"
     command = [sys.executable, "-c", code, file]
     with journal(file):

@@ -1,0 +1,235 @@
+"""Reading a model: everything that is wrong with it is said in one error."""
+
+import hashlib
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from o2v_jax.arguments import require_integer, require_path, show
+from o2v_jax.atomic import is_in_use, is_unfinished, left_aside
+from o2v_jax.checkpoint import config_file, params_file
+from o2v_jax.checkpoint.config_file import (
+    MAX_JSON_BYTES,
+    ConfigFile,
+    Problems,
+    max_vocabulary_bytes,
+)
+from o2v_jax.checkpoint.model import (
+    CONFIG,
+    FILES,
+    METRICS,
+    PARAMS,
+    PROVENANCE,
+    VOCABULARY,
+    Model,
+    nest,
+)
+from o2v_jax.checkpoint.params_file import Contents, Digests
+from o2v_jax.checkpoint.snapshot import Snapshot, opened
+from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
+from o2v_jax.data.vocabulary import Vocabulary, parse_json_object
+from o2v_jax.errors import CheckpointError, InputError
+
+_CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
+    FILES[2:]
+)
+
+# to read a model that is replaced meanwhile, and how many seconds more to wait after each
+_ATTEMPTS = 8
+_PAUSE = 0.02
+
+
+def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Model:
+    """Reads a model: one, also while another takes its place.
+
+    Args:
+        path: a model directory, or a tar archive (gzip-compressed or not) of one. The model may
+            also be in a folder within, if it is the only one there.
+        max_archive_bytes: how many bytes an archive may unpack to.
+
+    Raises:
+        InputError: an argument is of another type, or the path is a URL.
+        CheckpointError: with every problem found: missing files, invalid JSON, an unknown format
+            version, wrong hyperparameters, a wrong checksum, a truncated file, parameters that
+            are missing, unexpected, misshapen, not float32 or not finite, token ids outside the
+            vocabulary; or with the archive member that cannot be accepted.
+
+    >>> import o2v_jax, tempfile
+    >>> config = o2v_jax.Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     directory = o2v_jax.save(o2v_jax.Model(config, o2v_jax.init(config)), folder + "/model")
+    ...     model = o2v_jax.load(directory)
+    >>> model.config == config, model.params["embed_0"]["weight"].shape
+    (True, (50, 300))
+    """
+    path = require_path("path", path)
+    require_integer("max_archive_bytes", max_archive_bytes, 0)
+    try:
+        if path.is_file():
+            with unpacked(path, max_archive_bytes) as folder, ExitStack() as stack:
+                return read_directory(folder, stack, path)[0]
+        with ExitStack() as stack:
+            return read_directory(path, stack)[0]
+    except OSError as error:
+        raise CheckpointError(path, [f"cannot be read: {error.strerror or error}"]) from error
+
+
+def read_directory(
+    path: Path, stack: ExitStack, source: Path | None = None
+) -> tuple[Model, Snapshot]:
+    """Reads one model from a directory, even while others take its place.
+
+    Args:
+        path: a directory that is a model or has one folder that is.
+        stack: keeps the files open that were read.
+        source: what errors name; None: the directory.
+
+    Raises:
+        CheckpointError: see `load`.
+        OSError: the directory cannot be read.
+    """
+    source = source or path
+    for count in range(_ATTEMPTS):
+        with ExitStack() as attempt:
+            snapshot = None
+            try:
+                snapshot = attempt.enter_context(opened(find_model(path, source)))
+                model = _read(snapshot, source)
+            except (CheckpointError, FileNotFoundError):
+                if count + 1 == _ATTEMPTS or not _may_be_replaced(path, snapshot, count):
+                    raise
+            else:
+                stack.push(attempt.pop_all())
+                return model, snapshot
+        time.sleep(_PAUSE * count)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _may_be_replaced(path: Path, snapshot: Snapshot | None, count: int) -> bool:
+    """Whether a directory that could not be read may be whole at the next attempt."""
+    if snapshot is not None:
+        return snapshot.is_outdated()
+    return count == 0 or any(map(is_in_use, left_aside(path)))
+
+
+def find_model(path: Path, source: Path | None = None) -> Path:
+    """The directory that holds the model: the given one, or the only one in it that does.
+
+    Args:
+        path: where it is looked for.
+        source: what errors name; None: the path.
+
+    Raises:
+        CheckpointError: there is none, or there are several.
+        OSError: the directory cannot be read.
+    """
+    source = source or path
+    if not path.is_dir():
+        raise CheckpointError(source, [_no_directory(path)])
+    if _holds_model(path):
+        return path
+    entries = sorted(entry for entry in path.iterdir() if not is_unfinished(entry.name))
+    folders = [entry for entry in entries if entry.is_dir() and _holds_model(entry)]
+    if not folders:
+        raise CheckpointError(
+            source,
+            [
+                f"holds no {CONFIG} and {PARAMS}, neither at its top level nor within one folder: "
+                + _CONTENTS
+            ],
+        )
+    if len(folders) > 1:
+        names = ", ".join(show(folder.name) for folder in folders[:5])
+        raise CheckpointError(source, [f"must hold one model, but it holds several: {names}"])
+    return folders[0]
+
+
+def _holds_model(folder: Path) -> bool:
+    return any(os.path.lexists(folder / name) for name in (CONFIG, PARAMS))
+
+
+def _no_directory(path: Path) -> str:
+    if os.path.lexists(path):
+        return "is neither a directory nor a file" if path.exists() else "is a link to nothing"
+    left = "".join(
+        f"; an interrupted save left the former model in {old}" for old in left_aside(path)
+    )
+    return f"does not exist: {_CONTENTS}, or is a .tar.gz of one{left}"
+
+
+def _read(snapshot: Snapshot, source: Path) -> Model:
+    """Reads a model of files that were opened together."""
+    problems = Problems()
+    settings = _read_config(snapshot, problems)
+    contents = _read_params(snapshot, settings, problems)
+    vocabulary = _read_vocabulary(snapshot, settings, contents.digests, problems)
+    metrics, provenance = (
+        _read_extra(snapshot, name, contents.digests, problems) for name in (METRICS, PROVENANCE)
+    )
+    if contents.digests is None and not problems and snapshot.is_replaced():
+        problems.append("was replaced while it was read")  # so its files may be of two models
+    if problems or settings.config is None:
+        raise CheckpointError(source, problems)
+    return Model(
+        config=settings.config,
+        params=nest(contents.arrays),
+        vocabulary=vocabulary,
+        metrics=metrics,
+        provenance=provenance,
+        length_histogram=settings.length_histogram,
+    )
+
+
+def _read_config(snapshot: Snapshot, problems: Problems) -> ConfigFile:
+    with problems.gathered():
+        data = snapshot.read(CONFIG, MAX_JSON_BYTES)
+        return config_file.parse(parse_json_object(data, CONFIG), problems)
+    return ConfigFile()
+
+
+def _read_params(snapshot: Snapshot, settings: ConfigFile, problems: Problems) -> Contents:
+    with problems.gathered():
+        file = snapshot.file(PARAMS)
+        shapes = None if settings.config is None else params_file.expected_shapes(settings.config)
+        return params_file.read(file, shapes, settings.params_sha256, problems)
+    return Contents({})
+
+
+def _read_vocabulary(
+    snapshot: Snapshot, settings: ConfigFile, digests: Digests | None, problems: Problems
+) -> Vocabulary | None:
+    there = snapshot.is_there(VOCABULARY)
+    if there and settings.has_tokenizer is False:
+        problems.append(f"{CONFIG}: there is a {VOCABULARY}, but no tokenizer is named")
+    if not (there or settings.has_tokenizer or VOCABULARY in (digests or ())):
+        return None
+    if settings.config is None and snapshot.is_longer(VOCABULARY, max_vocabulary_bytes(None)):
+        return None  # whether it is too long depends on what is wrong already
+    with problems.gathered():
+        data = snapshot.read(VOCABULARY, max_vocabulary_bytes(settings.config))
+        vocabulary = Vocabulary.parse(data, VOCABULARY, lowercase=bool(settings.lowercase))
+        if settings.config is not None:
+            config_file.check_vocabulary(vocabulary, settings.config)
+        _check_digest(VOCABULARY, data, digests)
+        return vocabulary
+    return None
+
+
+def _read_extra(
+    snapshot: Snapshot, name: str, digests: Digests | None, problems: Problems
+) -> dict[str, Any]:
+    if digests is None and not snapshot.is_there(name):
+        return {}
+    with problems.gathered():
+        data = snapshot.read(name, MAX_JSON_BYTES)
+        value = parse_json_object(data, name)
+        _check_digest(name, data, digests)
+        return value
+    return {}
+
+
+def _check_digest(name: str, data: bytes, digests: Digests | None) -> None:
+    if digests is not None and digests.get(name) != hashlib.sha256(data).hexdigest():
+        raise InputError(f"{name} is not the file that was written: its SHA-256 is another")

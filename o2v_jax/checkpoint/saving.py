@@ -1,0 +1,174 @@
+"""Writing a model: under its name there is a whole model at any time, the old or the new one."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from o2v_jax.arguments import require_instance, require_path
+from o2v_jax.atomic import is_fixed, is_leftover, replacing
+from o2v_jax.checkpoint import config_file, params_file
+from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, Problems, max_vocabulary_bytes
+from o2v_jax.checkpoint.model import (
+    CONFIG,
+    FILES,
+    METRICS,
+    PARAMS,
+    PROVENANCE,
+    VOCABULARY,
+    Model,
+    flatten,
+)
+from o2v_jax.checkpoint.params_file import Arrays
+from o2v_jax.checkpoint.snapshot import opened
+from o2v_jax.data.vocabulary import parse_json_object
+from o2v_jax.errors import CheckpointError, InputError
+from o2v_jax.util import hash_file
+
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+
+
+def save(model: Model, directory: str | Path) -> Path:
+    """Writes a model directory, or replaces one.
+
+    All files are written to a directory beside it and brought to the disk before they get their
+    name. On Linux a former model changes places with the new one at once. Elsewhere it is moved
+    aside first, to a name that ends in `.old`, where an interruption may leave it. The next save to
+    the same name removes what a killed process left.
+
+    Args:
+        model: what to write.
+        directory: a new name, an empty directory or a model directory to replace. If nothing can
+            be written beside one, or it is a mount point, files are moved into it one by one. The
+            config.json of a former model goes first, the new one comes last: what an interruption
+            leaves between them is no model, which `load` says and the next save completes.
+
+    Returns:
+        The directory, absolute.
+
+    Raises:
+        InputError: an argument is of another type, or the directory is a URL.
+        CheckpointError: the model is one that `load` would refuse, or the directory is in use for
+            something else or cannot be written. Nothing was changed then.
+    """
+    target = require_path("directory", directory).resolve()
+    arrays = _arrays(model, target)
+    _check_model(model, arrays, target)
+    try:
+        check_target(target)
+        with replacing(target, FILES, last=CONFIG) as staging:
+            _write(model, arrays, staging)
+    except InputError as error:
+        raise CheckpointError(target, [str(error)]) from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(target, [f"cannot be written: {reason}"]) from error
+    return target
+
+
+def _arrays(model: Model, target: Path) -> Arrays:
+    from o2v_jax.model import plain  # noqa: PLC0415  its import takes a second
+
+    require_instance("model", model, Model, "a Model")
+    try:
+        return flatten(plain(model.params))
+    except InputError as error:
+        raise CheckpointError(target, [str(error)]) from error
+
+
+def _write(model: Model, arrays: Arrays, directory: Path) -> None:
+    others = {
+        METRICS: _json(METRICS, model.metrics),
+        PROVENANCE: _json(PROVENANCE, model.provenance),
+    }
+    if model.vocabulary is not None:
+        others[VOCABULARY] = model.vocabulary.to_json()
+        _check_size(VOCABULARY, others[VOCABULARY], max_vocabulary_bytes(model.config))
+    for name, data in others.items():
+        (directory / name).write_bytes(data)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}
+    save_file(arrays, directory / PARAMS, params_file.metadata(digests))
+    # safetensors lets nobody but the owner read what it writes
+    shutil.copymode(directory / METRICS, directory / PARAMS)
+    checksum = hash_file(directory / PARAMS)
+    (directory / CONFIG).write_bytes(_json(CONFIG, config_file.compose(model, checksum)))
+
+
+def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
+    problems = Problems(params_file.check(arrays, params_file.expected_shapes(model.config)))
+    config_file.parse(config_file.compose(model, ""), problems)
+    with problems.gathered():
+        if model.vocabulary is not None:
+            config_file.check_vocabulary(model.vocabulary, model.config)
+    for name, value in ((METRICS, model.metrics), (PROVENANCE, model.provenance)):
+        with problems.gathered():
+            _json(name, value)
+    if problems:
+        raise CheckpointError(target, problems)
+
+
+def check_target(directory: str | Path) -> None:
+    """Checks that `save` may write there, so that nobody trains for hours to find it may not.
+
+    Raises:
+        CheckpointError: it is neither new, nor empty, nor a model with nothing else beside it.
+    """
+    target = require_path("directory", directory).resolve()
+    if not target.exists():
+        _check_parent(target)
+        return
+    if not target.is_dir():
+        raise CheckpointError(target, ["is a file, but a model is a directory"])
+    found = {path.name for path in target.iterdir()}
+    if is_fixed(target):
+        found.discard("lost+found")  # a disk's own
+    names = {name for name in found if not is_leftover(name, target)}
+    if others := sorted(names.difference(FILES)):
+        raise CheckpointError(
+            target,
+            [f"holds other things than a model ({', '.join(others[:5])}): choose another name"],
+        )
+    # files without their config.json may be ours: of a save that was ended in the middle
+    if names and found == names and not _is_model(target):
+        raise CheckpointError(
+            target, ["is not empty and not an o2v_jax model: choose another name"]
+        )
+
+
+def _check_parent(target: Path) -> None:
+    """Checks that a directory can be made there."""
+    parent = next(path for path in target.parents if path.exists())
+    try:
+        with TemporaryDirectory(dir=parent, prefix=f".{target.name}."):
+            pass
+    except OSError as error:
+        raise CheckpointError(target, [f"cannot be made: {error.strerror or error}"]) from error
+
+
+def _is_model(directory: Path) -> bool:
+    for _ in range(2):  # another process may take the directory away before its files are opened
+        with suppress(InputError, OSError), opened(directory) as snapshot:
+            data = snapshot.read(CONFIG, MAX_JSON_BYTES)
+            return config_file.is_model_config(parse_json_object(data, CONFIG))
+    return False
+
+
+def _json(name: str, value: Mapping[str, Any]) -> bytes:
+    try:
+        data = orjson.dumps(dict(value), option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise InputError(f"{name} cannot be written as JSON: {error}") from error
+    _check_size(name, data, MAX_JSON_BYTES)
+    return data
+
+
+def _check_size(name: str, data: bytes, limit: int) -> None:
+    if len(data) > limit:
+        raise InputError(f"{name} would take {len(data):,} bytes, but at most {limit:,} are read")

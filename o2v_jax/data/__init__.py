@@ -1,0 +1,33 @@
+"""Records: JSON or JSON Lines bytes -> ragged arrays of token ids, and results -> bytes.
+
+The formats are those of the Object2Vec documentation ("Data formats for Object2Vec inference").
+Decoding keeps no Python object per record, and the first thing that is wrong is raised as a
+`RecordError` that names its JSON path, with the line (and file) for JSON Lines.
+
+`labelled` reads whole files for training. It stands apart, because it needs pyarrow.
+"""
+
+from o2v_jax.data.decoding import WrongFormatError, decode, read_lines, sniff
+from o2v_jax.data.each import Each, instances_of, read_each
+from o2v_jax.data.encoding import encode, encode_pieces, encode_rows
+from o2v_jax.data.records import Format, Places, Records, at_line
+from o2v_jax.data.validate import Fault, outside
+
+__all__ = [
+    "Each",
+    "Fault",
+    "Format",
+    "Places",
+    "Records",
+    "WrongFormatError",
+    "at_line",
+    "decode",
+    "encode",
+    "encode_pieces",
+    "encode_rows",
+    "instances_of",
+    "outside",
+    "read_each",
+    "read_lines",
+    "sniff",
+]

@@ -1,0 +1,170 @@
+"""Records by Arrow: requests for scoring, and labelled pairs for training.
+
+Scoring stops at the first bad line. Training reads blocks of whole lines, goes on after a bad one
+and needs no Python object per record.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.json as pj
+
+from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.records import LINE, Labelled, decode_utf8
+from o2v_jax.data.validate import Fault, explain
+
+_IDS = pa.list_(pa.int32())
+_SCHEMA = pa.schema([("label", pa.float64()), ("in0", _IDS), ("in1", _IDS)])
+# In a field that is not looked at anything could stand: "error" leaves such lines to the others.
+_PARSE = pj.ParseOptions(explicit_schema=_SCHEMA, unexpected_field_behavior="error")
+_READ = pj.ReadOptions(use_threads=True, block_size=2**20)  # what one thread parses at a time
+_NEWLINE, _RETURN, _OPEN = b"\n\r{"
+
+
+class Plain(NamedTuple):
+    """Records: their sides, labels (float64 `[records]`), and lines (int64, from 0)."""
+
+    in0: Ragged
+    in1: Ragged
+    labels: npt.NDArray[np.float64]
+    lines: Index
+
+
+class Sides(NamedTuple):
+    """Records that all give the same: both sides, or one of them and None for the other."""
+
+    in0: Ragged | None
+    in1: Ragged | None
+
+
+def read_plain(text: bytes) -> Plain | None:
+    """The records of whole lines, if every line is blank or plainly one record."""
+    lines = _object_lines(text)
+    table = _table(text, lines)
+    if table is None or lines is None or any(column.null_count for column in table.columns):
+        return None
+    in0, in1, labels = _ragged(table["in0"]), _ragged(table["in1"]), table["label"].to_numpy()
+    if in0 is None or in1 is None or not np.isfinite(labels).all():
+        return None
+    return Plain(in0, in1, labels, lines)
+
+
+def read_sides(text: bytes) -> Sides | None:
+    """The same without labels, which may stand there, and perhaps with one side only."""
+    table = _table(text, _object_lines(text))
+    # a name with an escape in it could not be found below
+    if table is None or b"\\" in text or not _plain_labels(table["label"]):
+        return None
+    given = [name for name in ("in0", "in1") if name.encode() in text]
+    sides = {name: _ragged(table[name]) for name in given if not table[name].null_count}
+    if not given or len(sides) != len(given) or None in sides.values():
+        return None
+    return Sides(sides.get("in0"), sides.get("in1"))
+
+
+def _plain_labels(labels: pa.ChunkedArray) -> bool:
+    """Whether none of them is what JSON does not have, such as NaN."""
+    return bool(np.isfinite(labels.drop_null().to_numpy()).all())
+
+
+def _table(text: bytes, lines: Index | None) -> pa.Table | None:
+    """As many rows as there are lines, or None."""
+    if lines is None or not len(lines):
+        return None
+    try:
+        table = pj.read_json(pa.BufferReader(text), read_options=_READ, parse_options=_PARSE)
+    except pa.ArrowException:
+        return None
+    return table if table.num_rows == len(lines) else None
+
+
+def _object_lines(text: bytes) -> Index | None:
+    """The numbers, from 0, of the lines that are not empty, if all of these begin with `{`.
+
+    Every one of them then begins a record, because there is no second `{` in a record that only
+    holds the known fields. As many records as lines therefore means one record a line.
+    """
+    data = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(data == _NEWLINE)
+    if len(text) and data[-1] != _NEWLINE:
+        ends = np.append(ends, len(text))
+    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])[: len(ends)]
+    ends = ends - ((ends > starts) & (data[ends - 1] == _RETURN))
+    lines = np.flatnonzero(ends > starts)
+    return lines if (data[starts[lines]] == _OPEN).all() else None
+
+
+def _ragged(column: pa.ChunkedArray) -> Ragged | None:
+    """Lists of ids as ragged arrays, if they hold neither null nor a negative number."""
+    lists = column.combine_chunks()
+    values = lists.flatten()
+    if values.null_count:
+        return None
+    ids = values.to_numpy()
+    if ids.min(initial=0) < 0:
+        return None
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    return Ragged(ids, offsets - offsets[0])
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPairs:
+    """The records of consecutive lines.
+
+    Attributes:
+        in0: the in0 sides, `[records]` rows.
+        in1: the in1 sides, `[records]` rows.
+        labels: float64 `[records]`.
+        lines: int64 `[records]`, line numbers.
+        bad: how many lines are neither blank nor a record.
+        faults: the numbers of the first bad lines, and what is wrong with them.
+    """
+
+    in0: Ragged
+    in1: Ragged
+    labels: npt.NDArray[np.float64]
+    lines: Index
+    bad: int = 0
+    faults: tuple[tuple[int, Fault], ...] = ()
+
+
+def read_labelled(text: bytes, first: int = 1, *, explained: int = 1000) -> LabelledPairs:
+    r"""The records of whole lines.
+
+    Args:
+        text: lines, numbered from `first`, without a byte order mark.
+        first: the number of the first line.
+        explained: of how many bad lines, at most, `faults` says what is wrong.
+
+    >>> pairs = read_labelled(b'{"label": 1, "in0": [3], "in1": []}\n[]')
+    >>> pairs.in0.ids, pairs.bad, pairs.faults[0][0]
+    (array([3], dtype=int32), 1, 2)
+    """
+    plain = read_plain(text)
+    if plain is None:
+        return read_each_line(text, first, explained=explained)
+    return LabelledPairs(plain.in0, plain.in1, plain.labels, plain.lines + first)
+
+
+def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> LabelledPairs:
+    """The same, a line at a time: this says what a record is."""
+    rows, lines, faults, bad = [], [], [], 0
+    for number, line in enumerate(text.split(b"\n"), first):
+        if not line or line.isspace():
+            continue
+        try:
+            rows.append(decode_utf8(LINE[True], line))
+            lines.append(number)
+        except (ValueError, RecursionError) as error:
+            bad += 1
+            if bad <= explained:
+                faults.append((number, explain(error, line, is_line=True)))
+    return LabelledPairs(*_arrays(rows), np.array(lines, np.int64), bad, tuple(faults))
+
+
+def _arrays(rows: list[Labelled]) -> tuple[Ragged, Ragged, npt.NDArray[np.float64]]:
+    labels = np.fromiter((row.label for row in rows), np.float64, len(rows))
+    return Ragged.of([row.in0 for row in rows]), Ragged.of([row.in1 for row in rows]), labels

@@ -1,0 +1,132 @@
+"""Records of which each may be bad: the good ones, and what is wrong with every other."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.data.decoding import WrongFormatError, decode, records_of
+from o2v_jax.data.kinds import is_document
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.records import LINE, Format, Places, Records, decode_utf8
+from o2v_jax.data.validate import NEITHER, VocabSizes, explain, outside
+from o2v_jax.errors import RecordError
+from o2v_jax.util import BOM
+
+PlaceOf: TypeAlias = Callable[[int], str]
+
+_CHUNK = 4096  # records that are Python objects at a time
+
+
+class _Document(msgspec.Struct):
+    instances: list[msgspec.Raw]
+
+
+_DOCUMENT = msgspec.json.Decoder(_Document)
+
+
+@dataclass(frozen=True, eq=False)
+class Each:
+    """What texts hold, one record each.
+
+    Attributes:
+        records: the good ones.
+        good: bool `[texts]`, which they are.
+        errors: what is wrong with the others, by number.
+    """
+
+    records: Records
+    good: npt.NDArray[np.bool_]
+    errors: dict[int, RecordError]
+
+
+def read_each(texts: Sequence[bytes], place_of: PlaceOf, vocab_sizes: VocabSizes) -> Each:
+    """Reads records, and goes on behind bad ones.
+
+    Args:
+        texts: a JSON object each.
+        place_of: where a text stands, by its number, as the beginning of a JSON path, "a:3 $".
+        vocab_sizes: ids must lie in 0..size-1 of their side; None: anything that fits int32.
+
+    >>> each = read_each([b'{"in0": [3]}', b'{"in0": [9]}'], "line {} $".format, (5, 5))
+    >>> each.good.tolist(), str(each.errors[1])
+    ([True, False], 'line 1 $.in0[0]: 9 is outside the vocabulary 0..4')
+    """
+    good, errors = np.ones(len(texts), np.bool_), dict[int, RecordError]()
+    parts = [
+        _read_chunk(texts[first : first + _CHUNK], first, place_of, vocab_sizes, errors)
+        for first in range(0, len(texts), _CHUNK)
+    ]
+    good[list(errors)] = False
+    return Each(_joined(parts), good, errors)
+
+
+def instances_of(document: bytes) -> list[bytes]:
+    """The texts of the records of a JSON document.
+
+    Raises:
+        RecordError: it is no `{"instances": [...]}`; the path is that in the document.
+    """
+    body = document.removeprefix(BOM)
+    try:
+        return [bytes(raw) for raw in decode_utf8(_DOCUMENT, body).instances]
+    except (ValueError, RecursionError):
+        decode(body, Format.JSON, vocab_sizes=None)  # says what is wrong
+        raise
+
+
+def _read_chunk(
+    texts: Sequence[bytes],
+    first: int,
+    place_of: PlaceOf,
+    vocab_sizes: VocabSizes,
+    errors: dict[int, RecordError],
+) -> Records:
+    rows, numbers = [], []
+    for number, text in enumerate(texts, first):
+        try:
+            rows.append(decode_utf8(LINE[False], text))
+            numbers.append(number)
+        except (ValueError, RecursionError) as error:
+            fault = explain(error, text, is_line=True)
+            where = place_of(number) + fault.path.removeprefix("$")
+            errors[number] = RecordError(where, fault.reason(vocab_sizes))
+    records = records_of(rows, Places())
+    bad = dict(_problems(records, vocab_sizes))
+    if not bad:
+        return records
+    for at, (path, reason) in bad.items():
+        number = numbers[at]
+        errors[number] = _error(place_of(number) + path, reason, texts[number - first])
+    return records_of([row for at, row in enumerate(rows) if at not in bad], Places())
+
+
+def _error(where: str, reason: str, text: bytes) -> RecordError:
+    if reason == NEITHER and is_document(text):
+        return WrongFormatError(where, "is one JSON document", Format.JSON)
+    return RecordError(where, reason)
+
+
+def _problems(records: Records, vocab_sizes: VocabSizes) -> Iterator[tuple[int, tuple[str, str]]]:
+    """By record, the path and the reason; of several in a record the first comes last."""
+    sides = ((records.in0, records.has0), (records.in1, records.has1))
+    for side, size in reversed(list(enumerate(vocab_sizes or ()))):
+        ragged, has = sides[side]
+        bad = np.flatnonzero(ragged.ids >= size)[::-1]
+        owners = np.searchsorted(ragged.offsets, bad, side="right") - 1
+        for at, row in zip(bad.tolist(), owners.tolist(), strict=True):
+            path = f".in{side}[{at - int(ragged.offsets[row])}]"
+            yield int(np.flatnonzero(has)[row]), (path, outside(int(ragged.ids[at]), size))
+    for record in np.flatnonzero(~(records.has0 | records.has1)).tolist():
+        yield record, ("", NEITHER)
+
+
+def _joined(parts: list[Records]) -> Records:
+    if not parts:
+        return records_of([], Places())
+    has0, has1 = (np.concatenate([getattr(p, name) for p in parts]) for name in ("has0", "has1"))
+    in0, in1 = (Ragged.joined([getattr(p, name) for p in parts]) for name in ("in0", "in1"))
+    return Records(in0, in1, has0, has1, None, Places())

@@ -1,0 +1,83 @@
+"""Results -> bytes."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from o2v_jax.data.records import Format
+
+_CHUNK = 2**15  # numbers written at a time: some 350 KB
+
+
+def encode(
+    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], media_type: str
+) -> bytes:
+    """Writes results, one per record, each number in its shortest exact form.
+
+    Args:
+        values: float32 `[records, numbers]`, all finite.
+        key: what the numbers are.
+        media_type: a `Format`. JSON Lines come without a final newline.
+
+    Raises:
+        ValueError: a value is not finite: JSON cannot express it.
+
+    >>> from o2v_jax.data import Format, encode
+    >>> encode(np.float32([[0.5], [2]]), "scores", Format.JSON)
+    b'{"predictions":[{"scores":[0.5]},{"scores":[2.0]}]}'
+    """
+    out = BytesIO()
+    out.writelines(encode_pieces(values, key, media_type))
+    return out.getvalue()
+
+
+def encode_pieces(
+    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], media_type: str
+) -> Iterator[bytes]:
+    """What `encode` gives, in pieces of a few hundred KB, each made when it is asked for.
+
+    Raises:
+        ValueError: as `encode`, before the first piece.
+    """
+    if not all(np.isfinite(part).all() for part in _parts(values)):
+        raise ValueError(f"the {key} hold values that are not finite")
+    return _pieces(values, key, Format(media_type) is Format.JSON_LINES)
+
+
+def encode_rows(
+    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], between: bytes
+) -> Iterator[bytes]:
+    """The results alone, an object each, with `between` between two; in pieces, unchecked."""
+    before = b""
+    for part in _parts(values):
+        yield before + _rows(part, key, between)
+        before = between
+
+
+def _pieces(
+    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], lines: bool
+) -> Iterator[bytes]:
+    if lines:
+        yield from encode_rows(values, key, b"\n")
+        return
+    start, end = b'{"predictions":[', b"]}"
+    for rows in encode_rows(values, key, b","):
+        yield start + rows
+        start = b""
+    yield start + end
+
+
+def _parts(values: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+    step = max(1, _CHUNK // max(1, values.shape[1]))
+    return (values[first : first + step] for first in range(0, len(values), step))
+
+
+def _rows(values: npt.NDArray[np.float32], key: str, between: bytes) -> bytes:
+    start = b'{"%s":[' % key.encode()
+    rows = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    # The matrix is nothing but numbers, so "],[" stands between its rows and nowhere else.
+    return start + rows[2:-2].replace(b"],[", b"]}" + between + start) + b"]}"

@@ -1,0 +1,65 @@
+"""Lines of bounded size, in chunks of bounded size."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import BinaryIO
+
+from o2v_jax.data.records import at_line
+from o2v_jax.errors import InputError, O2VError, RecordError
+from o2v_jax.util import BOM, GZIP_ERRORS
+
+MIB = 2**20
+LONGEST_LINE = 6 * MIB  # as batch transform has it: a record is a payload at most
+CHUNK_BYTES = 8 * MIB  # ids are ten times as large while they are Python objects
+
+
+def read_bounded_lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The lines of a file.
+
+    Raises:
+        RecordError: a line is longer than 6 MiB; no more of it is read.
+        InputError: the file cannot be read, or its gzip is damaged.
+    """
+    lines = iter(partial(stream.readline, LONGEST_LINE + 1), b"")
+    try:
+        for number, line in enumerate(lines, start=1):
+            if len(line) > LONGEST_LINE:
+                reason = f"is longer than a record may be ({LONGEST_LINE // MIB} MiB)"
+                raise RecordError(at_line(name, number), f"{reason}: expected one record a line")
+            yield line
+    except GZIP_ERRORS as error:
+        raise InputError(f"{name}: is damaged gzip ({error})") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
+
+
+def chunks_of(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Up to `most` lines at a time, fewer if they are long, with the number of the first of them.
+
+    A byte order mark in front is left out. Where reading fails, what was read before comes first.
+    """
+    source, first = iter(lines), 1
+    failure = None
+    while failure is None:
+        chunk, failure = _next_chunk(source, most)
+        if first == 1 and chunk:
+            chunk[0] = chunk[0].removeprefix(BOM)
+        if chunk:
+            yield first, chunk
+        elif failure is None:
+            return
+        first += len(chunk)
+    raise failure
+
+
+def _next_chunk(source: Iterator[bytes], most: int) -> tuple[list[bytes], O2VError | None]:
+    chunk, size = list[bytes](), 0
+    try:
+        for line in source:
+            chunk.append(line)
+            size += len(line)
+            if len(chunk) >= most or size >= CHUNK_BYTES:
+                break
+    except O2VError as error:
+        return chunk, error
+    return chunk, None

@@ -1,0 +1,256 @@
+"""Ragged arrays of token ids, and deduplication of their rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.data.sequences import Flat, array_of, flat
+from o2v_jax.errors import InputError
+
+Ids: TypeAlias = npt.NDArray[np.int32]
+Index: TypeAlias = npt.NDArray[np.int64]
+
+_SLICE = 2**20  # offsets looked at together
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
+_BOUNDS = np.iinfo(np.int32)  # looking them up costs more than all else here for one short row
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Sequences of token ids.
+
+    Attributes:
+        ids: int32 `[tokens]`, the sequences one after the other.
+        offsets: int64 `[rows + 1]`; row `r` is `ids[offsets[r]:offsets[r + 1]]`.
+
+    The constructor and `of` check what they are given; the other methods, which are called for
+    every batch, take rows and lengths as they are.
+
+    Raises:
+        InputError: the ids are not integers that fit int32 in one dimension, or the offsets are not
+            integers that divide them into rows.
+
+    >>> Ragged.of([[3, 1], [], [4]]).row(0)
+    array([3, 1], dtype=int32)
+    """
+
+    ids: Ids
+    offsets: Index
+
+    def __post_init__(self) -> None:
+        if _needs_conversion(self.ids, _INT32):
+            object.__setattr__(self, "ids", _int32(array_of(self.ids)))
+        if _needs_conversion(self.offsets, _INT64):
+            object.__setattr__(self, "offsets", _offsets(array_of(self.offsets)))
+        ends = self.offsets[:1].tolist() + self.offsets[-1:].tolist()
+        if ends != [0, len(self.ids)] or not _rises(self.offsets):
+            raise InputError(f"offsets must rise from 0 to {len(self.ids)}, the number of ids")
+
+    @classmethod
+    def of(cls, rows: Any) -> "Ragged":
+        """Makes ragged arrays of any sequences of integers (or returns ragged arrays as they are).
+
+        Args:
+            rows: lists of lists; arrays of two dimensions, or lists of arrays (NumPy, JAX, torch);
+                a column of lists (Arrow, polars, pandas).
+
+        Raises:
+            InputError: it is no sequence of sequences, or something in one of them is not an
+                integer that fits int32.
+        """
+        if isinstance(rows, Ragged):
+            return rows
+        return cls.of_flat(flat(rows))
+
+    @classmethod
+    def of_flat(cls, given: Flat) -> "Ragged":
+        """Makes ragged arrays of numbers that `o2v_jax.data.sequences.flat` found.
+
+        Raises:
+            InputError: they are not integers that fit int32.
+        """
+        return cls(_int32(given.values), offsets_of(given.lengths))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Index:
+        """Int64 `[rows]`, tokens in each row."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Ragged]") -> "Ragged":
+        """The rows of all parts, one after the other.
+
+        >>> Ragged.joined([Ragged.of([[3, 1], [5]]), Ragged.of([[4]])]).offsets
+        array([0, 2, 3, 4])
+        """
+        if len(parts) == 1:
+            return parts[0]
+        before = offsets_of(np.array([len(part.ids) for part in parts], np.int64))
+        offsets = [part.offsets[1:] for part in parts]
+        shift = np.repeat(before[:-1], [len(part) for part in parts])
+        joined = np.concatenate([_NONE, *offsets])
+        joined[1:] += shift
+        return cls(np.concatenate([part.ids for part in parts]), joined)
+
+    def row(self, index: int) -> Ids:
+        """The ids of one row, int32 `[length]`."""
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def rows(self, start: int, stop: int) -> "Ragged":
+        """The rows from one number up to another, without copying their ids.
+
+        >>> Ragged.of([[3, 1], [], [4]]).rows(1, 3).offsets
+        array([0, 0, 1])
+        """
+        if (start, stop) == (0, len(self)):
+            return self
+        offsets = self.offsets[start : stop + 1]
+        return Ragged(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def take(self, rows: npt.NDArray[np.integer], max_length: int | None = None) -> "Ragged":
+        """The given rows, in the given order, of each only the first `max_length` ids (None: all).
+
+        Nothing but these rows is read: the arrays may be larger than memory.
+        """
+        starts = self.offsets[:-1][rows]
+        lengths = self.offsets[1:][rows] - starts
+        if max_length is not None:
+            lengths = np.minimum(lengths, max_length)
+        offsets = offsets_of(lengths)
+        shift = np.repeat(starts - offsets[:-1], lengths)
+        return Ragged(self.ids[np.arange(offsets[-1]) + shift], offsets)
+
+    def cut(self, max_length: int) -> "Ragged":
+        """Every row cut to its first `max_length` ids; the same object if none is longer."""
+        lengths = self.lengths
+        if not len(lengths) or int(lengths.max()) <= max_length:
+            return self
+        position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
+        return Ragged(self.ids[position < max_length], offsets_of(np.minimum(lengths, max_length)))
+
+    def padded(self, batch: int, length: int, rows: npt.NDArray[np.integer] | None = None) -> Ids:
+        """These rows, or all, as int32 `[batch, length]`, with id 0 on the right and below.
+
+        None of them may be longer.
+        """
+        starts, ends = self.offsets[:-1], self.offsets[1:]
+        if rows is not None:
+            starts, ends = starts[rows], ends[rows]
+        out, place = np.zeros((batch, length), np.int32), np.arange(length)
+        if len(self.ids):
+            filled = out[: len(starts)]
+            self.ids.take(starts[:, None] + place, out=filled, mode="clip")
+            filled *= place < (ends - starts)[:, None]
+        return out
+
+
+_NONE = np.zeros(1, np.int64)
+
+
+def _needs_conversion(array: Any, kind: np.dtype[Any]) -> bool:
+    return not isinstance(array, np.ndarray) or array.dtype != kind or array.ndim != 1
+
+
+def _offsets(offsets: npt.NDArray[Any]) -> Index:
+    if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or not len(offsets):
+        kind = f"{offsets.dtype} of shape {offsets.shape}"
+        raise InputError(f"offsets must be integers [rows + 1], but these are {kind}")
+    return offsets.astype(np.int64)
+
+
+def _rises(offsets: Index) -> bool:
+    """Whether none is less than the one before; in slices, because there may be very many."""
+    if len(offsets) <= 2:  # noqa: PLR2004 - one row, as most requests have: no need of arrays
+        return int(offsets[0]) <= int(offsets[-1])
+    slices = (offsets[start : start + _SLICE + 1] for start in range(0, len(offsets), _SLICE))
+    return all((part[1:] >= part[:-1]).all() for part in slices)
+
+
+def _int32(ids: npt.NDArray[Any]) -> Ids:
+    if ids.ndim != 1:
+        raise InputError(f"ids must be of one dimension, [tokens], but they are {ids.shape}")
+    if not ids.size:
+        return np.zeros(0, np.int32)
+    if ids.dtype.kind not in "iu":
+        raise InputError(f"token ids must be integers, but these are {ids.dtype} values")
+    if not _BOUNDS.min <= ids.min() <= ids.max() <= _BOUNDS.max:
+        raise InputError(f"token ids must fit int32, but they reach {ids.min()}..{ids.max()}")
+    return ids.astype(np.int32)
+
+
+def offsets_of(lengths: npt.NDArray[np.integer]) -> Index:
+    """Row offsets, int64 `[rows + 1]`, of rows of the given lengths."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+FEW_ROWS = 64  # compared as they are
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def unique_rows(ragged: Ragged) -> tuple[Index, Index]:
+    """Rows without repetition: (first row of each kind, for every row the kind it is of).
+
+    Rows are grouped by a 64-bit hash and then compared in full, so that a collision of hashes
+    costs speed and never a wrong answer.
+    """
+    if len(ragged) <= FEW_ROWS:
+        return _unique_few(ragged)
+    hashes, everything = _hashes(ragged), np.arange(len(ragged))
+    ordered = np.sort(hashes)
+    if (ordered[1:] != ordered[:-1]).all():  # found in a quarter of the time of what follows
+        return everything, everything
+    _, first, kind = np.unique(hashes, return_index=True, return_inverse=True)
+    if _all_equal(ragged, ragged.take(first[kind])):
+        return first, kind
+    return everything, everything
+
+
+def distinct_rows(ragged: Ragged) -> tuple[Ragged, Index]:
+    """The rows without repetition, and for every row the one that is equal."""
+    first, kind = unique_rows(ragged)
+    return (ragged if len(first) == len(ragged) else ragged.take(first)), kind
+
+
+def _unique_few(ragged: Ragged) -> tuple[Index, Index]:
+    """The same for few rows, in less time."""
+    content, ends = ragged.ids.tobytes(), (ragged.offsets * ragged.ids.itemsize).tolist()
+    rows = [content[start:end] for start, end in pairwise(ends)]
+    first = {row: number for number, row in reversed(list(enumerate(rows)))}
+    order = sorted(first.values())
+    places = {rows[number]: place for place, number in enumerate(order)}
+    return np.array(order, np.int64), np.array([places[row] for row in rows], np.int64)
+
+
+def _hashes(ragged: Ragged) -> npt.NDArray[np.uint64]:
+    """One uint64 a row: its ids, each times a number for its place, and its length, added up.
+
+    Carter and Wegman (1979), "Universal classes of hash functions".
+    """
+    lengths = ragged.lengths
+    place = np.arange(len(ragged.ids)) - np.repeat(ragged.offsets[:-1], lengths)
+    factors = _mix(np.arange(1, lengths.max() + 2, dtype=np.uint64))
+    total = np.zeros(len(ragged.ids) + 1, np.uint64)
+    np.cumsum(ragged.ids.astype(np.uint64) * factors[place], out=total[1:])
+    sums: npt.NDArray[np.uint64] = total[ragged.offsets[1:]] - total[ragged.offsets[:-1]]
+    return sums + lengths.astype(np.uint64)
+
+
+def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A bijection that spreads every bit (the finaliser of splitmix64, Steele et al. 2014)."""
+    x = x * _ODD
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _all_equal(a: Ragged, b: Ragged) -> bool:
+    return np.array_equal(a.offsets, b.offsets) and np.array_equal(a.ids, b.ids)

@@ -1,0 +1,146 @@
+"""Records in memory, and the types that JSON is decoded against."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import UNSET, UnsetType
+
+from o2v_jax.data.ragged import Index, Ragged
+
+
+class Format(StrEnum):
+    """The two formats of requests and answers, by their media types."""
+
+    JSON = "application/json"
+    JSON_LINES = "application/jsonlines"
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where records stood: in a JSON document, or in lines (of a file).
+
+    Attributes:
+        name: the file's name, if it is one.
+        lines: int64 `[records]`, line numbers from 1; None for a JSON document.
+    """
+
+    name: str | None = None
+    lines: Index | None = None
+
+    def of(self, record: int, path: str = "") -> str:
+        """The place of something in a record, e.g. `of(3, ".in0[7]")`."""
+        if self.lines is None:
+            return f"$.instances[{record}]{path}"
+        return f"{at_line(self.name, int(self.lines[record]))} ${path}"
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Validated records, in their order.
+
+    Attributes:
+        in0: the in0 sides that are present, `[has0.sum()]` rows.
+        in1: the in1 sides that are present, `[has1.sum()]` rows.
+        has0: bool `[records]`, which records give in0.
+        has1: bool `[records]`, which records give in1.
+        labels: float64 `[records]`, or None where labels were not asked for.
+        places: where each record stood, for messages about it.
+    """
+
+    in0: Ragged
+    in1: Ragged
+    has0: npt.NDArray[np.bool_]
+    has1: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.float64] | None
+    places: Places
+
+    def __len__(self) -> int:
+        return len(self.has0)
+
+    @cached_property
+    def paired(self) -> bool:
+        """Whether every record gives both sides (true of no records): scores are wanted."""
+        return len(self.in0) == len(self.in1) == len(self)  # each side has those that are present
+
+
+def at_line(name: str | None, number: int) -> str:
+    """A line of a request's body, or of the named file."""
+    return f"line {number}" if name is None else f"{name}:{number}"
+
+
+Id: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=np.iinfo(np.int32).max)]
+
+
+class Record(msgspec.Struct, gc=False):
+    """One object or a pair of them."""
+
+    in0: list[Id] | UnsetType = UNSET
+    in1: list[Id] | UnsetType = UNSET
+
+
+class Labelled(Record, gc=False):
+    """A pair with a label: all three must be there."""
+
+    in0: list[Id]
+    in1: list[Id]
+    label: float
+
+
+_R = TypeVar("_R", bound=Record)
+
+
+class _Body(msgspec.Struct, Generic[_R]):
+    instances: list[_R]
+
+
+# By `labelled`; built once, because building a decoder costs more than a small request.
+BODY: dict[bool, msgspec.json.Decoder[Any]] = {
+    False: msgspec.json.Decoder(_Body[Record]),
+    True: msgspec.json.Decoder(_Body[Labelled]),
+}
+LINE: dict[bool, msgspec.json.Decoder[Any]] = {
+    False: msgspec.json.Decoder(Record),
+    True: msgspec.json.Decoder(Labelled),
+}
+
+
+# an escaped pair of surrogates, half of one, or any other escape
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+
+
+def decode_utf8(decoder: msgspec.json.Decoder[Any], text: bytes) -> Any:
+    r"""Decodes JSON. Half of a surrogate pair (`\ud83d`), which JSON can hold, is a U+FFFD.
+
+    The decoder would refuse it even in a field that it skips, and no text is ever kept.
+
+    Raises:
+        UnicodeDecodeError: the text is not UTF-8; the decoder does not look inside strings.
+        msgspec.DecodeError: it is not JSON, or not what the decoder expects.
+    """
+    if not text.isascii():
+        text.decode()
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        whole = _without_halves(text)
+        if whole == text:
+            raise
+    return decoder.decode(whole)
+
+
+def _without_halves(text: bytes) -> bytes:
+    """The text with U+FFFD, which is as long, for each half of a surrogate pair."""
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return text
+    return _ESCAPES.sub(lambda found: rb"\ufffd" if found["half"] else found[0], text)

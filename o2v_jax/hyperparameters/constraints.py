@@ -1,0 +1,202 @@
+"""The rules between hyperparameters, which refuse a draft's values or resolve them.
+
+Resolved values are stored in place of those given, and resolving them again changes nothing.
+Source of the rules: the Object2Vec documentation and what the original's training logs print.
+
+There is no rule for negative_sampling_rate: its records have the labels 0 and 1, which every
+output layer reads, whatever num_classes is.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from o2v_jax.hyperparameters.draft import Draft
+from o2v_jax.hyperparameters.values import Unset
+
+AUTO_LAYERS = {"hcnn": 4, "bilstm": 1}
+
+
+def own_sides(draft: Draft) -> tuple[int, ...]:
+    """The sides whose hyperparameters are their own: not enc1 where it copies enc0."""
+    return (0,) if draft.has("enc1_network", "enc0") else (0, 1)
+
+
+def network_of(draft: Draft, side: int) -> str | None:
+    """The network of a side, "enc0" looked through, or None if it is not known."""
+    name = f"enc{side}_network" if side in own_sides(draft) else "enc0_network"
+    return draft.values[name] if draft.sound(name) else None
+
+
+def allow_resolved(draft: Draft, side: int) -> None:
+    """What a pooled encoder's values resolve to is valid, though outside their own ranges."""
+    if network_of(draft, side) != "pooled_embedding":
+        return
+    enc_dim = draft.values["enc_dim"]
+    for name, value in ((f"enc{side}_layers", 0), (f"enc{side}_token_embedding_dim", enc_dim)):
+        if type(draft.values[name]) is int and draft.values[name] == value:
+            draft.faults.pop(name, None)
+
+
+def resolve(draft: Draft, side: int) -> None:
+    """Fills in a side's layers and, for pooled_embedding, its token embedding dimension."""
+    network, layers = network_of(draft, side), f"enc{side}_layers"
+    if network == "pooled_embedding":
+        draft.clashes.extend(_pretrained_width(draft, side))
+        enc_dim = draft.values["enc_dim"] if draft.sound("enc_dim") else Unset.UNSET
+        draft.values.update({layers: 0, f"enc{side}_token_embedding_dim": enc_dim})
+    elif draft.has(layers, "auto"):
+        draft.values[layers] = AUTO_LAYERS.get(network or "", Unset.UNSET)
+
+
+def note_widths(draft: Draft) -> None:
+    """Says once that pooled encoders do not get the token embedding dimensions they were given."""
+    names = [f"enc{side}_token_embedding_dim" for side in own_sides(draft) if _odd(draft, side)]
+    if names:
+        enc_dim = draft.values["enc_dim"]
+        draft.notes.append(
+            f"inconsistent enc_dim and token_embedding_dim: enc_dim={enc_dim}, but "
+            f"{' and '.join(draft.said(name) for name in names)}; pooled_embedding has no "
+            f"projection, so setting token embedding dim to be {enc_dim}"
+        )
+
+
+def _odd(draft: Draft, side: int) -> bool:
+    """Whether a pooled side was given a token embedding dimension that is not enc_dim."""
+    name = f"enc{side}_token_embedding_dim"
+    known = name in draft.given and draft.sound(name, "enc_dim")
+    pooled = network_of(draft, side) == "pooled_embedding"
+    return known and pooled and not draft.has(name, draft.values["enc_dim"])
+
+
+def _pretrained_width(draft: Draft, side: int) -> Iterator[str]:
+    name, file = f"enc{side}_token_embedding_dim", f"enc{side}_pretrained_embedding_file"
+    if _odd(draft, side) and draft.sound(file) and draft.values[file]:
+        yield (
+            f"{draft.said(name)}: must equal {draft.said('enc_dim')}, because enc{side} is a "
+            f"pooled_embedding with {draft.said(file)}; set enc_dim={draft.values[name]} "
+            f"or use vectors of dimension {draft.values['enc_dim']}"
+        )
+
+
+TOKEN_TABLE = ("vocab_size", "token_embedding_dim", "pretrained_embedding_file")
+PRETRAINING = ("freeze_pretrained_embedding", "vocab_file")
+ENCODER = ("max_seq_len", "layers", "cnn_filter_width", *TOKEN_TABLE, *PRETRAINING)
+
+
+def require_enc1(draft: Draft) -> None:
+    """Reports what an enc1 of its own lacks."""
+    if not draft.sound("enc1_network") or draft.has("enc1_network", "enc0"):
+        return
+    for name in ("enc1_max_seq_len", "enc1_vocab_size"):
+        if name not in draft.given:
+            draft.miss(name)
+
+
+def copy_enc0(draft: Draft, before: Mapping[str, Any]) -> None:
+    """Gives enc1 every value of enc0; one that was given for enc1 must agree with it.
+
+    "auto" names no number of layers, so it agrees with any. A value agrees with enc0's as it was
+    before enc0 was resolved (`before`) or as it is now: people give both sides the same values.
+    """
+    for suffix in ENCODER:
+        name, source = f"enc1_{suffix}", f"enc0_{suffix}"
+        given = name in draft.given and draft.sound(name, source)
+        left_open = suffix == "layers" and before[name] == "auto"
+        if given and not left_open and before[name] not in (before[source], draft.values[source]):
+            draft.clashes.append(_contradiction(draft, name, source))
+        draft.values[name] = draft.values[source]
+
+
+def _contradiction(draft: Draft, name: str, source: str) -> str:
+    network = draft.values["enc0_network"] if draft.sound("enc0_network") else "hcnn"
+    return (
+        f"{draft.said(name)}: contradicts {draft.said(source)}, which enc1_network=enc0 copies; "
+        f"set enc1_network={network} to give enc1 its own values, or leave {name} out"
+    )
+
+
+ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
+
+
+def settle(draft: Draft) -> None:
+    """Applies every rule: resolves the draft's values, adds its clashes and notes."""
+    for side in (0, 1):
+        allow_resolved(draft, side)
+    require_enc1(draft)
+    note_widths(draft)
+    before = dict(draft.values)
+    for side in own_sides(draft):
+        resolve(draft, side)
+    if draft.has("enc1_network", "enc0"):
+        copy_enc0(draft, before)
+    for rule in (_tied, _divisible, _row_sparse_optimizer):
+        draft.clashes.extend(rule(draft))
+    _row_sparse_buckets(draft)
+
+
+def _tied(draft: Draft) -> Iterator[str]:
+    if not draft.has("tied_token_embedding_weight", True):
+        return
+    untrained = draft.has("enc0_pretrained_embedding_file", "")
+    for suffix in TOKEN_TABLE if untrained else TOKEN_TABLE + PRETRAINING:
+        first, second = f"enc0_{suffix}", f"enc1_{suffix}"
+        if draft.sound(first, second) and not draft.has(second, draft.values[first]):
+            yield (
+                f"{draft.said(second)}: must equal {draft.said(first)}, because "
+                "tied_token_embedding_weight=True makes one token table for both encoders; "
+                "make them equal or set tied_token_embedding_weight=False"
+            )
+
+
+def _divisible(draft: Draft) -> Iterator[str]:
+    sides = own_sides(draft)
+    names = [f"enc{side}_{suffix}" for side in sides for suffix in ("network", "layers")]
+    if not draft.sound("enc_dim", *names):
+        return
+    step = math.lcm(*(_parts(draft, side) for side in sides))
+    if draft.values["enc_dim"] % step:
+        reasons = " and ".join(_reason(draft, side) for side in sides if _parts(draft, side) > 1)
+        yield (
+            f"{draft.said('enc_dim')}: must be a multiple of {step} for {reasons}; "
+            f"set it to {_nearest_multiples(draft, step)}, the nearest valid"
+        )
+
+
+def _parts(draft: Draft, side: int) -> int:
+    """Into how many equal parts a side's network divides the encoding."""
+    parts = {"hcnn": draft.values[f"enc{side}_layers"], "bilstm": 2, "pooled_embedding": 1}
+    return int(parts[draft.values[f"enc{side}_network"]])
+
+
+def _reason(draft: Draft, side: int) -> str:
+    network, parts = draft.values[f"enc{side}_network"], _parts(draft, side)
+    return f"enc{side}'s {network} of {parts} {'layers' if network == 'hcnn' else 'directions'}"
+
+
+def _nearest_multiples(draft: Draft, step: int) -> str:
+    """The multiples of `step` just below and above enc_dim that are in enc_dim's range."""
+    below = draft.values["enc_dim"] // step * step
+    stored = draft.lines["enc_dim"].rule.stored
+    return " or ".join(str(dim) for dim in (below, below + step) if stored(dim) is not None)
+
+
+def _row_sparse_optimizer(draft: Draft) -> Iterator[str]:
+    sparse = draft.has("token_embedding_storage_type", "row_sparse") and draft.sound("optimizer")
+    if sparse and draft.values["optimizer"] not in ROW_SPARSE_OPTIMIZERS:
+        yield (
+            f"{draft.said('optimizer')}: token_embedding_storage_type=row_sparse allows only "
+            f"{', '.join(ROW_SPARSE_OPTIMIZERS)}; choose one of these or set "
+            "token_embedding_storage_type=dense"
+        )
+
+
+def _row_sparse_buckets(draft: Draft) -> None:
+    """Turns bucketing off, as row_sparse does."""
+    sparse = draft.has("token_embedding_storage_type", "row_sparse")
+    if sparse and draft.sound("bucket_width") and draft.values["bucket_width"]:
+        draft.notes.append(
+            f"{draft.said('bucket_width')} becomes 0: "
+            "token_embedding_storage_type=row_sparse turns bucketing off"
+        )
+        draft.values["bucket_width"] = 0

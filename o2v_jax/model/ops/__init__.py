@@ -1,0 +1,1 @@
+"""Operations of the encoders: the LSTM recurrence and Winograd convolution."""

@@ -1,0 +1,99 @@
+"""The first pass over the data: records checked, split and spilled; tokens numbered and counted."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+
+from o2v_jax.errors import InputError
+from o2v_jax.preparation.cells import WRITTEN_LIST, Kind, Sequences, Words, encode
+from o2v_jax.preparation.labels import LabelColumn, Labels
+from o2v_jax.preparation.problems import Problems
+from o2v_jax.preparation.rows import Cells, Rows, is_list
+from o2v_jax.preparation.settings import Side
+from o2v_jax.preparation.split import PARTS, Chunk, Part, Spill
+
+# the file that holds a part's records between the two passes
+SPILLS: dict[Part, str] = {part: f"{part}.arrow" for part in PARTS}
+
+_LISTS = (
+    "looks like a list that was written as text: its brackets, quotation marks and commas are part "
+    "of the tokens; write tokens with blanks between them, or lists in Parquet or JSON Lines"
+)
+
+
+class Collection:
+    """What the first pass gathers.
+
+    Attributes:
+        sides: where in0 and in1 come from.
+        problems: records that were left out.
+        shared: whether the sides have one vocabulary.
+        words: the tokens of each side; the same object where they share a vocabulary.
+        labels: what the labels were.
+        spills: the records of each part.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        sides: tuple[Side, Side],
+        label: LabelColumn | None,
+        problems: Problems,
+        *,
+        shared: bool,
+    ) -> None:
+        first = Words()
+        self.sides = sides
+        self.shared = shared
+        self.words = first, (first if shared else Words())
+        self.labels = Labels(label, again=any(side.vocabulary for side in sides))
+        self.spills = {part: Spill(directory / SPILLS[part]) for part in PARTS}
+        self.problems = problems
+        self._remarked: set[str] = set()
+
+    def checked(self, rows: Rows) -> Chunk:
+        """The rows that are records; the others are problems."""
+        in0, in1 = (self._side(at, rows) for at in (0, 1))
+        labels, label_faults = self.labels.read(rows.columns[2:], len(rows))
+        faults = label_faults | in1[1] | in0[1]
+        chunk = Chunk(rows.places, rows.numbers, labels, (in0[0], in1[0]))
+        for row in sorted(faults):
+            self.problems.found(chunk.where(row), faults[row])
+        return chunk.take(np.setdiff1d(np.arange(len(rows)), [*faults]))
+
+    def add(self, part: Part, chunk: Chunk) -> None:
+        """Records of a part; only those of `train` count for the vocabularies."""
+        if not len(chunk):
+            return
+        self.labels.keep(chunk.labels)
+        if part == "train":
+            for words, side, rows in zip(self.words, self.sides, chunk.sides, strict=True):
+                if side.kind != "ids":
+                    words.count(rows.ids)
+        self.spills[part].write(chunk)
+
+    def close(self) -> None:
+        """Ends the writing, on the way to reading or to giving up."""
+        for spill in self.spills.values():
+            spill.close()
+
+    def _side(self, at: int, rows: Rows) -> Sequences:
+        side = self.sides[at]
+        name = f"in{at} (column {side.column!r})"
+        self._remark(name, side.kind, rows.columns[at])
+        try:
+            found, faults = encode(side.kind, rows.columns[at], self.words[at])
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        return found, {row: f"{name}: {fault}" for row, fault in faults.items()}
+
+    def _remark(self, name: str, kind: Kind, cells: Cells) -> None:
+        """Tells once of a side what its cells may not mean."""
+        if kind == "ids" or is_list(cells) or name in self._remarked:
+            return
+        pattern = "(?s)" + WRITTEN_LIST.pattern
+        found = pc.index(pc.match_substring_regex(cells, pattern), True).as_py()
+        if found >= 0:
+            self._remarked.add(name)
+            self.problems.remark(f"{name}: {cells[found].as_py()[:40]!r} {_LISTS}")

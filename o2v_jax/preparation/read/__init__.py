@@ -1,0 +1,1 @@
+"""Reads tables to prepare: delimited text, JSON Lines and Parquet."""

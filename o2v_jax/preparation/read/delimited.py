@@ -1,0 +1,201 @@
+"""CSV and TSV files, plain or gzipped, a chunk of rows at a time.
+
+CSV is quoted as RFC 4180 says; TSV has no quoting, so that a quotation mark in it is only that.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from o2v_jax.errors import InputError, RecordError
+from o2v_jax.preparation.problems import Problems
+from o2v_jax.preparation.read.lines import CONVERT, open_lines
+from o2v_jax.preparation.rows import CHUNK, Cells, NoRowsError, Rows, index, places_in, positions
+
+# A cell beyond this is an opening quotation mark without its end, which would take up the file.
+_LONGEST_CELL = 2**24
+_SHOWN = 8  # names of columns, in a remark
+_BETWEEN = {"csv": ",", "tsv": "\t"}
+# a longer one before those that are part of it; the blank last, as it also stands within names
+_USUAL = ("\t", "::", "||", ";", "|", ",", "^", " ")
+_NOT_UTF8 = f"is not UTF-8: {CONVERT}"
+_QUOTING = (
+    "a cell with quotation marks stands in quotation marks and doubles its own; "
+    "--format tsv reads cells that are never quoted"
+)
+_UNCLOSED = "is a quotation mark not closed?"
+_RETURN = "a carriage return stands alone: end lines with a line feed (tr '\\r' '\\n')"
+
+# line that a row begins in -> its cells
+Row: TypeAlias = tuple[int, list[str]]
+
+
+def read_delimited(
+    file: Path,
+    wanted: Sequence[str],
+    problems: Problems,
+    *,
+    form: Literal["csv", "tsv"],
+    header: bool,
+    delimiter: str | None = None,
+) -> Iterator[Rows]:
+    """The wanted columns of a file; lines without anything in them are no rows.
+
+    Args:
+        file: its gzip is told by its first bytes, whatever it is called.
+        wanted: columns, by name or by number from 0.
+        problems: is told of rows that have more or fewer cells than the first or cells that are no
+            text, and of a header that nothing but `header` shows to be one.
+        form: how cells are separated and quoted.
+        header: whether the first row holds names.
+        delimiter: what stands between cells instead; one of several characters excludes quoting.
+
+    Raises:
+        NoRowsError: the file is empty, or holds nothing but a header.
+        InputError: the file cannot be read or lacks a column.
+        RecordError: a line is too long or not valid CSV, or the header is not UTF-8.
+    """
+    between = delimiter or _BETWEEN[form]
+    with open_lines(file) as lines:
+        # a byte that is not UTF-8 becomes half a surrogate pair, which matters in wanted cells only
+        texts = (line.decode(errors="surrogateescape") for line in lines)
+        quoted = form == "csv" and len(between) == 1
+        rows = _csv(file, texts, between) if quoted else _split(file, texts, between)
+        first = next(rows, None)
+        if first is None:
+            raise NoRowsError(f"{file}: is empty")
+        at = _positions(file, first, wanted, between, header=header)
+        if header and not {*wanted} & {*first[1]}:
+            problems.remark(f"{file}: {_taken(first[1])}")
+        body = _some(file, rows) if header else chain([first], rows)
+        yield from _chunks(file, _even(file, body, len(first[1]), problems), at, problems)
+
+
+def _positions(
+    file: Path, first: Row, wanted: Sequence[str], between: str, *, header: bool
+) -> list[int]:
+    number, cells = first
+    if header and any(not _is_text(cell) for cell in cells):
+        raise RecordError(f"{file}:{number}", _NOT_UTF8)
+    try:
+        return positions(file, cells, wanted, header=header)
+    except InputError as error:
+        raise InputError(f"{error}{_hint(cells, wanted, between)}") from None
+
+
+def _hint(cells: Sequence[str], wanted: Sequence[str], between: str) -> str:
+    """What the first row looks like, if the wanted columns are there when it is read so."""
+    line = between.join(cells)
+    if line.lstrip().startswith("{"):
+        return "; the file looks like JSON Lines: give --format jsonl"
+    if {*wanted} & {*_bare(cells)}.difference(cells) and {*wanted} <= {*cells, *_bare(cells)}:
+        quoted = f"; where cells are quoted, give --format csv --delimiter {between!r}"
+        return quoted if '"' in line else "; blanks beside a name are part of it"
+    for other in _USUAL:
+        names = _bare(line.split(other))
+        numbers = map(str, range(len(names)))
+        if other != between and len(names) > 1 and {*wanted} <= {*names, *numbers}:
+            return f"; {other!r} seems to stand between its cells: give --delimiter {other!r}"
+    return ""
+
+
+def _bare(names: Sequence[str]) -> list[str]:
+    return [name.strip().strip('"') for name in names]
+
+
+def _taken(names: Sequence[str]) -> str:
+    """Said where columns were given by number alone: who does so may not know of a header."""
+    shown = ", ".join(
+        [*(f"{name:.40}" for name in names[:_SHOWN]), *["..."][: len(names) - _SHOWN]]
+    )
+    return f"the first row was taken as column names: {shown}; give --no-header if it is data"
+
+
+def _some(file: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    first = next(rows, None)
+    if first is None:
+        raise NoRowsError(f"{file}: holds no rows")
+    return chain([first], rows)
+
+
+def _split(file: Path, lines: Iterator[str], between: str) -> Iterator[Row]:
+    for number, line in enumerate(lines, 1):
+        text = line.rstrip("\r\n")
+        if number == 1 and "\r" in text:
+            raise RecordError(f"{file}:1", _RETURN)
+        if text:
+            yield number, text.split(between)
+
+
+def _csv(file: Path, lines: Iterator[str], between: str) -> Iterator[Row]:
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
+    reader = csv.reader(lines, strict=True, delimiter=between)
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise RecordError(f"{file}:{number}", _not_csv(str(error))) from error
+        if cells:
+            yield number, cells
+
+
+def _not_csv(error: str) -> str:
+    rule = _RETURN if "new-line" in error else _UNCLOSED if "limit" in error else _QUOTING
+    return f"the row that begins here is not valid CSV ({error}); {rule}"
+
+
+def _even(file: Path, rows: Iterator[Row], width: int, problems: Problems) -> Iterator[Row]:
+    """The rows of as many cells as the first."""
+    for number, cells in rows:
+        if len(cells) == width:
+            yield number, cells
+        else:
+            reason = f"the row has {len(cells)} columns, but the first row has {width}"
+            problems.found(f"{file}:{number}", reason)
+
+
+def _chunks(
+    file: Path, rows: Iterator[Row], at: Sequence[int], problems: Problems
+) -> Iterator[Rows]:
+    places = places_in(file, ":")
+    while chunk := list(islice(rows, CHUNK)):
+        columns = _columns(chunk, at)
+        if columns is None:
+            chunk = list(_readable(file, chunk, at, problems))
+            columns = _columns(chunk, at) or ()
+        yield Rows(places, index([number for number, _ in chunk]), columns)
+
+
+def _columns(chunk: Sequence[Row], at: Sequence[int]) -> tuple[Cells, ...] | None:
+    """The wanted columns, or None if there is a cell that is no text."""
+    try:
+        columns = (*(pa.array([cells[c] for _, cells in chunk], pa.string()) for c in at),)
+    except UnicodeEncodeError:
+        return None
+    nul = any(pc.any(pc.match_substring(column, "\0")).as_py() for column in columns)
+    return None if nul else columns
+
+
+def _readable(
+    file: Path, chunk: Sequence[Row], at: Sequence[int], problems: Problems
+) -> Iterator[Row]:
+    for number, cells in chunk:
+        wanted = [cells[column] for column in at]
+        if any("\0" in cell for cell in wanted):
+            problems.found(f"{file}:{number}", "the row holds a NUL character")
+        elif not all(map(_is_text, wanted)):
+            problems.found(f"{file}:{number}", _NOT_UTF8)
+        else:
+            yield number, cells
+
+
+def _is_text(cell: str) -> bool:
+    return cell.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in cell)

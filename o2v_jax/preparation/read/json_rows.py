@@ -1,0 +1,179 @@
+"""Rows from JSON Lines and JSON documents."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import orjson
+import pyarrow as pa
+
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.errors import InputError
+from o2v_jax.preparation.labels import Floats
+from o2v_jax.preparation.problems import Problems
+from o2v_jax.preparation.read.lines import CONVERT, open_lines
+from o2v_jax.preparation.rows import (
+    CHUNK,
+    Cells,
+    NoRowsError,
+    Rows,
+    index,
+    known_columns,
+    places_in,
+)
+
+_JSON = msgspec.json.Decoder(dict[str, Any])
+_MOST_KEYS = 1000  # that are gathered for a message
+_INT64 = range(-(2**63), 2**63)
+
+# line -> the object in it
+Object: TypeAlias = tuple[int, dict[str, Any]]
+# what a value is: numbers and strings are lists of such; empty fits any column
+Kind: TypeAlias = Literal["empty", "text", "numbers", "strings", "other"]
+_SHOWN: dict[Kind, str] = {
+    "text": "a string or a number",
+    "numbers": "a list of numbers",
+    "strings": "a list of strings",
+    "other": "neither text nor a list of numbers or strings",
+}
+
+
+def read_json_lines(file: Path, wanted: Sequence[str], problems: Problems) -> Iterator[Rows]:
+    """The wanted keys of a file's objects: lists as they are, anything else as text, null as "".
+
+    Args:
+        file: its gzip is told by its first bytes, whatever it is called.
+        wanted: keys. A record may lack one: its cell is empty.
+        problems: is told of lines that are not objects, and of values that are not of the kind
+            that the first value of their key was.
+
+    Raises:
+        NoRowsError: the file has nothing but blank lines.
+        InputError: the file cannot be read, or none of its first records has a wanted key.
+        RecordError: a line is longer than 64 MiB.
+    """
+    places, kinds, before = places_in(file, ":"), dict[str, Kind](), problems.count
+    with open_lines(file) as lines:
+        objects = _objects(file, lines, problems)
+        chunk = list(islice(objects, CHUNK))
+        if not chunk and problems.count == before:
+            raise NoRowsError(f"{file}: is empty")
+        _require(file, chunk, wanted)
+        while chunk:
+            kept = list(_alike(file, chunk, wanted, kinds, problems))
+            columns = (*(_column([row.get(key) for _, row in kept], kinds, key) for key in wanted),)
+            yield Rows(places, index([number for number, _ in kept]), columns)
+            chunk = list(islice(objects, CHUNK))
+
+
+def _objects(file: Path, lines: Iterator[bytes], problems: Problems) -> Iterator[Object]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield number, _JSON.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            problems.found(f"{file}:{number}", _reason(error, line))
+
+
+def _reason(error: Exception, line: bytes) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8: {CONVERT}"
+    if line.lstrip().startswith(b"["):
+        return "a JSON array begins here, but JSON Lines hold an object a line (jq -c '.[]')"
+    if line.strip() == b"{":
+        return "an object is spread over several lines: write each in a line of its own (jq -c .)"
+    return f"is not a JSON object ({error})"
+
+
+def _require(file: Path, first: Sequence[Object], wanted: Sequence[str]) -> None:
+    keys = dict.fromkeys(islice((key for _, row in first for key in row), _MOST_KEYS * CHUNK))
+    for key in wanted:
+        if first and key not in keys:
+            raise InputError(f"{file}: there is no column {key!r}; {known_columns([*keys])}")
+
+
+def _alike(
+    file: Path,
+    chunk: Sequence[Object],
+    wanted: Sequence[str],
+    kinds: dict[str, Kind],
+    problems: Problems,
+) -> Iterator[Object]:
+    """The objects whose values are of the kind that the first value of their key was."""
+    for number, row in chunk:
+        reason = next(filter(None, (_odd(row.get(key), key, kinds) for key in wanted)), None)
+        if reason is None:
+            yield number, row
+        else:
+            problems.found(f"{file}:{number}", reason)
+
+
+def _odd(value: Any, key: str, kinds: dict[str, Kind]) -> str | None:
+    kind = _kind_of(value)
+    if kind == "empty":
+        return None
+    if kind == "other":
+        return f"{key!r} is {_SHOWN[kind]}"
+    first = kinds.setdefault(key, kind)
+    return None if kind == first else f"{key!r} is {_SHOWN[kind]}, but {_SHOWN[first]} before"
+
+
+def _kind_of(value: Any) -> Kind:
+    if value is None:
+        return "empty"
+    if isinstance(value, str | int | float):
+        return "text"
+    if isinstance(value, list):
+        types = {*map(type, value)} - {type(None)}
+        if not types:
+            return "empty"
+        if types == {str}:
+            return "strings"
+        if types <= {int, float} and all(
+            type(n) is float or n is None or n in _INT64 for n in value
+        ):
+            return "numbers"
+    return "other"
+
+
+def _column(values: Sequence[Any], kinds: dict[str, Kind], key: str) -> Cells:
+    kind = kinds.get(key, "text")
+    if kind == "strings":
+        return pa.array(values, pa.list_(pa.string()))
+    if kind == "numbers":
+        numbers = (number for row in values for number in row or ())
+        has_float = any(type(number) is float for number in numbers)
+        return pa.array(values, pa.list_(pa.float64() if has_float else pa.int64()))
+    return pa.array([*map(_text, values)], pa.string())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def json_lines(labels: Floats, in0: Ragged, in1: Ragged) -> bytes:
+    r"""One JSON object a line; labels that are integers without a fraction.
+
+    >>> import numpy as np
+    >>> json_lines(np.array([2.0]), Ragged.of([[3, 1]]), Ragged.of([[4]]))
+    b'{"label":2,"in0":[3,1],"in1":[4]}\n'
+    """
+    records = zip(map(_short, labels.tolist()), _lists(in0), _lists(in1), strict=True)
+    return b"".join(
+        orjson.dumps({"label": label, "in0": one, "in1": two}, option=orjson.OPT_APPEND_NEWLINE)
+        for label, one, two in records
+    )
+
+
+def _short(label: float) -> float:
+    return int(label) if label.is_integer() and abs(label) < 2**53 else label
+
+
+def _lists(rows: Ragged) -> Iterator[list[int]]:
+    ids, offsets = rows.ids.tolist(), rows.offsets.tolist()
+    return (ids[start:end] for start, end in pairwise(offsets))

@@ -1,0 +1,218 @@
+"""Writes the prepared channels as JSON Lines, in one atomic step."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import orjson
+
+from o2v_jax.atomic import is_leftover
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.vocabulary import Vocabulary
+from o2v_jax.data.warnings import zero_inside
+from o2v_jax.errors import InputError
+from o2v_jax.preparation.columns import Collection
+from o2v_jax.preparation.labels import Outcome
+from o2v_jax.preparation.problems import Problems
+from o2v_jax.preparation.read.json_rows import json_lines
+from o2v_jax.preparation.report import PartCount, Report, SideCount
+from o2v_jax.preparation.settings import Numbering, settings
+from o2v_jax.preparation.split import PARTS, Chunk, Part, Spill
+
+# None where a side holds ids already
+Numberings: TypeAlias = tuple[Numbering | None, Numbering | None]
+
+_BOTH_EMPTY = "no token of in0 or in1 is in the vocabulary, which has no <unk>"
+
+
+def write_part(
+    path: Path, spill: Spill, numberings: Numberings, outcome: Outcome, problems: Problems
+) -> PartCount:
+    """Writes the records of a part and counts what is in them.
+
+    Args:
+        path: the file to write.
+        spill: the records.
+        numberings: of each side.
+        outcome: of the labels.
+        problems: is told of records of which nothing is left.
+
+    Raises:
+        RecordError: nothing is left of a record, and such are not to be skipped.
+    """
+    count = PartCount.empty()
+    with path.open("wb") as out:
+        for chunk in spill.read():
+            numbered = _numbered(chunk, numberings, count, problems)
+            out.write(json_lines(outcome.final(numbered.labels), *numbered.sides))
+            count.records += len(numbered)
+    return count
+
+
+def _numbered(chunk: Chunk, numberings: Numberings, count: PartCount, problems: Problems) -> Chunk:
+    pairs = zip(numberings, chunk.sides, count.sides, strict=True)
+    in0, in1 = (_ids(numbering, rows, side) for numbering, rows, side in pairs)
+    numbered = Chunk(chunk.places, chunk.numbers, chunk.labels, (in0, in1))
+    empty = (in0.lengths == 0) & (in1.lengths == 0)
+    for row in np.flatnonzero(empty).tolist():
+        problems.found(chunk.where(row), _BOTH_EMPTY)
+    return numbered.take(np.flatnonzero(~empty))
+
+
+def _ids(numbering: Numbering | None, rows: Ragged, count: SideCount) -> Ragged:
+    ids, known = numbering.apply(rows) if numbering else (rows, len(rows.ids))
+    count.tokens += len(rows.ids)
+    count.known += known
+    count.longest = max(count.longest, int(ids.lengths.max(initial=0)))
+    count.largest = max(count.largest, int(ids.ids.max(initial=0)))
+    count.zero_inside = count.zero_inside or zero_inside(ids)
+    return ids
+
+
+HYPERPARAMETERS = "hyperparameters.json"
+LABELS = "labels.json"
+SHARED_VOCABULARY = "vocab.json"
+VOCABULARIES = ("vocab0.json", "vocab1.json")
+FILES = (
+    *(f"{part}.jsonl" for part in PARTS),
+    *(SHARED_VOCABULARY, *VOCABULARIES, LABELS, HYPERPARAMETERS),
+)
+
+
+def check_target(directory: Path, *, force: bool) -> None:
+    """Checks that a preparation may be written there.
+
+    Args:
+        directory: something new, an empty directory, or with `force` an earlier preparation.
+        force: whether an earlier preparation may be replaced.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise InputError(f"{directory}: is a file, but a directory is written")
+    names = {path.name for path in directory.iterdir() if not is_leftover(path.name, directory)}
+    if others := sorted(names.difference(FILES)):
+        shown = ", ".join(others[:5])
+        raise InputError(f"{directory}: holds other things ({shown}): choose another name")
+    if names and not force:
+        raise InputError(f"{directory}: holds an earlier preparation: --force replaces it")
+
+
+def check_inputs(directory: Path, tables: Sequence[Path]) -> None:
+    """Checks that no table would be replaced, and that the output would not become a table's part.
+
+    Raises:
+        InputError: a table lies within the directory, or is a folder that holds it.
+    """
+    for table in tables:
+        place = table.resolve()
+        if place.is_relative_to(directory):
+            raise InputError(f"{table}: lies in the output {directory}, which would replace it")
+        if directory.is_relative_to(place):
+            raise InputError(f"{directory}: the output lies within {table}, which is read whole")
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """Writes a JSON object, a name a line."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    path.write_bytes(orjson.dumps(dict(value), option=options))
+
+
+Given: TypeAlias = tuple[Vocabulary | None, Vocabulary | None]
+_FLOATS = "and others are taken as integers that became floats, so without the fraction"
+SMALLEST_VOCABULARY = 2  # the documentation's smallest vocab_size
+
+Counts: TypeAlias = Mapping[Part, PartCount]
+
+
+def finish(directory: Path, collection: Collection, given: Given, wanted: Sequence[Part]) -> Report:
+    """Writes the parts, the vocabularies, the names of the labels and the hyperparameters.
+
+    Args:
+        directory: to write in; the spilled records there are deleted.
+        collection: what the first pass gathered.
+        given: vocabularies to use instead of counted tokens.
+        wanted: the parts that must have records.
+
+    Raises:
+        InputError: a part has no records.
+        RecordError: no token of a record has an id.
+    """
+    numberings = _numberings(collection, given)
+    outcome = collection.labels.outcome()
+    counts: dict[Part, PartCount] = {}
+    for part, spill in collection.spills.items():
+        path, problems = directory / f"{part}.jsonl", collection.problems
+        if part in wanted:
+            counts[part] = write_part(path, spill, numberings, outcome, problems)
+        spill.remove()
+    _require_records(counts, collection.problems)
+    for name, vocabulary in _vocabularies(numberings, shared=collection.shared):
+        vocabulary.write(directory / name)
+    if outcome.names:
+        write_json(directory / LABELS, outcome.names)
+    sizes = _vocab_sizes(numberings, counts, shared=collection.shared)
+    found = settings(
+        collection.sides, sizes, _longest(counts), outcome.hyperparameters, shared=collection.shared
+    )
+    write_json(directory / HYPERPARAMETERS, found)
+    return Report(counts, collection.sides, sizes, outcome.text, collection.problems)
+
+
+def _numberings(collection: Collection, given: Given) -> Numberings:
+    """None for a side of ids; one object for both sides where they share a vocabulary."""
+    first = _numbering(0, collection, given[0])
+    return first, first if collection.shared else _numbering(1, collection, given[1])
+
+
+def _numbering(at: int, collection: Collection, given: Vocabulary | None) -> Numbering | None:
+    """Where all tokens are values, 1.0 is 1 if the vocabulary says so, or all of the column."""
+    side, words = collection.sides[at], collection.words[at]
+    if side.kind == "ids":
+        return None
+    sides = collection.sides if collection.shared else (side,)
+    values = all(each.kind == "value" for each in sides)
+    integers = values and (given is not None or words.are_whole())
+    numbering = Numbering.of(words, side, given, integers=integers)
+    if integers and (token := next(words.became_floats(numbering.vocabulary), None)):
+        name = " and ".join(f"in{n}" for n in (0, 1)) if collection.shared else f"in{at}"
+        collection.problems.remark(f"{name} (column {side.column!r}): {token[:40]!r} {_FLOATS}")
+    return numbering
+
+
+def _require_records(counts: Counts, problems: Problems) -> None:
+    for part, count in counts.items():
+        if not count.records:
+            total = sum(other.records for other in counts.values())
+            none = f"{part} gets none of the {total} records that can be used"
+            reasons = f"; left out {problems.count:,}: {'; '.join(problems.listed)}"
+            raise InputError(none + reasons * bool(problems.count))
+
+
+def _vocabularies(numberings: Numberings, *, shared: bool) -> Iterator[tuple[str, Vocabulary]]:
+    names = (SHARED_VOCABULARY,) if shared else VOCABULARIES
+    for name, numbering in zip(names, numberings, strict=False):
+        if numbering is not None:
+            yield name, numbering.vocabulary
+
+
+def _vocab_sizes(numberings: Numberings, counts: Counts, *, shared: bool) -> tuple[int, int]:
+    """Of a side of ids: what holds the largest of any part."""
+    largest = [max(count.sides[at].largest for count in counts.values()) for at in (0, 1)]
+    if shared:
+        largest = [max(largest)] * 2
+    first, second = (
+        max(ids + 1, SMALLEST_VOCABULARY) if numbering is None else numbering.vocabulary.size
+        for numbering, ids in zip(numberings, largest, strict=True)
+    )
+    return first, second
+
+
+def _longest(counts: Counts) -> tuple[int, int]:
+    """Of all parts, so that nothing is cut; where no sequence has an id, 1."""
+    first, second = (max(1, *(c.sides[at].longest for c in counts.values())) for at in (0, 1))
+    return first, second

@@ -1,0 +1,12 @@
+"""The network rewritten for inference: the same function in fewer multiplications.
+
+A token's vector is multiplied by the first layer once, when a model is loaded, and not each time
+the token occurs; convolutions take fewer products; layers without an activation between them become
+one.
+"""
+
+from o2v_jax.scoring.folding.encoders import encode_folded_fn, fold_tower, folded_bytes, folds
+from o2v_jax.scoring.folding.hcnn import Convolve
+from o2v_jax.scoring.folding.head import fold_head
+
+__all__ = ["Convolve", "encode_folded_fn", "fold_head", "fold_tower", "folded_bytes", "folds"]

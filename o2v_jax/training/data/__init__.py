@@ -1,0 +1,1 @@
+"""Training data: channels decoded into columns, cached, checked and batched; word vectors."""

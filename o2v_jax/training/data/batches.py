@@ -1,0 +1,163 @@
+"""Which records make a batch, and their padded arrays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.scoring.buckets import fitted_ladder
+from o2v_jax.training.data.dataset import Dataset
+
+Index: TypeAlias = npt.NDArray[np.integer]
+Shifts: TypeAlias = npt.NDArray[np.int32]
+
+
+class Pairs(NamedTuple):
+    """Records that give in0, and those that give in1; where the two differ, a negative."""
+
+    first: Index
+    second: Index
+
+    @property
+    def positive(self) -> npt.NDArray[np.bool_]:
+        """Bool `[examples]`, which pairs were given."""
+        return np.equal(self.first, self.second)
+
+
+def drawn_shifts(records: int, rate: int, rng: np.random.Generator) -> Shifts:
+    """How far behind its in0 the in1 of every example stands: 0, then `rate` times a drawn number.
+
+    Every record comes once as it is and `rate` times with another record's in1, drawn uniformly.
+    `records` must be at least 2 where `rate` is above 0. One int32 an example is all that an epoch
+    keeps of its negatives, for there may be very many.
+    Source: the Object2Vec documentation (`negative_sampling_rate`); the original's logs show
+    (1 + rate) x records examples an epoch.
+    """
+    shifts = np.zeros((records, 1 + rate), np.int32)
+    if rate:
+        shifts[:, 1:] = rng.integers(1, records, (records, rate), np.int32)
+    return shifts.ravel()
+
+
+def pairs_of(examples: Index, shifts: Shifts, records: int) -> Pairs:
+    """The pairs of the given examples, numbered as in `shifts`; without shifts the records."""
+    if not len(shifts):
+        return Pairs(examples, examples)
+    first = examples // (len(shifts) // records)
+    return Pairs(first, (first + shifts[examples].astype(np.int64)) % records)
+
+
+TRAINING_RUNGS = 5  # lengths a side: a training step is compiled for the pairs that occur
+NO_SHIFTS = np.zeros(0, np.int32)
+SAMPLED = 1000  # batches, in random order, that the lengths are fitted to
+
+
+class Batch(NamedTuple):
+    """One padded batch.
+
+    `in0` and `in1` are int32 `[batch, length]`, `labels` float32 `[batch]`, `weights` float32
+    `[batch]`: 1 for a record, 0 for a row that only fills the batch.
+    """
+
+    in0: npt.NDArray[np.int32]
+    in1: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batcher:
+    """Cuts a data set into batches of `size` records, padded to a rung of each side's ladder.
+
+    With a `negative_rate` above 0, an epoch holds as many negatives for each record.
+    """
+
+    size: int
+    bucket_width: int
+    ladders: tuple[tuple[int, ...], tuple[int, ...]]
+    negative_rate: int = 0
+
+    @classmethod
+    def of(cls, config: Hyperparameters, data: Dataset) -> "Batcher":
+        """The batcher of a configuration; its ladders fit the longest rows of batches of `data`."""
+        rate, bounds = config.negative_sampling_rate, _bounds(config)
+        plain = cls(config.mini_batch_size, config.bucket_width, ((), ()), rate)
+        longest = np.zeros((2, max(bounds) + 1), np.int64)  # batches by the longest row of a side
+        for pairs in islice(plain.cuts(data, np.random.default_rng(0)), SAMPLED):
+            for side, rows in enumerate(pairs):
+                longest[side, data.lengths(side)[rows].max()] += 1
+        one, two = (
+            fitted_ladder(counts, most, TRAINING_RUNGS)
+            for counts, most in zip(longest, bounds, strict=True)
+        )
+        return replace(plain, ladders=(one, two))
+
+    def examples(self, data: Dataset) -> int:
+        """Examples in an epoch: the records and their negatives."""
+        return len(data) * (1 + self.negative_rate)
+
+    def count(self, data: Dataset) -> int:
+        """Batches in an epoch."""
+        return -(-self.examples(data) // self.size)
+
+    def epoch(self, data: Dataset, rng: np.random.Generator, first: int = 0) -> Iterator[Batch]:
+        """Every record once, and its negatives, in an order drawn from `rng`.
+
+        The batches before the one numbered `first` are left out, which changes nothing in those
+        that follow.
+        """
+        return (self.batch(data, pairs) for pairs in self.cuts(data, rng, first))
+
+    def cuts(self, data: Dataset, rng: np.random.Generator, first: int = 0) -> Iterator[Pairs]:
+        """The records of each batch of an epoch.
+
+        With a bucket_width the records are grouped by length, in steps of that many tokens, before
+        they are cut into batches; the batches then come in random order.
+        """
+        records, rate = len(data), self.negative_rate
+        shifts = drawn_shifts(records, rate, rng) if rate else NO_SHIFTS
+        order = np.arange(self.examples(data), dtype=np.min_scalar_type(-self.examples(data)))
+        rng.shuffle(order)
+        if self.bucket_width:
+            buckets = self.bucket(data, pairs_of(order, shifts, records))
+            order = order[np.argsort(buckets, kind="stable")]
+        for start in rng.permutation(np.arange(0, len(order), self.size))[first:]:
+            yield pairs_of(order[start : start + self.size], shifts, records)
+
+    def in_order(self, data: Dataset) -> Iterator[Batch]:
+        """Every record once, sorted by length: for evaluation, where order changes nothing."""
+        order = np.argsort(np.maximum(data.lengths(0), data.lengths(1)), kind="stable")
+        for start in range(0, len(data), self.size):
+            rows = order[start : start + self.size]
+            yield self.batch(data, Pairs(rows, rows))
+
+    def bucket(self, data: Dataset, pairs: Pairs) -> npt.NDArray[np.integer]:
+        """The length bucket of every pair, by its longer side."""
+        longer = np.maximum(data.lengths(0)[pairs.first], data.lengths(1)[pairs.second])
+        return -(-longer // self.bucket_width)
+
+    def batch(self, data: Dataset, pairs: Pairs) -> Batch:
+        """The given pairs as one batch, negatives with label 0; rows of weight zero fill it."""
+        labels, weights = np.zeros((2, self.size), np.float32)
+        labels[: len(pairs.first)] = np.where(pairs.positive, data.labels[pairs.first], 0)
+        weights[: len(pairs.first)] = 1.0
+        in0, in1 = (
+            _padded(data.rows(side, rows), self.size, self.ladders[side])
+            for side, rows in enumerate(pairs)
+        )
+        return Batch(in0, in1, labels, weights)
+
+
+def _bounds(config: Hyperparameters) -> tuple[int, int]:
+    """max_seq_len of each side."""
+    return config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
+
+
+def _padded(rows: Ragged, size: int, ladder: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    longest = int(rows.lengths.max(initial=1))
+    return rows.padded(size, ladder[int(np.searchsorted(ladder, longest))])

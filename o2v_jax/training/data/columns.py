@@ -1,0 +1,206 @@
+"""Labelled records as columns in files: what holds of them before any configuration is known."""
+
+import bisect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.data import Fault
+from o2v_jax.data.arrow import LabelledPairs
+from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.warnings import zero_inside
+
+LISTED = 1000  # bad lines, or bad records, of which it is kept what is wrong with them
+SUMMARY = "summary.json"
+DTYPES: Mapping[str, Any] = {
+    "in0.ids": np.int32,
+    "in0.offsets": np.int64,
+    "in1.ids": np.int32,
+    "in1.offsets": np.int64,
+    "labels": np.float64,
+    "lines": np.int64,
+    "hollow": np.int64,
+}
+
+
+class BadLine(NamedTuple):
+    """A line that is no record: the number of its file, its own number, what is wrong with it."""
+
+    file: int
+    line: int
+    fault: Fault
+
+
+class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is known of columns without reading them.
+
+    Attributes:
+        records: how many there are.
+        tokens: how many ids a side.
+        hollow: how many records hold no id but 0.
+        largest: the largest id of a side; -1 if there is none.
+        zero_inside: whether id 0 stands before another id, a side.
+        ends: for each file, how many records there are up to its end.
+        bad: how many lines are neither blank nor a record.
+        faults: the first of these.
+    """
+
+    records: int = 0
+    tokens: tuple[int, int] = (0, 0)
+    hollow: int = 0
+    largest: tuple[int, int] = (-1, -1)
+    zero_inside: tuple[bool, bool] = (False, False)
+    ends: tuple[int, ...] = ()
+    bad: int = 0
+    faults: tuple[BadLine, ...] = ()
+
+    def lengths(self) -> dict[str, int]:
+        """How many numbers each column holds."""
+        in0 = self.tokens[0], self.records + 1
+        in1 = self.tokens[1], self.records + 1
+        counts = *in0, *in1, self.records, self.records, self.hollow
+        return dict(zip(DTYPES, counts, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Labelled records, perhaps mapped from files.
+
+    Attributes:
+        in0: the in0 sides, `[records]` rows.
+        in1: the in1 sides, `[records]` rows.
+        labels: float64 `[records]`.
+        lines: int64 `[records]`, line numbers.
+        hollow: int64, the records that hold no id but 0, in order.
+        summary: what is known of them as a whole.
+    """
+
+    in0: Ragged
+    in1: Ragged
+    labels: npt.NDArray[np.float64]
+    lines: Index
+    hollow: Index
+    summary: Summary
+
+    @classmethod
+    def of(cls, pairs: LabelledPairs, file: int) -> "Columns":
+        """The columns of a part of the file numbered `file`."""
+        sides = pairs.in0, pairs.in1
+        hollow = np.flatnonzero(~(_filled(pairs.in0) | _filled(pairs.in1)))
+        summary = Summary(
+            records=len(pairs.labels),
+            tokens=(len(pairs.in0.ids), len(pairs.in1.ids)),
+            hollow=len(hollow),
+            largest=_both(int(side.ids.max(initial=-1)) for side in sides),
+            zero_inside=_both(zero_inside(side) for side in sides),
+            bad=pairs.bad,
+            faults=tuple(BadLine(file, line, fault) for line, fault in pairs.faults),
+        )
+        return cls(*sides, pairs.labels, pairs.lines, hollow, summary)
+
+    def place(self, record: int) -> tuple[int, int]:
+        """The number of the file a record stands in, and of its line."""
+        return bisect.bisect_right(self.summary.ends, record), int(self.lines[record])
+
+
+def _both(values: Any) -> tuple[Any, Any]:
+    one, other = values
+    return one, other
+
+
+def _filled(rows: Ragged) -> npt.NDArray[np.bool_]:
+    """Which rows hold an id other than 0, bool `[rows]`."""
+    before = np.zeros(len(rows.ids) + 1, np.int64)
+    np.cumsum(rows.ids != 0, out=before[1:])
+    return before[rows.offsets[1:]] > before[rows.offsets[:-1]]
+
+
+@dataclass
+class ColumnWriter:
+    """Appends parts of columns to one stream a column, and keeps the summary of all of them."""
+
+    streams: Mapping[str, BinaryIO]
+    summary: Summary = field(default_factory=Summary)
+
+    @classmethod
+    def to(cls, create: Callable[[str], BinaryIO]) -> "ColumnWriter":
+        """Writes to what `create` gives for the name of each column."""
+        writer = cls({name: create(name) for name in DTYPES})
+        for side in ("in0", "in1"):
+            writer.streams[f"{side}.offsets"].write(np.zeros(1, np.int64).tobytes())
+        return writer
+
+    def add(self, part: Columns) -> None:
+        """Appends a part."""
+        before, more = self.summary, part.summary
+        columns: dict[str, npt.NDArray[Any]] = {
+            "in0.ids": part.in0.ids,
+            "in0.offsets": part.in0.offsets[1:] + before.tokens[0],
+            "in1.ids": part.in1.ids,
+            "in1.offsets": part.in1.offsets[1:] + before.tokens[1],
+            "labels": part.labels,
+            "lines": part.lines,
+            "hollow": part.hollow + before.records,
+        }
+        for name, column in columns.items():
+            self.streams[name].write(column.astype(DTYPES[name], copy=False).tobytes())
+        self.summary = _joined(before, more)
+
+    def end_file(self) -> None:
+        """Says that the parts that follow come from the next file."""
+        ends = (*self.summary.ends, self.summary.records)
+        self.summary = msgspec.structs.replace(self.summary, ends=ends)
+
+
+def _joined(one: Summary, other: Summary) -> Summary:
+    pairs = zip(one.zero_inside, other.zero_inside, strict=True)
+    return Summary(
+        records=one.records + other.records,
+        tokens=_both(map(sum, zip(one.tokens, other.tokens, strict=True))),
+        hollow=one.hollow + other.hollow,
+        largest=_both(map(max, zip(one.largest, other.largest, strict=True))),
+        zero_inside=_both(map(any, pairs)),
+        ends=one.ends,
+        bad=one.bad + other.bad,
+        faults=(*one.faults, *other.faults)[:LISTED],
+    )
+
+
+def mapped(directory: Path) -> Columns:
+    """The columns in a directory, mapped into memory.
+
+    Raises:
+        OSError: a file is missing or cannot be read.
+        ValueError: a file is damaged.
+        InputError: the offsets are damaged.
+    """
+    summary = msgspec.json.decode((directory / SUMMARY).read_bytes(), type=Summary)
+    return _columns(
+        {name: _map(directory / name, n) for name, n in summary.lengths().items()}, summary
+    )
+
+
+def in_memory(buffers: Mapping[str, BytesIO], summary: Summary) -> Columns:
+    """The columns in buffers."""
+    arrays = {name: np.frombuffer(buffers[name].getbuffer(), DTYPES[name]) for name in DTYPES}
+    return _columns(arrays, summary)
+
+
+def _map(path: Path, length: int) -> npt.NDArray[Any]:
+    dtype = np.dtype(DTYPES[path.name])
+    if path.stat().st_size != length * dtype.itemsize:
+        raise ValueError(f"{path} has another size than {SUMMARY} says")
+    if not length:
+        return np.zeros(0, dtype)  # an empty file cannot be mapped
+    return np.memmap(path, dtype, "r", shape=(length,))
+
+
+def _columns(arrays: Mapping[str, npt.NDArray[Any]], summary: Summary) -> Columns:
+    in0, in1 = (Ragged(arrays[f"{side}.ids"], arrays[f"{side}.offsets"]) for side in ("in0", "in1"))
+    return Columns(in0, in1, arrays["labels"], arrays["lines"], arrays["hollow"], summary)

@@ -1,0 +1,215 @@
+"""Labelled records for training and evaluation."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.data import Records
+from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.data.warnings import Notices
+from o2v_jax.errors import InputError, RecordError
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.training.data.cache import BLOCK_BYTES, Reading, read_columns
+from o2v_jax.training.data.columns import Columns
+from o2v_jax.training.data.validation import Flaw, Flaws, find_flaws, label_fault, wrong_labels
+from o2v_jax.util import cache_directory, require_all_local
+
+Lengths: TypeAlias = npt.NDArray[np.int32]
+
+_UNCUT = (2**31 - 1, 2**31 - 1)
+_NAMED = 3  # files that a message names
+_SLICE = 2**20  # records looked at together, so that memory stays flat
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Records that were left out: how many, and what is wrong with the first 1000 of them."""
+
+    count: int = 0
+    listed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pairs with labels.
+
+    Attributes:
+        in0: the in0 sides as they were read, perhaps mapped from a file.
+        in1: the in1 sides, as many rows.
+        labels: float32 `[records]`.
+        longest: the max_seq_len of each side, at which its sequences are cut when they are taken.
+        kept: int64 `[records]`, the rows of `in0` and `in1` that are records; None: all.
+        skipped: what was left out.
+    """
+
+    in0: Ragged
+    in1: Ragged
+    labels: npt.NDArray[np.float32]
+    longest: tuple[int, int] = _UNCUT
+    kept: Index | None = None
+    skipped: Skipped = Skipped()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def lengths(self, side: int) -> Lengths:
+        """Tokens of every record on a side (0 or 1) after the cut, int32 `[records]`."""
+        return self._lengths[side]
+
+    @cached_property
+    def _lengths(self) -> tuple[Lengths, Lengths]:
+        return self._measured(self.in0, self.longest[0]), self._measured(self.in1, self.longest[1])
+
+    def _measured(self, rows: Ragged, longest: int) -> Lengths:
+        out = np.empty(len(self), np.int32)
+        for at, lengths in self._uncut(rows):
+            out[at] = np.minimum(lengths, longest)
+        return out
+
+    def over(self, side: int) -> int:
+        """How many sequences of a side (0 or 1) are cut."""
+        uncut = self._uncut((self.in0, self.in1)[side])
+        return sum(int((lengths > self.longest[side]).sum()) for _, lengths in uncut)
+
+    def _uncut(self, rows: Ragged) -> Iterator[tuple[slice, Index]]:
+        """Slices of the records, with the lengths of their rows."""
+        for start in range(0, len(self), _SLICE):
+            at = slice(start, start + _SLICE)
+            chosen = at if self.kept is None else self.kept[at]
+            yield at, rows.offsets[1:][chosen] - rows.offsets[:-1][chosen]
+
+    def rows(self, side: int, index: npt.NDArray[np.integer]) -> Ragged:
+        """The sequences of the records `index` on a side (0 or 1), cut, in the order of `index`."""
+        chosen = index if self.kept is None else self.kept[index]
+        return (self.in0, self.in1)[side].take(chosen, self.longest[side])
+
+    def histograms(self) -> tuple[Index, Index]:
+        """For each side: how many sequences there are of every length, int64 `[longest + 1]`."""
+        return np.bincount(self.lengths(0)), np.bincount(self.lengths(1))
+
+
+def read_dataset(
+    files: Sequence[Path],
+    config: Hyperparameters,
+    *,
+    skip: bool = False,
+    positives: bool = False,
+    cache: Path | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Dataset:
+    """Reads JSON Lines files of {"label": y, "in0": [...], "in1": [...]} records, in order.
+
+    The files may be larger than memory: they are read once, and their columns are kept in the
+    cache, mapped. A warning is logged, once a side, if any sequences are longer than max_seq_len
+    and if id 0 stands inside any.
+
+    Args:
+        files: at least one.
+        config: says which ids and labels there are, and the length at which sequences are cut.
+        skip: leave out what cannot be used, instead of raising.
+        positives: every label must be 1, because the negatives are made of these records.
+        cache: the directory of the cache; None: `data` in `cache_directory()`.
+        block_bytes: how much of a file is read at a time.
+
+    Raises:
+        InputError: a file cannot be read, or there is no record in any that can be used.
+        RecordError: names the file, the line and the JSON path of the first thing that is wrong.
+    """
+    if not files:
+        raise InputError("no file is given to read records from")
+    require_all_local(*files, cache)
+
+    def flaws_of(columns: Columns) -> tuple[Flaw, ...]:
+        return find_flaws(columns, config, positives=positives)
+
+    def stop(part: Columns) -> bool:
+        return not skip and bool(part.summary.bad or flaws_of(part))
+
+    columns = read_columns(Reading(files, stop, block_bytes), cache or cache_directory() / "data")
+    sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
+    flaws = Flaws(columns, flaws_of(columns), files, sizes)
+    _require_usable(flaws, skip=skip)
+    return _usable(flaws, config)
+
+
+def _require_usable(flaws: Flaws, *, skip: bool) -> None:
+    usable = len(flaws.columns.labels) - len(flaws.records)
+    if flaws.count and not skip:
+        raise flaws.errors(1)[0]
+    if flaws.count and not usable:
+        first = flaws.errors(1)[0]
+        reason = f"none of its {flaws.count} records can be used; the first: {first}"
+        raise InputError(f"{_named(flaws.files)}: {reason}")
+    if not usable:
+        raise InputError(f"{_named(flaws.files)}: holds no records")
+
+
+def _usable(flaws: Flaws, config: Hyperparameters) -> Dataset:
+    columns, kept = flaws.columns, flaws.kept()
+    labels = (columns.labels if kept is None else columns.labels[kept]).astype(np.float32)
+    skipped = Skipped(flaws.count, tuple(map(str, flaws.errors()))) if flaws.count else Skipped()
+    longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
+    data = Dataset(columns.in0, columns.in1, labels, longest, kept, skipped)
+    notices = Notices(config)
+    for side, zero in enumerate(columns.summary.zero_inside):
+        notices.tell(side, data.over(side), zero, _named(flaws.files))
+    return data
+
+
+def _named(files: Sequence[Path]) -> str:
+    more = [f"{len(files) - _NAMED} more files"] if len(files) > _NAMED else []
+    return ", ".join([*map(str, files[:_NAMED]), *more])
+
+
+def dataset(chunks: Iterable[Records], config: Hyperparameters, name: str) -> Dataset:
+    """Labelled records as one data set; sequences are cut at the max_seq_len of their side.
+
+    A warning is logged, once a side, if any are cut and if id 0 stands inside any.
+
+    Raises:
+        InputError: there is no record.
+        RecordError: a record lacks a side, or its label is not one of this configuration.
+    """
+    kept = [_checked(chunk, config) for chunk in chunks]
+    if not kept:
+        raise InputError(f"{name}: holds no records")
+    in0 = _concatenated([records.in0 for records in kept])
+    in1 = _concatenated([records.in1 for records in kept])
+    notices = Notices(config)
+    for side, rows in enumerate((in0, in1)):
+        notices.look(side, rows, name)
+    longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
+    labels = [records.labels for records in kept if records.labels is not None]
+    return Dataset(in0, in1, np.concatenate(labels).astype(np.float32), longest)
+
+
+def _checked(records: Records, config: Hyperparameters) -> Records:
+    _check_pairs(records)
+    _check_labels(records, config)
+    return records
+
+
+def _check_pairs(records: Records) -> None:
+    incomplete = ~(records.has0 & records.has1)
+    if incomplete.any():
+        where = records.places.of(int(incomplete.argmax()))
+        raise RecordError(where, "a labelled record needs both in0 and in1")
+
+
+def _check_labels(records: Records, config: Hyperparameters) -> None:
+    assert records.labels is not None  # noqa: S101 - read with labelled=True
+    wrong = wrong_labels(records.labels, config)
+    if wrong.any():
+        at = int(wrong.argmax())
+        reason = label_fault(float(records.labels[at]), config).text
+        raise RecordError(records.places.of(at, ".label"), reason)
+
+
+def _concatenated(parts: list[Ragged]) -> Ragged:
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Ragged(np.concatenate([part.ids for part in parts]), offsets_of(lengths))

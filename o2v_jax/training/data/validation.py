@@ -1,0 +1,157 @@
+"""What a configuration refuses in columns of labelled records, and where it stands."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from o2v_jax.data import Fault, at_line, outside
+from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.errors import RecordError
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.training.data.columns import LISTED, BadLine, Columns
+
+Labels: TypeAlias = npt.NDArray[np.float64]
+
+_SLICE = 2**20  # values looked at together, so that memory stays flat
+_HOLLOW = "both in0 and in1 are empty, so there is nothing to learn from"
+
+
+class Flaw(NamedTuple):
+    """One thing that is wrong with records: int64 `records` in order, and what to say of each."""
+
+    records: Index
+    fault: Callable[[int], Fault]
+
+
+def find_flaws(
+    columns: Columns, config: Hyperparameters, *, positives: bool = False
+) -> tuple[Flaw, ...]:
+    """Everything that a configuration refuses in records; the first that fits tells of a record.
+
+    Args:
+        columns: the records.
+        config: gives the vocabularies and the labels.
+        positives: every label must be 1, because the negatives are made of these records.
+    """
+    flaws = [_vocabulary(columns, side, config.encoder(side).vocab_size) for side in (0, 1)]
+    flaws.append(_labels(columns, config))
+    if positives:
+        flaws.append(_negatives(columns, config.negative_sampling_rate))
+    flaws.append(Flaw(columns.hollow, lambda _: Fault("$", _HOLLOW)))
+    return tuple(flaw for flaw in flaws if len(flaw.records))
+
+
+def wrong_labels(labels: Labels, config: Hyperparameters) -> npt.NDArray[np.bool_]:
+    """Which labels are not of this configuration, bool `[labels]`."""
+    right: npt.NDArray[np.bool_] = np.abs(labels) <= np.finfo(np.float32).max
+    if config.output_layer == "softmax":
+        right = (labels >= 0) & (labels < config.num_classes) & (labels == np.floor(labels))
+    return ~right
+
+
+def label_fault(label: float, config: Hyperparameters) -> Fault:
+    """What to say of a label that is not of this configuration."""
+    rule = "a finite number that float32 can hold"
+    if config.output_layer == "softmax":
+        classes = f"0..{config.num_classes - 1} of num_classes={config.num_classes}"
+        rule = f"an integer class in {classes} (output_layer=mean_squared_error takes any number)"
+    return Fault("$.label", f"{label:g} is not {rule}")
+
+
+@dataclass(frozen=True, eq=False)
+class Flaws:
+    """The flaws of one data set, read from `files`."""
+
+    columns: Columns
+    flaws: tuple[Flaw, ...]
+    files: Sequence[Path]
+    vocab_sizes: tuple[int, int]
+
+    @cached_property
+    def records(self) -> Index:
+        """The records that have any, in order."""
+        return _united([flaw.records for flaw in self.flaws])
+
+    @property
+    def count(self) -> int:
+        """How many lines cannot be used."""
+        return len(self.records) + self.columns.summary.bad
+
+    def kept(self) -> Index | None:
+        """The records that can be used, int64; None: all."""
+        if not len(self.records):
+            return None
+        usable = np.ones(len(self.columns.labels), np.bool_)
+        usable[self.records] = False
+        return np.flatnonzero(usable)
+
+    def errors(self, most: int = LISTED) -> list[RecordError]:
+        """The first of them by file and line."""
+        lines = [*self._bad_records(most), *self.columns.summary.faults]
+        lines.sort(key=lambda bad: (bad.file, bad.line))
+        return [self._error(bad) for bad in lines[:most]]
+
+    def _bad_records(self, most: int) -> Iterator[BadLine]:
+        for record in self.records[:most].tolist():
+            flaw = next(flaw for flaw in self.flaws if _holds(flaw.records, record))
+            yield BadLine(*self.columns.place(record), flaw.fault(record))
+
+    def _error(self, bad: BadLine) -> RecordError:
+        where = f"{at_line(str(self.files[bad.file]), bad.line)} {bad.fault.path}"
+        return RecordError(where, bad.fault.reason(self.vocab_sizes))
+
+
+def _vocabulary(columns: Columns, side: int, size: int) -> Flaw:
+    rows = (columns.in0, columns.in1)[side]
+
+    def fault(record: int) -> Fault:
+        row = rows.row(record)
+        at = int(np.argmax(row >= size))
+        return Fault(f"$.in{side}[{at}]", outside(int(row[at]), size))
+
+    fits = columns.summary.largest[side] < size
+    return Flaw(np.zeros(0, np.int64) if fits else _outside(rows, size), fault)
+
+
+def _outside(rows: Ragged, size: int) -> Index:
+    """The rows that hold an id of `size` or more."""
+    found = []
+    for start in range(0, len(rows.ids), _SLICE):
+        at = start + np.flatnonzero(rows.ids[start : start + _SLICE] >= size)
+        found.append(np.unique(np.searchsorted(rows.offsets, at, side="right") - 1))
+    return _united(found)
+
+
+def _labels(columns: Columns, config: Hyperparameters) -> Flaw:
+    def fault(record: int) -> Fault:
+        return label_fault(float(columns.labels[record]), config)
+
+    return Flaw(_where(columns.labels, lambda labels: wrong_labels(labels, config)), fault)
+
+
+def _negatives(columns: Columns, rate: int) -> Flaw:
+    rule = f"negative_sampling_rate={rate} makes the negatives: every record must have label 1"
+
+    def fault(record: int) -> Fault:
+        return Fault("$.label", f"{columns.labels[record]:g} is given, but {rule}")
+
+    return Flaw(_where(columns.labels, lambda labels: labels != 1), fault)
+
+
+def _where(labels: Labels, wrong: Callable[[Labels], npt.NDArray[np.bool_]]) -> Index:
+    starts = range(0, len(labels), _SLICE)
+    return _united([start + np.flatnonzero(wrong(labels[start:][:_SLICE])) for start in starts])
+
+
+def _united(parts: Sequence[Index]) -> Index:
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+
+
+def _holds(records: Index, record: int) -> bool:
+    at = int(np.searchsorted(records, record))
+    return at < len(records) and int(records[at]) == record

@@ -1,0 +1,96 @@
+"""Metrics of a model on labelled data, by their documented names."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import get_args
+
+import jax
+
+from o2v_jax.arguments import require_choice
+from o2v_jax.checkpoint import Model
+from o2v_jax.devices import own_settings, require_devices
+from o2v_jax.errors import DType
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.model import Params, encoders_in, fitting
+from o2v_jax.training.data.batches import Batch, Batcher
+from o2v_jax.training.data.dataset import Dataset
+from o2v_jax.training.optim.step import Sums, evaluation_step
+
+FLUSH = 256  # batches whose sums stay on the device
+
+
+@dataclass
+class Tally:
+    """Adds up the sums of batches.
+
+    Those of a few batches stay on the device, in float32, and are then added in float64 here, for
+    float32 could not count far. When that happens depends on the batch's number alone, so that a
+    run that was interrupted adds up the same.
+    """
+
+    batches: int = 0
+    host: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pending: Sums = field(default_factory=Sums.zero)
+
+    def add(self, sums: Sums) -> None:
+        """Adds those of one more batch."""
+        self.pending = self.pending + sums
+        self.batches += 1
+        if self.batches % FLUSH == 0:
+            self.host, self.pending = self.total(), Sums.zero()
+
+    def total(self) -> tuple[float, float, float]:
+        """Loss, correct records and weight, summed over all batches; waits for the device."""
+        loss, correct, weight = (
+            host + float(part) for host, part in zip(self.host, self.pending, strict=True)
+        )
+        return loss, correct, weight
+
+
+EVALUATION_TOKENS = 8192  # padded tokens of a batch, about
+
+
+def evaluate(model: Model, data: Dataset, *, dtype: DType = "float32") -> dict[str, float]:
+    """cross_entropy and accuracy of a model on `data`, or mean_squared_error for regression.
+
+    Raises:
+        InputError: `dtype` is not one of `DType`, or the parameters are not those of the model's
+            configuration, or JAX finds no device.
+    """
+    require_choice("dtype", dtype, get_args(DType), f"one of {', '.join(get_args(DType))}")
+    params = fitting(model.config, model.params, float32=True)
+    require_devices()
+    longest = max(int(data.lengths(side).max(initial=1)) for side in (0, 1))
+    size = max(1, EVALUATION_TOKENS // longest)
+    config = replace(model.config, negative_sampling_rate=0)
+    batches = replace(Batcher.of(config, data), size=size).in_order(data)
+    step, params = evaluation_step(model.config), encoders_in(params, dtype)
+    with own_settings():
+        return measure(model.config, step, jax.device_put(params), batches)
+
+
+def measure(
+    config: Hyperparameters,
+    step: Callable[[Params, Batch], Sums],
+    params: Params,
+    batches: Iterable[Batch],
+) -> dict[str, float]:
+    """Metrics over batches; `step` is `evaluation_step(config)`, compiled once by the caller."""
+    tally = Tally()
+    for batch in batches:
+        tally.add(step(params, batch))
+    return means(config, tally)
+
+
+def means(config: Hyperparameters, tally: Tally) -> dict[str, float]:
+    """Metrics of summed records: the loss, and for classification the accuracy."""
+    loss, correct, weight = tally.total()
+    metrics = {loss_name(config): loss / weight}
+    if config.output_layer == "softmax":
+        metrics["accuracy"] = correct / weight
+    return metrics
+
+
+def loss_name(config: Hyperparameters) -> str:
+    """The documented name of the loss of a configuration's output layer."""
+    return "cross_entropy" if config.output_layer == "softmax" else "mean_squared_error"

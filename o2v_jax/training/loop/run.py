@@ -1,0 +1,257 @@
+"""The training run: epochs, validation, early stopping, the best epoch kept, all resumable."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+import jax
+import numpy as np
+
+from o2v_jax.devices import own_settings
+from o2v_jax.errors import InputError, Interrupted
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.model import RANDOM_NUMBERS, Params
+from o2v_jax.signals import Signals
+from o2v_jax.training.data.batches import Batch, Batcher
+from o2v_jax.training.data.dataset import Dataset
+from o2v_jax.training.data.pretrained import Pretrained
+from o2v_jax.training.loop.agreement import Votes
+from o2v_jax.training.loop.evaluation import Tally, loss_name, means, measure
+from o2v_jax.training.loop.hosts import Hosts, Together
+from o2v_jax.training.loop.progress import Metrics, Progress, Verdict, judge
+from o2v_jax.training.loop.shared_state import SharedCheckpoints
+from o2v_jax.training.loop.state import Checkpoints
+from o2v_jax.training.optim.optimizers import note_learning_rate
+from o2v_jax.training.optim.placement import OneDevice, Place
+from o2v_jax.training.optim.step import State, Sums
+from o2v_jax.training.report.metric_lines import Reporter
+
+SAVE = 1  # a vote to save; a signal's is greater by this than its number
+
+
+@dataclass
+class Run:
+    """A training run: its data, and what came of it so far.
+
+    After `fit`, `params` holds the best epoch's parameters as NumPy arrays, `history` the metrics
+    of every epoch by channel, and `metrics` those of the best epoch and of the test channel.
+
+    `on_epoch` is called after every epoch with its number and metrics, and ends the run by raising.
+    With `checkpoints` the run is saved at intervals and when one of `signals` arrives, and goes on
+    from what was saved.
+
+    `place` says which devices share the run; without one it is the default device. On several
+    `hosts`, each has the same data and settings, and makes the same calls.
+    """
+
+    config: Hyperparameters
+    train: Dataset
+    validation: Dataset | None = None
+    test: Dataset | None = None
+    seed: int = 0
+    reporter: Reporter = field(default_factory=Reporter)
+    pretrained: Sequence[Pretrained] = ()
+    on_epoch: Callable[[int, Metrics], None] | None = None
+    checkpoints: Checkpoints | SharedCheckpoints | None = None
+    signals: Signals = field(default_factory=Signals)
+    place: Place | None = None
+    hosts: Hosts = field(default_factory=Hosts)
+    params: Params = field(default_factory=dict)
+    ended: bool = False  # whether by itself or by a signal
+
+    def __post_init__(self) -> None:
+        note_learning_rate(self.config)
+        if self.config.negative_sampling_rate and len(self.train) == 1:
+            raise InputError("negative_sampling_rate needs two training records, but there is one")
+        self._batcher = Batcher.of(self.config, self.train)
+        self._place = self.place or OneDevice(self.config, self.pretrained)
+        self._step = self._place.train_step()
+        self._evaluate = self._place.evaluation_step()
+        self._votes = Votes(self.hosts, self._place.devices)
+        self._progress, self._tally = Progress(), Tally()
+        self._test_metrics: dict[str, float] = {}
+
+    @property
+    def history(self) -> list[Metrics]:
+        """The metrics of every epoch that is done."""
+        return self._progress.history
+
+    @property
+    def rates(self) -> list[float]:
+        """Examples a second, of every epoch that is done."""
+        return self._progress.rates
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The number and the metrics of the best epoch so far, and those of the test channel."""
+        if not self.history:
+            return {}
+        test = {"test": self._test_metrics} if self._test_metrics else {}
+        return {"best_epoch": self.best_epoch, **self.history[self.best_epoch], **test}
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest loss so far, of at least one."""
+        return self._verdict().best
+
+    def best(self) -> Params:
+        """The best epoch's parameters, or before any is done those of the moment."""
+        return self.params or self._place.fetched(self._state.params)
+
+    def fit(self) -> Params:
+        """Trains until early stopping or the last epoch; returns the best epoch's parameters.
+
+        Raises:
+            InputError: the loss is not finite after the first epoch.
+            Interrupted: one of `signals` arrived; the state is saved.
+        """
+        with own_settings(), self.signals.deferred():
+            self._state = self._place.start(self.seed)
+            self._resume()
+            try:
+                while not self._finished():
+                    self._epoch()
+                self._finish()
+            except Interrupted as stop:
+                raise self._saved(stop) from None
+            finally:
+                self.ended = True
+        return self.params
+
+    def evaluate(self, params: Params, data: Dataset) -> dict[str, float]:
+        """Metrics of `params` on `data`, by their documented names."""
+        batches = self._watched(self._batcher.in_order(data))
+        return measure(self.config, self._evaluate, params, batches)
+
+    def _epoch(self) -> None:
+        """What is left of a pass over the training data, then validation and metric lines."""
+        self._pass()
+        metrics = {"train": means(self.config, self._tally)}
+        if self.validation is not None:
+            metrics["validation"] = self.evaluate(self._state.params, self.validation)
+        epoch, examples = self._progress.epoch, self._batcher.examples(self.train)
+        self._progress.next_epoch(metrics, examples / max(self._progress.seconds, 1e-9))
+        self._tally = Tally()
+        if self.best_epoch == epoch:
+            self.params = self._place.fetched(self._state.params)
+        self._report(epoch, metrics)
+        self._check_finite()
+
+    def _pass(self) -> None:
+        """The batches of this epoch that are not done."""
+        progress, total = self._progress, self._batcher.examples(self.train)
+        rng = np.random.default_rng([self.seed, progress.epoch])
+        began, done = time.perf_counter() - progress.seconds, progress.batch * self._batcher.size
+        title = f"epoch {progress.epoch} ({progress.epoch + 1} of {self.config.epochs})"
+        with self.reporter.bar(title, total, done=min(done, total)) as bar:
+            for batch in self._watched(self._batcher.epoch(self.train, rng, progress.batch)):
+                self._state, sums = self._step(self._state, batch)
+                self._tally.add(sums)
+                progress.batch += 1
+                progress.seconds = time.perf_counter() - began
+                records = int(batch.weights.sum())
+                done += records
+                bar.advance(records, sums.mean_loss, done / progress.seconds)
+            jax.block_until_ready(self._state)
+            progress.seconds = time.perf_counter() - began
+
+    def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Batches, with a look before each whether to save and whether to stop."""
+        for batch in batches:
+            outcome = self._votes.outcome(self._vote())
+            if outcome > SAVE:
+                kind = Interrupted if self.hosts.alone else Together
+                raise kind(outcome - SAVE)
+            if outcome == SAVE:
+                self.save()
+            yield batch
+
+    def _vote(self) -> int:
+        """What this host would do before the next batch: stop, save or, at 0, go on."""
+        try:
+            self.signals.check()
+        except Interrupted as stop:
+            return SAVE + stop.signal
+        return SAVE if self.checkpoints is not None and self.checkpoints.due() else 0
+
+    def _report(self, epoch: int, metrics: Metrics) -> None:
+        for channel, values in metrics.items():
+            self.reporter.metrics(channel, values, epoch)
+        self.reporter.progress(100 * (epoch + 1) / self.config.epochs)
+        self.reporter.throughput(self.rates[-1])
+        if self.on_epoch is not None:
+            self.on_epoch(epoch, metrics)
+
+    def _finished(self) -> bool:
+        """Whether the last epoch is done, or early stopping says that it was the last."""
+        if self.history and self._verdict().stop:
+            self.reporter.line(f"Early stopping after epoch {len(self.history) - 1}.")
+            return True
+        return self._progress.epoch == self.config.epochs
+
+    def _losses(self) -> list[float]:
+        """The validation losses so far, or the training ones without validation data."""
+        channel = "train" if self.validation is None else "validation"
+        return [epoch[channel][loss_name(self.config)] for epoch in self.history]
+
+    def _verdict(self) -> Verdict:
+        patience = self.config.early_stopping_patience
+        return judge(self._losses(), patience, self.config.early_stopping_tolerance)
+
+    def _check_finite(self) -> None:
+        """Says it when the run diverges, and gives up where no earlier epoch can be kept."""
+        losses = self._losses()
+        if isfinite(losses[-1]):
+            return
+        channel = "train" if self.validation is None else "validation"
+        what = f"the {channel} loss is {losses[-1]} after epoch {len(losses) - 1}"
+        advice = f"{what}: lower learning_rate={self.config.learning_rate}"
+        if len(losses) == 1:
+            if self.checkpoints is not None:
+                self.checkpoints.discard()  # nothing to go on from
+            raise InputError(advice)
+        self.reporter.line(advice)
+
+    def _finish(self) -> None:
+        if self.test is not None:
+            self._test_metrics = self.evaluate(self._place.put(self.params), self.test)
+            self.reporter.metrics("test", self._test_metrics)
+
+    def save(self) -> bool:
+        """Saves everything that the rest of the run depends on; returns whether that was done."""
+        if self.checkpoints is None:
+            return False
+        notes = {"progress": self._progress.to_json(), "sums": self._tally.host}
+        return self.checkpoints.save(self._place.to_save(self._arrays()), notes)
+
+    def _arrays(self) -> dict[str, Any]:
+        """The arrays to save. Until an epoch is done, any parameters stand for the best ones."""
+        return {
+            "state": self._state._replace(key=jax.random.key_data(self._state.key)),
+            "sums": self._tally.pending,
+            "best": self.params or self._state.params,
+        }
+
+    def _resume(self) -> None:
+        """Goes back to what was saved, if anything was."""
+        if self.checkpoints is None:
+            return
+        saved = self.checkpoints.latest(self._place.like(self._arrays()))
+        if saved is None:
+            return
+        state, progress = State(*saved.arrays["state"]), Progress(**saved.notes["progress"])
+        state = self._place.restored(state)
+        key = jax.random.wrap_key_data(state.key, impl=RANDOM_NUMBERS)
+        self._state = state._replace(key=key)
+        self._progress = progress
+        self._tally = Tally(progress.batch, tuple(saved.notes["sums"]), Sums(*saved.arrays["sums"]))
+        self.params = jax.device_get(saved.arrays["best"]) if progress.history else {}
+        self.reporter.line(f"Continuing epoch {progress.epoch} after {progress.batch} batches.")
+
+    def _saved(self, stop: Interrupted) -> Interrupted:
+        """The state saved, and an interruption that says where."""
+        if self.checkpoints is None or not self.save():
+            return stop
+        return type(stop)(stop.signal, self.checkpoints.directory)

@@ -1,0 +1,1 @@
+"""The training step: gradients, optimizers, row-sparse tables and sharding."""

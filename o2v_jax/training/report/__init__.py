@@ -1,0 +1,1 @@
+"""What a run reports: metric lines, history, curves and the report folder."""

@@ -1,0 +1,164 @@
+"""What computes results: this process, or servers. Each gives the same bytes for the same part."""
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from o2v_jax.checkpoint import Model
+from o2v_jax.data import Records
+from o2v_jax.data.warnings import Notices, zero_inside
+from o2v_jax.errors import DType, Mode, O2VError
+from o2v_jax.scoring import Scorer, machine_of
+from o2v_jax.transform.read.parquet import BatchResults, rows_of_batch
+from o2v_jax.transform.read.parts import Part, Position
+from o2v_jax.transform.settings import FileSettings
+from o2v_jax.transform.write.answers import Tally, results_of, slices_of
+
+if TYPE_CHECKING:
+    from o2v_jax.hyperparameters import Hyperparameters
+    from o2v_jax.scoring import Scorer
+    from o2v_jax.transform.read.rows import Rows
+
+
+class Written(Protocol):
+    """Results of some records of a part."""
+
+    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
+        """The text of the results, in pieces; `tally` is added to.
+
+        Raises:
+            RecordError, InputError: fails the file.
+        """
+
+
+class Step(NamedTuple):
+    """What is to be done for a file: one of three.
+
+    Attributes:
+        number: the file's.
+        work: of an engine, to be computed and written.
+        end: of a part, all of whose results have been written.
+        error: that fails the file.
+    """
+
+    number: int
+    work: Any = None
+    end: Position | None = None
+    error: O2VError | None = None
+
+
+class Engine(Protocol):
+    """Computes results; its `works` are called in one thread, and `results` in another."""
+
+    @property
+    def identity(self) -> str:
+        """The same for engines that give the same results."""
+
+    @property
+    def knows_model(self) -> bool:
+        """Whether another model would have another identity."""
+
+    @property
+    def padding(self) -> float | None:
+        """The share of what was computed that was padding, if that is known."""
+
+    def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
+        """What is computed at a time, in order.
+
+        Raises:
+            RecordError: the first bad record, if they are not skipped.
+        """
+
+    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
+        """Steps in their order, those with work with its results."""
+
+
+class Local:
+    """One scorer in this process.
+
+    Args:
+        scorer: computes.
+        identity: of its model.
+        notices: told what a person should hear; by default it is logged.
+    """
+
+    knows_model = True
+
+    def __init__(self, scorer: "Scorer", identity: str, notices: Notices | None = None) -> None:
+        self.identity = identity
+        self._scorer, self._notices = scorer, notices or Notices(scorer.config)
+
+    @property
+    def padding(self) -> float | None:
+        """The share of the computed tokens that was padding; None if there were none."""
+        computed = self._scorer.computed_tokens
+        return 1 - self._scorer.useful_tokens / computed if computed else None
+
+    def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
+        """Rows that are scored together, each with the name of their file."""
+        config = self._scorer.config
+        if settings.parquet:
+            yield name, _rows_of_batch(part, name, config, skip=skip), part, None
+            return
+        for rows in slices_of(part, name, settings, config, skip=skip):
+            yield name, rows, part, settings.max_seq_lens
+
+    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
+        """Scores in the caller's thread, so that a signal is heard between two program calls."""
+        for step in steps:
+            if step.work is None:
+                yield step, None
+                continue
+            name, rows, part, max_seq_lens = step.work
+            self._look(rows.records, name, cut=max_seq_lens is None)
+            results = results_of(rows, self._scorer, max_seq_lens)
+            yield step, results if part.batch is None else BatchResults(results, part, name)
+
+    def _look(self, records: Records, name: str, *, cut: bool) -> None:
+        """Tells what a person should hear; of cuts only those that were not asked for."""
+        for side, rows in enumerate((records.in0, records.in1)):
+            if cut:
+                self._notices.look(side, rows, name)
+            else:
+                self._notices.tell(side, 0, zero_inside(rows), name)
+
+
+def _rows_of_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":
+    rows = rows_of_batch(part, name, (config.encoder(0).vocab_size, config.encoder(1).vocab_size))
+    if rows.errors and not skip:
+        raise rows.errors[min(rows.errors)]
+    return rows
+
+
+def transformed(
+    part: Part, name: str, settings: FileSettings, engine: Local, *, skip: bool, tally: Tally
+) -> Iterator[bytes]:
+    """All of a part's way: its results' text, in pieces. Depends on nothing else, anywhere.
+
+    Args:
+        part: of a file.
+        name: the file's, for messages.
+        settings: for this file.
+        engine: computes.
+        skip: whether a bad record gets an error as its result.
+        tally: is added to.
+
+    Raises:
+        RecordError: the first bad record, if they are not skipped.
+        InputError: the model gave a value that JSON cannot express.
+    """
+    works = engine.works(part, name, settings, skip=skip)
+    for _, written in engine.results(Step(0, work) for work in works):
+        if written is not None:
+            yield from written.text(settings, skip=skip, tally=tally)
+
+
+def scorer_of(model: Model, *, mode: Mode | None = None, dtype: DType = "float32") -> Scorer:
+    """The same scorer in one process and in workers: results depend on shapes in the last digits.
+
+    Of many records more lengths fill batches of their own, and few pairs never come alone.
+
+    Raises:
+        InputError: see `Scorer`.
+    """
+    machine = machine_of()._replace(few=())
+    return Scorer(model, preferred_mode=mode, dtype=dtype, machine=machine)

@@ -1,0 +1,142 @@
+"""What runs in a worker process of Ray: one scorer, to which whole parts come."""
+
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any, NamedTuple, TypeAlias
+
+from o2v_jax.checkpoint import Model
+from o2v_jax.data.warnings import Notices
+from o2v_jax.errors import DType, Mode, O2VError
+from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.scoring import Scorer, use_compilation_cache
+from o2v_jax.transform.engines.local import Local, scorer_of, transformed
+from o2v_jax.transform.read.parts import Part
+from o2v_jax.transform.settings import FileSettings
+from o2v_jax.transform.write.answers import Tally
+
+Notice: TypeAlias = tuple[int, int, bool, str]  # of Notices.tell
+PIECE_BYTES = 2**22
+
+
+class Piece(NamedTuple):
+    """Some of a part's results; the last one says what all of them are.
+
+    Attributes:
+        content: text of results.
+        records: of the part.
+        errors: of these, how many are bad.
+        error: that fails the file.
+        useful_tokens: that the part's records hold.
+        computed_tokens: padding included.
+        notices: that a person should hear of.
+    """
+
+    content: bytes = b""
+    records: int = 0
+    errors: int = 0
+    error: O2VError | None = None
+    useful_tokens: int = 0
+    computed_tokens: int = 0
+    notices: tuple[Notice, ...] = ()
+
+    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:  # noqa: ARG002 - as of `Written`
+        """The text.
+
+        Raises:
+            O2VError: fails the file.
+        """
+        if self.error is not None:
+            raise self.error
+        tally.records += self.records
+        tally.errors += self.errors
+        yield self.content
+
+
+class Worker:
+    """An actor. All that it needs comes with a part, so that Ray may do one again in a new process.
+
+    Args:
+        mode: leave out what this mode does not need.
+        dtype: what the encoders hold and multiply.
+    """
+
+    def __init__(self, mode: Mode | None, dtype: DType) -> None:
+        self._mode, self._dtype = mode, dtype
+        self._made: _Made | None = None
+
+    def ready(self, model: list[Any]) -> None:
+        """Answers once there is a scorer.
+
+        Args:
+            model: in a list the reference of a `Model` in Ray's object store.
+        """
+        self._of(model)
+
+    def transform(
+        self, model: list[Any], part: Part, name: str, settings: FileSettings, skip: bool
+    ) -> Iterator[Piece]:
+        """The results of a part; the model is as for `ready`."""
+        scorer, engine, heard = self._of(model)
+        useful, computed = scorer.useful_tokens, scorer.computed_tokens
+        heard.notices.clear()
+        tally, problem = Tally(), None
+        texts = transformed(part, name, settings, engine, skip=skip, tally=tally)
+        try:
+            for text in gathered(texts, PIECE_BYTES):
+                yield Piece(text)
+        except O2VError as error:
+            problem = error
+        yield Piece(
+            records=tally.records,
+            errors=tally.errors,
+            error=problem,
+            useful_tokens=scorer.useful_tokens - useful,
+            computed_tokens=scorer.computed_tokens - computed,
+            notices=tuple(heard.notices),
+        )
+
+    def _of(self, model: list[Any]) -> "_Made":
+        if self._made is None:
+            use_compilation_cache()
+            held: Model = import_module("ray").get(model[0])
+            heard = _Heard(held.config)
+            scorer = scorer_of(held, mode=self._mode, dtype=self._dtype)
+            self._made = _Made(scorer, Local(scorer, "", heard), heard)
+        return self._made
+
+
+def gathered(texts: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in fewer texts, each of at least `size` but the last.
+
+    >>> list(gathered([b"a", b"bc", b"", b"d"], 2))
+    [b'abc', b'd']
+    """
+    waiting, held = list[bytes](), 0
+    for text in texts:
+        waiting.append(text)
+        held += len(text)
+        if held >= size:
+            yield b"".join(waiting)
+            waiting, held = [], 0
+    if held:
+        yield b"".join(waiting)
+
+
+class _Made(NamedTuple):
+    scorer: Scorer
+    engine: Local
+    heard: "_Heard"
+
+
+class _Heard(Notices):
+    """Keeps what there is to tell for the process that a person started."""
+
+    notices: list[Notice]
+
+    def __init__(self, config: Hyperparameters) -> None:
+        super().__init__(config)
+        self.notices = []
+
+    def tell(self, side: int, over: int, zero: bool, name: str) -> None:
+        if over or zero:
+            self.notices.append((side, over, zero, name))

@@ -1,0 +1,259 @@
+"""Parquet in and out: the columns in0 and in1 give scores, one of them gives embeddings.
+
+While a file is in work its results are an Arrow stream, to which batches can be added after a kill;
+a Parquet file can only be written from its beginning to its end.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from o2v_jax.data import Places, Records, outside
+from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.errors import InputError, RecordError
+from o2v_jax.transform.read.parts import Part, Position
+from o2v_jax.transform.read.rows import Flags, Rows
+from o2v_jax.transform.read.sources import open_source, show_path
+from o2v_jax.transform.settings import FileSettings
+from o2v_jax.transform.write.answers import Results, Tally
+from o2v_jax.transform.write.state import sync
+
+PART_ROWS = 2**14
+SIDES = ("in0", "in1")
+SCORES, EMBEDDINGS, ERROR = "scores", "embeddings", "error"
+_LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
+_LONGEST_REASON = 300  # characters
+_END = 8  # bytes at the end of an Arrow stream
+
+
+def parquet_parts(path: Path, start: Position) -> Iterator[Part]:
+    """The parts of a file behind `start`: rows of one row group each; a position counts rows.
+
+    Raises:
+        InputError: the file cannot be read, or has no columns of ids.
+    """
+    with _failing_alone(path, "cannot be read as Parquet"):
+        try:
+            yield from _read_parts(path, start)
+        except OSError as error:
+            reason = error.strerror or _first_line(error)  # of Arrow, it may have lines
+            raise InputError(f"{show_path(path)}: cannot be read as Parquet ({reason})") from error
+
+
+def _read_parts(path: Path, start: Position) -> Iterator[Part]:
+    with open_source(path) as raw, pq.ParquetFile(raw) as file:
+        _check(path, file.schema_arrow)
+        rows, size, end = file.metadata.num_rows, path.stat().st_size, start.offset
+        for batch, end in _batches(file, start.offset):
+            yield _part(batch, end, size * end // rows, final=end == rows)
+        if end != rows:
+            raise InputError(f"{show_path(path)}: has {end} rows, not the {rows} that it announces")
+        if not rows:
+            nothing = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+            yield _part(nothing, 0, size, final=True)
+
+
+@contextmanager
+def _failing_alone(path: Path | str, what: str) -> Iterator[None]:
+    """Makes of anything that Arrow raises the failure of one file."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{show_path(path)}: {what} ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).strip().partition("\n")[0] or type(error).__name__
+    return line[:_LONGEST_REASON]
+
+
+def _batches(file: pq.ParquetFile, start: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Batches behind a row, each with its end: cut alike wherever one begins to read."""
+    end = 0
+    for group in range(file.metadata.num_row_groups):
+        if (after := end + file.metadata.row_group(group).num_rows) <= start:
+            end = after
+            continue
+        for batch in file.iter_batches(PART_ROWS, row_groups=[group]):
+            end += len(batch)
+            if end > start:
+                yield batch, end
+
+
+def _part(batch: pa.RecordBatch, end: int, read: int, *, final: bool) -> Part:
+    return Part([], end - len(batch) + 1, Position(end, end, read, final), batch)
+
+
+def _check(path: Path, schema: pa.Schema) -> None:
+    given = [name for name in SIDES if name in schema.names]
+    if not given:
+        raise InputError(f"{show_path(path)}: has neither a column in0 nor in1")
+    taken = {SCORES, EMBEDDINGS, ERROR} & set(schema.names)
+    taken |= {name for name, count in Counter(schema.names).items() if count > 1}
+    if taken:
+        raise InputError(f"{show_path(path)}: has a column {min(taken)} already")
+    for name in given:
+        kind = schema.field(name).type
+        if not _holds_ids(kind):
+            wanted = f"column {name} must hold lists of integers, not {kind!s:.100}"
+            raise InputError(f"{show_path(path)}: {wanted}")
+
+
+def _holds_ids(kind: pa.DataType) -> bool:
+    """Whether cells are lists of integers, or such as hold none because all are null."""
+    kind = _stored(kind)
+    if not any(is_kind(kind) for is_kind in _LISTS):
+        return bool(pa.types.is_null(kind))
+    values = _stored(kind.value_type)
+    return bool(pa.types.is_integer(values) or pa.types.is_null(values))
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def rows_of_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
+    """The records of a batch, the bad ones too.
+
+    Raises:
+        InputError: its columns cannot be read.
+    """
+    with _failing_alone(name, "cannot be read"):
+        return _rows_of_batch(part, name, vocab_sizes)
+
+
+def _rows_of_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
+    batch, errors = part.batch, dict[int, RecordError]()
+    given = [side for side in (0, 1) if SIDES[side] in batch.schema.names]
+    sides = {}
+    for side in reversed(given):
+        sides[side] = _side(batch.column(SIDES[side]), side, vocab_sizes[side])
+        for row, path, reason in sides[side][1]:
+            errors[row] = RecordError(f"{name}: row {part.line + row} {path}", reason)
+    good = np.ones(len(batch), np.bool_)
+    good[list(errors)] = False
+    kept = {side: read.take(np.flatnonzero(good)) for side, (read, _) in sides.items()}
+    in0, in1 = (kept.get(side, Ragged.of([])) for side in (0, 1))
+    has0, has1 = (np.full(int(good.sum()), side in sides) for side in (0, 1))
+    records = Records(in0, in1, has0, has1, None, Places())
+    return Rows(records, good, errors, np.array([0, len(batch)]))
+
+
+def _side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[tuple[int, str, str]]]:
+    """Ids, 0 where they are bad, and of each bad row the first thing that is wrong."""
+    nulls, offsets, values = _divided(column)
+    # NumPy compares with any integer; Arrow knows none that both uint64 and -1 fit
+    ids = values.fill_null(0).to_numpy(zero_copy_only=False)
+    wrong = _nulls(values) | (ids < 0) | (ids >= size)
+    at = np.flatnonzero(wrong)
+    rows = np.searchsorted(offsets, at, side="right") - 1
+    _, first = np.unique(rows, return_index=True)
+    problems = [(int(row), f"$.in{side}", "is null") for row in np.flatnonzero(nulls)]
+    for place, row in zip(at[first].tolist(), rows[first].tolist(), strict=True):
+        value = values[place].as_py()
+        reason = "is null" if value is None else outside(value, size)
+        problems.append((row, f"$.in{side}[{place - int(offsets[row])}]", reason))
+    return Ragged(np.where(wrong, 0, ids).astype(np.int32), offsets), problems
+
+
+def _divided(column: pa.Array) -> tuple[Flags, Index, pa.Array]:
+    """Which rows are null, the offsets of all, and the integers of those that are not."""
+    column, nulls = _dense(column), _nulls(column)
+    if pa.types.is_null(column.type):
+        return nulls, offsets_of(np.zeros(len(column), np.int64)), pa.array([], pa.int32())
+    # the length of a null of a list with a fixed size is that size
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    values = _dense(pc.list_flatten(column))
+    if pa.types.is_null(values.type):
+        values = values.cast(pa.int32())
+    return nulls, offsets_of(np.where(nulls, 0, lengths).astype(np.int64)), values
+
+
+def _dense(array: pa.Array) -> pa.Array:
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
+
+
+def _nulls(column: pa.Array) -> Flags:
+    nulls: Flags = column.is_null().to_numpy(zero_copy_only=False)
+    return nulls
+
+
+@dataclass
+class BatchResults:
+    """Results of a batch, which become its last columns."""
+
+    results: Results
+    part: Part
+    name: str
+
+    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
+        """The batch in an Arrow stream, behind the schema if it is the first."""
+        del settings, skip
+        rows = self.results.rows
+        tally.records += len(rows)
+        tally.errors += len(rows.errors)
+        name = SCORES if set(SIDES) <= set(self.part.batch.schema.names) else EMBEDDINGS
+        values = self.results.scores if name == SCORES else self.results.embeddings
+        if not np.isfinite(values).all():
+            raise InputError("the model gave values that are not finite")
+        errors = [str(rows.errors[row]) if row in rows.errors else None for row in range(len(rows))]
+        with _failing_alone(self.name, "cannot be written as Parquet"):
+            batch = self.part.batch.append_column(name, _lists(values, rows.good))
+            batch = batch.append_column(ERROR, pa.array(errors, pa.string()))
+            schema, content = _in_stream(batch)
+        if self.part.line == 1:
+            yield schema
+        if len(batch):
+            yield content
+
+
+def _in_stream(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
+    """A batch in an Arrow stream: the schema; and what follows, with the dictionaries it needs."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+    content, begin = sink.getvalue(), len(batch.schema.serialize())
+    rest = content.slice(begin, len(content) - begin - _END)
+    return content.slice(0, begin).to_pybytes(), rest.to_pybytes()
+
+
+def _lists(values: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", good: Flags) -> pa.Array:
+    offsets = offsets_of(good * values.shape[1]).astype(np.int32)
+    flat = pa.array(values.ravel(), pa.float32())
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~good))
+
+
+def as_parquet(stream: Path, target: Path, name: str, *, errors: int) -> None:
+    """Makes the Parquet file of a complete stream; the errors' column only if there are any.
+
+    Raises:
+        InputError: a column cannot be written as Parquet, or the stream is damaged.
+        OSError: the disk is full.
+    """
+    with _failing_alone(name, "cannot be written as Parquet"), target.open("wb") as file:
+        _write_parquet(stream, file, errors=errors)
+    sync(target)
+
+
+def _write_parquet(stream: Path, target: BinaryIO, *, errors: int) -> None:
+    # mapped into memory, all of a large stream's pages would stay
+    with stream.open("rb") as file, pa.ipc.open_stream(file) as batches:
+        names = [name for name in batches.schema.names if errors or name != ERROR]
+        schema = pa.schema([batches.schema.field(name) for name in names], batches.schema.metadata)
+        with pq.ParquetWriter(target, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch.select(names))

@@ -1,0 +1,1 @@
+"""Writes what batch transform scored: joined records, result files and resumable state."""

@@ -1,0 +1,220 @@
+"""Rows -> results -> bytes. Everything between the text of a part and that of its results."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from o2v_jax.data import Format, encode_rows
+from o2v_jax.data.ragged import offsets_of
+from o2v_jax.errors import InputError, RecordError
+from o2v_jax.transform.read.parts import Part
+from o2v_jax.transform.read.rows import Rows, rows_of
+from o2v_jax.transform.settings import FileSettings
+from o2v_jax.transform.write.joins import edited
+
+if TYPE_CHECKING:
+    from o2v_jax.hyperparameters import Hyperparameters
+    from o2v_jax.scoring import Scorer
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Key: TypeAlias = Literal["scores", "embeddings"]
+
+
+class Joined(Protocol):
+    """What answers are joined with, by number, and which of them are errors; as `Rows` has it."""
+
+    @property
+    def errors(self) -> Mapping[int, RecordError]:
+        """By row."""
+
+    @property
+    def inputs(self) -> Sequence[bytes]:
+        """By row, or by answer where that is a document."""
+
+    @property
+    def places(self) -> Sequence[str]:
+        """Of the inputs."""
+
+
+_BAD, _SINGLE, _PAIR = -1, 0, 1
+
+
+@dataclass
+class Tally:
+    """Records counted while their results are written."""
+
+    records: int = 0
+    errors: int = 0
+
+
+class Results(NamedTuple):
+    """What a model says of rows.
+
+    Attributes:
+        rows: they.
+        scores: float32 `[pairs, outputs]`.
+        embeddings: float32 `[single sides, enc_dim]`.
+    """
+
+    rows: Rows
+    scores: Floats
+    embeddings: Floats
+
+    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
+        """The results, joined and filtered if so, in pieces; `tally` is added to.
+
+        Raises:
+            RecordError: a filter finds nothing, and such records are not skipped.
+            InputError: the model gave a value that JSON cannot express.
+        """
+        if not (np.isfinite(self.scores).all() and np.isfinite(self.embeddings).all()):
+            raise InputError("the model gave values that are not finite")
+        tally.records += len(self.rows)
+        tally.errors += len(self.rows.errors)
+        answers = Answers(self, lines=settings.accept is Format.JSON_LINES)
+        if settings.edits:
+            texts = [b"".join(answers.pieces(payload)) for payload in range(len(answers))]
+            yield from edited_texts(texts, self.rows, settings, skip=skip, tally=tally)
+            return
+        for payload in range(len(answers)):
+            yield from answers.pieces(payload)
+            yield settings.ending
+
+
+def slices_of(
+    part: Part, name: str, settings: FileSettings, config: "Hyperparameters", *, skip: bool
+) -> Iterator[Rows]:
+    """What is scored together, in order.
+
+    Raises:
+        RecordError: the first bad record, if they are not skipped.
+    """
+    vocab_sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
+    rows = rows_of(part, name, settings, vocab_sizes)
+    if rows.errors and not skip:
+        raise rows.errors[min(rows.errors)]
+    numbers = config.outputs if rows.paired.all() else config.enc_dim
+    yield from rows.slices(settings, numbers)
+
+
+def results_of(
+    rows: Rows, scorer: "Scorer", max_seq_lens: tuple[int, int] | None = None
+) -> Results:
+    """Scores pairs and embeds single sides, which are cut at `max_seq_lens` if given.
+
+    Raises:
+        InputError: these are not two lengths in 1..5000.
+    """
+    records, paired, longest = rows.records, rows.paired, max_seq_lens
+    if paired.all():
+        scores = scorer.score(records.in0, records.in1, max_seq_lens=longest)
+        return Results(rows, scores, _none(scorer.config.enc_dim))
+    pairs = [records.in0.take(_numbers(records.has0, paired))]
+    pairs.append(records.in1.take(_numbers(records.has1, paired)))
+    only0, only1 = records.has0 & ~paired, records.has1 & ~paired
+    embeddings = np.empty((len(records), scorer.config.enc_dim), np.float32)
+    if only0.any():
+        in0 = records.in0.take(_numbers(records.has0, only0))
+        embeddings[only0] = scorer.embed(in0=in0, max_seq_lens=longest)
+    if only1.any():
+        in1 = records.in1.take(_numbers(records.has1, only1))
+        embeddings[only1] = scorer.embed(in1=in1, max_seq_lens=longest)
+    scores = _none(scorer.config.outputs)
+    if paired.any():
+        scores = scorer.score(*pairs, max_seq_lens=longest)
+    return Results(rows, scores, embeddings[~paired] if paired.any() else embeddings)
+
+
+def error_row(error: RecordError) -> bytes:
+    """The result of a bad record."""
+    return orjson.dumps({"error": str(error)})
+
+
+def edited_texts(
+    answers: list[bytes],
+    joined: Joined,
+    settings: FileSettings,
+    *,
+    skip: bool,
+    tally: Tally,
+) -> Iterator[bytes]:
+    """Answers joined with their inputs and filtered, as `settings` has it.
+
+    Raises:
+        RecordError: a filter finds nothing, and such records are not skipped.
+    """
+    if settings.answers_are_rows:
+        answers = [line for answer in answers for line in answer.split(b"\n")]
+    for number, answer in enumerate(answers):
+        if settings.answers_are_rows and number in joined.errors:
+            yield answer + settings.ending
+            continue
+        try:
+            row = edited(answer, joined.inputs[number] if settings.join else None, settings)
+        except InputError as error:
+            reason = f"--output-filter: {error}" if settings.output_filter else str(error)
+            problem = RecordError(joined.places[number], reason)
+            if not skip:
+                raise problem from error
+            tally.errors += 1
+            row = error_row(problem)
+        yield row + settings.ending
+
+
+class Answers:
+    """The answers to payloads, as text.
+
+    Args:
+        results: of all of them.
+        lines: whether an answer is JSON Lines, without a final end of line, or a JSON document.
+    """
+
+    def __init__(self, results: Results, *, lines: bool) -> None:
+        self.rows, self._results = results.rows, results
+        self._around = (b"", b"\n", b"") if lines else (b'{"predictions":[', b",", b"]}")
+        self._kinds = np.full(len(self.rows), _BAD, np.int8)
+        self._kinds[self.rows.good] = self.rows.paired
+        self._edges = np.flatnonzero(np.diff(self._kinds)) + 1
+        # how many of a kind stand before each row
+        self._before = {kind: offsets_of(self._kinds == kind) for kind in (_SINGLE, _PAIR)}
+
+    def __len__(self) -> int:
+        return len(self.rows.bounds) - 1
+
+    def pieces(self, payload: int) -> Iterator[bytes]:
+        """One answer, in pieces of a few hundred KB."""
+        start, between, end = self._around
+        first, last = self.rows.bounds[payload : payload + 2].tolist()
+        inside = self._edges[slice(*np.searchsorted(self._edges, (first + 1, last)))].tolist()
+        edges = [first, *inside, last] if first < last else []
+        yield start
+        for begin, stop in pairwise(edges):
+            if begin > first:
+                yield between
+            yield from self._alike(begin, stop, between)
+        yield end
+
+    def _alike(self, first: int, last: int, between: bytes) -> Iterator[bytes]:
+        """The results of neighbours of one kind."""
+        kind = int(self._kinds[first])
+        if kind == _BAD:
+            yield between.join(error_row(self.rows.errors[row]) for row in range(first, last))
+            return
+        values = self._results.scores if kind == _PAIR else self._results.embeddings
+        before = self._before[kind]
+        key: Key = "scores" if kind == _PAIR else "embeddings"
+        yield from encode_rows(values[before[first] : before[last]], key, between)
+
+
+def _numbers(has: npt.NDArray[np.bool_], wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
+    """The numbers, among the records that have a side, of those that are wanted."""
+    return np.flatnonzero(wanted[has])
+
+
+def _none(numbers: int) -> Floats:
+    return np.zeros((0, numbers), np.float32)

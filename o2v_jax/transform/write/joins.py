@@ -1,0 +1,66 @@
+"""Joins and filters of single records, as SageMaker's batch transform does them to JSON.
+
+The standard library's `json` keeps integers and numbers of any length as they are.
+"""
+
+import json
+from typing import Any
+
+from o2v_jax.errors import InputError
+from o2v_jax.transform.settings import FileSettings
+from o2v_jax.transform.write.jsonpath import Filter
+
+INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
+
+
+def filtered(text: bytes, path: Filter | None) -> bytes:
+    """What a filter leaves of a JSON text.
+
+    Raises:
+        InputError: it is not JSON, or the filter finds nothing in it.
+    """
+    return text if path is None else _written(path(_read(text)))
+
+
+def edited(answer: bytes, given: bytes | None, settings: FileSettings) -> bytes:
+    """A result joined with its input, if there is one, and filtered.
+
+    Raises:
+        InputError: the filter finds nothing.
+
+    >>> from o2v_jax.transform import Settings
+    >>> from pathlib import Path
+    >>> settings = Settings(join="Input", output_filter="$['id','SageMakerOutput']")
+    >>> edited(b'{"scores":[0.5]}', b'{"id": 7, "in0": [1]}', settings.of(Path("a.jsonl")))
+    b'{"id":7,"SageMakerOutput":{"scores":[0.5]}}'
+    """
+    value = _read(answer)
+    if given is not None:
+        try:
+            before = _read(given)
+        except InputError:  # its own error is the result, and there is nothing to join it with
+            return answer
+        joined = before if isinstance(before, dict) else {INPUT: before}
+        value = joined | {OUTPUT: value}
+    return _written(value if settings.output_filter is None else settings.output_filter(value))
+
+
+def _read(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not valid JSON: {error}") from error
+
+
+def _written(value: Any) -> bytes:
+    try:
+        try:
+            return _dumped(value, ascii=False).encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can hold
+            return _dumped(value, ascii=True).encode()
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"cannot be written as JSON: {error}") from error
+
+
+def _dumped(value: Any, *, ascii: bool) -> str:  # noqa: A002 - as json has it
+    return json.dumps(value, ensure_ascii=ascii, allow_nan=False, separators=(",", ":"))

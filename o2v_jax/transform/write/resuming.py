@@ -1,0 +1,174 @@
+"""How a run goes on from what earlier commands left, and what of that is guarded.
+
+Results of records are: no other settings, and no other input, take their place unasked. Where there
+are none, there is nothing to guard, and a corrected command just runs.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from o2v_jax.errors import InputError
+from o2v_jax.transform.read.parts import Position
+from o2v_jax.transform.read.sources import Source, show_path
+from o2v_jax.transform.write.origin import differences, digest_of_path, read_origin
+from o2v_jax.transform.write.outputs import complete
+from o2v_jax.transform.write.state import Entry, Progress, State, UnreadableError
+
+log = logging.getLogger("o2v_jax")
+
+_ANEW = "--no-resume to begin anew"
+
+
+def go_on(
+    state: State,
+    identity: Mapping[str, Any],
+    sources: Sequence[Source],
+    *,
+    knows_model: bool = True,
+) -> None:
+    """Goes on with the run that there is, or begins one; complete results are kept.
+
+    Args:
+        state: of the run that there is, if there is one.
+        identity: the settings and the model.
+        sources: the files.
+        knows_model: whether another model would have another identity. Where that is not so, an
+            unfinished run goes on, but results of finished ones are in the way.
+
+    Raises:
+        InputError: results that are to be kept are in the way; says what differs, and what to do.
+    """
+    if not _continues(state, identity, sources):
+        state.clear(identity, _empty_results(state))
+    changed = state.number(sources)
+    _complete_others(state)
+    anew = [number for number in range(len(sources)) if _is_anew(state, number, sources, changed)]
+    state.note_all({number: Progress() for number in anew if state.of(number) != Progress()})
+    kept = dict(_kept(state, identity, sources, knows_model=knows_model))
+    state.write_manifest()
+    state.note_all(kept)
+
+
+def _complete_others(state: State) -> None:
+    """Gives results of files that are not given now their names, if a kill came before."""
+    for entry, progress, partial in state.others():
+        target = state.folder.parent / entry.output
+        if not progress.position.final or os.path.lexists(target):
+            continue
+        try:
+            complete(partial, target, state.origin_of(entry, progress))
+        except InputError as error:
+            log.warning("%s", error)
+
+
+def _continues(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) -> bool:
+    """Whether there is a run of this identity; if it is another one, it has no results."""
+    if not state.begun:
+        return False
+    folder = show_path(state.folder)
+    try:
+        state.read()
+    except UnreadableError as error:
+        if _has_results(state, sources):
+            raise InputError(f"{folder}: {error}: give {_ANEW} and replace results") from error
+        log.warning("%s: %s, but nothing was done: the run is begun anew", folder, error)
+        return False
+    other = differences(state.manifest.identity, identity)
+    if other and state.done:
+        raise InputError(
+            f"{folder}: holds an unfinished run with other settings ({other}): give the same "
+            f"command to go on with it, another --output, or {_ANEW} and replace its results"
+        )
+    return not other
+
+
+def _has_results(state: State, sources: Sequence[Source]) -> bool:
+    """Whether there may be results, of a run of which nothing can be read."""
+    if any(partial.stat().st_size for partial in state.folder.glob("*.out")):
+        return True
+    return any(os.path.lexists(state.folder.parent / source.target) for source in sources)
+
+
+def _empty_results(state: State) -> list[Path]:
+    """Of files without a record, which a run left that is given up."""
+    folder = state.folder.parent
+    others = state.others()  # none has a number yet
+    return [folder / entry.output for entry, done, _ in others if done.position.final]
+
+
+def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequence[int]) -> bool:
+    """Whether what is held of a file is of no more use.
+
+    Raises:
+        InputError: it is, but of what the file was before.
+    """
+    source, progress = sources[number], state.of(number)
+    target, partial = state.folder.parent / source.target, state.partial(number)
+    path = show_path(source.path)
+    there = os.path.lexists(target) or partial.exists()  # false too for a name that is too long
+    if number in changed:
+        if progress.position.final and progress.records and there:
+            raise InputError(
+                f"{show_path(state.folder)}: holds results of what {path} was before it changed: "
+                f"remove {show_path(target)} to have it done again, or give {_ANEW}"
+            )
+        if progress.position.final and os.path.lexists(target):
+            target.unlink()
+        log.info("%s: has changed and is begun anew", path)
+        return True
+    if progress.position.final:
+        lost = not there
+    else:
+        lost = progress.written > (partial.stat().st_size if partial.exists() else 0)
+    if lost:
+        log.info("%s: its results are gone and are made again", path)
+    return lost
+
+
+def _kept(
+    state: State, identity: Mapping[str, Any], sources: Sequence[Source], *, knows_model: bool
+) -> Iterator[tuple[int, Progress]]:
+    """Files whose results are complete by an earlier command, of which the state knows nothing."""
+    for number, source in enumerate(sources):
+        target = state.folder.parent / source.target
+        if state.of(number).position.final or not os.path.lexists(target):
+            continue
+        if progress := _progress_of(target, source, identity):
+            if progress.records and not knows_model:
+                raise InputError(
+                    f"{show_path(target)}: exists already: --no-resume replaces results (a server "
+                    "does not say which model it has, so that these may be of another one)"
+                )
+            yield number, progress
+
+
+def _progress_of(target: Path, source: Source, identity: Mapping[str, Any]) -> Progress | None:
+    """That of a file with results; those without a record are removed if they are of no use."""
+    origin, shown = read_origin(target), show_path(target)
+    if origin is None:
+        raise InputError(f"{shown}: exists already: --no-resume replaces results")
+    other = differences(origin.identity, identity)
+    now = Entry.of(source)
+    same = (origin.input, origin.size, origin.modified) == (
+        digest_of_path(now.input),
+        now.size,
+        now.modified,
+    )
+    if same and not other:
+        position = Position(read=source.size, final=True)
+        return Progress(position, 0, origin.records, origin.errors)
+    if not origin.records:
+        target.unlink()
+        return None
+    if other:
+        raise InputError(
+            f"{shown}: holds results by other settings ({other}): give the same command, another "
+            f"--output, or {_ANEW} and replace results"
+        )
+    raise InputError(
+        f"{shown}: holds results of another file than {show_path(source.path)}, or of what that "
+        f"was before it changed: remove {shown} to have it done again, or give {_ANEW}"
+    )

@@ -1,0 +1,123 @@
+"""Gradients that are written out, or come by fewer products, are those of the plain definition."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from o2v_jax.model import hcnn as hcnn_module
+from o2v_jax.model import logits_fn, unchecked_logits_fn
+from o2v_jax.model.hcnn import convolved, convolved_in_tiles
+from o2v_jax.model.ops.winograd import WIDTHS
+
+close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+
+
+def normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 12])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_convolution_in_tiles_and_its_gradients(width, length):
+    x, weight = normal(3, length, 5), normal(width, 5, 4)
+    weights = normal(3, length, 4, seed=1)
+
+    def found(convolve):
+        def loss(x, weight):
+            return (convolve(x, weight) * weights).sum()
+
+        return jax.value_and_grad(loss, (0, 1))(x, weight)
+
+    jax.tree.map(close, found(convolved_in_tiles), found(convolved))
+
+
+def test_an_input_that_nothing_follows_from_has_no_gradient_at_all():
+    x, weight = normal(1, 12, 5), normal(3, 5, 4)
+    d_x = jax.grad(lambda x: convolved_in_tiles(x, weight)[:, :2].sum())(x)
+    assert (d_x[0, :3] != 0).all() and (d_x[0, 3:] == 0).all()  # noqa: PT018
+
+
+def test_a_tap_that_meets_only_zeros_has_no_gradient_and_zeros_give_zero():
+    x, weight = jnp.zeros((4, 2, 5)).at[:, 0].set(normal(4, 5)), normal(3, 5, 4)
+    alone = jnp.zeros((1, 12, 5)).at[0, 0].set(1.0)
+    d_weight = jax.grad(lambda weight: convolved_in_tiles(x, weight)[:, 0].sum())(weight)
+    assert (d_weight[1] != 0).all()
+    assert (d_weight[::2] == 0).all()
+    assert (convolved_in_tiles(alone, weight)[0, 2:] == 0).all()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_input_and_an_output_that_never_meet_have_no_gradient(width):
+    """As under a ReLU and a maximum: adam would make whole steps of what rounding leaves there."""
+    x, chosen = jax.nn.relu(normal(6, 12, 16) - 1), normal(6, 12, 8, seed=1) > 1.5
+
+    def no_gradient(convolve):
+        return jax.grad(lambda w: convolve(x, w)[chosen].sum())(normal(width, 16, 8)) == 0
+
+    found = no_gradient(convolved_in_tiles)
+    np.testing.assert_array_equal(found, no_gradient(convolved))
+    assert 0.01 < found.mean() < 0.9
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_what_is_not_finite_is_not_taken_for_rounding(bad):
+    x, weight = normal(2, 12, 5).at[0, 3, 1].set(bad), normal(3, 5, 4)
+    d_weight = jax.grad(lambda w: jnp.square(convolved_in_tiles(x, w)).sum())(weight)
+    assert not np.isfinite(d_weight[:, 1]).any()
+
+
+@pytest.mark.usefixtures("tiles_pay")
+@pytest.mark.parametrize("settings", [{"enc0_network": "bilstm", "enc0_layers": 2}, {}])
+def test_the_gradient_of_training_is_that_of_finite_differences(config_of, model_of, settings):
+    config = config_of(enc0_max_seq_len=5, num_classes=2, dropout=0.0, **settings)
+    params, ids = model_of(config).params, np.array([[3, 1, 0, 4, 0], [5, 5, 2, 0, 0]], np.int32)
+    key = jax.random.key(0)
+
+    @jax.jit
+    def loss(params):
+        return jnp.square(logits_fn(config)(params, ids, ids[::-1], key)).sum()
+
+    way = jax.tree.map(lambda leaf: normal(*leaf.shape, seed=7), params)
+    slope = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, jax.grad(loss)(params), way)))
+    one, two = (loss(jax.tree.map(lambda p, d, s=s: p + s * d, params, way)) for s in (1e-3, -1e-3))
+    np.testing.assert_allclose(slope, (one - two) / 2e-3, rtol=2e-2)
+
+
+@pytest.mark.usefixtures("tiles_pay")
+@pytest.mark.parametrize("network", ["hcnn", "bilstm"])
+def test_a_table_of_few_rows_gives_the_gradient_of_a_whole_one(config_of, model_of, network):
+    config = config_of(enc0_network=network, enc0_vocab_size=40, dropout=0.0)
+    params = model_of(config).params
+    rows, ids = np.int32([0, 3, 8, 39]), np.int32([[1, 2, 1, 3], [2, 2, 0, 0], [3, 3, 3, 1]])
+    logits = unchecked_logits_fn(config)
+
+    def gradient(table, in0, in1):
+        def loss(table):
+            given = {**params, "embed_0": {"weight": table}}
+            return jnp.square(logits(given, in0, in1, jax.random.key(0))).sum()
+
+        return jax.jit(jax.grad(loss))(table)
+
+    table, places = params["embed_0"]["weight"], rows[ids]  # in0 alone reads it
+    whole = gradient(table, places, places)
+    close(gradient(table[rows], ids, places), whole[rows])
+    assert np.abs(whole).sum() == pytest.approx(np.abs(whole[rows]).sum())
+
+
+@pytest.mark.usefixtures("tiles_pay")
+def test_training_alone_convolves_in_tiles(config_of, model_of, monkeypatch):
+    model, ids = model_of(config_of()), np.int32([[3, 1, 0, 4]])
+    logits = logits_fn(model.config)
+    monkeypatch.setattr(hcnn_module, "convolved_in_tiles", lambda *_: 1 / 0)
+    jax.jvp(lambda params: logits(params, ids, ids), (model.params,), (model.params,))
+    with pytest.raises(ZeroDivisionError):
+        logits(model.params, ids, ids, jax.random.key(0))
+
+
+def test_small_convolutions_stay_as_defined(config_of, model_of, monkeypatch):
+    model, ids = model_of(config_of()), np.int32([[3, 1, 0, 4]])
+    monkeypatch.setattr(hcnn_module, "convolved_in_tiles", lambda *_: 1 / 0)
+    logits_fn(model.config)(model.params, ids, ids, jax.random.key(0))

@@ -1,0 +1,137 @@
+"""Tables of encodings: the same results, whatever slices the records are cut into."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from o2v_jax import Scorer
+from o2v_jax.scoring.shapes import ACCELERATOR, CPU
+
+NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
+# tables and the largest batch hold 64 rows of 8 numbers
+SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128), table=1024, lanes=2)
+
+
+@pytest.fixture(params=NETWORKS)
+def model(request, config_of, model_of):
+    return model_of(config_of(enc0_network=request.param, enc1_network="hcnn"))
+
+
+@pytest.fixture
+def scorer(model):
+    return Scorer(model, machine=SMALL)
+
+
+def rows(count, seed, longest=7):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 20, rng.integers(0, longest + 1)).tolist() for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 64, 65, 500])
+def test_scores_and_embeddings_are_those_of_large_tables(model, scorer, count):
+    expected, in0, in1 = Scorer(model), rows(count, 0), rows(count, 1)
+    np.testing.assert_allclose(scorer.score(in0, in1), expected.score(in0, in1), atol=1e-6)
+    np.testing.assert_allclose(scorer.embed(in0), expected.embed(in0), atol=1e-6)
+    np.testing.assert_allclose(scorer.embed(in1=in1), expected.embed(in1=in1), atol=1e-6)
+
+
+def test_a_slice_whose_padding_does_not_fit_is_halved(model, scorer):
+    """Few rows of every length, each in a batch of its own."""
+    lengths = [*range(1, 8)] * 4
+    in0 = in1 = [list(range(1, n + 1)) for n in lengths]
+    expected = Scorer(model).score(in0, in1)
+    scorer.warm()
+    np.testing.assert_allclose(scorer.score(in0, in1), expected, atol=1e-6)
+    assert scorer._network._room == (2, 64)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+@pytest.mark.parametrize("table", [1, 256, 4096])
+def test_scores_are_the_same_in_any_number_of_lanes(model, lanes, table):
+    """Also of tables that hold no more than the largest batch."""
+    in0, in1 = rows(70, 0), rows(70, 1)
+    expected = Scorer(model).score(in0, in1)
+    scorer = Scorer(model, machine=SMALL._replace(lanes=lanes, table=table))
+    np.testing.assert_allclose(scorer.score(in0, in1), expected, atol=1e-6)
+    np.testing.assert_array_equal(scorer.score(in0, in1), scorer.score(in0, in1))
+
+
+def test_a_repeated_object_is_encoded_once_a_slice(model, scorer):
+    scorer.score([[3, 4]] * 20, [[5]] * 20)
+    assert scorer.useful_tokens == 3
+
+
+def test_rank_takes_ids_and_encodings(model, scorer):
+    candidates = rows(70, 3)
+    of_ids = scorer.rank([3, 4], candidates, 5, class_index=0)
+    given = scorer.embed([[3, 4]])[0], scorer.embed(in1=candidates)
+    np.testing.assert_array_equal(of_ids.indices, scorer.rank(*given, 5, class_index=0).indices)
+
+
+def test_threads_have_tables_of_their_own(model, scorer):
+    pairs = [(rows(40, seed), rows(40, seed + 100)) for seed in range(12)]
+    expected = [Scorer(model).score(*pair) for pair in pairs]
+    with ThreadPoolExecutor(4) as pool:
+        for found, wanted in zip(
+            pool.map(lambda p: scorer.score(*p), pairs), expected, strict=True
+        ):
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_after_an_error_no_table_is_half_written(model, scorer):
+    pair = rows(40, 0), rows(40, 1)
+    expected = scorer.score(*pair)
+    programs = scorer._network.programs
+
+    class Failing:
+        compiled = 0
+
+        def __getitem__(self, key):
+            if key[0] == "head":
+                raise RuntimeError("the device is lost")
+            return programs[key]
+
+    scorer._network.programs = Failing()
+    with pytest.raises(RuntimeError, match="lost"):
+        scorer.score(*pair)
+    scorer._network.programs = programs
+    np.testing.assert_array_equal(scorer.score(*pair), expected)
+
+
+def test_after_an_error_that_shows_late_no_table_is_used_again(model, scorer):
+    """As a device's errors do, when results are fetched and their tables are free again."""
+    pair = rows(200, 0), rows(200, 1)
+    expected = scorer.score(*pair)
+    programs, before = scorer._network.programs, list(scorer._network._free)
+
+    class Lost:
+        def copy_to_host_async(self):
+            pass
+
+        def __array__(self, *_, **__):
+            raise RuntimeError("the device is lost")
+
+    class Failing:
+        compiled = 0
+
+        def __getitem__(self, key):
+            return (lambda *_: Lost()) if key[0] == "head" else programs[key]
+
+    scorer._network.programs = Failing()
+    with pytest.raises(RuntimeError, match="lost"):
+        scorer.score(*pair)
+    scorer._network.programs = programs
+    np.testing.assert_array_equal(scorer.score(*pair), expected)
+    assert before
+    assert not any(lane is old for lane in scorer._network._free for old in before)
+
+
+def test_nothing_is_compiled_after_warming(model, compilations):
+    scorer = Scorer(model, machine=SMALL, max_programs=40)
+    scorer.warm()
+    compilations.clear()
+    for count in (1, 3, 100):
+        scorer.score(rows(count, 0), rows(count, 1))
+        scorer.embed(rows(count, 2))
+    assert compilations == []

@@ -1,0 +1,44 @@
+"""Steps are started a few ahead, fetched in order, and land in their rows."""
+
+import numpy as np
+import pytest
+
+from o2v_jax.scoring.buckets import plan, shapes
+from o2v_jax.scoring.executor import STEPS_AHEAD, Fetched
+
+
+class Result:
+    """Values that note when they come to the host."""
+
+    def __init__(self, values, fetched):
+        self.values, self.fetched = values, fetched
+
+    def copy_to_host_async(self):
+        """Begins what `__array__` waits for."""
+
+    def __array__(self, *_args, **_kwargs):
+        self.fetched.append(1)
+        return self.values
+
+
+def test_rows_land_where_they_belong_and_few_results_are_in_flight():
+    rng = np.random.default_rng(0)
+    steps = plan(rng.integers(1, 20, 700), shapes((5, 20), 64))
+    fetched, most, out = [], [], np.empty((700, 1), np.float32)
+    with Fetched(out) as results:
+        for number, step in enumerate(steps):
+            most.append(number - len(fetched))
+            values = np.full((step.batch, 1), -1.0, np.float32)
+            values[: len(step.rows), 0] = step.rows
+            results.later(step.rows, Result(values, fetched))
+    np.testing.assert_array_equal(out[:, 0], np.arange(700))
+    assert max(most) <= STEPS_AHEAD < len(steps)
+
+
+def test_after_an_error_nothing_is_waited_for():
+    fetched = []
+    results = Fetched(np.empty((1, 1), np.float32))
+    results.later(np.array([0]), Result(np.ones((1, 1)), fetched))
+    with pytest.raises(ZeroDivisionError), results:
+        raise ZeroDivisionError
+    assert not fetched

@@ -1,0 +1,355 @@
+"""The batcher with threads, and work that tests hold up and break. Nobody is left waiting."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.server.batcher import PLENTY, SHARES, Batcher, BatchFailedError, Waiting
+from o2v_jax.server.http import BusyError
+from o2v_jax.server.work import Kind
+
+SHARE = 10
+
+
+class Device:
+    """Gives every record its length, in order, when it is let."""
+
+    def __init__(self):
+        self.calls, self.batches, self.error = [], [], None
+        self.started, self.may_go = threading.Semaphore(0), threading.Event()
+        self.may_go.set()
+
+    def compute(self, kind, sides):
+        self.calls.append((kind, sides[0].lengths.tolist()))
+        error = self.error
+        self.started.release()
+        assert self.may_go.wait(10)
+        if error:
+            raise error
+        return np.float32(sum(side.lengths for side in sides))[:, None]
+
+    def observe(self, records, tokens):
+        self.batches.append((records, tokens))
+
+
+@pytest.fixture
+def device():
+    device = Device()
+    yield device
+    device.may_go.set()
+
+
+@pytest.fixture
+def batcher(device):
+    batcher = Batcher([device.compute], SHARE, device.observe)
+    yield batcher
+    batcher.close()
+
+
+@pytest.fixture
+def busy(batcher, device):
+    """The batcher while a first request, of length 1, is held up on the device."""
+    device.may_go.clear()
+    first = submit(batcher, [[1]])
+    assert device.started.acquire(timeout=10)
+    yield batcher
+    device.may_go.set()
+    first.wait()
+
+
+@pytest.fixture
+def plentiful(device):
+    """As `busy`, but a second thread takes up plenty."""
+    batcher = Batcher([device.compute], SHARE, device.observe, plenty=PLENTY)
+    device.may_go.clear()
+    submit(batcher, [[1]])
+    assert device.started.acquire(timeout=10)
+    yield batcher
+    device.may_go.set()
+    batcher.close()
+
+
+@pytest.fixture
+def devices():
+    devices = Device(), Device()
+    devices[1].started = devices[0].started
+    yield devices
+    for device in devices:
+        device.may_go.set()
+
+
+@pytest.fixture
+def pair(devices):
+    """A batcher of two devices."""
+    batcher = Batcher([device.compute for device in devices], SHARE, lambda *_: None)
+    yield batcher
+    batcher.close()
+
+
+def submit(batcher, *sides, kind=Kind.IN0):
+    return batcher.submit(kind, tuple(map(Ragged.of, sides)))
+
+
+def long_request(batcher, length=4, records=100):
+    return submit(batcher, [[i] * length for i in range(records)])
+
+
+def lengths(batcher, work):
+    return batcher.wait(work)[:, 0].tolist()
+
+
+def test_a_lone_request_is_a_batch(batcher, device):
+    assert lengths(batcher, submit(batcher, [[1, 2], []])) == [2, 0]
+    assert (device.calls, device.batches) == ([(Kind.IN0, [2, 0])], [(2, 4)])
+
+
+def test_what_waits_is_one_batch_in_order_of_arrival(busy, device):
+    works = [submit(busy, [[1] * n]) for n in range(2, 6)]
+    assert busy.waiting == Waiting(4, 4)
+    device.may_go.set()
+    assert [lengths(busy, work) for work in works] == [[2], [3], [4], [5]]
+    assert [call for _, call in device.calls] == [[1], [2, 3, 4, 5]]
+    assert busy.waiting == Waiting(0, 0)
+
+
+def test_each_kind_has_a_call_of_its_own(busy, device):
+    works = [
+        submit(busy, [[1, 2]], [[1]], kind=Kind.PAIRS),
+        submit(busy, [[1, 2, 3]]),
+        submit(busy, [[4]], kind=Kind.IN1),
+        submit(busy, [[]], [[1]], kind=Kind.PAIRS),
+    ]
+    device.may_go.set()
+    assert [lengths(busy, work) for work in works] == [[3], [3], [1], [1]]
+    calls = [(Kind.IN0, [1]), (Kind.PAIRS, [2, 0]), (Kind.IN0, [3]), (Kind.IN1, [1])]
+    assert device.calls == calls
+
+
+def test_a_batch_ends_with_its_budget(busy, device):
+    works = [submit(busy, [[1] * (SHARE - 1)]) for _ in range(SHARES + 1)]
+    device.may_go.set()
+    for work in works:
+        busy.wait(work)
+    assert [len(call) for _, call in device.calls] == [1, SHARES, 1]
+
+
+def test_a_small_request_does_not_wait_for_the_whole_of_a_large_one(batcher, device):
+    device.may_go.clear()
+    large = long_request(batcher, 4, 400)
+    assert device.started.acquire(timeout=10)
+    small = submit(batcher, [[1]])
+    device.may_go.set()
+    assert (lengths(batcher, large), lengths(batcher, small)) == ([4] * 400, [1])
+    assert len(device.calls) > 10
+    assert [1 in call for _, call in device.calls].index(True) == 1
+
+
+def test_plenty_is_taken_up_while_the_device_is_at_work(plentiful, device):
+    """But not a little less than that, which is a better batch later."""
+    little = [submit(plentiful, [[1] * (SHARE - 1)]) for _ in range(PLENTY - 1)]
+    assert not device.started.acquire(timeout=0.1)
+    little.append(submit(plentiful, [[1] * (SHARE - 1)]))
+    assert device.started.acquire(timeout=10)
+    assert plentiful.waiting == Waiting(0, 0)
+    late = submit(plentiful, [[1] * 200] * 2)
+    assert not device.started.acquire(timeout=0.1)  # both threads are at work
+    device.may_go.set()
+    assert [lengths(plentiful, work) for work in little] == [[SHARE - 1]] * PLENTY
+    assert lengths(plentiful, late) == [200, 200]
+
+
+def test_a_device_that_fails_with_two_batches_leaves_nobody_waiting(plentiful, device):
+    device.error = RuntimeError("the device is lost")
+    works = [submit(plentiful, [[1] * (SHARE - 1)]) for _ in range(PLENTY)]
+    assert device.started.acquire(timeout=10)
+    device.may_go.set()
+    for work in works:
+        with pytest.raises(BatchFailedError):
+            plentiful.wait(work)
+    device.error = None
+    assert lengths(plentiful, submit(plentiful, [[1]])) == [1]
+
+
+def test_closing_ends_the_batches_of_both_threads(plentiful, device):
+    works = [submit(plentiful, [[1] * (SHARE - 1)]) for _ in range(PLENTY)]
+    assert device.started.acquire(timeout=10)
+    threading.Timer(0.1, device.may_go.set).start()
+    plentiful.close()
+    assert [lengths(plentiful, work) for work in works] == [[SHARE - 1]] * PLENTY
+    with pytest.raises(BusyError):
+        submit(plentiful, [[1]])
+
+
+def test_plenty_goes_to_a_device_that_is_not_at_work(devices):
+    for device in devices:
+        device.may_go.clear()
+    batcher = Batcher([d.compute for d in devices], SHARE, lambda *_: None, plenty=PLENTY)
+    works = []
+    for _ in devices:
+        works.append(submit(batcher, [[1] * (SHARE * PLENTY)]))
+        assert devices[0].started.acquire(timeout=10)
+    assert [len(device.calls) for device in devices] == [1, 1]
+    works.append(submit(batcher, [[1] * (SHARE * PLENTY)]))  # now a second thread may
+    assert devices[0].started.acquire(timeout=10)
+    for device in devices:
+        device.may_go.set()
+    assert [lengths(batcher, work) for work in works] == [[SHARE * PLENTY]] * 3
+    batcher.close()
+
+
+def test_large_requests_take_turns_and_small_ones_do_not_starve_them(busy, device):
+    one, two = long_request(busy, 4, 160), long_request(busy, 3, 160)
+    small = [submit(busy, [[1]]) for _ in range(40)]
+    device.may_go.set()
+    assert lengths(busy, one) + lengths(busy, two) == [4] * 160 + [3] * 160
+    assert all(lengths(busy, work) == [1] for work in small)
+    assert {4, 3, 1} == set(device.calls[1][1])
+    shared = [{4, 3} <= set(call) for _, call in device.calls]
+    assert sum(shared) > 5
+
+
+@pytest.mark.parametrize("error", [RuntimeError("lost"), MemoryError(), KeyError("x")])
+def test_a_failing_call_fails_its_requests_alone_and_the_thread_lives_on(busy, device, error):
+    device.error = error
+    works = [submit(busy, [[1]]), long_request(busy)]
+    other = submit(busy, [[1]], kind=Kind.IN1)
+    device.may_go.set()
+    for work in works:
+        with pytest.raises(BatchFailedError) as caught:
+            busy.wait(work)
+        assert caught.value.__cause__ is error
+    with pytest.raises(BatchFailedError):
+        busy.wait(other)
+    device.error = None
+    assert busy.waiting == Waiting(0, 0)
+    assert lengths(busy, submit(busy, [[1, 2]])) == [2]
+    assert busy.alive
+
+
+def test_of_a_request_that_failed_no_other_chunk_is_computed(batcher, device):
+    device.error = RuntimeError()
+    with pytest.raises(BatchFailedError):
+        batcher.wait(long_request(batcher))
+    device.error = None
+    batcher.wait(submit(batcher, [[1]]))
+    assert [4 in call for _, call in device.calls] == [True, False]
+
+
+def test_what_no_patience_is_left_for_is_withdrawn(device):
+    batcher = Batcher([device.compute], SHARE, device.observe, patience_s=0.05)
+    device.may_go.clear()
+    begun = long_request(batcher)
+    assert device.started.acquire(timeout=10)
+    with pytest.raises(BusyError, match=r"busy for 0\.05 s"):
+        batcher.wait(submit(batcher, [[1]]))
+    assert batcher.waiting.requests == 1  # the rest of what was begun
+    threading.Timer(0.2, device.may_go.set).start()
+    assert lengths(batcher, begun) == [4] * 100  # patience is for the beginning only
+    assert not any(1 in call for _, call in device.calls)
+    batcher.close()
+
+
+def test_closing_ends_the_batch_at_hand_and_resolves_everyone(busy, device):
+    large, small = long_request(busy), submit(busy, [[1]])
+    with ThreadPoolExecutor(3) as pool:
+        replies = [pool.submit(busy.wait, work) for work in (large, small)]
+        closing = pool.submit(busy.close)
+        while busy.alive:
+            pass
+        device.may_go.set()
+        closing.result(10)
+        for reply in replies:
+            with pytest.raises(BusyError, match="stopping"):
+                reply.result(10)
+    with pytest.raises(BusyError, match="stopping"):
+        submit(busy, [[1]])
+    busy.close()
+
+
+def test_closing_does_not_wait_for_a_device_that_hangs(busy):
+    work = submit(busy, [[1]])
+    busy.close(seconds=0.05)
+    with pytest.raises(BusyError, match="stopping"):
+        busy.wait(work)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_leaves_nobody_waiting(busy, device):
+    device.error = SystemExit()
+    works = [submit(busy, [[1]]), long_request(busy), submit(busy, [[1]], kind=Kind.IN1)]
+    device.may_go.set()
+    for work in works:
+        with pytest.raises(BusyError, match="stopping"):
+            busy.wait(work)
+    assert not busy.alive
+
+
+def submitted_one_by_one(batcher, devices):
+    """A request on each device, held up there."""
+    works = []
+    for device in devices:
+        device.may_go.clear()
+    for _ in devices:
+        works.append(submit(batcher, [[1]]))
+        assert devices[0].started.acquire(timeout=10)
+    return works
+
+
+def test_devices_work_at_a_time(pair, devices):
+    works = submitted_one_by_one(pair, devices)
+    devices[1].may_go.set()
+    end = time.monotonic() + 10
+    while not any(work.resolved for work in works):
+        assert time.monotonic() < end
+    assert not all(work.resolved for work in works)  # the other one is held up
+    devices[0].may_go.set()
+    assert [lengths(pair, work) for work in works] == [[1], [1]]
+    assert [len(device.calls) for device in devices] == [1, 1]
+
+
+def test_a_failing_device_takes_no_other_with_it(pair, devices):
+    """Chunks that fail here may be about to be taken up there."""
+    devices[0].error = RuntimeError()
+    for _ in range(200):
+        works = [long_request(pair), submit(pair, [[1]])]
+        for work in works:
+            assert work.wait(10)
+    assert pair.alive
+    assert devices[1].calls
+
+
+def test_a_large_request_is_shared_by_the_devices(pair, devices):
+    for device in devices:
+        device.may_go.clear()
+    work = submit(pair, [[i] * (1 + i % 4) for i in range(100)])
+    assert all(devices[0].started.acquire(timeout=10) for _ in devices)
+    for device in devices:
+        device.may_go.set()
+    assert lengths(pair, work) == [1 + i % 4 for i in range(100)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_device_whose_thread_dies_ends_the_others_after_their_batch(pair, devices):
+    devices[0].error = SystemExit()
+    works = submitted_one_by_one(pair, devices)
+    works.append(submit(pair, [[1]]))
+    devices[0].may_go.set()
+    while pair.alive:
+        pass
+    devices[1].may_go.set()
+    for work in works:
+        assert work.wait(10)
+    assert sorted(work.error is None for work in works) == [False, False, True]
+
+
+def test_many_threads_get_their_own_results(batcher):
+    def ask(seed):
+        sizes = np.random.default_rng(seed).integers(0, 9, 1 + seed % 30)
+        return lengths(batcher, submit(batcher, [[1] * n for n in sizes])) == sizes.tolist()
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(500)))
