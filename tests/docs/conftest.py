@@ -2,6 +2,7 @@
 
 import doctest
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from doc_examples import is_alike, read_blocks, read_commands
 
 REPOSITORY = Path(__file__).parents[2]
 LINKED = ("bench", "checkpoints", "docs", "examples", "o2v_jax", "serving")
+PORTS = ("8080", "5000")  # on pages; each page gets free ones instead
 SHELL = ("bash", "-euo", "pipefail", "-c")
 
 
@@ -34,15 +36,14 @@ class Page:
 
     def __init__(self, path, folder, cache):
         self.path, self.folder, self.names = path, folder, {"__name__": "__main__"}
-        self.port, self.servers = str(_free_port()), []
+        self.ports, self.servers = {port: str(_free_port()) for port in PORTS}, []
+        # commands that the pages name, and packages of this checkout
         search = [str(Path(sys.executable).parent), os.environ["PATH"]]
         self.environment = os.environ | {
-            "FLASK_RUN_PORT": self.port,
             "JAX_PLATFORMS": "cpu",
             "O2V_CACHE_DIR": str(cache),
             "PATH": os.pathsep.join(search),
             "PYTHONPATH": str(REPOSITORY),
-            "SAGEMAKER_BIND_TO_PORT": self.port,
             "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles in half the time
         }
         for name in LINKED:
@@ -53,7 +54,7 @@ class Page:
         for block in read_blocks(self.path.read_text()):
             if block.treatment == "not run":
                 continue
-            code = block.code.replace("8080", self.port)
+            code = re.sub("|".join(PORTS), lambda found: self.ports[found[0]], block.code)
             if block.treatment == "server":
                 self._start(code, block.line)
             elif block.language in RUNNERS:
@@ -106,7 +107,7 @@ class Page:
         )
 
     def _start(self, code, line):
-        log = self.folder / f"server-{line}.log"
+        port, log = re.search(r"--port (\d+)", code)[1], self.folder / f"server-{line}.log"
         with log.open("wb") as out:
             server = subprocess.Popen(
                 [*SHELL, f"exec {code}"],
@@ -118,7 +119,7 @@ class Page:
             )
         self.servers.append(server)
         end = time.monotonic() + 60
-        while not _is_ready(f"http://127.0.0.1:{self.port}/ping"):
+        while not _is_ready(f"http://127.0.0.1:{port}/ping"):
             assert server.poll() is None, f"{self.path}:{line}: {log.read_text()}"
             assert time.monotonic() < end, f"{self.path}:{line}: {log.read_text()}"
             time.sleep(0.05)
