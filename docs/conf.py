@@ -26,7 +26,9 @@ html_theme_options = {"show_toc_level": 2}
 
 myst_heading_anchors = 3
 default_role = "code"  # what docstrings put between single backticks
+smartquotes = False  # options begin with two hyphens
 
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

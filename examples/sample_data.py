@@ -1,10 +1,12 @@
-"""Small made-up tables for the tutorials, which a model learns in seconds.
+"""Small made-up data for the tutorials and guides, which a model learns in seconds.
 
 python examples/sample_data.py pairs PAIRS.tsv
 python examples/sample_data.py ratings RATINGS.csv
 python examples/sample_data.py documents DOCUMENTS.tsv
+python examples/sample_data.py records RECORDS.jsonl
 """
 
+import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -63,10 +65,18 @@ def documents(draw: random.Random) -> Iterator[Sequence[str]]:
         yield " ".join(title), " ".join(abstract)
 
 
+def records(draw: random.Random) -> Iterator[Sequence[str]]:
+    """200 records of token ids below 40 as JSON Lines, of three classes by the first id of in0."""
+    for _ in range(200):
+        in0, in1 = ([draw.randrange(2, 40) for _ in range(draw.randrange(1, 9))] for _ in "01")
+        yield (json.dumps({"label": in0[0] % 3, "in0": in0, "in1": in1}),)
+
+
 TABLES: dict[str, Callable[[random.Random], Iterator[Sequence[str]]]] = {
     "pairs": pairs,
     "ratings": ratings,
     "documents": documents,
+    "records": records,
 }
 
 

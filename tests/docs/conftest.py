@@ -75,9 +75,10 @@ class Page:
     def console(self, code, line):
         """Commands, which print what the page says."""
         for command in read_commands(code):
-            printed = self._shell(command.text).stdout
-            place = f"{self.path}:{line}: {command.text}"
-            assert is_alike(command.output, printed), f"{place}\n{printed}"
+            done = self._shell(command.text)
+            place = f"{self.path}:{line}: {command.text}\n{done.stdout}"
+            assert done.returncode == 0, place
+            assert is_alike(command.output, done.stdout), place
 
     def python(self, code, line):
         """A program; the blocks of a page share their names."""
@@ -103,7 +104,7 @@ class Page:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def _start(self, code, line):

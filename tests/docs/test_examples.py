@@ -33,5 +33,6 @@ def test_every_block_is_run_or_says_why_not(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if runs(page)], ids=name_of)
-def test_the_blocks_of_a_page_run(page, open_page):
+def test_the_blocks_of_a_page_run(page, open_page, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # warnings are errors here
     open_page(page).run()
