@@ -40,6 +40,9 @@ class Page:
         # commands that the pages name, and packages of this checkout
         search = [str(Path(sys.executable).parent), os.environ["PATH"]]
         self.environment = os.environ | {
+            # pages train alike models, whose programs are compiled once
+            "JAX_COMPILATION_CACHE_DIR": str(cache / "jax"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PLATFORMS": "cpu",
             "O2V_CACHE_DIR": str(cache),
             "PATH": os.pathsep.join(search),
@@ -76,9 +79,9 @@ class Page:
         """Commands, which print what the page says."""
         for command in read_commands(code):
             done = self._shell(command.text)
-            place = f"{self.path}:{line}: {command.text}\n{done.stdout}"
-            assert done.returncode == 0, place
-            assert is_alike(command.output, done.stdout), place
+            where = f"{self.path}:{line}: {command.text}\n{done.stdout}"
+            assert done.returncode == 0, where
+            assert is_alike(command.output, done.stdout), where
 
     def python(self, code, line):
         """A program; the blocks of a page share their names."""

@@ -80,19 +80,62 @@ def test_texts_differ(expected, got):
     assert not is_alike(expected, got)
 
 
-def test_a_page_fails_where_an_example_does(tmp_path, open_page):
-    page = tmp_path / "page.md"
-    good = "```bash\necho $((20 + 1)) > file\n```\n```console\n$ cat file\n21\n```\n"
-    page.write_text(f"{good}```pycon\n>>> x = 1\n>>> x + 1\n2\n```\n```python\nassert x\n```\n")
-    running = open_page(page)
-    running.run()
-    for code, bad in (
-        ("bash", "false"),
-        ("console", "$ cat file\n22"),
-        ("pycon", ">>> x\n2"),
-        ("python", "assert not x"),
-    ):
-        with pytest.raises(AssertionError):
-            {"bash": running.shell, "console": running.console}.get(
-                code, getattr(running, code, None)
-            )(bad + "\n", 1)
+GOOD = """
+```bash
+echo $((20 + 1)) > file
+```
+```console
+$ cat file
+21
+```
+```pycon
+>>> x = 1
+>>> x + 1
+2
+```
+```python
+assert x == 1
+```
+<!-- not run: it would fail -->
+```bash
+false
+```
+<!-- setup
+mv file renamed
+-->
+```bash
+test -f renamed
+```
+"""
+
+
+@pytest.fixture
+def run(tmp_path, open_page):
+    """A function that runs a page of this text."""
+
+    def run_(text):
+        page = tmp_path / "page.md"
+        page.write_text(text)
+        open_page(page).run()
+
+    return run_
+
+
+def test_a_page_whose_examples_are_right_runs(run):
+    run(GOOD)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "```bash\nfalse\n```",
+        "```console\n$ cat renamed\n22\n```",
+        "```console\n$ false\n```",
+        "```pycon\n>>> x\n2\n```",
+        "```python\nassert not x\n```",
+        "<!-- server -->\n```bash\nfalse --port 8080\n```",
+    ],
+)
+def test_a_page_with_a_wrong_example_fails(run, wrong):
+    with pytest.raises(AssertionError):
+        run(GOOD + wrong)

@@ -25,11 +25,11 @@ def runs(page):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_block_is_run_or_says_why_not(page):
     for block in read_blocks(page.read_text()):
-        place = f"{name_of(page)}:{block.line}"
-        assert block.language in RUNNABLE | SHOWN | {"setup"}, f"{place}: {block.language!r}"
+        where = f"{name_of(page)}:{block.line}"
+        assert block.language in RUNNABLE | SHOWN | {"setup"}, f"{where}: {block.language!r}"
         if block.treatment == "not run":
-            assert block.reason, f"{place}: it says no reason"
-            assert block.language in RUNNABLE, f"{place}: nothing would be run"
+            assert block.reason, f"{where}: it says no reason"
+            assert block.language in RUNNABLE, f"{where}: nothing would be run"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if runs(page)], ids=name_of)
