@@ -1,7 +1,7 @@
 """Reference tables in Markdown, made from the code that they describe.
 
-What cannot be made stands here as text, by the names that the code gives things: a name that the code
-gains or loses without a text is an error.
+What cannot be made stands here as text, under the names that the code gives things: a name that
+the code gains or loses without a text is an error.
 """
 
 import inspect
@@ -17,8 +17,8 @@ from o2v_jax.server import batcher, http, limits, metrics, run, service, setting
 ROUTES = {
     "POST /invocations": "scores pairs, embeds single objects",
     "POST /endpoints/NAME/invocations": "the same for boto3, with any name",
-    "GET /ping": "200 with an empty body once requests are answered quickly, 503 before and while the "
-    "device fails",
+    "GET /ping": "200 with an empty body once requests are answered quickly; 503 before, and while "
+    "the device fails",
     "GET /execution-parameters": "what batch transform asks for: `MaxConcurrentTransforms`, "
     "`BatchStrategy`, `MaxPayloadInMB`",
     "GET /metrics": "metrics in the Prometheus text format",
@@ -57,7 +57,10 @@ def _variables(kind: type) -> list[tuple[str, str, str]]:
     """Attribute, meaning and variable of all attributes that have one."""
     text = re.sub(r"\s+", " ", (inspect.getdoc(kind) or "").partition("Attributes:")[2])
     found = re.findall(r" ([a-z_]+): (.*?)\[([A-Z0-9_]+)\](.*?)(?= [a-z_]+: |$)", text)
-    return [(name, f"{start.strip()}{end}".strip(" ."), variable) for name, start, variable, end in found]
+    return [
+        (name, f"{start.strip()}{end}".strip(" ."), variable)
+        for name, start, variable, end in found
+    ]
 
 
 def _default(value: object) -> str:

@@ -21,7 +21,7 @@ SHELL = ("bash", "-euo", "pipefail", "-c")
 
 
 class _Checker(doctest.OutputChecker):
-    def check_output(self, want, got, optionflags):
+    def check_output(self, want, got, _optionflags):
         return is_alike(want, got)
 
 
@@ -121,12 +121,13 @@ class Page:
                 stdout=out,
                 stderr=out,
             )
+        try:
+            _wait_until_ready(server, f"http://127.0.0.1:{port}/ping")
+        except AssertionError:
+            server.kill()
+            server.wait()
+            pytest.fail(f"{self.path}:{line}: {code}\n{log.read_text()}")
         self.servers.append(server)
-        end = time.monotonic() + 60
-        while not _is_ready(f"http://127.0.0.1:{port}/ping"):
-            assert server.poll() is None, f"{self.path}:{line}: {log.read_text()}"
-            assert time.monotonic() < end, f"{self.path}:{line}: {log.read_text()}"
-            time.sleep(0.05)
 
 
 RUNNERS = {
@@ -136,6 +137,14 @@ RUNNERS = {
     "python": Page.python,
     "setup": Page.shell,
 }
+
+
+def _wait_until_ready(server, url):
+    end = time.monotonic() + 120
+    while not _is_ready(url):
+        assert server.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def _is_ready(url):

@@ -137,5 +137,5 @@ def test_a_page_whose_examples_are_right_runs(run):
     ],
 )
 def test_a_page_with_a_wrong_example_fails(run, wrong):
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
         run(GOOD + wrong)
