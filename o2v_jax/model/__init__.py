@@ -19,11 +19,12 @@ from o2v_jax.model.initialize import (
     random_key,
     require_fitting_params,
 )
-from o2v_jax.model.layers import cast_encoders
+from o2v_jax.model.layers import BATCH_AXIS, cast_encoders
 from o2v_jax.model.object2vec import NETWORK_NAMES, Object2Vec, table_name
 from o2v_jax.model.parameters import to_plain
 
 __all__ = [
+    "BATCH_AXIS",
     "NETWORK_NAMES",
     "RANDOM_NUMBERS",
     "Object2Vec",

@@ -13,6 +13,7 @@ from o2v_jax.data.nested import Params
 from o2v_jax.errors import DType
 
 PADDING_ID = 0
+BATCH_AXIS = "o2v_batch"  # of a mesh whose devices share the rows of a batch, as training does
 
 
 class TokenEmbedding(nnx.Module):

@@ -13,6 +13,8 @@ from o2v_jax.model.ops import winograd
 from o2v_jax.model.ops.winograd import MIN_NUMBERS, choose_min_numbers
 from o2v_jax.model.ops.winograd_transforms import WIDTHS
 
+pytestmark = pytest.mark.slow
+
 close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
 
 

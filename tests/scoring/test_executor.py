@@ -8,6 +8,8 @@ import pytest
 from o2v_jax import Scorer
 from o2v_jax.scoring.device_profile import ACCELERATOR, CPU
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
 # tables and the largest batch hold 64 rows of 8 numbers
 SMALL = ACCELERATOR._replace(

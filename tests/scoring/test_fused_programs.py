@@ -9,6 +9,8 @@ from o2v_jax.scoring.buckets import BucketTable
 from o2v_jax.scoring.device_profile import CPU
 from o2v_jax.scoring.shapes import ShapeTable, find_fused_shape, make_fused_table
 
+pytestmark = pytest.mark.slow
+
 SHORT = BucketTable((4, 8, 16), ((1, 4), (1, 4), (1, 4)), call_cost=100.0)
 LONG = BucketTable((10, 40), ((1, 4), (1, 4)), call_cost=1000.0)
 WITHOUT = CPU._replace(fused_batches=())

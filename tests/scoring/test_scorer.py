@@ -11,6 +11,8 @@ from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
 from o2v_jax.data.ragged import deduplicate_rows
 from o2v_jax.scoring.device_profile import ACCELERATOR, CPU
 
+pytestmark = pytest.mark.slow
+
 # as of an accelerator, but batches and tables are small
 SMALL = ACCELERATOR._replace(
     max_tokens=dict.fromkeys(CPU.max_tokens, 512),

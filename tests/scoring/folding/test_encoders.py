@@ -6,6 +6,8 @@ import pytest
 
 from o2v_jax.scoring.folding import count_folded_bytes, is_foldable
 
+pytestmark = pytest.mark.slow
+
 ENCODERS = {
     "hcnn": {"enc0_layers": 2},
     "hcnn of even width": {"enc0_layers": 2, "enc0_cnn_filter_width": 4},

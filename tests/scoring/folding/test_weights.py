@@ -12,6 +12,8 @@ from o2v_jax.scoring.device_profile import ACCELERATOR, CPU
 from o2v_jax.scoring.folding import count_folded_bytes
 from o2v_jax.scoring.weights import Weights
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
 PAIRS = list(product(NETWORKS, NETWORKS))
 FOLDED = [pair for pair in PAIRS if pair != ("pooled_embedding", "pooled_embedding")]
