@@ -144,7 +144,7 @@ def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
 
 @contextmanager
 def _reasons() -> Iterator[Connection]:
-    """A pipe for the reason why the worker ends, which is raised here instead of Granian's error."""
+    """A pipe for the reason why the worker ends, raised here instead of Granian's error."""
     receiver, sender = Pipe(duplex=False)
 
     def is_news(_: logging.LogRecord) -> bool:

@@ -52,7 +52,7 @@ def _set_when_listening(port: int, seconds: float) -> None:
 
 
 def _set(each: socket.socket, port: int, seconds: float) -> bool:
-    """Sets the option on a socket of this port; returns whether it listens, so that others inherit."""
+    """Sets the option on a socket of this port; returns whether it is the listening one."""
     with each, suppress(OSError):  # closed meanwhile
         if each.family in {socket.AF_INET, socket.AF_INET6} and each.getsockname()[1] == port:
             timeout = round(seconds * 1000)
