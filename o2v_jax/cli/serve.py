@@ -21,14 +21,14 @@ from o2v_jax.errors import STALL_S, DType
     type=click.IntRange(0),
     default=25,
     show_default=True,
-    help="How long requests in flight get to end after SIGTERM.",
+    help="How long in-flight requests get to finish after SIGTERM.",
 )
 @click.option(
     "--stall-seconds",
     type=click.IntRange(1, 3600),
     default=STALL_S,
     show_default=True,
-    help="How long a client may neither send nor take a byte before it is let go.",
+    help="How long a client may neither send nor receive before it is disconnected.",
 )
 @dtype_option
 @devices_option

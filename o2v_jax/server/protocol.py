@@ -1,4 +1,4 @@
-"""What serving needs of a scorer, so that tests can serve others than `o2v_jax.Scorer`."""
+"""The part of `o2v_jax.Scorer` that serving needs, so that tests can serve others."""
 
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -28,7 +28,7 @@ class ScorerLike(Protocol):
 
     @property
     def computed_tokens(self) -> int:
-        """The same with the padding."""
+        """Tokens of all objects encoded so far, with the padding."""
 
     @property
     def compiled(self) -> int:
@@ -45,7 +45,7 @@ class ScorerLike(Protocol):
         """Float32 `[records, enc_dim]`."""
 
     def warm_first(self) -> int:
-        """Compiles the few programs with which every usual request can be answered."""
+        """Compiles the programs with which every usual request can be answered."""
 
     def warm(self, *, longer: bool = False) -> int:
         """Compiles what requests will need; `longer`: also for sequences above max_seq_len."""

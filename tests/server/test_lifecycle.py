@@ -180,7 +180,7 @@ def test_the_default_drain_ends_before_sagemaker_kills():
         (["--model", "/nowhere"], {}, "/nowhere does not exist: name a model directory"),
         (["--model", "/dev/null"], {}, "/dev/null is neither a model directory nor a .tar.gz"),
         (["--model", "/dev"], {}, "/dev holds no config.json"),
-        (["--model", __file__], {}, "test_app_lifecycle.py is neither a model directory nor"),
+        (["--model", __file__], {}, "test_lifecycle.py is neither a model directory nor"),
         (["--host", "256.0.0.1"], {}, "cannot listen on 256.0.0.1 port"),
     ],
 )
