@@ -41,8 +41,8 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.argument("files", nargs=-1, metavar="[FILE]...", callback=_tables)
 @click.option("--in0", required=True, metavar="COLUMN", help="Column of in0.")
 @click.option("--in1", required=True, metavar="COLUMN", help="Column of in1.")
-@click.option("--in0-type", type=KIND, default="text", show_default=True, help="What it holds.")
-@click.option("--in1-type", type=KIND, default="text", show_default=True, help="What it holds.")
+@click.option("--in0-type", type=KIND, default="text", show_default=True, help="What its cells hold.")
+@click.option("--in1-type", type=KIND, default="text", show_default=True, help="What its cells hold.")
 @click.option("--label", metavar="COLUMN", help="Column of labels; none: every label is 1.")
 @click.option("--classes", metavar="A,B,C", help="Labels are these names, for 0, 1, 2 ...")
 @click.option(
@@ -97,7 +97,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.option(
     "--delimiter",
     metavar="TEXT",
-    help=r"Stands between cells, instead of CSV's comma and TSV's tab: ';', '|', '::', '\t'.",
+    help=r"Separates cells, instead of CSV's comma and TSV's tab: ';', '|', '::', '\t'.",
 )
 @click.option("--no-header", is_flag=True, help="CSV and TSV begin with data, not with names.")
 @click.option(
