@@ -158,6 +158,7 @@ def test_where_its_name_is_taken_it_is_a_new_one(temporary, taken):
     assert not directory.is_symlink()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("user", [os.geteuid(), 4321])
 def test_a_process_of_any_user_without_a_home(user):
     """As where a container's user has no name; the new directory ends with the process."""

@@ -37,6 +37,7 @@ def holder(tmp_path):
         process.kill()
 
 
+@pytest.mark.process
 def test_only_what_no_living_process_holds_is_removed(tmp_path, holder):
     others = names(tmp_path)
     with open_staging(tmp_path, ".data.", ".tmp") as own:

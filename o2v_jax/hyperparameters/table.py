@@ -158,7 +158,7 @@ class Hyperparameters:
 
     @property
     def outputs(self) -> int:
-        """Scores for each record: one a class, or 1 for regression, which ignores num_classes."""
+        """Scores of a record (one a class, or 1 for regression, which ignores num_classes)."""
         return self.num_classes if self.output_layer == "softmax" else 1
 
 

@@ -71,6 +71,7 @@ def being_replaced(target, folders):
             assert savers.stdout.read() == ""  # both have ended, and without an error
 
 
+@pytest.mark.process
 def test_no_two_models_are_mixed(tmp_path, models, folders, difference):
     """One load in four was of both where each file was opened by its path."""
     target, archive = tmp_path / "model", tmp_path / "model.tar.gz"

@@ -155,6 +155,7 @@ save(load({source!r}), {target!r})
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("moment", [("sync", False), ("exchange", False), ("exchange", True)])
 def test_a_killed_process_leaves_a_whole_model(saved, make_model, difference, moment):
     function, after = moment
@@ -302,6 +303,7 @@ def in_mounts(mount, code):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.process
 def test_a_mount_point_is_filled_file_by_file(tmp_path, saved, make_model):
     """Of the same disk, too, and with a name that the kernel writes in another way."""
     target = tmp_path / "a parent" / "model"
@@ -315,6 +317,7 @@ def test_a_mount_point_is_filled_file_by_file(tmp_path, saved, make_model):
     ]
 
 
+@pytest.mark.process
 def test_a_directory_of_an_images_layer_is_filled_file_by_file(tmp_path, saved, make_model):
     """Which the layered file systems of containers rename for nobody."""
     for name in ("lower/model", "upper", "work", "merged"):

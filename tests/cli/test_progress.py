@@ -10,6 +10,8 @@ import pytest
 
 from o2v_jax.progress import InputProgress
 
+pytestmark = pytest.mark.process
+
 PAIRS = b'{"in0": [1, 2], "in1": [3]}\n' * 9000
 
 

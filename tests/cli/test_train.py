@@ -10,6 +10,8 @@ import pytest
 import o2v_jax
 from o2v_jax.hyperparameters import hyperparameter_table
 
+pytestmark = pytest.mark.slow
+
 QUALITY = re.compile(
     r"#quality_metric: host=algo-1,(?: epoch=(\d+),)? (train|validation|test) "
     r"(cross_entropy <loss>|accuracy <score>|mean_squared_error <loss>)=(\S+)"

@@ -13,6 +13,8 @@ import pytest
 import o2v_jax
 from o2v_jax.transform.write.origin import NAME
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
 LINES = [json.dumps({"id": n, "in0": a, "in1": b}).encode() for n, (a, b) in enumerate(PAIRS)]
 BAD = b'{"in0": [1, 99], "in1": [1]}'

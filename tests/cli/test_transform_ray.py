@@ -21,6 +21,8 @@ from o2v_jax.errors import RecordError
 from o2v_jax.transform import Settings
 from o2v_jax.transform.engines.ray_worker import Piece, gathered
 
+pytestmark = pytest.mark.ray
+
 KILLS = int(os.environ.get("O2V_TEST_KILLS", "0"))
 RECORDS = 160_000 * max(1, KILLS)
 killing = pytest.mark.skipif(
@@ -239,7 +241,7 @@ def test_without_ray_it_says_how_to_get_it(transform, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     result = transform("--engine", "ray")
     assert result.status == 2
-    assert result.err.startswith("o2v: --engine ray needs Ray: pip install 'o2v_jax[ray]' (")
+    assert result.err.startswith("o2v: --engine ray needs ray: install the extra [ray] of o2v_jax")
     assert len(result.err.splitlines()) == 1
 
 

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from o2v_jax.preparation.settings import Numbering
 
 from o2v_jax import InputError, Ragged, Vocabulary
 from o2v_jax.preparation import LabelColumn, Side, Split
 from o2v_jax.preparation.cells import LARGEST_ID, Words, encode
 from o2v_jax.preparation.labels import Labels
+from o2v_jax.preparation.settings import Numbering
 
 SHARES = st.floats(0, 0.49)
 TOKENS = st.lists(st.sampled_from(["a", "b", "c", "d", "<unk>", "é"]))

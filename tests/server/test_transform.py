@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.process
+
 PAIR = '{"in0": [%d, %d], "in1": [%d]}\n'
 
 

@@ -78,6 +78,7 @@ def test_stopping_by_hand_never_gives_a_trial_up(opened, tmp_path):
         assert study.finished == []
 
 
+@pytest.mark.process
 def test_two_processes_cannot_share_a_study(tmp_path):
     file = tmp_path / "study.log"
     code = "import sys; from pathlib import Path; from o2v_jax.tuning.study import open_journal\n"

@@ -260,6 +260,7 @@ print(len(data), int(data.labels.sum()))
 """
 
 
+@pytest.mark.process
 def test_processes_that_read_at_the_same_time_agree(cache, tmp_path):
     file = tmp_path / "some.jsonl"
     file.write_text((GOOD + OTHER) * 2000)
@@ -275,6 +276,7 @@ def test_processes_that_read_at_the_same_time_agree(cache, tmp_path):
     assert is_mapped(read_dataset([file], CONFIG, cache=cache))
 
 
+@pytest.mark.process
 def test_what_a_killed_process_left_is_removed_and_no_living_ones(files, cache, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

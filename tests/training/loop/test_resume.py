@@ -20,6 +20,8 @@ from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.state import Checkpoints
 from o2v_jax.training.report.metric_lines import Reporter
 
+pytestmark = pytest.mark.slow
+
 BATCHES = 5  # an epoch
 SETTINGS = {
     "adam, dropout, buckets": {"dropout": 0.3, "bucket_width": 2},
