@@ -97,7 +97,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.option(
     "--delimiter",
     metavar="TEXT",
-    help=r"Stands between cells, instead of CSV's comma and TSV's tab: ';', '|', '::', '\t'.",
+    help=r"Separates cells, instead of CSV's comma and TSV's tab: ';', '|', '::', '\t'.",
 )
 @click.option("--no-header", is_flag=True, help="CSV and TSV begin with data, not with names.")
 @click.option(
