@@ -9,6 +9,8 @@ from o2v_jax.model.hcnn import convolved
 from o2v_jax.model.ops.winograd import WIDTHS, N, evaluate_filter, transforms
 from o2v_jax.scoring.folding.hcnn import correlate, fold_kernel
 
+pytestmark = pytest.mark.usefixtures("tiles_pay")
+
 LENGTHS = range(1, 14)  # shorter than any filter, a tile's multiples and all between
 
 
