@@ -9,7 +9,7 @@ BENCHES ?= score programs train serve coldstart memory transform
 BENCH ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup serve test quick check bench clean
+.PHONY: setup serve test quick check docs bench clean
 
 setup: $(VENV)/.setup
 
@@ -28,6 +28,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+# a warning is an error; the site is docs/_build/html
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build/html
+
 bench: $(VENV)/.bench
 	for name in $(BENCHES); do \
 		$(BIN)/python -m bench.$$name $(BENCH) --json bench/results/$$name.json || exit; \
@@ -35,7 +39,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m bench.report
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) docs/_build
 
 # A stamp is as new as what it was made from, so a second call starts at once.
 $(BIN)/python:
@@ -52,6 +56,10 @@ $(VENV)/.setup: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.setup $(VENV)/.serve
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[docs]'
+	touch $@ $(VENV)/.serve
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[bench]'

@@ -22,13 +22,14 @@ HOMES = {
 # a package imports from itself and from the layers above its own line
 LAYERS = [
     {"o2v_jax.errors"},
-    {"o2v_jax.util"},
+    {"o2v_jax.staging", "o2v_jax.util"},
     {
         "o2v_jax.arguments",
         "o2v_jax.atomic",
         "o2v_jax.devices",
         "o2v_jax.extras",
         "o2v_jax.memory",
+        "o2v_jax.progress",
         "o2v_jax.signals",
     },
     {"o2v_jax.hyperparameters"},

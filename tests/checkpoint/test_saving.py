@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from o2v_jax.atomic import exchange, exchange_by_renaming, is_fixed, replacing
+from o2v_jax.atomic import exchange, exchange_by_renaming, is_fixed, replace_directory
 from o2v_jax.checkpoint import Model, flatten, load, nest, save
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
@@ -156,7 +156,7 @@ save(load({source!r}), {target!r})
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("moment", [("_sync", False), ("exchange", False), ("exchange", True)])
+@pytest.mark.parametrize("moment", [("sync", False), ("exchange", False), ("exchange", True)])
 def test_a_killed_process_leaves_a_whole_model(saved, make_model, difference, moment):
     function, after = moment
     source = str(save(make_model(1), saved.with_name("other")))
@@ -188,7 +188,7 @@ def test_a_former_model_left_aside_goes_when_a_new_one_is_there(saved, make_mode
 
 
 def interrupted(target):
-    with replacing(target, ["a"], last="a") as staging:
+    with replace_directory(target, ["a"], last="a") as staging:
         (staging / "a").write_text("half")
         raise KeyboardInterrupt
 

@@ -85,7 +85,7 @@ def test_a_signal_to_one_stops_both_and_one_goes_on(options, tmp_path):
     for process in (first, second):
         status, _, err = finish(process)
         assert status == 143, err
-        assert err.splitlines()[-1].startswith("o2v: stopped by SIGTERM; the same command goes on")
+        assert err.splitlines()[-1].startswith("o2v: stopped by SIGTERM; the same command resumes")
     alone = start(*options, *LONG, *output, "--devices", 1)
     wait_for(alone, "Continuing epoch")
     alone.send_signal(signal.SIGTERM)

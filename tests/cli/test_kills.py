@@ -117,7 +117,8 @@ def test_asked_to_stop_it_saves_and_goes_on(number, options, tmp_path):
     status, _, err = finish(process)
     assert time.monotonic() - began < 30
     assert status == 128 + number
-    assert err.splitlines()[-1].startswith(f"o2v: stopped by {number.name}; the same command goes")
+    stopped = f"o2v: stopped by {number.name}; the same command resumes"
+    assert err.splitlines()[-1].startswith(stopped)
     assert "Traceback" not in err
     assert not (tmp_path / "model").exists()
     again = start(*options, "--output", tmp_path / "model")

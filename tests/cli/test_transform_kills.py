@@ -115,7 +115,7 @@ def test_asked_to_stop_it_goes_on_later_with_what_is_left(inputs, whole, model, 
     process.send_signal(number)
     status, _, err = finish(process, timeout=30)
     assert status == 128 + number, err
-    told = f"o2v: stopped by {number.name}; the same command goes on from {output}/.o2v-transform"
+    told = f"o2v: stopped by {number.name}; the same command resumes from {output}/.o2v-transform"
     assert err.splitlines() == [told]
     status, _, err = finish(start(*arguments))
     assert status == 0, err

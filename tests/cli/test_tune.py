@@ -182,7 +182,7 @@ def test_a_search_that_is_stopped_and_killed_ends_as_one_that_was_not(
     stopped.send_signal(signal.SIGTERM)
     _, err = stopped.communicate(timeout=120)
     assert stopped.returncode == 143
-    last = f"o2v: stopped by SIGTERM; the same command goes on from {output}"
+    last = f"o2v: stopped by SIGTERM; the same command resumes from {output}"
     assert err.splitlines()[-1] == last, err
     assert "Traceback" not in err
     assert (output / "model" / "config.json").exists(), "the first trial was the best"
@@ -208,7 +208,7 @@ def test_a_timeout_begins_no_more_trials(finished, arguments, o2v, tmp_path):
     shutil.copytree(finished[0], output)
     run = o2v(*arguments(9, output), "--timeout", 0)
     assert run.status == 0, run.err
-    assert run.out.endswith("3 of 9 trials are finished; the same command goes on\n")
+    assert run.out.endswith("3 of 9 trials are finished; the same command resumes\n")
     assert untimed(output) == untimed(finished[0])
 
 

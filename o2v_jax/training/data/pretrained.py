@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 import numpy.typing as npt
 from jax import Array
@@ -101,6 +103,11 @@ AnyArray: TypeAlias = Array | npt.NDArray[np.float32]
 _log = logging.getLogger("o2v_jax")
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("ids", "vectors"),
+    meta_fields=("table", "frozen", "name", "wanted"),
+)
 @dataclass(frozen=True, eq=False)
 class Pretrained:
     """Vectors for rows of one token table.
