@@ -16,8 +16,8 @@ from hypothesis import settings
 
 MAPPED = 15_000  # of 65,530; a compiled program takes several
 
-# fixtures that start `o2v train`, or a server
-_STARTING = {"trained", "server", "start", "start_in"}
+# fixtures that start `o2v train`, a server, or what a page of the documentation shows
+_STARTING = {"trained", "server", "start", "start_in", "open_page"}
 
 # how long an example takes depends on the machine, and says nothing of the code
 settings.register_profile("any machine", deadline=None)
