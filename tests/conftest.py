@@ -16,8 +16,8 @@ from hypothesis import settings
 
 MAPPED = 15_000  # of 65,530; a compiled program takes several
 
-# fixtures that start `o2v train`, or a server
-_STARTING = {"bare", "server", "start", "start_in", "trained", "wheel"}
+# fixtures that start `o2v train`, a server, a new environment, or what a page of docs shows
+_STARTING = {"bare", "open_page", "server", "start", "start_in", "trained", "wheel"}
 
 # how long an example takes depends on the machine, and says nothing of the code
 settings.register_profile("any machine", deadline=None)
