@@ -26,8 +26,6 @@ LAYERS = [
     {"bench", "o2v_jax.cli"},
     {"o2v_jax.__main__"},
 ]
-# the event loop stands in front of the Flask app
-FLASK_USERS = {"o2v_jax.server.asgi"}
 LEVEL = {package: level for level, layer in enumerate(LAYERS) for package in layer}
 SOURCES = [
     path
@@ -66,12 +64,10 @@ def _home(module, name):
 
 def forbidden(module, source):
     own = package_of(module)
-    if module == "o2v_jax.server.run":  # its worker loads the Flask app
-        source = source.replace("from serving.app import", "from o2v_jax.server import")
     for other in map(package_of, imported(source)):
         if other in LEVEL and other != own and LEVEL[other] >= LEVEL[own]:
             yield other
-        if other == "flask" and own.startswith("o2v_jax") and module not in FLASK_USERS:
+        if other == "flask" and own.startswith("o2v_jax"):
             yield other
 
 
@@ -94,6 +90,8 @@ def test_imports_go_one_way(path):
         ("o2v_jax.data", "if TYPE_CHECKING:\n    from o2v_jax.model import init"),
         ("o2v_jax.scoring.scorer", "from o2v_jax.training import Run"),
         ("o2v_jax.checkpoint", "from flask import Flask"),
+        ("o2v_jax.server.run", "def f():\n    from serving.app import create_app"),
+        ("o2v_jax.server.asgi", "from flask import Flask"),
         ("serving.app", "from o2v_jax.cli import main"),
     ],
 )
@@ -113,6 +111,12 @@ def test_imports_neither_jax_nor_flax_nor_flask(module):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_server_needs_no_flask():
+    code = "import sys, o2v_jax.server.asgi, o2v_jax.server.loading, o2v_jax.server.run"
+    command = [sys.executable, "-c", f"{code}; sys.exit('flask' in sys.modules)"]
+    subprocess.run(command, check=True, cwd=REPOSITORY)
 
 
 def test_the_table_of_contents_names_what_it_has():

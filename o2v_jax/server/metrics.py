@@ -71,8 +71,8 @@ class Metrics:
         self._tokens = self._sizes("o2v_batch_tokens", "Tokens of a batch")
         self._registry.register(_Live(live))
 
-    def answered(self, code: int) -> None:
-        """Counts a request."""
+    def count_response(self, code: int) -> None:
+        """Counts a request to /invocations by the status of its response."""
         self._requests.labels(code).inc()
 
     def batch(self, records: int, tokens: int) -> None:
@@ -80,8 +80,8 @@ class Metrics:
         self._records.observe(records)
         self._tokens.observe(tokens)
 
-    def text(self) -> bytes:
-        """The metrics, in the Prometheus text format."""
+    def render(self) -> bytes:
+        """Returns the metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
     def _sizes(self, name: str, about: str) -> Histogram:

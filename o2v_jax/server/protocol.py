@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.server.work import Floats
+from o2v_jax.server.queue import Floats
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters

@@ -1,4 +1,4 @@
-"""Runs the app under Granian. The parent process imports neither JAX nor Flask: it only forks.
+"""Runs the server under Granian. The parent process imports no JAX: it only forks.
 
 SIGTERM closes the listening socket at once. While requests in flight end, whoever wants to ask
 /ping is refused a connection rather than answered 503, and connections kept alive are closed.
@@ -56,18 +56,17 @@ def load(
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     log_to_stderr()
     try:
-        from o2v_jax.server.asgi import Front  # noqa: PLC0415
-        from serving.app import create_app  # noqa: PLC0415 - brings JAX and Flask
+        from o2v_jax.server.asgi import Application  # noqa: PLC0415
+        from o2v_jax.server.loading import create_service  # noqa: PLC0415 - imports JAX
 
-        app = create_app(path, settings=settings)
-        front = Front(app, app.extensions["o2v_jax"], stall_s)
+        application = Application(create_service(path, settings=settings), stall_s)
         gc.freeze()  # what was imported stays: looking through it takes 0.1 s, in which all wait
     except O2VError as error:
         reasons.send(str(error)[:_LONGEST_REASON])
         sys.exit(1)
     end_stalled(urlsplit(url).port or 0, stall_s)
     log.info("serving %s at %s", path, url)
-    return front
+    return application
 
 
 def log_to_stderr() -> None:
@@ -129,7 +128,7 @@ def serve(
 
 def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
     return Granian(
-        "o2v_jax.server.asgi:Front",
+        "o2v_jax.server.asgi:Application",
         address=host,
         port=port,
         interface=Interfaces.ASGINL,

@@ -8,7 +8,8 @@ from typing import get_args
 from o2v_jax.checkpoint import default_model
 from o2v_jax.data import Format
 from o2v_jax.errors import DType, InputError, Mode
-from o2v_jax.server.http import AcceptError, choose_format
+from o2v_jax.server.errors import AcceptError
+from o2v_jax.server.media_types import choose_format
 from o2v_jax.util import require_local
 
 MIB = 1024 * 1024
