@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 .PHONY: setup serve test check docs bench clean
 
-setup: $(VENV)/.serve
+setup: $(VENV)/.setup
 
 serve: $(VENV)/.serve
 	exec $(BIN)/o2v serve --model $(MODEL) --port $(PORT)
@@ -42,17 +42,21 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[serve]'
 	touch $@
+
+$(VENV)/.setup: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[serve,train,transform]'
+	touch $@ $(VENV)/.serve
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
-	touch $@ $(VENV)/.serve
+	touch $@ $(VENV)/.setup $(VENV)/.serve
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[docs]'
-	touch $@ $(VENV)/.serve
+	touch $@ $(VENV)/.setup $(VENV)/.serve
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[bench]'
-	touch $@ $(VENV)/.serve
+	touch $@ $(VENV)/.setup $(VENV)/.serve

@@ -20,7 +20,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 
 
 def model_of(encoder: str, distribution: str) -> Model:
-    """A randomly initialised model whose ladder fits the distribution."""
+    """A randomly initialised model whose buckets fit the distribution."""
     histograms = lengths_of.histograms(distribution)
     config = Hyperparameters(
         enc0_max_seq_len=max(len(counts) - 1 for counts in histograms),
@@ -45,8 +45,8 @@ def useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
 def useful_flops(model: Model, sides: tuple[Ragged, Ragged]) -> int:
     """Multiplications and additions that an hcnn's convolutions need for the real tokens."""
     flops = 0
-    for tower, rows in zip(("source", "target"), _distinct(sides), strict=True):
-        kernels = [layer["weight"] for layer in model.params[tower].values()]
+    for encoder, rows in zip(("source", "target"), _distinct(sides), strict=True):
+        kernels = [layer["weight"] for layer in model.params[encoder].values()]
         flops += 2 * len(rows.ids) * sum(kernel.size for kernel in kernels)
     return flops
 

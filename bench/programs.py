@@ -31,14 +31,14 @@ Ids = np.ndarray
 
 
 def measure(encoder: str, dtype: DType, device: str, lengths: int, rounds: int) -> list[Any]:
-    """Rows for so many lengths of SNLI's ladder, each with the largest batch of it."""
+    """Rows for so many length buckets of SNLI, each with its largest batch."""
     model = model_of(encoder, "snli")
     params, table = Parameters(model, dtype), layout_of(model).usual[0]
-    rungs = np.linspace(0, len(table.lengths) - 1, lengths).round().astype(int)
+    chosen = np.linspace(0, len(table.lengths) - 1, lengths).round().astype(int)
     rate = matmul.gflops(dtype) if encoder == "hcnn" else None
     rows = []
-    for rung in rungs:
-        batch, length = table.batches[rung][-1], table.lengths[rung]
+    for bucket in chosen:
+        batch, length = table.batches[bucket][-1], table.lengths[bucket]
         ids = np.random.default_rng(0).integers(1, VOCABULARY, (batch, length)).astype(np.int32)
         began = time.perf_counter()
         ours = _ours(params, ids)

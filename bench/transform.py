@@ -35,7 +35,7 @@ from o2v_jax.transform.read.rows import SLICE_ROWS
 
 Row = dict[str, Any]
 Sides = tuple[Ragged, Ragged]
-_TOLD = re.compile(r"([\d,]+) records, [\d,]+ records/s(?:, ([\d.]+)% padding)?")
+_RATE = re.compile(r"([\d,]+) records, [\d,]+ records/s(?:, ([\d.]+)% padding)?")
 
 
 def measure(
@@ -83,10 +83,10 @@ def transform(folder: Path, file: Path, engine: list[str]) -> Row:
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - began
         err.seek(0)
-        told = err.read().decode()
-    every = list(_TOLD.finditer(told))
+        log = err.read().decode()
+    every = list(_RATE.finditer(log))
     if process.returncode or not every:
-        raise RuntimeError(f"o2v transform failed:\n{told}")
+        raise RuntimeError(f"o2v transform failed:\n{log}")
     found = every[-1]  # those before tell of progress
     return {
         "engine": " ".join(engine) or "local",

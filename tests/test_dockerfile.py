@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import o2v_jax
+from o2v_jax.extras import EXTRAS
 from o2v_jax.server.settings import Settings
 
 LINES = (Path(__file__).parents[1] / "Dockerfile").read_text().splitlines()
@@ -127,6 +128,15 @@ def test_the_image_says_what_it_can_do():
     assert Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": "8090"}).port == 8090
 
 
+def test_the_image_has_the_extras_of_what_it_does():
+    """It serves and trains, without what else there is."""
+    (chosen,) = (line.removeprefix("ARG EXTRAS=") for line in LINES if line.startswith("ARG "))
+    assert chosen.split(",") == ["serve", "train"]
+    assert set(chosen.split(",")) <= set(EXTRAS)
+    (install,) = (line for line in LINES if line.startswith("RUN "))
+    assert shlex.split(install)[-1] == ".[${EXTRAS}]"
+
+
 def test_the_image_copies_what_the_package_needs():
     copied = {word for line in LINES if line.startswith("COPY") for word in shlex.split(line)[1:-1]}
     assert {
@@ -135,5 +145,4 @@ def test_the_image_copies_what_the_package_needs():
         "README.md",
         "LICENSE",
         "o2v_jax",
-        "serving",
     } == copied

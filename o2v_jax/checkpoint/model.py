@@ -95,5 +95,6 @@ def default_model(environment: Mapping[str, str]) -> Path:
         if path.exists():
             return path
     raise InputError(
-        f"no model: none is named by --model or O2V_MODEL, nor is in {SAGEMAKER_MODEL}"
+        f"no model: none is named by --model or O2V_MODEL, nor is in {SAGEMAKER_MODEL}; "
+        "give --model (the demonstration model is in a checkout alone)"
     )

@@ -65,7 +65,6 @@ def tune(hyperparameters: Path, on_error: str, **options: Any) -> None:
     and finds what it would have found; the seed decides which values are tried and how each is
     trained, so on one machine a search repeats itself.
     """
-    _check_optuna()
     from o2v_jax.data.vocabulary import read_json_object
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.tuning import Tuning
@@ -73,12 +72,3 @@ def tune(hyperparameters: Path, on_error: str, **options: Any) -> None:
     base = Hyperparameters.from_strings(read_json_object(hyperparameters))
     command = shlex.join(["o2v", *sys.argv[1:]])
     Tuning(base=base, skip=on_error == "skip", command=command, **options).run()
-
-
-def _check_optuna() -> None:
-    from o2v_jax.errors import InputError
-
-    try:
-        import optuna  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        raise InputError(f"o2v tune needs Optuna: pip install 'o2v_jax[tune]' ({error})") from error

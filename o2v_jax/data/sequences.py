@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from o2v_jax.arguments import describe
 from o2v_jax.errors import InputError
+from o2v_jax.extras import require_extra
 
 Index: TypeAlias = npt.NDArray[np.int64]
 
@@ -184,6 +185,7 @@ def _listed(rows: Any) -> list[Any]:
 
 def _of_arrow(given: Any) -> Flat:
     """A column of lists, of any of Arrow's list types."""
+    require_extra("data", "a column of Arrow data", "pyarrow")
     import pyarrow as pa  # noqa: PLC0415 - only where there is Arrow data
     import pyarrow.compute as pc  # noqa: PLC0415
 

@@ -19,6 +19,7 @@ from o2v_jax.arguments import (
     show,
 )
 from o2v_jax.errors import InputError
+from o2v_jax.extras import require_extra
 from o2v_jax.util import require_local
 
 PADDING = "<pad>"
@@ -257,6 +258,7 @@ def _normalised(tokens: Iterable[str], lowercase: bool) -> list[str]:
 
 @cache
 def _treebank() -> Any:
+    require_extra("data", "splitting a text into tokens", "nltk")
     from nltk.tokenize.treebank import TreebankWordTokenizer  # noqa: PLC0415  its import is slow
 
     return TreebankWordTokenizer()

@@ -7,6 +7,10 @@ once all tokens are counted, `sides` gives them ids, and `writing` and `settings
 `job` is the order of these steps and `report` what they found.
 """
 
+from o2v_jax.extras import require_extra
+
+require_extra("data", __name__)
+
 from o2v_jax.preparation.cells import KINDS, Kind
 from o2v_jax.preparation.job import Preparation
 from o2v_jax.preparation.labels import LabelColumn

@@ -1,5 +1,9 @@
 """Batch transform: files of records -> files of results, as SageMaker does it, and nothing lost."""
 
+from o2v_jax.extras import require_extra
+
+require_extra("transform", __name__)
+
 from o2v_jax.transform.engines.endpoint import Remote
 from o2v_jax.transform.engines.endpoint_pool import Endpoints
 from o2v_jax.transform.engines.local import Engine, Local, transformed

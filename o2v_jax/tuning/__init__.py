@@ -5,6 +5,10 @@ trials, `search` runs them; `winner`, `report` and `plot` write what comes of it
 is Optuna's tree-structured Parzen estimator, so this package needs Optuna.
 """
 
+from o2v_jax.extras import require_extra
+
+require_extra("tune", __name__)
+
 from o2v_jax.tuning.job import Tuning
 from o2v_jax.tuning.ranges import DOCUMENTED
 from o2v_jax.tuning.search_space import DEFAULT_SEARCH, Space, space_of

@@ -121,6 +121,6 @@ def test_table_is_markdown():
 
 
 def test_a_longer_ladder_pads_less():
-    shares = [waste.share("snli", rungs, fitted=True) for rungs in (1, 4, 10)]
+    shares = [waste.share("snli", buckets, fitted=True) for buckets in (1, 4, 10)]
     assert 1 > shares[0] > shares[1] > shares[2] > 0
     assert waste.share("snli", 4, fitted=False) > shares[1]

@@ -239,7 +239,7 @@ def test_without_ray_it_says_how_to_get_it(transform, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     result = transform("--engine", "ray")
     assert result.status == 2
-    assert result.err.startswith("o2v: --engine ray needs Ray: pip install 'o2v_jax[ray]' (")
+    assert result.err.startswith("o2v: --engine ray needs ray: install the extra [ray] of o2v_jax")
     assert len(result.err.splitlines()) == 1
 
 

@@ -340,7 +340,7 @@ def test_without_optuna_it_says_how_to_get_it(arguments, o2v, tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "optuna", None)
     run = o2v(*arguments(1, tmp_path / "search"))
     assert (run.status, len(run.complaints)) == (2, 1)
-    assert "o2v tune needs Optuna: pip install 'o2v_jax[tune]'" in run.err
+    assert "o2v tune needs optuna: install the extra [tune] of o2v_jax" in run.err
 
 
 def test_the_help_names_the_default_search(o2v):

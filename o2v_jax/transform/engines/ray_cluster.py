@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from o2v_jax.errors import InputError
+from o2v_jax.extras import require_extra
 
 log = logging.getLogger("o2v_jax")
 
@@ -43,8 +44,10 @@ def imported(*, alone: bool) -> ModuleType:
         alone: whether Ray will be started on this machine, and for it alone.
 
     Raises:
-        InputError: it is not installed.
+        MissingExtraError: it is not installed.
+        InputError: it is not what it should be.
     """
+    require_extra("ray", "--engine ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of parts that nobody waits for
     if alone:
@@ -53,7 +56,7 @@ def imported(*, alone: bool) -> ModuleType:
     try:
         return import_module("ray")
     except ImportError as error:
-        raise InputError(f"--engine ray needs Ray: pip install 'o2v_jax[ray]' ({error})") from error
+        raise InputError(f"--engine ray: Ray cannot be imported: {error}") from error
 
 
 @contextmanager
