@@ -9,7 +9,7 @@ BENCHES ?= score programs train serve coldstart memory transform
 BENCH ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup serve test check docs bench clean
+.PHONY: setup serve test quick check docs bench clean
 
 setup: $(VENV)/.setup
 
@@ -18,6 +18,10 @@ serve: $(VENV)/.serve
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# without tests that start processes or compile much
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not (process or ray or hosts or slow)"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check

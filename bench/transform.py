@@ -30,7 +30,7 @@ from bench.processes import ROOT
 from bench.results import finish
 from bench.timing import in_turns
 from o2v_jax import Model, Ragged
-from o2v_jax.transform.engines.local import scorer_of
+from o2v_jax.transform.engines.local import make_scorer
 from o2v_jax.transform.read.rows import SLICE_ROWS
 
 Row = dict[str, Any]
@@ -60,7 +60,7 @@ def measure(
 
 def scorer_rate(model: Model, sides: Sides, rounds: int) -> float:
     """Records a second of `Scorer.score` without anything around it."""
-    scorer, records = scorer_of(model), len(sides[0])
+    scorer, records = make_scorer(model), len(sides[0])
     parts = [np.arange(first, records)[:SLICE_ROWS] for first in range(0, records, SLICE_ROWS)]
     slices = [(sides[0].take(part), sides[1].take(part)) for part in parts]
 

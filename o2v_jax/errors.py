@@ -71,7 +71,7 @@ class Interrupted(_Picklable):
 
     def __init__(self, number: int, saved: Path | None = None) -> None:
         self.signal, self.saved = signal.Signals(number), saved
-        where = f"; the same command goes on from {saved}" if saved else ""
+        where = f"; the same command resumes from {saved}" if saved else ""
         super().__init__(f"stopped by {self.signal.name}{where}")
 
     @property

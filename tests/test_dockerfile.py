@@ -14,6 +14,8 @@ import o2v_jax
 from o2v_jax.extras import EXTRAS
 from o2v_jax.server.settings import Settings
 
+pytestmark = pytest.mark.process
+
 LINES = (Path(__file__).parents[1] / "Dockerfile").read_text().splitlines()
 HYPERPARAMETERS = {
     "enc0_max_seq_len": "4",
@@ -111,7 +113,7 @@ def test_options_given_by_hand_overrule_the_container(layout, tmp_path):
     assert done.returncode == 0, done.stderr
     assert o2v_jax.load(tmp_path / "elsewhere").provenance["records"] == 1
     refused = run_train(layout, "--sagemaker", *options)
-    assert "--hyperparameters, --output cannot stand beside --sagemaker" in refused.stderr
+    assert "--hyperparameters, --output cannot be combined with --sagemaker" in refused.stderr
 
 
 def test_a_missing_channel_is_named(layout):

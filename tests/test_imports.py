@@ -22,13 +22,14 @@ HOMES = {
 # a package imports from itself and from the layers above its own line
 LAYERS = [
     {"o2v_jax.errors"},
-    {"o2v_jax.util"},
+    {"o2v_jax.staging", "o2v_jax.util"},
     {
         "o2v_jax.arguments",
         "o2v_jax.atomic",
         "o2v_jax.devices",
         "o2v_jax.extras",
         "o2v_jax.memory",
+        "o2v_jax.progress",
         "o2v_jax.signals",
     },
     {"o2v_jax.hyperparameters"},
@@ -121,6 +122,7 @@ def test_serving_never_imports_training():
             assert "o2v_jax.training" not in map(package_of, imported(path.read_text()))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["o2v_jax", "o2v_jax.cli", "o2v_jax.server.settings"])
 def test_imports_neither_jax_nor_flax_nor_flask(module):
     code = f"import sys, {module}; print({{'jax', 'flax', 'flask'}} & set(sys.modules))"
@@ -129,6 +131,7 @@ def test_imports_neither_jax_nor_flax_nor_flask(module):
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.process
 def test_the_server_needs_no_flask():
     code = "import sys, o2v_jax.server.asgi, o2v_jax.server.loading, o2v_jax.server.run"
     command = [sys.executable, "-c", f"{code}; sys.exit('flask' in sys.modules)"]

@@ -21,6 +21,8 @@ import o2v_jax
 from o2v_jax.cli import cli
 from o2v_jax.extras import EXTRAS, require_extra
 
+pytestmark = pytest.mark.process
+
 REPOSITORY = Path(o2v_jax.__file__).parents[1]
 COMMANDS = sorted(cli.commands)
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]

@@ -51,7 +51,7 @@ class Model:
 
 def flatten(params: Params) -> dict[str, npt.NDArray[Any]]:
     """Nested parameters as `{"embed_0.weight": array, ...}`, contiguous NumPy arrays."""
-    return {name: np.asarray(array, order="C") for name, array in _leaves(params, "")}
+    return {name: np.asarray(array, order="C") for name, array in _iterate_leaves(params, "")}
 
 
 def nest(arrays: Mapping[str, npt.NDArray[Any]]) -> Params:
@@ -70,10 +70,10 @@ def nest(arrays: Mapping[str, npt.NDArray[Any]]) -> Params:
     return params
 
 
-def _leaves(params: Params, prefix: str) -> Iterator[tuple[str, Any]]:
+def _iterate_leaves(params: Params, prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in params.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _iterate_leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -152,7 +152,7 @@ def _complain(message: str) -> int:
 
 
 def _file_status(error: OSError) -> int:
-    """The status after what a file or a stream refused: a reader that has enough is no failure."""
+    """The status after a file or a stream failed: a reader that has enough is not a failure."""
     if isinstance(error, ConnectionError) and has_lost_reader():
         return 0
     reason = (

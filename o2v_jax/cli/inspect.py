@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from o2v_jax.cli.options import model_option, model_path_of
-from o2v_jax.cli.streams import writing_output
+from o2v_jax.cli.streams import write_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ def inspect(model_path: Path | None, as_json: bool) -> None:
     path = model_path_of(model_path)
     description = describe(load(path))
     if as_json:
-        with writing_output():
+        with write_output():
             click.echo(json.dumps({"model": str(path), **description}, indent=2))
     else:
         _print(path, description)
@@ -73,7 +73,7 @@ def _print(path: Path, description: dict[str, Any]) -> None:
 
     # paths, settings and metrics may hold what Rich takes for markup or an emoji's name
     console = Console(highlight=False, markup=False, emoji=False)
-    with writing_output():
+    with write_output():
         # Rich would end the process where nobody reads any more
         with console.capture() as text:
             _print_to(console, path, description)

@@ -13,9 +13,15 @@ from o2v_jax.cli.options import FILE, NEW_FOLDER, SEED, Seconds, model_data_opti
 @click.command(short_help="Search for the best hyperparameters.")
 @click.option("--train", type=FILE, multiple=True, required=True, help="JSON Lines to train on.")
 @click.option(
-    "--validation", type=FILE, multiple=True, required=True, help="The same, to compare trials by."
+    "--validation",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="Files of the validation channel, to compare trials by.",
 )
-@click.option("--test", type=FILE, multiple=True, help="The same, for test metrics.")
+@click.option(
+    "--test", type=FILE, multiple=True, help="Files of the test channel, for test metrics."
+)
 @click.option(
     "--hyperparameters",
     type=FILE,
@@ -61,7 +67,7 @@ def tune(hyperparameters: Path, on_error: str, **options: Any) -> None:
 
     OUTPUT holds the best trial's model (model), its hyperparameters for o2v train (best.json), all
     trials as a table and a picture (trials.csv, tuning.png) and the study (study.log). A search
-    that was stopped or killed goes on when its command is given again, with more --trials too,
+    that was stopped or killed resumes when its command is rerun, with more --trials too,
     and finds what it would have found; the seed decides which values are tried and how each is
     trained, so on one machine a search repeats itself.
     """

@@ -16,6 +16,13 @@ from o2v_jax.data.ragged import Index, Ragged
 from o2v_jax.data.records import LINE, Labelled, decode_utf8
 from o2v_jax.data.validate import Fault, explain
 
+_LIST_TYPES = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
 _IDS = pa.list_(pa.int32())
 _SCHEMA = pa.schema([("label", pa.float64()), ("in0", _IDS), ("in1", _IDS)])
 # In a field that is not looked at anything could stand: "error" leaves such lines to the others.
@@ -38,6 +45,11 @@ class Sides(NamedTuple):
 
     in0: Ragged | None
     in1: Ragged | None
+
+
+def is_list_type(kind: pa.DataType) -> bool:
+    """Whether this is one of Arrow's types of lists, of any layout."""
+    return any(is_kind(kind) for is_kind in _LIST_TYPES)
 
 
 def read_plain(text: bytes) -> Plain | None:

@@ -7,6 +7,7 @@ from o2v_jax.model.functional import (
     fitting,
     head_fn,
     init,
+    init_from_key,
     logits_fn,
     multiplications,
     parameter_shapes,
@@ -15,11 +16,12 @@ from o2v_jax.model.functional import (
     tower_fn,
     unchecked_logits_fn,
 )
-from o2v_jax.model.layers import encoders_in
+from o2v_jax.model.layers import BATCH_AXIS, encoders_in
 from o2v_jax.model.object2vec import NETWORK_NAMES, Object2Vec, table_name
 from o2v_jax.model.parameters import Params, plain
 
 __all__ = [
+    "BATCH_AXIS",
     "NETWORK_NAMES",
     "RANDOM_NUMBERS",
     "Object2Vec",
@@ -30,6 +32,7 @@ __all__ = [
     "fitting",
     "head_fn",
     "init",
+    "init_from_key",
     "logits_fn",
     "multiplications",
     "parameter_shapes",

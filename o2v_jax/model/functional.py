@@ -42,7 +42,7 @@ def init(config: Hyperparameters, seed: int = 0) -> Params:
         InputError: `config` is of another type, or `seed` is not an integer in 0..2**63 - 1.
     """
     with own_settings():
-        params: Params = _init(_config(config), random_key(seed))
+        params: Params = init_from_key(_config(config), random_key(seed))
     return params
 
 
@@ -60,7 +60,8 @@ def random_key(seed: int) -> Array:
 
 # one program instead of one for each initialiser
 @partial(jax.jit, static_argnums=0)
-def _init(config: Hyperparameters, key: Array) -> Params:
+def init_from_key(config: Hyperparameters, key: Array) -> Params:
+    """`init` as a traceable function of a key."""
     network = Object2Vec(config, rngs=nnx.Rngs(params=key))
     return dict(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
 

@@ -13,6 +13,7 @@ from o2v_jax.errors import DType
 from o2v_jax.model.parameters import Params
 
 PADDING_ID = 0
+BATCH_AXIS = "o2v_batch"  # of a mesh whose devices share the rows of a batch, as training does
 
 
 class TokenEmbedding(nnx.Module):

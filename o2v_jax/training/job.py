@@ -20,14 +20,13 @@ from o2v_jax.errors import CheckpointError, InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
 from o2v_jax.training.data.dataset import Dataset, read_dataset
-from o2v_jax.training.data.pretrained import Pretrained, auxiliary_file, pretrained_of
-from o2v_jax.training.loop.agreement import require_same
+from o2v_jax.training.data.pretrained import auxiliary_file, pretrained_of
 from o2v_jax.training.loop.hosts import Hosts
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import INTERVAL, Checkpoints, check_state_directory
 from o2v_jax.training.loop.state_files import locked
-from o2v_jax.training.optim.placement import Place, place_of
+from o2v_jax.training.optim.placement import choose_placement
 from o2v_jax.training.report.folder import check_report, write_report, write_skipped
 from o2v_jax.training.report.metric_lines import Reporter, silent
 from o2v_jax.util import hash_file, require_all_local
@@ -97,7 +96,7 @@ class Job:
         shard_tables: whether each device holds a share of the token tables' rows, or all of them.
         hosts: which hosts train together; the first one writes everything, and its name is on the
             metric lines.
-        failed: told the reason, when another host's failure ends this process.
+        failed: is called with the reason, when another host's failure ends this process.
 
     Raises:
         InputError: a path is a URL.
@@ -174,8 +173,8 @@ class Job:
     def _prepared(self) -> Run:
         """The run, with everything read that it needs."""
         data = {name: self._read(name, files) for name, files in self._files().items()}
-        spread = {"devices": str(self.devices), "shard-tables": str(self.shard_tables)}
-        require_same(self.hosts, self._identity | spread)
+        placement = {"devices": str(self.devices), "shard-tables": str(self.shard_tables)}
+        self.hosts.require_same(self._identity | placement)
         pretrained = pretrained_of(self.config, self.auxiliary)
         if self.hosts.first:
             write_skipped(self._report, data)
@@ -185,16 +184,11 @@ class Job:
             reporter=Reporter(self.hosts.name) if self.hosts.first else silent(),
             pretrained=pretrained,
             signals=self.signals,
-            place=self._place(pretrained),
+            placement=choose_placement(devices=self.devices, shard_tables=self.shard_tables),
             hosts=self.hosts,
         )
         run.on_epoch = lambda *_: self._write_report(run)
         return run
-
-    def _place(self, pretrained: Sequence[Pretrained]) -> Place:
-        return place_of(
-            self.config, pretrained, devices=self.devices, shard_tables=self.shard_tables
-        )
 
     def _write_report(self, run: Run) -> None:
         if self.hosts.first:
@@ -250,7 +244,7 @@ class Job:
             )
         if own is not None and self.hosts.alone:
             return own
-        return SharedCheckpoints(self.hosts, self._state, own)
+        return SharedCheckpoints(self._state, own)
 
     def _model(self, run: Run, vocabulary: Vocabulary | None) -> Model:
         return Model(

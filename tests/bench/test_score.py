@@ -10,6 +10,8 @@ from bench.measures import useful_flops, useful_share
 from bench.timing import alternate, in_turns
 from o2v_jax import Ragged, Scorer
 
+pytestmark = pytest.mark.slow
+
 LEAST = {"hcnn": 0.85, "bilstm": 0.85, "pooled_embedding": 0.5}
 
 

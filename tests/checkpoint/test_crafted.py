@@ -104,15 +104,19 @@ HEADERS = {
     "too little": ({"x": tensor([3], 0, 12)}, b"1234", "take 12 bytes, but 4 are there"),
     "too much": ({}, b"1234", "take 0 bytes, but 4 are there"),
     "true": ({"x": tensor([True], 0, 4)}, b"1234", "that is no number"),
-    "no shape": ({"x": {"dtype": "F32"}}, b"", "lacks a dtype, shape or place"),
-    "no object": ({"x": 5}, b"", "lacks a dtype, shape or place"),
+    "no shape": ({"x": {"dtype": "F32"}}, b"", "lacks a dtype, a shape or offsets"),
+    "no object": ({"x": 5}, b"", "lacks a dtype, a shape or offsets"),
     "a list": (b"[]", b"", "no JSON object"),
-    "twins": (b'{"x": 1, "x": 1}', b"", "a name stands in it twice"),
+    "twins": (b'{"x": 1, "x": 1}', b"", "a name is in it twice"),
     "deep": (b'{"a":' * 10**5, b"", "not valid JSON"),
     "digits": (b'{"x": ' + b"9" * 10**5 + b"}", b"", "not valid JSON"),
     "long": (b" " * 10**7, b"", "its header takes 10,000,000 bytes, but at most 1,048,576"),
     "metadata": ({"__metadata__": {"files_sha256": 5}}, b"", "no object of strings"),
-    "no digests": ({"__metadata__": {"files_sha256": "5"}}, b"", "files_sha256 is no JSON object"),
+    "no digests": (
+        {"__metadata__": {"files_sha256": "5"}},
+        b"",
+        "files_sha256 is not a JSON object",
+    ),
     "deep digests": ({"__metadata__": {"files_sha256": "[" * 10**5}}, b"", "is not valid JSON"),
 }
 

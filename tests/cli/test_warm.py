@@ -5,7 +5,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import o2v_jax
+
+pytestmark = pytest.mark.process
 
 
 def cached(directory):

@@ -98,7 +98,7 @@ KINDS = {
     b"a".ljust(257, b"\0") + b"ustar": "is a tar archive",
     b"\x93NUMPY\x01\0": "is a NumPy array",
     (64).to_bytes(8, "little") + b'{"a":': "is a safetensors file",
-    b"\xff\xfe{\0": "is UTF-16 text, but JSON Lines are expected: save it as UTF-8",
+    b"\xff\xfe{\0": "is UTF-16 text, but JSON Lines are expected: convert it to UTF-8",
     b"\x28\xb5\x2f\xfd": "is compressed by zstd",
     b"ORC\x11\x00\x0a": "is an ORC file",
     b"BZh91AY&SY\x02": "is compressed by bzip2",

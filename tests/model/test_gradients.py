@@ -12,6 +12,8 @@ from o2v_jax.model import logits_fn, unchecked_logits_fn
 from o2v_jax.model.hcnn import convolved, convolved_in_tiles
 from o2v_jax.model.ops.winograd import WIDTHS
 
+pytestmark = pytest.mark.slow
+
 close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
 
 

@@ -8,6 +8,8 @@ import pytest
 from o2v_jax import Scorer, logits_fn
 from o2v_jax.model import tower_fn
 
+pytestmark = pytest.mark.slow
+
 ENCODERS = {
     "hcnn": {"enc0_network": "hcnn"},
     "hcnn of even width": {"enc0_network": "hcnn", "enc0_cnn_filter_width": 6, "enc0_layers": 2},

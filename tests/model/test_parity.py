@@ -19,6 +19,8 @@ from o2v_jax.model.head import MLP, compare, compared_width
 from o2v_jax.model.layers import FullyConnected
 from o2v_jax.model.ops.winograd import WIDTHS
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
 NAMES = ("hadamard", "concat", "abs_diff")
 COMPARATOR_LISTS = [names for n in (1, 2, 3) for names in permutations(NAMES, n)]

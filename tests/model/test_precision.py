@@ -9,6 +9,8 @@ from o2v_jax import Scorer, encode_fn
 from o2v_jax.errors import InputError
 from o2v_jax.model import encoders_in
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
 
 

@@ -8,6 +8,8 @@ import pytest
 from o2v_jax import Scorer
 from o2v_jax.scoring.shapes import ACCELERATOR, CPU
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
 # tables and the largest batch hold 64 rows of 8 numbers
 SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128), table=1024, lanes=2)

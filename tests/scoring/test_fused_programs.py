@@ -8,6 +8,8 @@ from o2v_jax.scoring import layout
 from o2v_jax.scoring.buckets import Shapes
 from o2v_jax.scoring.shapes import CPU, few_shape, few_shapes
 
+pytestmark = pytest.mark.slow
+
 SHORT = Shapes((4, 8, 16), ((1, 4), (1, 4), (1, 4)), call=100.0)
 LONG = Shapes((10, 40), ((1, 4), (1, 4)), call=1000.0)
 WITHOUT = CPU._replace(few=())

@@ -6,6 +6,8 @@ import pytest
 
 from o2v_jax import Scorer
 
+pytestmark = pytest.mark.slow
+
 ROWS = [[3, 1, 2], [], [7, 0, 7]]
 
 

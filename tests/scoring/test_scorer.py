@@ -10,6 +10,8 @@ from reference import network as reference
 from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
 from o2v_jax.scoring.shapes import CPU, Machine
 
+pytestmark = pytest.mark.slow
+
 # as of an accelerator, but batches and tables are small
 SMALL = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, table=1024, lanes=2, base=4)
 SAME = {"rtol": 1e-6, "atol": 1e-6}

@@ -9,6 +9,8 @@ from jaxlib import xla_client
 from o2v_jax.scoring.programs import rows_of
 from o2v_jax.scoring.schedule import START, Lane, Place, shared_out
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_batch_goes_where_there_is_least_to_do():
     found = shared_out([9, 5, 3, 1], [4, 2, 2, 1], lanes=2, capacity=100)

@@ -13,6 +13,8 @@ import pytest
 
 import o2v_jax
 
+pytestmark = pytest.mark.process
+
 RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
 MANY = b"\n".join(
     b'{"in0": [%d, %d], "in1": [%d]}' % (i % 37, i % 31, i % 29) for i in range(60_000)

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 import numpy.typing as npt
 from jax import Array
@@ -53,7 +55,7 @@ def token_ids(config: Hyperparameters, side: int, file: Path) -> dict[str, int]:
     tokens = read_json_object(file)
     problems = list(_problems(tokens, f"enc{side}_vocab_size", config.encoder(side).vocab_size))
     if len(problems) > _FILES_SHOWN:
-        problems[_FILES_SHOWN:] = [f"and {len(problems) - _SHOWN} more tokens like these"]
+        problems[_FILES_SHOWN:] = [f"and {len(problems) - _FILES_SHOWN} more tokens like these"]
     if problems:
         raise InputError(f"{file.name}: " + "; ".join(problems))
     _say_padding(tokens, file.name)
@@ -68,7 +70,7 @@ def _held(directory: Path) -> str:
     if not directory.is_dir():
         return "is no directory"
     names = sorted(path.name for path in directory.iterdir() if path.is_file())
-    listed = ", ".join(names[:_FILES_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    listed = ", ".join(names[:_FILES_SHOWN]) + (", ..." if len(names) > _FILES_SHOWN else "")
     return f"holds only {listed}" if names else "is empty"
 
 
@@ -88,7 +90,7 @@ def _say_padding(tokens: Mapping[str, int], name: str) -> None:
     zeros = [token for token, index in tokens.items() if not index]
     words = [token for token in zeros if token.strip("<>[]_").lower() not in _PADDING_NAMES]
     if words:
-        more = f" and {len(words) - _FILES_SHOWN} more" if len(words) > _SHOWN else ""
+        more = f" and {len(words) - _FILES_SHOWN} more" if len(words) > _FILES_SHOWN else ""
         listed = ", ".join(map(repr, words[:_FILES_SHOWN])) + more
         _log.warning("%s: id 0 is padding, so its token gets no vector: %s", name, listed)
 
@@ -101,6 +103,11 @@ AnyArray: TypeAlias = Array | npt.NDArray[np.float32]
 _log = logging.getLogger("o2v_jax")
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("ids", "vectors"),
+    meta_fields=("table", "frozen", "name", "wanted"),
+)
 @dataclass(frozen=True, eq=False)
 class Pretrained:
     """Vectors for rows of one token table.

@@ -14,13 +14,14 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params, encoders_in, fitting
 from o2v_jax.training.data.batches import Batch, Batcher
 from o2v_jax.training.data.dataset import Dataset
-from o2v_jax.training.optim.step import Sums, evaluation_step
+from o2v_jax.training.optim.loss import Sums
+from o2v_jax.training.optim.step import evaluation_step
 
 FLUSH = 256  # batches whose sums stay on the device
 
 
 @dataclass
-class Tally:
+class Accumulator:
     """Adds up the sums of batches.
 
     Those of a few batches stay on the device, in float32, and are then added in float64 here, for
@@ -76,15 +77,15 @@ def measure(
     batches: Iterable[Batch],
 ) -> dict[str, float]:
     """Metrics over batches; `step` is `evaluation_step(config)`, compiled once by the caller."""
-    tally = Tally()
+    accumulator = Accumulator()
     for batch in batches:
-        tally.add(step(params, batch))
-    return means(config, tally)
+        accumulator.add(step(params, batch))
+    return means(config, accumulator)
 
 
-def means(config: Hyperparameters, tally: Tally) -> dict[str, float]:
+def means(config: Hyperparameters, accumulator: Accumulator) -> dict[str, float]:
     """Metrics of summed records: the loss, and for classification the accuracy."""
-    loss, correct, weight = tally.total()
+    loss, correct, weight = accumulator.total()
     metrics = {loss_name(config): loss / weight}
     if config.output_layer == "softmax":
         metrics["accuracy"] = correct / weight

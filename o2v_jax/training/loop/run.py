@@ -17,18 +17,19 @@ from o2v_jax.signals import Signals
 from o2v_jax.training.data.batches import Batch, Batcher
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.data.pretrained import Pretrained
-from o2v_jax.training.loop.agreement import Votes
-from o2v_jax.training.loop.evaluation import Tally, loss_name, means, measure
-from o2v_jax.training.loop.hosts import Hosts, Together
+from o2v_jax.training.loop.agreement import Agreement
+from o2v_jax.training.loop.evaluation import Accumulator, loss_name, means, measure
+from o2v_jax.training.loop.hosts import AgreedInterruption, Hosts
 from o2v_jax.training.loop.progress import Metrics, Progress, Verdict, judge
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import Checkpoints
+from o2v_jax.training.optim.loss import Sums
 from o2v_jax.training.optim.optimizers import note_learning_rate
-from o2v_jax.training.optim.placement import OneDevice, Place
-from o2v_jax.training.optim.step import State, Sums
+from o2v_jax.training.optim.placement import Placement
+from o2v_jax.training.optim.step import State, evaluation_step, start, train_step
 from o2v_jax.training.report.metric_lines import Reporter
 
-SAVE = 1  # a vote to save; a signal's is greater by this than its number
+SAVE = 1  # what a host proposes to save; for a signal it is greater by this than its number
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Run:
     With `checkpoints` the run is saved at intervals and when one of `signals` arrives, and goes on
     from what was saved.
 
-    `place` says which devices share the run; without one it is the default device. On several
+    `placement` says which devices share the run; by default it is JAX's default device. On several
     `hosts`, each has the same data and settings, and makes the same calls.
     """
 
@@ -56,7 +57,7 @@ class Run:
     on_epoch: Callable[[int, Metrics], None] | None = None
     checkpoints: Checkpoints | SharedCheckpoints | None = None
     signals: Signals = field(default_factory=Signals)
-    place: Place | None = None
+    placement: Placement = field(default_factory=Placement.default)
     hosts: Hosts = field(default_factory=Hosts)
     params: Params = field(default_factory=dict)
     ended: bool = False  # whether by itself or by a signal
@@ -66,11 +67,10 @@ class Run:
         if self.config.negative_sampling_rate and len(self.train) == 1:
             raise InputError("negative_sampling_rate needs two training records, but there is one")
         self._batcher = Batcher.of(self.config, self.train)
-        self._place = self.place or OneDevice(self.config, self.pretrained)
-        self._step = self._place.train_step()
-        self._evaluate = self._place.evaluation_step()
-        self._votes = Votes(self.hosts, self._place.devices)
-        self._progress, self._tally = Progress(), Tally()
+        self._step = train_step(self.config, self.pretrained, self.placement)
+        self._evaluate = evaluation_step(self.config, self.placement)
+        self._agreement = Agreement(self.placement.devices)
+        self._progress, self._accumulator = Progress(), Accumulator()
         self._test_metrics: dict[str, float] = {}
 
     @property
@@ -98,7 +98,12 @@ class Run:
 
     def best(self) -> Params:
         """The best epoch's parameters, or before any is done those of the moment."""
-        return self.params or self._place.fetched(self._state.params)
+        return self.params or self._fetch_params()
+
+    def _fetch_params(self) -> Params:
+        """The parameters of the moment, on this host; all hosts call it."""
+        params: Params = self.placement.fetch(self.config, self._state.params)
+        return params
 
     def fit(self) -> Params:
         """Trains until early stopping or the last epoch; returns the best epoch's parameters.
@@ -108,7 +113,7 @@ class Run:
             Interrupted: one of `signals` arrived; the state is saved.
         """
         with own_settings(), self.signals.deferred():
-            self._state = self._place.start(self.seed)
+            self._state = start(self.config, self.seed, self.pretrained, self.placement)
             self._resume()
             try:
                 while not self._finished():
@@ -128,14 +133,14 @@ class Run:
     def _epoch(self) -> None:
         """What is left of a pass over the training data, then validation and metric lines."""
         self._pass()
-        metrics = {"train": means(self.config, self._tally)}
+        metrics = {"train": means(self.config, self._accumulator)}
         if self.validation is not None:
             metrics["validation"] = self.evaluate(self._state.params, self.validation)
         epoch, examples = self._progress.epoch, self._batcher.examples(self.train)
         self._progress.next_epoch(metrics, examples / max(self._progress.seconds, 1e-9))
-        self._tally = Tally()
+        self._accumulator = Accumulator()
         if self.best_epoch == epoch:
-            self.params = self._place.fetched(self._state.params)
+            self.params = self._fetch_params()
         self._report(epoch, metrics)
         self._check_finite()
 
@@ -148,7 +153,7 @@ class Run:
         with self.reporter.bar(title, total, done=min(done, total)) as bar:
             for batch in self._watched(self._batcher.epoch(self.train, rng, progress.batch)):
                 self._state, sums = self._step(self._state, batch)
-                self._tally.add(sums)
+                self._accumulator.add(sums)
                 progress.batch += 1
                 progress.seconds = time.perf_counter() - began
                 records = int(batch.weights.sum())
@@ -160,15 +165,15 @@ class Run:
     def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches, with a look before each whether to save and whether to stop."""
         for batch in batches:
-            outcome = self._votes.outcome(self._vote())
+            outcome = self._agreement.propose(self._proposal())
             if outcome > SAVE:
-                kind = Interrupted if self.hosts.alone else Together
+                kind = Interrupted if self.hosts.alone else AgreedInterruption
                 raise kind(outcome - SAVE)
             if outcome == SAVE:
                 self.save()
             yield batch
 
-    def _vote(self) -> int:
+    def _proposal(self) -> int:
         """What this host would do before the next batch: stop, save or, at 0, go on."""
         try:
             self.signals.check()
@@ -216,21 +221,23 @@ class Run:
 
     def _finish(self) -> None:
         if self.test is not None:
-            self._test_metrics = self.evaluate(self._place.put(self.params), self.test)
+            params = self.placement.put(self.config, self.params)
+            self._test_metrics = self.evaluate(params, self.test)
             self.reporter.metrics("test", self._test_metrics)
 
     def save(self) -> bool:
         """Saves everything that the rest of the run depends on; returns whether that was done."""
         if self.checkpoints is None:
             return False
-        notes = {"progress": self._progress.to_json(), "sums": self._tally.host}
-        return self.checkpoints.save(self._place.to_save(self._arrays()), notes)
+        notes = {"progress": self._progress.to_json(), "sums": self._accumulator.host}
+        arrays = self.placement.to_save(self.config, self._arrays())
+        return self.checkpoints.save(arrays, notes)
 
     def _arrays(self) -> dict[str, Any]:
         """The arrays to save. Until an epoch is done, any parameters stand for the best ones."""
         return {
             "state": self._state._replace(key=jax.random.key_data(self._state.key)),
-            "sums": self._tally.pending,
+            "sums": self._accumulator.pending,
             "best": self.params or self._state.params,
         }
 
@@ -238,15 +245,16 @@ class Run:
         """Goes back to what was saved, if anything was."""
         if self.checkpoints is None:
             return
-        saved = self.checkpoints.latest(self._place.like(self._arrays()))
+        like = self.placement.like_saved(self.config, self._arrays())
+        saved = self.checkpoints.latest(like)
         if saved is None:
             return
         state, progress = State(*saved.arrays["state"]), Progress(**saved.notes["progress"])
-        state = self._place.restored(state)
+        state = self.placement.put(self.config, state)
         key = jax.random.wrap_key_data(state.key, impl=RANDOM_NUMBERS)
         self._state = state._replace(key=key)
-        self._progress = progress
-        self._tally = Tally(progress.batch, tuple(saved.notes["sums"]), Sums(*saved.arrays["sums"]))
+        self._progress, sums = progress, jax.device_get(saved.arrays["sums"])
+        self._accumulator = Accumulator(progress.batch, tuple(saved.notes["sums"]), Sums(*sums))
         self.params = jax.device_get(saved.arrays["best"]) if progress.history else {}
         self.reporter.line(f"Continuing epoch {progress.epoch} after {progress.batch} batches.")
 

@@ -1,4 +1,4 @@
-"""The saved state of a run on several hosts: the first one keeps it and tells the others."""
+"""The saved state of a run on several hosts: the first one keeps it and broadcasts it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,16 +7,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from o2v_jax.training.loop.agreement import told, told_arrays
-from o2v_jax.training.loop.hosts import Hosts
+from o2v_jax.training.loop.agreement import broadcast, broadcast_arrays
 from o2v_jax.training.loop.state import Checkpoints, Saved
 
 
 class SharedCheckpoints:
     """Behaves as `Checkpoints` on every host; only the first has one and touches the disk."""
 
-    def __init__(self, hosts: Hosts, directory: Path, own: Checkpoints | None) -> None:
-        self._hosts, self._own, self._asked = hosts, own, False
+    def __init__(self, directory: Path, own: Checkpoints | None) -> None:
+        self._own, self._asked = own, False
         self.directory = directory.resolve()
 
     def due(self) -> bool:
@@ -29,16 +28,16 @@ class SharedCheckpoints:
     def save(self, arrays: Any, notes: Mapping[str, Any]) -> bool:
         """Saves on the first host; returns on each whether it is saved there."""
         self._asked = False
-        return bool(told(self._hosts, self._own is not None and self._own.save(arrays, notes)))
+        return bool(broadcast(self._own is not None and self._own.save(arrays, notes)))
 
     def latest(self, like: Any) -> Saved | None:
         """What the first host saved last, on every host, as host arrays."""
         saved = self._own.latest(like) if self._own else None
-        notes = told(self._hosts, saved.notes if saved else None)
+        notes = broadcast(saved.notes if saved else None)
         if notes is None:
             return None
         arrays = jax.tree.map(np.asarray, like if saved is None else _as(like, saved.arrays))
-        return Saved(told_arrays(self._hosts, arrays), notes)
+        return Saved(broadcast_arrays(arrays), notes)
 
     def discard(self) -> None:
         """Removes what is saved."""

@@ -4,6 +4,7 @@ On the host for a CPU, which sorts and marks faster so; on an accelerator inside
 finished by the time a host has found them.
 """
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import jax.numpy as jnp
@@ -17,11 +18,12 @@ from o2v_jax.model import table_name
 MARKED = 100  # ids of a vocabulary that are marked in less time than one of a batch is sorted in
 
 Ids: TypeAlias = npt.NDArray[np.int32]
+Rows: TypeAlias = Mapping[str, Ids | Array]  # for each table, the rows that a batch touches
 Flat: TypeAlias = Int[Array, "ids"]
 Padded: TypeAlias = Int[Array, "batch length"]
 
 
-def renamed(
+def remap_ids(
     config: Hyperparameters, in0: Ids, in1: Ids, sizes_an_octave: int = 4
 ) -> tuple[dict[str, Ids], Ids, Ids]:
     """The rows a batch touches, and its ids as positions among them.
@@ -37,35 +39,35 @@ def renamed(
     names = table_name(config, 0), table_name(config, 1)
     sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
     if names[0] == names[1]:
-        rows, places = _distinct(
+        rows, positions = _find_distinct(
             np.concatenate([in0.ravel(), in1.ravel()]), sizes[0], sizes_an_octave
         )
-        first, second = np.split(places, [in0.size])
+        first, second = np.split(positions, [in0.size])
         tables = {names[0]: rows}
     else:
-        rows, first = _distinct(in0.ravel(), sizes[0], sizes_an_octave)
-        rows1, second = _distinct(in1.ravel(), sizes[1], sizes_an_octave)
+        rows, first = _find_distinct(in0.ravel(), sizes[0], sizes_an_octave)
+        rows1, second = _find_distinct(in1.ravel(), sizes[1], sizes_an_octave)
         tables = {names[0]: rows, names[1]: rows1}
     return tables, first.reshape(in0.shape), second.reshape(in1.shape)
 
 
-def renamed_on_device(
+def remap_ids_in_step(
     config: Hyperparameters, in0: Padded | Ids, in1: Padded | Ids
 ) -> tuple[dict[str, Array], Array, Array]:
-    """The same as a part of a compiled step, which has places for as many rows as there are ids."""
+    """`remap_ids` as a part of a compiled step, with room for as many rows as there are ids."""
     names = table_name(config, 0), table_name(config, 1)
     sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
     if names[0] == names[1]:
-        rows, places = _marked_on_device(jnp.append(in0, in1), sizes[0])
-        tables, first, second = {names[0]: rows}, places[: in0.size], places[in0.size :]
+        rows, positions = _mark_in_step(jnp.append(in0, in1), sizes[0])
+        tables, first, second = {names[0]: rows}, positions[: in0.size], positions[in0.size :]
     else:
-        rows, first = _marked_on_device(jnp.ravel(in0), sizes[0])
-        rows1, second = _marked_on_device(jnp.ravel(in1), sizes[1])
+        rows, first = _mark_in_step(jnp.ravel(in0), sizes[0])
+        rows1, second = _mark_in_step(jnp.ravel(in1), sizes[1])
         tables = {names[0]: rows, names[1]: rows1}
     return tables, first.reshape(in0.shape), second.reshape(in1.shape)
 
 
-def _marked_on_device(ids: Flat, vocab_size: int) -> tuple[Flat, Flat]:
+def _mark_in_step(ids: Flat, vocab_size: int) -> tuple[Flat, Flat]:
     """Distinct ids with 0, ascending, then indices outside the table; for each id its position."""
     seen = jnp.zeros(vocab_size, jnp.int32).at[ids].set(1, mode="promise_in_bounds").at[0].set(1)
     position = jnp.cumsum(seen) - 1
@@ -76,22 +78,22 @@ def _marked_on_device(ids: Flat, vocab_size: int) -> tuple[Flat, Flat]:
     return rows, position.at[ids].get(mode="promise_in_bounds")
 
 
-def _distinct(ids: Ids, vocab_size: int, sizes_an_octave: int) -> tuple[Ids, Ids]:
+def _find_distinct(ids: Ids, vocab_size: int, sizes_an_octave: int) -> tuple[Ids, Ids]:
     """The distinct ids of a flat array, 0 first and padded to a size; for each id its position."""
-    found, position = (_marked if vocab_size <= MARKED * len(ids) else _sorted)(ids, vocab_size)
+    found, position = (_mark if vocab_size <= MARKED * len(ids) else _sort)(ids, vocab_size)
     size = row_count(len(found), min(len(ids) + 1, vocab_size), sizes_an_octave)
     beyond = np.arange(vocab_size, vocab_size + size - len(found))
     return np.concatenate([found, beyond]).astype(np.int32), position
 
 
-def _sorted(ids: Ids, _: int) -> tuple[Ids, Ids]:
+def _sort(ids: Ids, _: int) -> tuple[Ids, Ids]:
     """The distinct ids with 0, ascending, and for each id its position."""
     found, position = np.unique(np.append(ids, np.int32(0)), return_inverse=True)
     return found, position[:-1].astype(np.int32)
 
 
-def _marked(ids: Ids, vocab_size: int) -> tuple[Ids, Ids]:
-    """The same without sorting, in time that also grows with the vocabulary, but slowly."""
+def _mark(ids: Ids, vocab_size: int) -> tuple[Ids, Ids]:
+    """As `_sort`, without sorting, in time that also grows with the vocabulary, but slowly."""
     seen = np.zeros(vocab_size, bool)
     seen[0], seen[ids] = True, True
     found = np.flatnonzero(seen).astype(np.int32)

@@ -1,8 +1,8 @@
 """Object2Vec's five optimizers, by optax, with MXNet's constants, which the original runs on.
 
-| name | rule |
+| name | update |
 |---|---|
-| adadelta | Zeiler 2012, rho 0.9, epsilon 1e-5; the rule has no learning rate |
+| adadelta | Zeiler 2012, rho 0.9, epsilon 1e-5; it has no learning rate |
 | adagrad | Duchi et al. 2011, epsilon 1e-7, accumulators from 0 |
 | adam | Kingma and Ba 2015, beta1 0.9, beta2 0.999, epsilon 1e-8 |
 | rmsprop | Tieleman and Hinton 2012, decay 0.9, epsilon 1e-8 |
@@ -32,40 +32,40 @@ OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
 }
 
 
-def optimizer(config: Hyperparameters) -> optax.GradientTransformation:
+def make_optimizer(config: Hyperparameters) -> optax.GradientTransformation:
     """The configured optimizer.
 
     `weight_decay` times a weight is added to its gradient. Biases do not decay, as in MXNet.
     """
-    rule = OPTIMIZERS[config.optimizer](config.learning_rate)
+    optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
     if config.weight_decay == 0:
-        return rule
-    return optax.chain(optax.add_decayed_weights(config.weight_decay, mask=_weights), rule)
+        return optimizer
+    return optax.chain(optax.add_decayed_weights(config.weight_decay, mask=_weights), optimizer)
 
 
-def stepped(
-    rule: optax.GradientTransformation,
+def apply_update(
+    optimizer: optax.GradientTransformation,
     params: Params,
     gradients: Params,
-    memory: Any,
+    opt_state: Any,
     frozen: Mapping[str, Array],
 ) -> tuple[Params, Any]:
-    """The parameters and the optimizer's memory after one step of the rule.
+    """Returns the parameters and the optimizer state after one update.
 
     Args:
-        rule: the optimizer.
+        optimizer: any of optax.
         params: `[name][leaf]`, as the gradients.
         gradients: of the loss.
-        memory: what `rule.init` or the step before returned.
+        opt_state: what `optimizer.init` or the update before returned.
         frozen: for each table that has any, which of its rows keep their weights, bool `[rows]`.
     """
     # optax mixes its int32 step counts with floats, which strict promotion would refuse
     with jax.numpy_dtype_promotion("standard"):
-        updates, memory = rule.update(gradients, memory, params)
+        updates, opt_state = optimizer.update(gradients, opt_state, params)
     for name in frozen.keys() & params.keys():
-        still = frozen[name][:, None]
-        updates[name] = {"weight": jnp.where(still, 0.0, updates[name]["weight"])}
-    return optax.apply_updates(params, updates), memory
+        is_frozen = frozen[name][:, None]
+        updates[name] = {"weight": jnp.where(is_frozen, 0.0, updates[name]["weight"])}
+    return optax.apply_updates(params, updates), opt_state
 
 
 def note_learning_rate(config: Hyperparameters) -> None:

@@ -1,4 +1,9 @@
-"""One step of training and of evaluation, as jitted pure functions."""
+"""One step of training and of evaluation, as jitted pure functions.
+
+The same functions run on one device and on several: the batch is sharded by rows, the rest as the
+`Placement` says, and XLA derives the communication. Dropout does not depend on the placement,
+because JAX draws random bits from a key and a position.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -6,29 +11,30 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array
 
+from o2v_jax.devices import own_settings
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
-from o2v_jax.model import Params, init, random_key, unchecked_logits_fn
+from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
-from o2v_jax.training.optim.batch_vocabulary import renamed, renamed_on_device
-from o2v_jax.training.optim.optimizers import optimizer, stepped
+from o2v_jax.training.optim.batch_vocabulary import Ids, Rows, remap_ids, remap_ids_in_step
+from o2v_jax.training.optim.loss import Scalar, Sums, sum_batch
+from o2v_jax.training.optim.optimizers import apply_update, make_optimizer
+from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.row_sparse import (
-    Ids,
-    Rows,
     Table,
-    packed,
+    apply_row_updates,
+    apply_sharded_row_updates,
+    pack,
     sparse_tables,
-    stepped_rows,
-    vectors,
+    take_vectors,
 )
 
 LARGE = 2**23  # numbers of a table that a CPU's cache does not hold: 32 MB
 
-Scalar: TypeAlias = Float[Array, ""]
 Frozen: TypeAlias = Mapping[str, Array]  # for each table that has any: which rows are, bool [vocab]
 
 
@@ -37,9 +43,9 @@ class State(NamedTuple):
 
     Attributes:
         dense: the parameters that every step updates in whole.
-        optimizer: what their optimizer remembers.
+        optimizer: the state of their optimizer.
         key: draws the dropout.
-        tables: row_sparse token tables by name, each with what its optimizer remembers.
+        tables: row_sparse token tables by name, each with its optimizer state.
     """
 
     dense: Params
@@ -53,123 +59,200 @@ class State(NamedTuple):
         return {**self.dense, **{name: {"weight": t.weight} for name, t in self.tables.items()}}
 
 
-class Sums(NamedTuple):
-    """Sums over records, weighted: divide by `weight` for the mean."""
+def start(
+    config: Hyperparameters,
+    seed: int,
+    pretrained: Sequence[Pretrained] = (),
+    placement: Placement | None = None,
+) -> State:
+    """Freshly initialised parameters, with the pretrained vectors, and optimizer state.
 
-    loss: Scalar
-    correct: Scalar
-    weight: Scalar
-
-    def mean_loss(self) -> float:
-        """Mean loss of a record; waits for the device."""
-        return float(self.loss / self.weight)
-
-    @classmethod
-    def zero(cls) -> "Sums":
-        """Sums over nothing."""
-        return cls(*jnp.zeros((3,), jnp.float32))
-
-    def __add__(self, other: "Sums") -> "Sums":  # type: ignore[override]
-        return Sums(*map(jnp.add, self, other))
-
-
-def start(config: Hyperparameters, seed: int, pretrained: Sequence[Pretrained] = ()) -> State:
-    """Freshly initialised parameters, with the pretrained vectors, and optimizer state."""
-    params, sparse = with_pretrained(init(config, seed), pretrained), sparse_tables(config)
-    jax.block_until_ready(params)
-    give_back_freed_memory()  # before a table and its moments, which are larger, are laid together
-    weights = {name: params.pop(name)["weight"] for name in sparse}
-    state: State = _started(config, params, weights, random_key((seed + 1) % 2**63))
+    Without a placement they are on JAX's default device. No device holds a sharded table in whole.
+    """
+    placement = placement or Placement.default()
+    keys = random_key(seed), random_key((seed + 1) % 2**63)
+    with own_settings():
+        state: State = _start(config, placement, *keys, tuple(pretrained))
+    jax.block_until_ready(state)
+    give_back_freed_memory()  # of what was there only until the tables were packed
     return state
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _started(config: Hyperparameters, dense: Params, weights: Params, key: Array) -> State:
-    rule = optimizer(config)
-    tables = {name: packed(rule, weight) for name, weight in weights.items()}
-    return State(dense, rule.init(dense), key, tables)
+@partial(jax.jit, static_argnums=(0, 1))
+def _start(
+    config: Hyperparameters,
+    placement: Placement,
+    key: Array,
+    dropout_key: Array,
+    pretrained: tuple[Pretrained, ...],
+) -> State:
+    params = with_pretrained(init_from_key(config, key), pretrained)
+    params = {name: _pad_table(placement, name, part) for name, part in params.items()}
+    optimizer, sparse = make_optimizer(config), sparse_tables(config)
+    tables = {name: pack(optimizer, params.pop(name)["weight"]) for name in sparse}
+    state = State(params, optimizer.init(params), dropout_key, tables)
+    placed: State = placement.constrain(config, state)
+    return placed
+
+
+def _pad_table(placement: Placement, name: str, part: Params) -> Params:
+    """A token table with as many rows as its devices can share evenly."""
+    if not (placement.shard_tables and name.startswith("embed_")):
+        return part
+    rows = len(part["weight"])
+    return {"weight": jnp.pad(part["weight"], ((0, placement.round_up(rows) - rows), (0, 0)))}
 
 
 def train_step(
-    config: Hyperparameters, pretrained: Sequence[Pretrained] = ()
+    config: Hyperparameters,
+    pretrained: Sequence[Pretrained] = (),
+    placement: Placement | None = None,
 ) -> Callable[[State, Batch], tuple[State, Sums]]:
     """A function (state, batch) -> (next state, sums over the batch), jitted; the state is donated.
 
-    Rows of frozen pretrained vectors stay exactly as they are.
+    The batch is the whole one, on the host. The sums are on this host's first device. Rows of
+    frozen pretrained vectors stay exactly as they are.
     """
-    frozen, by_rows = jax.device_put(frozen_rows(config, pretrained)), _renames_on_host(config)
-    # a bilstm's step takes long to compile, and of a large table little is gained by more
-    sizes = 4 if sparse_tables(config) else 1
+    placement = placement or Placement.default()
+    frozen = placement.put_replicated(_frozen(config, placement, pretrained))
+    remap = _remaps_on_host(config, placement)
 
     def train(state: State, batch: Batch) -> tuple[State, Sums]:
-        rows: Rows = {}
-        if by_rows:
-            rows, in0, in1 = renamed(config, batch.in0, batch.in1, sizes)
-            batch = batch._replace(in0=in0, in1=in1)
-        result: tuple[State, Sums] = _step(config, state, batch, rows, frozen)
-        return result
+        placed, rows = _put_batch(config, placement, batch, remap=remap)
+        state, sums = _step(config, placement, state, placed, rows, frozen)
+        return state, placement.local(sums)
 
     return train
 
 
-def _renames_on_host(config: Hyperparameters) -> bool:
-    """Whether the host finds the distinct rows that a batch names: on a CPU, if that saves time.
+def evaluation_step(
+    config: Hyperparameters, placement: Placement | None = None
+) -> Callable[[Params, Batch], Sums]:
+    """A function (params, batch) -> sums over the batch, without dropout; as for `train_step`."""
+    placement = placement or Placement.default()
 
-    row_sparse tables are read by them, a bilstm multiplies each of them once, and the gradient of a
-    large table is then added up in a small one.
+    def evaluate(params: Params, batch: Batch) -> Sums:
+        placed, rows = _put_batch(config, placement, batch, remap=placement.shard_tables)
+        sums: Sums = placement.local(_evaluate(config, placement, params, placed, rows))
+        return sums
+
+    return evaluate
+
+
+def _remaps_on_host(config: Hyperparameters, placement: Placement) -> bool:
+    """Whether the host finds the distinct rows that a batch names.
+
+    Of row_sparse and of sharded tables only they are read. On a CPU they also save time: a bilstm
+    multiplies each of them once, and the gradient of a large table is added up in a small one. One
+    accelerator finds them itself, within the step.
     """
+    several = len(placement.devices) > 1
+    if placement.platform != "cpu":
+        return several and (placement.shard_tables or bool(sparse_tables(config)))
     encoders = [config.encoder(side) for side in (0, 1)]
     bilstm = any(encoder.network == "bilstm" for encoder in encoders)
     large = any(e.vocab_size * e.token_embedding_dim > LARGE for e in encoders)
-    useful = bilstm or large or bool(sparse_tables(config))
-    return useful and jax.default_backend() == "cpu"
+    return bilstm or large or placement.shard_tables or bool(sparse_tables(config))
+
+
+def _put_batch(
+    config: Hyperparameters, placement: Placement, batch: Batch, *, remap: bool
+) -> tuple[Batch, Rows]:
+    """The batch on the devices; if wanted, its ids remapped to positions among its rows."""
+    rows: Rows = {}
+    if remap:
+        # a bilstm's step takes long to compile, and of a large table little is gained by more
+        sizes = 4 if sparse_tables(config) or placement.shard_tables else 1
+        rows, in0, in1 = remap_ids(config, batch.in0, batch.in1, sizes)
+        batch = batch._replace(in0=in0, in1=in1)
+    return placement.put_batch(batch, rows)
+
+
+def _frozen(
+    config: Hyperparameters, placement: Placement, pretrained: Sequence[Pretrained]
+) -> dict[str, Any]:
+    """Which rows of a table are frozen; rows that pad a sharded table are not."""
+    frozen = frozen_rows(config, pretrained)
+    if not placement.shard_tables:
+        return dict(frozen)
+    return {
+        name: np.pad(rows, (0, placement.round_up(len(rows)) - len(rows)))
+        for name, rows in frozen.items()
+    }
 
 
 # with a static configuration, runs of equal ones share their programs
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _step(
-    config: Hyperparameters, state: State, batch: Batch, rows: Rows, frozen: Frozen
+    config: Hyperparameters,
+    placement: Placement,
+    state: State,
+    batch: Batch,
+    rows: Rows,
+    frozen: Frozen,
 ) -> tuple[State, Sums]:
     """Differentiates and updates the dense parameters, and of the sparse tables the batch's rows.
 
     `rows` and positions among them are given, or found here.
     """
     if not rows and sparse_tables(config):
-        rows, in0, in1 = renamed_on_device(config, batch.in0, batch.in1)
+        rows, in0, in1 = remap_ids_in_step(config, batch.in0, batch.in1)
         batch = batch._replace(in0=in0, in1=in1)  # type: ignore[arg-type]
-    rule, (key, dropout_key) = optimizer(config), jax.random.split(state.key)
-    params = {**state.dense, **{name: _small(state, name, at) for name, at in rows.items()}}
-    gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
+    optimizer, (key, dropout_key) = make_optimizer(config), jax.random.split(state.key)
+    params = {**state.dense, **_look_up(placement, state, rows)}
+    with placement.use():
+        gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
+    if placement.shard_tables:
+        update_rows = partial(apply_sharded_row_updates, placement, optimizer)
+    else:
+        in_chunks = placement.platform == "cpu"
+        update_rows = partial(apply_row_updates, optimizer, in_chunks=in_chunks)
+    tables = {
+        name: update_rows(
+            name, table, gradients[name], rows[name], frozen_among(frozen, name, rows[name])
+        )
+        for name, table in state.tables.items()
+    }
     of_dense = {
-        name: _whole_gradient(gradients[name], rows[name], part)
-        if name in rows
-        else gradients[name]
+        name: _expand_gradient(placement, gradients[name], rows.get(name), part)
         for name, part in state.dense.items()
     }
-    dense, memory = stepped(rule, state.dense, of_dense, state.optimizer, frozen)
-    tables = {}
-    for name, table in state.tables.items():
-        at, still = rows[name], still_rows(frozen, name, rows[name])
-        tables[name] = stepped_rows(rule, name, table, gradients[name], at, still)
-    return State(dense, memory, key, tables), sums
+    dense, opt_state = apply_update(optimizer, state.dense, of_dense, state.optimizer, frozen)
+    return placement.constrain(config, State(dense, opt_state, key, tables)), sums
 
 
-def _small(state: State, name: str, rows: Ids | Array) -> Params:
-    """Of a token table, row_sparse or dense, these rows."""
-    if name in state.tables:
-        return {"weight": vectors(state.tables[name], rows)}
-    at = state.dense[name]["weight"].at[rows]
-    return {"weight": at.get(mode="clip", unique_indices=True, indices_are_sorted=True)}
+def _look_up(placement: Placement, state: State, rows: Rows) -> Params:
+    """Of token tables, row_sparse or dense, these rows, on every device."""
+
+    def vectors(name: str, at: Ids | Array) -> Array:
+        if name in state.tables:
+            return take_vectors(state.tables[name], at)
+        return _take(state.dense[name]["weight"], at)
+
+    found = {name: {"weight": vectors(name, at)} for name, at in rows.items()}
+    replicated: Params = jax.lax.with_sharding_constraint(found, placement.replicated)
+    return replicated
 
 
-def _whole_gradient(gradient: Params, rows: Ids | Array, part: Params) -> Params:
-    """The gradient of a dense table from that of the rows it was read by."""
-    at = jnp.zeros_like(part["weight"]).at[rows]
-    whole = at.set(gradient["weight"], mode="drop", unique_indices=True, indices_are_sorted=True)
+def _take(table: Array, rows: Ids | Array) -> Array:
+    return table.at[rows].get(mode="clip", unique_indices=True, indices_are_sorted=True)
+
+
+def _expand_gradient(
+    placement: Placement, gradient: Params, rows: Ids | Array | None, part: Params
+) -> Params:
+    """The gradient of a whole dense table from that of the rows it was read by."""
+    if rows is None:
+        return gradient
+    sharding = placement.by_rows if placement.shard_tables else placement.replicated
+    zeros = jax.lax.with_sharding_constraint(jnp.zeros_like(part["weight"]), sharding)
+    whole = zeros.at[rows].set(
+        gradient["weight"], mode="drop", unique_indices=True, indices_are_sorted=True
+    )
     return {"weight": whole}
 
 
-def still_rows(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
+def frozen_among(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
     """Which of these rows of a table are frozen, if it has frozen ones at all."""
     if name not in frozen:
         return {}
@@ -178,40 +261,16 @@ def still_rows(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
 
 def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
     outputs = unchecked_logits_fn(config)(params, batch.in0, batch.in1, key)
-    sums = batch_sums(config, outputs, batch)
+    sums = sum_batch(config, outputs, batch)
     return sums.loss / sums.weight, sums
 
 
-def evaluation_step(config: Hyperparameters) -> Callable[[Params, Batch], Sums]:
-    """A jitted function (params, batch) -> sums over the batch, without dropout."""
-    return partial(_evaluation_step, config)
-
-
-@partial(jax.jit, static_argnums=0)
-def _evaluation_step(config: Hyperparameters, params: Params, batch: Batch) -> Sums:
-    return batch_sums(config, unchecked_logits_fn(config)(params, batch.in0, batch.in1), batch)
-
-
-def batch_sums(
-    config: Hyperparameters, outputs: Float[Array, "batch outputs"], batch: Batch
+@partial(jax.jit, static_argnums=(0, 1))
+def _evaluate(
+    config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: Rows
 ) -> Sums:
-    """Loss, correct records and weight of a batch, summed, from the network's outputs."""
-    measure = _classified if config.output_layer == "softmax" else _regressed
-    loss, correct = measure(outputs, jnp.asarray(batch.labels))
-    weights = jnp.asarray(batch.weights)
-    return Sums((loss * weights).sum(), (correct * weights).sum(), weights.sum())
-
-
-def _classified(
-    logits: Float[Array, "batch classes"], labels: Float[Array, "batch"]
-) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
-    classes = labels.astype(jnp.int32)
-    loss = optax.losses.softmax_cross_entropy_with_integer_labels(logits, classes)
-    return loss, (logits.argmax(axis=-1) == classes).astype(jnp.float32)
-
-
-def _regressed(
-    values: Float[Array, "batch 1"], labels: Float[Array, "batch"]
-) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
-    loss = jnp.square(values[:, 0] - labels)
-    return loss, jnp.zeros_like(loss)
+    small = {name: {"weight": _take(params[name]["weight"], at)} for name, at in rows.items()}
+    small = jax.lax.with_sharding_constraint(small, placement.replicated)
+    with placement.use():
+        outputs = unchecked_logits_fn(config)({**params, **small}, batch.in0, batch.in1)
+    return sum_batch(config, outputs, batch)

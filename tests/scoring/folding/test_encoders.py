@@ -6,6 +6,8 @@ import pytest
 
 from o2v_jax.scoring.folding import folded_bytes, folds
 
+pytestmark = pytest.mark.slow
+
 ENCODERS = {
     "hcnn": {"enc0_layers": 2},
     "hcnn of even width": {"enc0_layers": 2, "enc0_cnn_filter_width": 4},

@@ -12,6 +12,8 @@ from o2v_jax.scoring import weights
 from o2v_jax.scoring.folding import folded_bytes
 from o2v_jax.scoring.weights import Parameters
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
 PAIRS = list(product(NETWORKS, NETWORKS))
 FOLDED = [pair for pair in PAIRS if pair != ("pooled_embedding", "pooled_embedding")]

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import logits_fn
 from o2v_jax.training.data.batches import Batch
-from o2v_jax.training.optim.batch_vocabulary import renamed, renamed_on_device, row_count
+from o2v_jax.training.optim.batch_vocabulary import remap_ids, remap_ids_in_step, row_count
 from o2v_jax.training.optim.optimizers import OPTIMIZERS
-from o2v_jax.training.optim.row_sparse import packed, put_back, stepped_rows, taken, updated
-from o2v_jax.training.optim.step import _renames_on_host, evaluation_step, start, train_step
+from o2v_jax.training.optim.placement import Placement
+from o2v_jax.training.optim.row_sparse import apply_row_updates, pack, put_back, take, update
+from o2v_jax.training.optim.step import _remaps_on_host, evaluation_step, start, train_step
+
+pytestmark = pytest.mark.slow
 
 VOCABULARY = 40
 TABLES = {False: ("embed_0", "embed_1"), True: ("embed_shared",)}
@@ -122,9 +125,9 @@ def test_the_gradient_of_a_large_dense_table_is_that_of_a_small_one(network, tie
         token_embedding_storage_type="dense",
     )
     batches, ends = [batch_of(seed) for seed in range(4)], []
-    for size, renames in ((VOCABULARY * 8, False), (VOCABULARY * 8 - 1, True)):
+    for size, remaps in ((VOCABULARY * 8, False), (VOCABULARY * 8 - 1, True)):
         monkeypatch.setattr("o2v_jax.training.optim.step.LARGE", size)
-        assert _renames_on_host(config) == renames
+        assert _remaps_on_host(config, Placement.default()) == remaps
         state = trained(config, batches)
         ends.append((state.params, state.optimizer))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *ends)
@@ -132,7 +135,7 @@ def test_the_gradient_of_a_large_dense_table_is_that_of_a_small_one(network, tie
 
 @pytest.mark.parametrize("rule", ["adagrad", "sgd"])
 def test_a_step_touches_more_rows_than_are_updated_at_a_time(rule, monkeypatch):
-    monkeypatch.setattr("o2v_jax.training.optim.row_sparse.TOGETHER", 4)
+    monkeypatch.setattr("o2v_jax.training.optim.row_sparse.CHUNK", 4)
     settings = {"optimizer": rule, "learning_rate": 0.043}  # of no other test, so it is traced
     batches = [batch_of(seed) for seed in range(4)]
     sparse, dense = (
@@ -199,12 +202,12 @@ def test_batches_of_like_size_compile_once(compilations):
     st.booleans(),
     st.booleans(),
 )
-def test_renaming_is_undone_by_the_rows(first, second, tied, marked):
+def test_remapping_is_undone_by_the_rows(first, second, tied, marked):
     config = config_of(tied_token_embedding_weight=tied)
     in0, in1 = (np.int32(ids).reshape(1, -1) for ids in (first, second))
     with pytest.MonkeyPatch.context() as patch:  # ids are marked in a small vocabulary, else sorted
         patch.setattr("o2v_jax.training.optim.batch_vocabulary.MARKED", 100 if marked else 0)
-        rows, new0, new1 = renamed(config, in0, in1)
+        rows, new0, new1 = remap_ids(config, in0, in1)
     for side, (ids, new) in enumerate(((in0, new0), (in1, new1))):
         table = rows[TABLES[tied][0 if tied else side]]
         np.testing.assert_array_equal(table[new], ids)
@@ -221,8 +224,8 @@ def test_renaming_is_undone_by_the_rows(first, second, tied, marked):
 def test_an_accelerator_finds_the_same_rows(first, second, tied):
     config = config_of(tied_token_embedding_weight=tied)
     in0, in1 = (np.int32(ids).reshape(1, -1) for ids in (first, second))
-    wanted, *positions = renamed(config, in0, in1)
-    rows, *found = jax.device_get(renamed_on_device(config, in0, in1))
+    wanted, *positions = remap_ids(config, in0, in1)
+    rows, *found = jax.device_get(remap_ids_in_step(config, in0, in1))
     np.testing.assert_equal(found, positions)
     for name, table in rows.items():
         inside = wanted[name][wanted[name] < VOCABULARY]
@@ -234,8 +237,8 @@ def test_an_accelerator_finds_the_same_rows(first, second, tied):
 def test_a_step_that_finds_its_rows_itself_makes_the_same_of_them(tied, monkeypatch):
     config = config_of(tied_token_embedding_weight=tied)
     ends = []
-    for platform in ("cpu", "gpu"):
-        monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
+    for remaps in (True, False):
+        monkeypatch.setattr(f"{train_step.__module__}._remaps_on_host", lambda *_, r=remaps: r)
         step = train_step(config)
         state = start(config, 0)
         for seed in range(3):
@@ -252,34 +255,39 @@ def test_row_counts_waste_at_most_a_quarter(rows):
     assert row_count(size, 10**7) == size
 
 
-def test_rows_taken_and_put_back_are_the_table():
+@pytest.mark.parametrize("by_kind", [True, False])
+def test_rows_taken_and_put_back_are_the_table(by_kind):
     table = table_of(OPTIMIZERS["adam"](0.1), 9)
     rows = np.int32([0, 3, 8, 9, 10])
-    small = taken(table, rows)
+    small = take(table, rows)
     assert small.rows.shape == (5, 3, 2)
-    np.testing.assert_array_equal(put_back(table, small, rows).rows, table.rows)
-    doubled = put_back(table, small._replace(rows=small.rows * 2), rows)
+    np.testing.assert_array_equal(put_back(table, small, rows, by_kind=by_kind).rows, table.rows)
+    doubled = put_back(table, small._replace(rows=small.rows * 2), rows, by_kind=by_kind)
     changed = (doubled.rows != table.rows).any(axis=(1, 2))
     assert changed.nonzero()[0].tolist() == [0, 3, 8]
 
 
 @pytest.mark.parametrize("count", [3, 512, 1300])
-@pytest.mark.parametrize("rule", OPTIMIZERS)
-def test_rows_updated_in_parts_are_as_if_updated_at_once(rule, count):
-    rule, rng = OPTIMIZERS[rule](0.1), np.random.default_rng(count)
-    table, rows = table_of(rule, 2000), np.sort(rng.choice(2000, count, replace=False))
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_rows_updated_in_chunks_are_as_if_updated_at_once(name, count):
+    optimizer, rng = OPTIMIZERS[name](0.1), np.random.default_rng(count)
+    table, rows = table_of(optimizer, 2000), np.sort(rng.choice(2000, count, replace=False))
     rows[-2:] = 2000, 2001  # outside
     gradient = {"weight": jax.numpy.asarray(rng.normal(size=(count, 2)), np.float32)}
-    still = {"table": jax.numpy.asarray(rng.random(count) < 0.2)}
-    parts = stepped_rows(rule, "table", table, gradient, rows, still)
-    small = updated(rule, "table", taken(table, rows), gradient, still)
+    frozen = {"table": jax.numpy.asarray(rng.random(count) < 0.2)}
+    parts, whole = (
+        apply_row_updates(optimizer, "table", table, gradient, rows, frozen, in_chunks=in_chunks)
+        for in_chunks in (True, False)
+    )
+    small = update(optimizer, "table", take(table, rows), gradient, frozen)
+    np.testing.assert_allclose(whole.rows, parts.rows, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(parts.rows[rows[:-2]], small.rows[:-2], rtol=1e-6, atol=1e-6)
     assert parts.rest == small.rest
     others = np.setdiff1d(np.arange(2000), rows)
     np.testing.assert_array_equal(parts.rows[others], table.rows[others])
 
 
-def table_of(rule, size):
+def table_of(optimizer, size):
     weight = jax.numpy.asarray(np.random.default_rng(size).normal(size=(size, 2)), np.float32)
-    table = packed(rule, weight)
+    table = pack(optimizer, weight)
     return table._replace(rows=table.rows + 0.5)  # of moments that are not zero

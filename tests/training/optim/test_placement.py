@@ -3,7 +3,6 @@
 import io
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,12 +15,11 @@ from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.state import Checkpoints
-from o2v_jax.training.optim import sharded_step
-from o2v_jax.training.optim.placement import place_of
-from o2v_jax.training.optim.sharded_rng import key_of_rows
-from o2v_jax.training.optim.sharding import Spread
+from o2v_jax.training.optim.placement import Placement, choose_placement
 from o2v_jax.training.optim.step import start, train_step
 from o2v_jax.training.report.metric_lines import Reporter
+
+pytestmark = pytest.mark.slow
 
 VOCABULARY = 41  # which no number of devices divides
 STEPS, BATCHES = 50, 2
@@ -91,11 +89,11 @@ def test_the_number_of_devices_changes_nothing(name):
     expected, params = losses_of(start(config, 0), train_step(config))
     assert expected[-1] < 0.9 * expected[0]
     for devices, shard in ((2, False), (4, True))[name not in BOTH :]:
-        spread = Spread.over(jax.devices()[:devices], shard_tables=shard)
-        step = sharded_step.train_step(config, spread)
-        losses, spread_params = losses_of(sharded_step.start(config, spread, 0), step)
+        placement = Placement.over(jax.devices()[:devices], shard_tables=shard)
+        step = train_step(config, placement=placement)
+        losses, sharded = losses_of(start(config, 0, placement=placement), step)
         np.testing.assert_allclose(losses, expected, atol=1e-4)
-        _assert_close(spread.fetch(config, spread_params), params, 1e-3)
+        _assert_close(placement.fetch(config, sharded), params, 1e-3)
 
 
 def _assert_close(one, two, atol) -> None:
@@ -104,8 +102,8 @@ def _assert_close(one, two, atol) -> None:
 
 def test_a_sharded_table_and_its_moments_lie_on_all_devices():
     config = config_of(tied_token_embedding_weight=True)
-    spread = Spread.over(jax.devices(), shard_tables=True)
-    state = sharded_step.start(config, spread, 0)
+    placement = Placement.over(jax.devices(), shard_tables=True)
+    state = start(config, 0, placement=placement)
     large = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (44, 8)]
     assert len(large) == 3, "the weights and adam's two moments, 41 rows filled up to 44"
     for table in large:
@@ -117,24 +115,13 @@ def test_frozen_rows_stay_and_others_move():
     pretrained = [Pretrained("embed_shared", ids, vectors, frozen=True, name="v", wanted=40)]
     for settings in ({}, SPARSE):
         config = config_of(tied_token_embedding_weight=True, weight_decay=0.01, **settings)
-        spread = Spread.over(jax.devices(), shard_tables=True)
-        first = sharded_step.start(config, spread, 0, pretrained)
-        before = spread.fetch(config, first.params)["embed_shared"]["weight"]
-        step = sharded_step.train_step(config, spread, pretrained)
-        after = spread.fetch(config, losses_of(first, step)[1])["embed_shared"]["weight"]
+        placement = Placement.over(jax.devices(), shard_tables=True)
+        first = start(config, 0, pretrained, placement)
+        before = placement.fetch(config, first.params)["embed_shared"]["weight"]
+        step = train_step(config, pretrained, placement)
+        after = placement.fetch(config, losses_of(first, step)[1])["embed_shared"]["weight"]
         np.testing.assert_array_equal(after[ids], vectors)
         assert (np.delete(after, [0, *ids], 0) != np.delete(before, [0, *ids], 0)).any(axis=1).all()
-
-
-def test_a_devices_rows_are_drawn_as_rows_of_the_batch():
-    key = jax.random.fold_in(jax.random.key(7), 3)
-    whole = jax.random.uniform(key, (12, 5, 3))
-    part = jax.random.uniform(key_of_rows(key, jnp.asarray(4)), (3, 5, 3))
-    np.testing.assert_array_equal(whole[4:7], part)
-    one, two = jax.random.split(key), jax.random.split(key_of_rows(key, jnp.asarray(4)))
-    np.testing.assert_array_equal(
-        jax.random.uniform(one[1], (12, 2))[4:7], jax.random.uniform(two[1], (3, 2))
-    )
 
 
 def data_of(seed: int, records: int, *, positives: bool) -> Dataset:
@@ -167,7 +154,7 @@ def run_of(config, devices=1, *, shard=False, folder=None, batches=-1) -> Run:
         reporter=Reporter(stream=io.StringIO()),
         checkpoints=Checkpoints(folder, {"run": "1"}, interval=1000) if folder else None,
         signals=AfterBatches(batches),
-        place=place_of(config, devices=devices, shard_tables=shard),
+        placement=choose_placement(devices=devices, shard_tables=shard),
     )
 
 
@@ -200,8 +187,8 @@ def test_early_stopping_stops_alike():
 
 def test_the_second_step_compiles_nothing(compilations):
     config = config_of()
-    spread = Spread.over(jax.devices())
-    state, step = sharded_step.start(config, spread, 0), sharded_step.train_step(config, spread)
+    placement = Placement.over(jax.devices())
+    state, step = start(config, 0, (), placement), train_step(config, (), placement)
     state, _ = step(state, batch_of(0))
     compilations.clear()
     step(state, batch_of(1))
@@ -214,4 +201,4 @@ def test_the_second_step_compiles_nothing(compilations):
 )
 def test_what_cannot_be_is_refused(devices, shard, message):
     with pytest.raises(InputError, match=message):
-        place_of(config_of(), devices=devices, shard_tables=shard)
+        choose_placement(devices=devices, shard_tables=shard)
