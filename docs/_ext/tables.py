@@ -13,15 +13,17 @@ from http import HTTPStatus
 from o2v_jax.errors import LONGEST_REQUEST, STALL_S
 from o2v_jax.hyperparameters import hyperparameter_table
 from o2v_jax.server import batcher, http, limits, metrics, run, service, settings
+from o2v_jax.server.errors import STATUS
+from o2v_jax.server.media_types import MEDIA_TYPES
 
 ROUTES = {
-    "POST /invocations": "scores pairs, embeds single objects",
-    "POST /endpoints/NAME/invocations": "the same for boto3, with any name",
-    "GET /ping": "200 with an empty body once requests are answered quickly; 503 before, and while "
+    "/invocations": "scores pairs, embeds single objects",
+    "/endpoints/NAME/invocations": "the same for boto3, with any name",
+    "/ping": "200 with an empty body once requests are answered quickly; 503 before, and while "
     "the device fails",
-    "GET /execution-parameters": "what batch transform asks for: `MaxConcurrentTransforms`, "
+    "/execution-parameters": "what batch transform asks for: `MaxConcurrentTransforms`, "
     "`BatchStrategy`, `MaxPayloadInMB`",
-    "GET /metrics": "metrics in the Prometheus text format",
+    "/metrics": "metrics in the Prometheus text format",
 }
 
 
@@ -38,9 +40,9 @@ def hyperparameters() -> str:
 
 
 def routes() -> str:
-    """Every route that the server has."""
-    names = re.findall(r"(?:GET|POST) /[\w/-]+", http.PATHS)
-    return markdown(("route", "answer"), ((f"`{name}`", ROUTES[name]) for name in names))
+    """Every route that the server has, with the methods it takes."""
+    rows = ((f"`{path}`", ", ".join(taken), ROUTES[path]) for path, taken in http.ROUTES.items())
+    return markdown(("path", "methods", "answer"), rows)
 
 
 def environment() -> str:
@@ -68,22 +70,23 @@ def _default(value: object) -> str:
 
 
 def statuses() -> str:
-    """The status of every kind of error, and those of the server itself."""
+    """The status of every kind of error, and that of the server's own."""
     rows = [
         (status, (inspect.getdoc(kind) or "").partition("\n")[0])
-        for kind, status in sorted(http.STATUS.items(), key=lambda item: item[1])
+        for kind, status in sorted(STATUS.items(), key=lambda item: item[1])
     ]
-    rows += [(404, "There is no such path."), (405, "The path has no such method.")]
     rows += [(500, "The server failed: its log says why.")]
-    return markdown(
-        ("status", "when"),
-        ((f"{status} {HTTPStatus(status).phrase}", text) for status, text in sorted(rows)),
-    )
+    return markdown(("status", "when"), ((_named(code), text) for code, text in sorted(rows)))
+
+
+def _named(code: int) -> str:
+    """A status with its name; 499, which nginx came up with, has none."""
+    return f"{code} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else str(code)
 
 
 def media_types() -> str:
     """What a Content-Type may name."""
-    rows = ((f"`{name}`", f"`{kind.value}`") for name, kind in http.MEDIA_TYPES.items())
+    rows = ((f"`{name}`", f"`{kind.value}`") for name, kind in MEDIA_TYPES.items())
     return markdown(("Content-Type", "is read as"), rows)
 
 
@@ -92,13 +95,13 @@ def server_limits() -> str:
     rows = (
         ("MiB of a body", settings.MAX_PAYLOAD_IN_MB, "413; `SAGEMAKER_MAX_PAYLOAD_IN_MB` sets it"),
         ("tokens in `infer_max_seqlens`", LONGEST_REQUEST, "400"),
-        ("numbers in an answer", service.MAX_NUMBERS, "413"),
-        ("numbers in an answer that is sent as a whole", service.LONG_ANSWER, "it is streamed"),
+        ("numbers in an answer", limits.MAX_NUMBERS, "413"),
+        ("numbers in an answer that is sent as a whole", service.LONG_RESPONSE, "it is streamed"),
         ("bodies that arrive at a time", limits.UPLOADS, "503"),
         ("requests decoded, waiting or being scored", limits.REQUESTS, "503"),
         ("records of all these requests", limits.RECORDS, "503"),
         ("long answers that are sent at a time", limits.STREAMS, "503"),
-        ("seconds that a request waits for the device", batcher.PATIENCE_S, "503"),
+        ("seconds that a request waits for the device", batcher.QUEUE_TIMEOUT_S, "503"),
         ("seconds without a byte of a body", STALL_S, "408; `--stall-seconds` sets it"),
         ("seconds of an idle connection", run.IDLE_S, "it is closed"),
         ("open connections", run.CONNECTIONS, "further ones wait"),
