@@ -13,7 +13,7 @@ from reference import network as reference
 from o2v_jax import Scorer
 from o2v_jax.checkpoint import flatten
 from o2v_jax.model import compare_fn, encoder_fn, parameter_shapes
-from o2v_jax.model.bilstm import LSTM, both_ways
+from o2v_jax.model.bilstm import LSTM, run_both_directions
 from o2v_jax.model.hcnn import Convolution, convolved, convolved_in_tiles
 from o2v_jax.model.head import MLP, compare, compared_width
 from o2v_jax.model.layers import FullyConnected
@@ -106,7 +106,7 @@ def test_lstm():
     ways = [{name: normal(*shape, seed=way) / 2 for name, shape in names.items()} for way in (0, 1)]
     layers = [layer_of(lambda rngs: LSTM(3, 4, rngs=rngs), **weights) for weights in ways]
     rows, at = x.reshape(-1, 3), np.arange(10, dtype=np.int32).reshape(2, 5).T
-    states = jax.jit(partial(both_ways, *layers))(rows, at, np.ones((5, 2), bool))
+    states = jax.jit(partial(run_both_directions, *layers))(rows, at, np.ones((5, 2), bool))
     for record in (0, 1):
         for way, order in ((0, 1), (1, -1)):
             expected = reference.lstm(x[record, ::order], ways[way])
