@@ -9,9 +9,9 @@ BENCHES ?= score programs train serve coldstart memory transform
 BENCH ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup serve test check bench clean
+.PHONY: setup serve test quick check docs bench clean
 
-setup: $(VENV)/.serve
+setup: $(VENV)/.setup
 
 serve: $(VENV)/.serve
 	exec $(BIN)/o2v serve --model $(MODEL) --port $(PORT)
@@ -19,10 +19,18 @@ serve: $(VENV)/.serve
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
+# without tests that start processes or compile much
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not (process or ray or hosts or slow)"
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+# a warning is an error; the site is docs/_build/html
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build/html
 
 bench: $(VENV)/.bench
 	for name in $(BENCHES); do \
@@ -31,20 +39,28 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m bench.report
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) docs/_build
 
 # A stamp is as new as what it was made from, so a second call starts at once.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[serve]'
 	touch $@
+
+$(VENV)/.setup: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[serve,train,transform]'
+	touch $@ $(VENV)/.serve
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
-	touch $@ $(VENV)/.serve
+	touch $@ $(VENV)/.setup $(VENV)/.serve
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[docs]'
+	touch $@ $(VENV)/.setup $(VENV)/.serve
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[bench]'
-	touch $@ $(VENV)/.serve
+	touch $@ $(VENV)/.setup $(VENV)/.serve

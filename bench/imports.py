@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("o2v_jax.server.run", "serving.app")  # of the parent process, and of its worker
+# of the parent process, and of its worker
+MODULES = ("o2v_jax.server.run", "o2v_jax.server.loading")
 SHOWN = 12
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import bench.lengths as lengths_of
 from o2v_jax import Hyperparameters, Model, Ragged, Scorer, init
 from o2v_jax.checkpoint import flatten, nest
-from o2v_jax.data.ragged import unique_rows
+from o2v_jax.data.ragged import find_unique_rows
 from o2v_jax.scoring.buckets import plan
 
 VOCABULARY = 20_000
@@ -20,7 +20,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 
 
 def model_of(encoder: str, distribution: str) -> Model:
-    """A randomly initialised model whose ladder fits the distribution."""
+    """A randomly initialised model whose buckets fit the distribution."""
     histograms = lengths_of.histograms(distribution)
     config = Hyperparameters(
         enc0_max_seq_len=max(len(counts) - 1 for counts in histograms),
@@ -36,7 +36,7 @@ def useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
     """Real tokens over all tokens that the encoders compute, padding included."""
     real = computed = 0
     for side, rows in enumerate(_distinct(sides)):
-        steps = plan(rows.lengths, scorer.layout.encode[side])
+        steps = plan(rows.lengths, scorer.shapes.extended[side])
         real += len(rows.ids)
         computed += sum(step.batch * step.length for step in steps)
     return real / computed
@@ -45,12 +45,12 @@ def useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
 def useful_flops(model: Model, sides: tuple[Ragged, Ragged]) -> int:
     """Multiplications and additions that an hcnn's convolutions need for the real tokens."""
     flops = 0
-    for tower, rows in zip(("source", "target"), _distinct(sides), strict=True):
-        kernels = [layer["weight"] for layer in model.params[tower].values()]
+    for encoder, rows in zip(("source", "target"), _distinct(sides), strict=True):
+        kernels = [layer["weight"] for layer in model.params[encoder].values()]
         flops += 2 * len(rows.ids) * sum(kernel.size for kernel in kernels)
     return flops
 
 
 def _distinct(sides: tuple[Ragged, Ragged]) -> Iterator[Ragged]:
     """Each side without its repetitions, which are encoded once."""
-    return (rows.take(unique_rows(rows)[0]) for rows in sides)
+    return (rows.take(find_unique_rows(rows)[0]) for rows in sides)

@@ -19,7 +19,7 @@ Drawn = TypeVar("Drawn")
 COLOURS = ("#0b5fa5", "#e07b00", "#3a8f3a", "#8a4fa3", "#b03a48")
 GREY = "#666666"
 PEERS = {"torch_eager": "PyTorch eager", "torch_compiled": "PyTorch compiled"}
-RUNGS = (1, 2, 3, 4, 6, 8, 10, 12, 16)
+BUCKETS = (1, 2, 3, 4, 6, 8, 10, 12, 16)
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -90,20 +90,21 @@ def latency(results: Results) -> Figure | None:
 
 @styled
 def padding() -> Figure:
-    """Share of computed tokens that is padding over the number of lengths in the ladder."""
+    """Share of computed tokens that is padding over the number of length buckets."""
     figure, (axes,) = _figure(1)
     names = [name for name in lengths_of.names() if name not in {"single", lengths_of.ONE}]
     for colour, name in zip(COLOURS, names, strict=False):
         fitted, geometric = (
-            [waste.share(name, rungs, fitted=fitted) for rungs in RUNGS] for fitted in (True, False)
+            [waste.share(name, buckets, fitted=fitted) for buckets in BUCKETS]
+            for fitted in (True, False)
         )
-        axes.plot(RUNGS, fitted, "-o", color=colour, markersize=4, label=name)
-        axes.plot(RUNGS, geometric, "--", color=colour, linewidth=1.2)
-    axes.plot([], [], "--", color=GREY, label="geometric ladder, same colours")
+        axes.plot(BUCKETS, fitted, "-o", color=colour, markersize=4, label=name)
+        axes.plot(BUCKETS, geometric, "--", color=colour, linewidth=1.2)
+    axes.plot([], [], "--", color=GREY, label="geometric boundaries, same colours")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set(xlabel="lengths in the ladder", ylabel="padding in what is computed", ylim=(0, None))
-    axes.set_xticks(RUNGS)
-    axes.set_title(f"{waste.RECORDS:,} pairs a call, ladder fitted to their lengths")
+    axes.set(xlabel="length buckets", ylabel="padding in what is computed", ylim=(0, None))
+    axes.set_xticks(BUCKETS)
+    axes.set_title(f"{waste.RECORDS:,} pairs a call, boundaries fitted to their lengths")
     axes.legend()
     return figure
 

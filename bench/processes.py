@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 OK = 200
 _HELD = ("VmRSS", "RssAnon", "VmHWM")  # KiB, in /proc/PID/status
 
@@ -47,7 +47,7 @@ class Server:
         self._process, self.port, self._log, self.ping = process, port, log, ping
         self.began = time.perf_counter()
 
-    def post(self, body: bytes, timeout: float = PATIENCE_S) -> bytes:
+    def post(self, body: bytes, timeout: float = TIMEOUT_S) -> bytes:
         """The answer to a request.
 
         Raises:
@@ -57,7 +57,7 @@ class Server:
 
     def get(self, path: str) -> bytes:
         """What a path answers; raises as `post`."""
-        return self._request("GET", path, None, PATIENCE_S)
+        return self._request("GET", path, None, TIMEOUT_S)
 
     def wait_until_ready(self) -> float:
         """Seconds since the start until /ping answered 200."""
@@ -112,7 +112,7 @@ class Server:
         self._process.wait()
 
     def _wait(self, ask: Callable[[], object]) -> float:
-        end = time.perf_counter() + PATIENCE_S
+        end = time.perf_counter() + TIMEOUT_S
         while True:
             try:
                 ask()

@@ -1,6 +1,6 @@
-"""Rewrites the tables of README.md from results, and draws the plots.
+"""Rewrites the tables of README.md and docs/benchmarks/ from results, and draws the plots.
 
-    python -m bench.report [--results FOLDER] [--readme FILE]
+    python -m bench.report [--results FOLDER] [--root FOLDER]
 
 A table stands between `<!-- bench:NAME -->` and `<!-- /bench -->`; the names are those of `TABLES`.
 What has no results stays as it is.
@@ -15,9 +15,10 @@ import click
 
 from bench import plots
 from bench.results import FOLDER, read
+from bench.summary import SOURCES, summary_rows
 from bench.tables import markdown
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"(<!-- bench:(\S+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 Results = dict[str, Any]
@@ -44,7 +45,22 @@ class Table:
         return f"{markdown(rows, self._columns)}\n\n{source(results)}\n"
 
 
-TABLES = {
+class Summary:
+    """The table of README.md, which shows several results."""
+
+    def text(self, folder: Path) -> str | None:
+        """In Markdown with the machine below it; None unless all results are there."""
+        found = {name: read(name, folder) for name in SOURCES}
+        results = {name: each for name, each in found.items() if each}
+        if len(results) < len(SOURCES):
+            return None
+        machine = results["serve"]["machine"]
+        cores = f"*{machine['cores']} cores of {machine['processor']}*"
+        return f"{markdown(summary_rows(results))}\n\n{cores}\n"
+
+
+TABLES: dict[str, Table | Summary] = {
+    "summary": Summary(),
     "score": Table(
         "score",
         columns="encoder lengths records_per_s torch_eager torch_compiled onnxruntime ratio "
@@ -107,12 +123,18 @@ def rewrite(text: str, folder: Path) -> str:
     return _BLOCK.sub(replaced, text)
 
 
+def pages(root: Path) -> list[Path]:
+    """The pages that hold tables."""
+    return [root / "README.md", *sorted((root / "docs" / "benchmarks").glob("*.md"))]
+
+
 @click.command()
 @click.option("--results", type=click.Path(path_type=Path), default=FOLDER, help="JSON and plots.")
-@click.option("--readme", type=click.Path(path_type=Path), default=README)
-def main(results: Path, readme: Path) -> None:
-    """Rewrite README's tables and draw the plots."""
-    readme.write_text(rewrite(readme.read_text(), results))
+@click.option("--root", type=click.Path(path_type=Path), default=ROOT, help="README.md and docs.")
+def main(results: Path, root: Path) -> None:
+    """Rewrite the tables of README.md and docs/benchmarks/, and draw the plots."""
+    for page in pages(root):
+        page.write_text(rewrite(page.read_text(), results))
     drawings: tuple[tuple[str, Callable[[Results], Any]], ...] = (
         ("score", plots.throughput),
         ("serve", plots.latency),

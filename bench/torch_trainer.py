@@ -64,8 +64,8 @@ class TorchTrainer(TorchNetwork):
         names = sorted({table_name(self.config, side) for side in (0, 1)})
         tables = [self.params[name]["weight"] for name in names]
         lstms = [weight for lstm in self.lstms.values() for weight in lstm.parameters()]
-        towers = [] if lstms else [self.params.get(name, {}) for name in ("source", "target")]
-        return tables, [*_leaves([*towers, self.params["head"]]), *lstms]
+        encoders = [] if lstms else [self.params.get(name, {}) for name in ("source", "target")]
+        return tables, [*_leaves([*encoders, self.params["head"]]), *lstms]
 
 
 def _leaves(tree: Any) -> list[Any]:

@@ -128,7 +128,7 @@ def _run_torch(peer: TorchTrainer, batches: list[Any]) -> None:
 @click.command()
 @options.common
 @click.option("--only", multiple=True, help="Part of a workload's name.")
-@click.option("--steps", type=click.IntRange(1), help="Timed together; 24, with --quick 12.")
+@click.option("--steps", type=click.IntRange(1), help="Timed as one block; 24, with --quick 12.")
 @click.option("--rounds", type=click.IntRange(1), help="Default 7, with --quick 3.")
 def main(
     quick: bool,

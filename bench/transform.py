@@ -30,12 +30,12 @@ from bench.processes import ROOT
 from bench.results import finish
 from bench.timing import in_turns
 from o2v_jax import Model, Ragged
-from o2v_jax.transform.engines.local import scorer_of
+from o2v_jax.transform.engines.local import make_scorer
 from o2v_jax.transform.read.rows import SLICE_ROWS
 
 Row = dict[str, Any]
 Sides = tuple[Ragged, Ragged]
-_TOLD = re.compile(r"([\d,]+) records, [\d,]+ records/s(?:, ([\d.]+)% padding)?")
+_RATE = re.compile(r"([\d,]+) records, [\d,]+ records/s(?:, ([\d.]+)% padding)?")
 
 
 def measure(
@@ -60,7 +60,7 @@ def measure(
 
 def scorer_rate(model: Model, sides: Sides, rounds: int) -> float:
     """Records a second of `Scorer.score` without anything around it."""
-    scorer, records = scorer_of(model), len(sides[0])
+    scorer, records = make_scorer(model), len(sides[0])
     parts = [np.arange(first, records)[:SLICE_ROWS] for first in range(0, records, SLICE_ROWS)]
     slices = [(sides[0].take(part), sides[1].take(part)) for part in parts]
 
@@ -83,10 +83,10 @@ def transform(folder: Path, file: Path, engine: list[str]) -> Row:
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - began
         err.seek(0)
-        told = err.read().decode()
-    every = list(_TOLD.finditer(told))
+        log = err.read().decode()
+    every = list(_RATE.finditer(log))
     if process.returncode or not every:
-        raise RuntimeError(f"o2v transform failed:\n{told}")
+        raise RuntimeError(f"o2v transform failed:\n{log}")
     found = every[-1]  # those before tell of progress
     return {
         "engine": " ".join(engine) or "local",

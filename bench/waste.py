@@ -1,25 +1,34 @@
 """How much of what is computed is padding, by the planner alone."""
 
 import bench.lengths as lengths_of
-from o2v_jax.scoring.buckets import fitted_ladder, geometric_ladder, plan, shapes
-from o2v_jax.scoring.shapes import CPU
+from o2v_jax.scoring.buckets import (
+    fit_boundaries,
+    make_bucket_table,
+    make_geometric_boundaries,
+    plan,
+)
+from o2v_jax.scoring.device_profile import CPU
 
 RECORDS = 1000
 
 
-def share(name: str, rungs: int, *, fitted: bool) -> float:
+def share(name: str, buckets: int, *, fitted: bool) -> float:
     """Padded tokens over computed ones, both sides of `RECORDS` pairs of a distribution.
 
     Args:
         name: of the distribution.
-        rungs: lengths in the ladder, the same ladder for both sides.
+        buckets: number of length buckets, the same for both sides.
         fitted: to the distribution, or geometric.
     """
     histograms = lengths_of.histograms(name)
     longest = max(len(counts) - 1 for counts in histograms)
     total = sum_of(histograms, longest)
-    ladder = fitted_ladder(total, longest, rungs) if fitted else geometric_ladder(longest, rungs)
-    table, real, computed = shapes(ladder, CPU.tokens["hcnn"]), 0, 0
+    if fitted:
+        boundaries = fit_boundaries(total, longest, buckets)
+    else:
+        boundaries = make_geometric_boundaries(longest, buckets)
+    table = make_bucket_table(boundaries, CPU.max_tokens["hcnn"])
+    real = computed = 0
     for rows in lengths_of.pairs(name, RECORDS, vocab_size=2):
         real += len(rows.ids)
         computed += sum(step.batch * step.length for step in plan(rows.lengths, table))
@@ -27,7 +36,7 @@ def share(name: str, rungs: int, *, fitted: bool) -> float:
 
 
 def sum_of(histograms: lengths_of.Histograms, longest: int) -> lengths_of.Histogram:
-    """Both sides' counts together."""
+    """Adds up the counts of both sides."""
     total = histograms[0].copy()
     total.resize(longest + 1)
     total[: len(histograms[1])] += histograms[1]

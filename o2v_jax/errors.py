@@ -55,12 +55,23 @@ class InputError(O2VError):
     """An argument, a file or a setting is not usable."""
 
 
+class MissingExtraError(InputError, ImportError):
+    """A package that only some features need is not installed; `extra` is the one that has it."""
+
+    def __init__(self, extra: str, user: str, missing: Sequence[str]) -> None:
+        self.extra = extra
+        super().__init__(
+            f"{user} needs {', '.join(missing)}: install the extra [{extra}] of o2v_jax, "
+            f"from a checkout: pip install '.[{extra}]'"
+        )
+
+
 class Interrupted(_Picklable):
     """A signal asked for the end. What had been reached is saved, if `saved` says where."""
 
     def __init__(self, number: int, saved: Path | None = None) -> None:
         self.signal, self.saved = signal.Signals(number), saved
-        where = f"; the same command goes on from {saved}" if saved else ""
+        where = f"; the same command resumes from {saved}" if saved else ""
         super().__init__(f"stopped by {self.signal.name}{where}")
 
     @property

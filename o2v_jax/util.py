@@ -1,4 +1,4 @@
-"""Files, gzip, digests, the cache directory, and quiet loggers."""
+"""Paths, gzip, digests, the cache directory, and quiet loggers."""
 
 import atexit
 import gzip
@@ -15,15 +15,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
+
+import platformdirs
 
 from o2v_jax.errors import InputError
 
 BOM = b"\xef\xbb\xbf"  # the byte order mark of UTF-8: where a text begins, never part of it
-GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_MAGIC = b"\x1f\x8b"
 GZIP_ERRORS = EOFError, zlib.error, gzip.BadGzipFile  # what reading damaged data raises
 # a scheme has two letters at least: C:/data is a path. pathlib makes s3:/b of s3://b
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_OPEN = stat.S_IRWXG | stat.S_IRWXO
+_ROOT = 0
+
+_log = logging.getLogger(__name__)
 
 
 def require_local(path: str | os.PathLike[str]) -> None:
@@ -51,12 +59,6 @@ def require_all_local(*paths: str | os.PathLike[str] | None) -> None:
             require_local(path)
 
 
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def decompress(stream: BinaryIO) -> BinaryIO:
     """Decompresses a stream if its first bytes are those of gzip, whatever its name.
 
@@ -67,9 +69,75 @@ def decompress(stream: BinaryIO) -> BinaryIO:
         The stream itself, or one of its decompressed content. Reading from that raises EOFError,
         zlib.error or gzip.BadGzipFile where the data is damaged.
     """
-    if cast("io.BufferedReader", stream).peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] != GZIP_MAGIC:
+    if not is_gzip(cast("io.BufferedReader", stream).peek(len(_GZIP_MAGIC))):
         return stream
     return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=stream)))
+
+
+def is_gzip(head: bytes) -> bool:
+    """Whether these are the first bytes of gzip data."""
+    return head.startswith(_GZIP_MAGIC)
+
+
+@contextmanager
+def translate_read_errors(name: object) -> Iterator[None]:
+    """Within the block, what makes a file unreadable is an InputError that names the file.
+
+    Raises:
+        InputError: gzip data is damaged, or the operating system refuses to read.
+    """
+    try:
+        yield
+    except GZIP_ERRORS as error:
+        raise InputError(f"{name}: is damaged gzip ({error})") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({describe_os_error(error)})") from error
+
+
+def describe_os_error(error: OSError) -> str:
+    """The reason that the operating system gives, without a path."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def hash_bytes(data: bytes) -> str:
+    """The SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class HashingReader(io.RawIOBase):
+    """A stream whose bytes go into a digest as they are read. Closing it leaves the stream open.
+
+    Attributes:
+        digest: the SHA-256 of what was read.
+        size: how many bytes that is.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads into a buffer of bytes, and hashes what it reads."""
+        count = self._stream.readinto(buffer) or 0
+        self.digest.update(memoryview(buffer)[:count])
+        self.size += count
+        return count
 
 
 def discard(stream: TextIO) -> bool:
@@ -84,76 +152,77 @@ def discard(stream: TextIO) -> bool:
     return True
 
 
-_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
-_OPEN = stat.S_IRWXG | stat.S_IRWXO
-_ROOT = 0
-
-_log = logging.getLogger(__name__)
+@contextmanager
+def silence_logger(name: str) -> Iterator[None]:
+    """Within the block the logger of that name lets errors through and nothing below them."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def cache_directory() -> Path:
-    """`O2V_CACHE_DIR` as it is, else o2v_jax under `XDG_CACHE_HOME` or ~/.cache.
+    """`O2V_CACHE_DIR` as it is, else o2v_jax in the user's cache (`XDG_CACHE_HOME`, ~/.cache).
 
-    That is made if it is missing, and used if only this user, or root, may write there. Where it
-    cannot be used, as for a user without a home, it is a directory among the temporary files that
-    is closed to others: always the same, unless somebody else has taken its name.
+    The user's own is made if it is missing, and used if only this user, or root, may write there.
+    Where it cannot be used, as for a user without a home, it is a directory among the temporary
+    files that is closed to others: always the same, unless somebody else has taken its name.
 
     Raises:
         InputError: one of these variables is a URL.
     """
     for name in ("O2V_CACHE_DIR", "XDG_CACHE_HOME"):
-        _require_local(name, os.environ.get(name, ""))
+        _require_local_variable(name)
     if chosen := os.environ.get("O2V_CACHE_DIR"):
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return _usable(Path(base) if base else _home())
-
-
-def _require_local(name: str, value: str) -> None:
     try:
-        require_local(value)
+        own = platformdirs.user_cache_path("o2v_jax", appauthor=False)
+    except RuntimeError:  # a user without a home
+        own = None
+    return _choose_directory(own)
+
+
+def _require_local_variable(name: str) -> None:
+    try:
+        require_local(os.environ.get(name, ""))
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
 
 
-@cache  # what is wrong is told once, and a process has one directory
-def _usable(base: Path | None) -> Path:
-    if base is None:
-        return _temporary()
-    directory = base / "o2v_jax"
-    fault = _fault(directory)
+@cache  # what is wrong is logged once, and a process has one directory
+def _choose_directory(directory: Path | None) -> Path:
+    if directory is None:
+        return _make_temporary()
+    fault = _find_fault(directory)
     if fault is None:
         return directory
-    instead = _temporary()
+    instead = _make_temporary()
     if os.path.lexists(directory):
         _log.warning("%s %s: the cache is kept in %s", directory, fault, instead)
     return instead
 
 
-def _temporary() -> Path:
+def _make_temporary() -> Path:
     directory = Path(tempfile.gettempdir(), f"o2v_jax-{os.geteuid()}")
-    if _fault(directory, shared=True) is None:
+    if _find_fault(directory, shared=True) is None:
         return directory
     directory = Path(tempfile.mkdtemp(prefix="o2v_jax-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
 
 
-def _home() -> Path | None:
-    try:
-        return Path.home() / ".cache"
-    except RuntimeError:
-        return None
-
-
-def _fault(directory: Path, *, shared: bool = False) -> str | None:
+def _find_fault(directory: Path, *, shared: bool = False) -> str | None:
     """Why a directory, which is made if it is missing, should not be trusted; None: it should.
 
-    `shared`: it stands where all may write, so that others may have made it, or a link to another.
+    `shared`: it is where all may write, so that others may have made it, or a link to another.
     """
     try:
         directory.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
-        found, parent = directory.stat(follow_symlinks=not shared), directory.parent.stat()
+        found = directory.stat(follow_symlinks=not shared)
+        parent = directory.parent.stat()
     except OSError as error:
         return f"cannot be used ({error.strerror})"
     if os.name == "nt":  # where modes tell nothing, and temporary files are the user's own
@@ -164,26 +233,14 @@ def _fault(directory: Path, *, shared: bool = False) -> str | None:
         return "belongs to another user"
     if found.st_mode & (_OPEN if shared else _WRITABLE):
         return "can be changed by others (chmod go-w makes it safe)"
-    return "stands where others can replace it" if _can_be_renamed(parent) else None
+    return "is where others can replace it" if _can_be_renamed(parent) else None
 
 
 def _can_be_renamed(parent: os.stat_result) -> bool:
-    """Whether others may rename what stands in a directory: its owner may, and all if it is open.
+    """Whether others may rename what is in a directory: its owner may, and all if it is open.
 
     In a directory with the sticky bit, as that of temporary files, each may rename their own only.
     """
     if parent.st_uid not in {os.geteuid(), _ROOT}:
         return True
     return bool(parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX)
-
-
-@contextmanager
-def silenced(name: str) -> Iterator[None]:
-    """Keeps what the logger of that name says below an error to itself."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -1,1 +1,1 @@
-"""The minimal Flask app around `o2v_jax.server`, for `flask --app serving.app run`."""
+"""The minimal Flask shim around `o2v_jax.server.http`, for `flask --app serving.app run`."""

@@ -2,9 +2,12 @@
 
 import gc
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# a program is compiled in half the time; the processes that tests start inherit it
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import numpy as np
@@ -12,6 +15,9 @@ import pytest
 from hypothesis import settings
 
 MAPPED = 15_000  # of 65,530; a compiled program takes several
+
+# fixtures that start `o2v train`, a server, a new environment, or what a page of docs shows
+_STARTING = {"bare", "open_page", "server", "start", "start_in", "trained", "wheel"}
 
 # how long an example takes depends on the machine, and says nothing of the code
 settings.register_profile("any machine", deadline=None)
@@ -25,13 +31,30 @@ jax.config.update("jax_num_cpu_devices", 4)
 os.environ["O2V_TRAIN_DEVICES"] = os.environ["O2V_DEVICES"] = "1"
 
 
+def pytest_configure(config):
+    """Drops cached columns of earlier runs, which the code that is tested has not read."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(config.cache.mkdir("programs") / "data", ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests whose fixtures start processes."""
+    for item in items:
+        if not _STARTING.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.process)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Programs are compiled once for all tests, in a cache that is not the user's own."""
+def _own_cache(pytestconfig):
+    """Programs are compiled once, in a cache that is not the user's own.
+
+    All runs share it, their workers, and the processes that they start: JAX's key of a program
+    is what is compiled, with which options, and by which version.
+    """
     from o2v_jax import use_compilation_cache  # noqa: PLC0415
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("O2V_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("O2V_CACHE_DIR", str(pytestconfig.cache.mkdir("programs")))
         use_compilation_cache()
         yield
 
@@ -44,12 +67,6 @@ def _few_programs():
     if maps.exists() and maps.read_bytes().count(b"\n") > MAPPED:
         jax.clear_caches()
         gc.collect()
-
-
-@pytest.fixture
-def tiles_pay(monkeypatch):
-    """Lets small convolutions take fewer products too, which only large ones gain by."""
-    monkeypatch.setattr("o2v_jax.model.ops.winograd.FEWEST_NUMBERS", 1)
 
 
 @pytest.fixture(scope="session")

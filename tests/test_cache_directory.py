@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -25,19 +26,20 @@ def temporary(tmp_path, monkeypatch):
     monkeypatch.delenv("O2V_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    util._usable.cache_clear()
+    util._choose_directory.cache_clear()
     yield directory
-    util._usable.cache_clear()
+    util._choose_directory.cache_clear()
 
 
 @pytest.fixture
 def homeless(monkeypatch):
     """A user whom the system does not know, as a container has any."""
 
-    def no_home():
-        raise RuntimeError("Could not determine home directory.")
+    def unknown(_number):
+        raise KeyError("getpwuid(): uid not found")
 
-    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
 def mode_of(path):
@@ -115,7 +117,7 @@ def test_without_a_home_it_is_a_private_directory_and_always_the_same(temporary)
     directory = temporary / f"o2v_jax-{os.geteuid()}"
     assert cache_directory() == directory
     assert mode_of(directory) == 0o700
-    util._usable.cache_clear()
+    util._choose_directory.cache_clear()
     assert cache_directory() == directory
 
 
@@ -156,6 +158,7 @@ def test_where_its_name_is_taken_it_is_a_new_one(temporary, taken):
     assert not directory.is_symlink()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("user", [os.geteuid(), 4321])
 def test_a_process_of_any_user_without_a_home(user):
     """As where a container's user has no name; the new directory ends with the process."""

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 import o2v_jax
+from o2v_jax.extras import EXTRAS
 from o2v_jax.server.settings import Settings
+
+pytestmark = pytest.mark.process
 
 LINES = (Path(__file__).parents[1] / "Dockerfile").read_text().splitlines()
 HYPERPARAMETERS = {
@@ -110,7 +113,7 @@ def test_options_given_by_hand_overrule_the_container(layout, tmp_path):
     assert done.returncode == 0, done.stderr
     assert o2v_jax.load(tmp_path / "elsewhere").provenance["records"] == 1
     refused = run_train(layout, "--sagemaker", *options)
-    assert "--hyperparameters, --output cannot stand beside --sagemaker" in refused.stderr
+    assert "--hyperparameters, --output cannot be combined with --sagemaker" in refused.stderr
 
 
 def test_a_missing_channel_is_named(layout):
@@ -127,6 +130,15 @@ def test_the_image_says_what_it_can_do():
     assert Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": "8090"}).port == 8090
 
 
+def test_the_image_has_the_extras_of_what_it_does():
+    """It serves and trains, without what else there is."""
+    (chosen,) = (line.removeprefix("ARG EXTRAS=") for line in LINES if line.startswith("ARG "))
+    assert chosen.split(",") == ["serve", "train"]
+    assert set(chosen.split(",")) <= set(EXTRAS)
+    (install,) = (line for line in LINES if line.startswith("RUN "))
+    assert shlex.split(install)[-1] == ".[${EXTRAS}]"
+
+
 def test_the_image_copies_what_the_package_needs():
     copied = {word for line in LINES if line.startswith("COPY") for word in shlex.split(line)[1:-1]}
     assert {
@@ -135,5 +147,4 @@ def test_the_image_copies_what_the_package_needs():
         "README.md",
         "LICENSE",
         "o2v_jax",
-        "serving",
     } == copied

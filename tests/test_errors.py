@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from o2v_jax import CheckpointError, HyperparameterError, InputError, O2VError, RecordError
-from o2v_jax.errors import Interrupted
+from o2v_jax.errors import Interrupted, MissingExtraError
 
 ERRORS = [
     O2VError("one"),
@@ -15,6 +15,7 @@ ERRORS = [
     RecordError("file:3 $.in0", "is wrong"),
     HyperparameterError(["first", "second"]),
     CheckpointError(Path("model"), ["p", "q"]),
+    MissingExtraError("train", "o2v train", ["optax"]),
     Interrupted(signal.SIGTERM, Path("state")),
 ]
 

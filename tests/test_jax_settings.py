@@ -11,6 +11,8 @@ import pytest
 
 import o2v_jax
 
+pytestmark = pytest.mark.process
+
 HERE = Path(__file__).parent
 # what a run under each of these must give is what it gives under none of them
 SETTINGS = [

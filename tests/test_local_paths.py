@@ -14,7 +14,7 @@ from o2v_jax.server.run import serve
 from o2v_jax.server.settings import Settings as ServerSettings
 from o2v_jax.training import Job, container_job, read_dataset
 from o2v_jax.training.data.pretrained import pretrained_of
-from o2v_jax.transform import Settings, Transform, sources_of
+from o2v_jax.transform import Settings, Transform, find_sources
 from o2v_jax.tuning import Tuning
 from o2v_jax.util import cache_directory
 from serving.app import create_app
@@ -61,8 +61,8 @@ CALLS = {
     "read_dataset cache": lambda model: read_dataset([HERE], model.config, cache=Path(URL)),
     "container_job": lambda _: container_job(Path(URL)),
     "pretrained_of": lambda model: pretrained_of(model.config, Path(URL)),
-    "sources_of": lambda _: sources_of([URL], HERE),
-    "sources_of to": lambda _: sources_of([], Path(URL)),
+    "sources_of": lambda _: find_sources([URL], HERE),
+    "sources_of to": lambda _: find_sources([], Path(URL)),
     "Transform": lambda _: Transform([], Path(URL), Settings(), None),
     "default_model": lambda _: default_model({"O2V_MODEL": URL}),
     "server settings": lambda _: ServerSettings.from_environment({"O2V_MODEL": URL}),

@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 FAULTS = """
 import resource
 import numpy as np

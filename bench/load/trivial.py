@@ -10,7 +10,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/js
 
 
 class Trivial(asyncio.Protocol):
-    """Takes whatever arrives together for one request."""
+    """Treats whatever arrives in one read as one request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remembers where answers go."""

@@ -21,7 +21,7 @@ Records = list[dict[str, list[int]]]
 
 
 class Object2VecAPI(litserve.LitAPI):
-    """Requests that LitServe puts together are scored together."""
+    """Scores the requests that LitServe batches as one batch."""
 
     def __init__(self, model: Path, **settings: Any) -> None:
         super().__init__(api_path="/invocations", **settings)

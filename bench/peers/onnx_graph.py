@@ -1,4 +1,4 @@
-"""The same network as ONNX graphs: one for a tower, one for the head, all sizes free."""
+"""The same network as ONNX graphs: one for an encoder, one for the head, all sizes free."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +50,9 @@ class Graph:
         return model
 
 
-def tower(config: Hyperparameters, side: int, table: Any, weights: Mapping[str, Any]) -> ModelProto:
+def encoder(
+    config: Hyperparameters, side: int, table: Any, weights: Mapping[str, Any]
+) -> ModelProto:
     """(ids int32 `[batch, length]`, lengths int32 `[batch]`) -> encodings `[batch, enc_dim]`."""
     graph = Graph()
     network = {"hcnn": _hcnn, "bilstm": _bilstm, "pooled_embedding": _pooled}

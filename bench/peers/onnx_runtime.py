@@ -27,7 +27,7 @@ class OnnxRuntime(Peer):
             provider = (provider, {"use_tf32": int(tf32)})
         self.config, params = model.config, model.params
         graphs = (
-            onnx_graph.tower(
+            onnx_graph.encoder(
                 model.config,
                 side,
                 params[table_name(model.config, side)]["weight"],
@@ -35,24 +35,24 @@ class OnnxRuntime(Peer):
             )
             for side in (0, 1)
         )
-        self.towers = [_session(graph, provider) for graph in graphs]
+        self.encoders = [_session(graph, provider) for graph in graphs]
         self.head = _session(onnx_graph.head(model.config, params["head"]), provider)
 
     def encode(self, side: int, rows: Ragged) -> Floats:
         """Encodings `[rows, enc_dim]` on the host."""
         out = np.empty((len(rows), self.config.enc_dim), np.float32)
         for places, batch in sorted_batches(rows, self.batch):
-            ids = batch.padded(len(batch), max(1, int(batch.lengths.max())))
+            ids = batch.pad(len(batch), max(1, int(batch.lengths.max())))
             feed = {"ids": ids, "lengths": batch.lengths.astype(np.int32)}
-            known = {given.name for given in self.towers[side].get_inputs()}
+            known = {given.name for given in self.encoders[side].get_inputs()}
             feed = {name: array for name, array in feed.items() if name in known}
-            (out[places],) = self.towers[side].run(None, feed)
+            (out[places],) = self.encoders[side].run(None, feed)
         return out
 
     def compare(self, enc0: Floats, enc1: Floats) -> Floats:
         """Probabilities."""
-        together = np.ascontiguousarray(np.broadcast_to(enc0, enc1.shape))
-        scores: Floats = self.head.run(None, {"enc0": together, "enc1": enc1})[0]
+        enc0_rows = np.ascontiguousarray(np.broadcast_to(enc0, enc1.shape))
+        scores: Floats = self.head.run(None, {"enc0": enc0_rows, "enc1": enc1})[0]
         return scores
 
 

@@ -7,13 +7,13 @@ import torch
 
 from bench.peers.base import NotAvailableError
 from bench.peers.torch_eager import TorchEager
-from bench.peers.torch_network import TOWERS
+from bench.peers.torch_network import ENCODERS
 from o2v_jax import Model, Ragged
 from o2v_jax.data.ragged import offsets_of
 
 
 class TorchCompiled(TorchEager):
-    """Compiles towers and head.
+    """Compiles encoders and head.
 
     The tensors are made outside, as for the eager peer. A program for every shape would take
     seconds of compilation for each. `torch.compile` leaves the LSTM itself as it is.
@@ -40,7 +40,7 @@ class TorchCompiled(TorchEager):
             return self._pooled(network.table(side), *network.flat(rows))
         ids, table = network.padded(rows), network.table(side)
         if network.has("hcnn"):
-            return self._hcnn(table, network.params[TOWERS[side]], ids)
+            return self._hcnn(table, network.params[ENCODERS[side]], ids)
         return self._bilstm(table, network.lstms[side], ids, torch.from_numpy(rows.lengths))
 
     def _head(self, enc0: Any, enc1: Any) -> Any:

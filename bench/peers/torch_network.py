@@ -10,7 +10,7 @@ from torch import nn
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.hyperparameters import Hyperparameters
 
-TOWERS = ("source", "target")
+ENCODERS = ("source", "target")
 
 
 class TorchNetwork:
@@ -43,7 +43,7 @@ class TorchNetwork:
             return self.pooled(self.table(side), *self.flat(rows))
         ids = self.padded(rows)
         if self.has("hcnn"):
-            return self.hcnn(self.table(side), self.params[TOWERS[side]], ids)
+            return self.hcnn(self.table(side), self.params[ENCODERS[side]], ids)
         return self.bilstm(self.table(side), self.lstms[side], ids, torch.from_numpy(rows.lengths))
 
     def table(self, side: int) -> Any:
@@ -60,7 +60,7 @@ class TorchNetwork:
     def padded(self, rows: Ragged) -> Any:
         """Ids `[rows, longest]`, filled up with 0."""
         longest = max(1, int(rows.lengths.max(initial=1)))
-        return torch.from_numpy(rows.padded(len(rows), longest)).to(self.device)
+        return torch.from_numpy(rows.pad(len(rows), longest)).to(self.device)
 
     def pooled(self, table: Any, ids: Any, starts: Any) -> Any:
         """Mean of the token vectors of each row."""
@@ -111,7 +111,7 @@ class TorchNetwork:
         units, inputs = encoder.enc_dim // 2, encoder.token_embedding_dim
         lstm = nn.LSTM(inputs, units, encoder.layers, batch_first=True, bidirectional=True)
         lstm.to(self.device)
-        weights = self.params[TOWERS[side]]
+        weights = self.params[ENCODERS[side]]
         for k in range(encoder.layers):
             for direction, suffix in (("forward", ""), ("backward", "_reverse")):
                 _fill(lstm, weights[f"{direction}_{k}"], f"l{k}{suffix}")
@@ -137,8 +137,8 @@ def _fill(lstm: Any, weights: Any, suffix: str) -> None:
 
 def _native_kernels(params: dict[str, Any]) -> None:
     """Convolution kernels as PyTorch keeps them, so that no call has to turn them round."""
-    for tower in TOWERS:
-        for layer in params.get(tower, {}).values():
+    for encoder in ENCODERS:
+        for layer in params.get(encoder, {}).values():
             layer["weight"] = layer["weight"].permute(2, 1, 0).contiguous()
 
 

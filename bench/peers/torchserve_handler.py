@@ -20,7 +20,7 @@ _networks: list[TorchNetwork] = []
 
 @torch.inference_mode()
 def handle(data: Sequence[dict[str, Any]] | None, context: Any) -> list[dict[str, Any]]:
-    """The answers to requests that TorchServe put together; without any, loads the network."""
+    """Answers a batch of requests that TorchServe formed; without any, loads the network."""
     if not _networks:
         torch.set_num_threads(cores())
         device = "cuda" if context.system_properties.get("gpu_id") is not None else "cpu"

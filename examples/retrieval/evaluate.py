@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import o2v_jax
@@ -26,21 +27,24 @@ WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 def read(file: Path) -> tuple[list[str], list[str]]:
-    """Queries and documents."""
+    """Reads queries and documents."""
     rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
     return [row[1] for row in rows], [row[2] for row in rows]
 
 
-def by_tfidf(queries: Sequence[str], documents: Sequence[str]) -> Scores:
+def score_by_tfidf(queries: Sequence[str], documents: Sequence[str]) -> Scores:
     """Cosine of TF-IDF vectors, with sublinear term frequency; frequencies of the documents."""
     vectorizer = TfidfVectorizer(token_pattern=r"\S+", lowercase=False, sublinear_tf=True)
     there = vectorizer.fit_transform(documents)
     return np.float32((vectorizer.transform(queries) @ there.T).toarray())
 
 
-def by_model(model: o2v_jax.Model, queries: Sequence[str], documents: Sequence[str]) -> Scores:
-    """Log-odds of every pair: each text is encoded once, then all pairs are compared."""
-    scorer, ids = o2v_jax.Scorer(model), model.vocabulary.encode_tokens  # type: ignore[union-attr]
+def score_by_model(
+    model: o2v_jax.Model, queries: Sequence[str], documents: Sequence[str]
+) -> Scores:
+    """Log-odds of every pair: encodes each text once, then compares all pairs."""
+    scorer = o2v_jax.Scorer(model)
+    ids = model.vocabulary.encode_tokens  # type: ignore[union-attr]
     one = scorer.embed(in0=[ids(text.split()) for text in queries])
     two = jnp.asarray(scorer.embed(in1=[ids(text.split()) for text in documents]))
     compare = o2v_jax.compare_fn(model.config)
@@ -53,24 +57,27 @@ def by_model(model: o2v_jax.Model, queries: Sequence[str], documents: Sequence[s
     return np.stack([np.asarray(log_odds(query)) for query in one])
 
 
-def ranks(scores: Scores) -> npt.NDArray[np.float64]:
-    """The true document's place in each query's list, from 1; those that tie share theirs."""
-    true = scores.diagonal()[:, None]
-    return (scores > true).sum(axis=1) + ((scores == true).sum(axis=1) + 1) / 2
+def rank_true(scores: Scores) -> npt.NDArray[np.float64]:
+    """The true document's rank in each query's list, from 1; those that tie share their mean.
+
+    Queries of which no word is in any document tie with all of them in TF-IDF. Metrics that break
+    ties by position, or take the worst rank, say something else of these.
+    """
+    return np.array([rankdata(-row)[at] for at, row in enumerate(scores)])
 
 
-def blended(tfidf: Scores, model: Scores, weight: float) -> Scores:
-    """Both scores, each made comparable from query to query."""
-    return standard(tfidf) + np.float32(weight) * standard(model)
+def blend(tfidf: Scores, model: Scores, weight: float) -> Scores:
+    """Adds both scores, each made comparable from query to query."""
+    return standardize(tfidf) + np.float32(weight) * standardize(model)
 
 
-def reciprocal_rank(tfidf: Scores, model: Scores, weight: float) -> float:
+def mean_reciprocal_rank(tfidf: Scores, model: Scores, weight: float) -> float:
     """Mean of 1 / rank, of the blend with this weight."""
-    return float(np.mean(1 / ranks(blended(tfidf, model, weight))))
+    return float(np.mean(1 / rank_true(blend(tfidf, model, weight))))
 
 
-def standard(scores: Scores) -> Scores:
-    """Mean 0 and deviation 1 in every row."""
+def standardize(scores: Scores) -> Scores:
+    """Brings every row to mean 0 and deviation 1."""
     centred = scores - scores.mean(axis=1, keepdims=True)
     return np.asarray(centred / scores.std(axis=1, keepdims=True))
 
@@ -79,15 +86,15 @@ def main(model: o2v_jax.Model, pairs: Path) -> None:
     """A line for each kind of pair and of score."""
     for kind in ("title", "sentence"):
         dev, test = (read(pairs / f"{part}-{kind}.tsv") for part in ("dev", "test"))
-        ours, theirs = by_model(model, *dev), by_tfidf(*dev)
-        gain = partial(reciprocal_rank, theirs, ours)
+        gain = partial(mean_reciprocal_rank, score_by_tfidf(*dev), score_by_model(model, *dev))
         weight = max(WEIGHTS, key=gain)
-        ours, theirs = by_model(model, *test), by_tfidf(*test)
-        blend = blended(theirs, ours, weight)
-        for name, scores in {"model": ours, "tf-idf": theirs, f"blend {weight}": blend}.items():
-            places = ranks(scores)
-            hits = "/".join(f"{np.mean(places <= k):.3f}" for k in (1, 10, 20))
-            print(f"{kind:8} {name:10} hits@1/10/20 {hits}  mean rank {places.mean():.1f}")
+        ours = score_by_model(model, *test)
+        theirs = score_by_tfidf(*test)
+        both = blend(theirs, ours, weight)
+        for name, scores in {"model": ours, "tf-idf": theirs, f"blend {weight}": both}.items():
+            ranks = rank_true(scores)
+            hits = "/".join(f"{np.mean(ranks <= k):.3f}" for k in (1, 10, 20))
+            print(f"{kind:8} {name:10} hits@1/10/20 {hits}  mean rank {ranks.mean():.1f}")
 
 
 if __name__ == "__main__":

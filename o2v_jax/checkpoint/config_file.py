@@ -34,10 +34,10 @@ def histogram_from_json(value: Any) -> Histogram:
     """
     if not isinstance(value, dict) or set(value) != set(_SIDES):
         raise InputError('config.json: length_histogram must be {"in0": {...}, "in1": {...}}')
-    return _counts("in0", value["in0"]), _counts("in1", value["in1"])
+    return _read_counts("in0", value["in0"]), _read_counts("in1", value["in1"])
 
 
-def _counts(side: str, value: Any) -> Index:
+def _read_counts(side: str, value: Any) -> Index:
     entries: list[tuple[Any, Any]] = (
         [*value.items()] if isinstance(value, dict) else [(value, None)]
     )
@@ -67,7 +67,7 @@ class Problems(list[str]):
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
-        """Keeps what the block raises as problems and goes on after it."""
+        """Keeps what the block raises as problems, and continues after it."""
         try:
             yield
         except HyperparameterError as error:
@@ -170,7 +170,7 @@ def _check_keys(document: Mapping[str, Any], problems: Problems) -> None:
     problems.extend(f"config.json: {key!r} is missing" for key in _REQUIRED if key not in document)
     unknown = [key for key in document if key not in (*_REQUIRED, *_OPTIONAL)]
     problems.extend(
-        f"config.json: {show(key)} is no key of format version {FORMAT_VERSION}"
+        f"config.json: {show(key)} is not a key of format version {FORMAT_VERSION}"
         for key in unknown[:_KEYS_SHOWN]
     )
     if more := unknown[_KEYS_SHOWN:]:

@@ -12,7 +12,7 @@ _METADATA = "__metadata__"
 
 
 class MalformedError(ValueError):
-    """It is no safetensors file, or not all of one."""
+    """It is not a safetensors file, or only a part of one."""
 
 
 class Tensor(NamedTuple):
@@ -53,27 +53,27 @@ def parse(text: bytes, data_bytes: int) -> Header:
         data_bytes: how many bytes follow it.
 
     Raises:
-        MalformedError: it is no header, or its tensors do not fill those bytes one after another.
+        MalformedError: it is not a header, or its tensors do not fill those bytes in turn.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_without_twins)
+        document = json.loads(text, object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"its header is not valid JSON: {error}") from error
     if not isinstance(document, dict):
-        raise MalformedError("its header is no JSON object")
+        raise MalformedError("its header is not a JSON object")
     metadata = document.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise MalformedError("its metadata is no object of strings")
+        raise MalformedError("its metadata is not an object of strings")
     tensors = {name: _tensor(name, value) for name, value in document.items()}
     tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)))
-    _check_places(tensors, data_bytes)
+    _check_offsets(tensors, data_bytes)
     return Header(tensors, metadata)
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("a name is in it twice")
     return found
 
 
@@ -81,15 +81,15 @@ def _tensor(name: str, value: Any) -> Tensor:
     try:
         dtype, shape, (start, end) = (value[key] for key in ("dtype", "shape", "data_offsets"))
     except (TypeError, KeyError, ValueError) as error:
-        raise MalformedError(f"tensor {show(name)} lacks a dtype, shape or place") from error
+        raise MalformedError(f"tensor {show(name)} lacks a dtype, a shape or offsets") from error
     if not isinstance(dtype, str) or not isinstance(shape, list):
         raise MalformedError(f"tensor {show(name)} has a dtype or shape that is none")
     if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
-        raise MalformedError(f"tensor {show(name)} has a size or place that is no number")
+        raise MalformedError(f"tensor {show(name)} has a size or an offset that is not a number")
     return Tensor(dtype, tuple(shape), start, end)
 
 
-def _check_places(tensors: Mapping[str, Tensor], data_bytes: int) -> None:
+def _check_offsets(tensors: Mapping[str, Tensor], data_bytes: int) -> None:
     end = 0
     for name, tensor in tensors.items():
         if tensor.start != end or tensor.end < end:

@@ -1,6 +1,5 @@
 """Reading a model: everything that is wrong with it is said in one error."""
 
-import hashlib
 import os
 import time
 from contextlib import ExitStack
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from o2v_jax.arguments import require_integer, require_path, show
-from o2v_jax.atomic import is_in_use, is_unfinished, left_aside
+from o2v_jax.atomic import find_aside, is_in_use, is_unfinished
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import (
     MAX_JSON_BYTES,
@@ -27,10 +26,11 @@ from o2v_jax.checkpoint.model import (
     nest,
 )
 from o2v_jax.checkpoint.params_file import Contents, Digests
-from o2v_jax.checkpoint.snapshot import Snapshot, opened
-from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpacked
+from o2v_jax.checkpoint.snapshot import Snapshot, open_snapshot
+from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpack_archive
 from o2v_jax.data.vocabulary import Vocabulary, parse_json_object
 from o2v_jax.errors import CheckpointError, InputError
+from o2v_jax.util import describe_os_error, hash_bytes
 
 _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
     FILES[2:]
@@ -42,7 +42,7 @@ _PAUSE = 0.02
 
 
 def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Model:
-    """Reads a model: one, also while another takes its place.
+    """Reads a model: one and whole, also while another replaces it.
 
     Args:
         path: a model directory, or a tar archive (gzip-compressed or not) of one. The model may
@@ -68,18 +68,18 @@ def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Mod
     require_integer("max_archive_bytes", max_archive_bytes, 0)
     try:
         if path.is_file():
-            with unpacked(path, max_archive_bytes) as folder, ExitStack() as stack:
+            with unpack_archive(path, max_archive_bytes) as folder, ExitStack() as stack:
                 return read_directory(folder, stack, path)[0]
         with ExitStack() as stack:
             return read_directory(path, stack)[0]
     except OSError as error:
-        raise CheckpointError(path, [f"cannot be read: {error.strerror or error}"]) from error
+        raise CheckpointError(path, [f"cannot be read: {describe_os_error(error)}"]) from error
 
 
 def read_directory(
     path: Path, stack: ExitStack, source: Path | None = None
 ) -> tuple[Model, Snapshot]:
-    """Reads one model from a directory, even while others take its place.
+    """Reads one model from a directory, even while others replace it.
 
     Args:
         path: a directory that is a model or has one folder that is.
@@ -95,7 +95,7 @@ def read_directory(
         with ExitStack() as attempt:
             snapshot = None
             try:
-                snapshot = attempt.enter_context(opened(find_model(path, source)))
+                snapshot = attempt.enter_context(open_snapshot(find_model(path, source)))
                 model = _read(snapshot, source)
             except (CheckpointError, FileNotFoundError):
                 if count + 1 == _ATTEMPTS or not _may_be_replaced(path, snapshot, count):
@@ -111,7 +111,7 @@ def _may_be_replaced(path: Path, snapshot: Snapshot | None, count: int) -> bool:
     """Whether a directory that could not be read may be whole at the next attempt."""
     if snapshot is not None:
         return snapshot.is_outdated()
-    return count == 0 or any(map(is_in_use, left_aside(path)))
+    return count == 0 or any(map(is_in_use, find_aside(path)))
 
 
 def find_model(path: Path, source: Path | None = None) -> Path:
@@ -127,7 +127,7 @@ def find_model(path: Path, source: Path | None = None) -> Path:
     """
     source = source or path
     if not path.is_dir():
-        raise CheckpointError(source, [_no_directory(path)])
+        raise CheckpointError(source, [_explain_missing(path)])
     if _holds_model(path):
         return path
     entries = sorted(entry for entry in path.iterdir() if not is_unfinished(entry.name))
@@ -150,11 +150,11 @@ def _holds_model(folder: Path) -> bool:
     return any(os.path.lexists(folder / name) for name in (CONFIG, PARAMS))
 
 
-def _no_directory(path: Path) -> str:
+def _explain_missing(path: Path) -> str:
     if os.path.lexists(path):
         return "is neither a directory nor a file" if path.exists() else "is a link to nothing"
     left = "".join(
-        f"; an interrupted save left the former model in {old}" for old in left_aside(path)
+        f"; an interrupted save left the former model in {old}" for old in find_aside(path)
     )
     return f"does not exist: {_CONTENTS}, or is a .tar.gz of one{left}"
 
@@ -231,5 +231,5 @@ def _read_extra(
 
 
 def _check_digest(name: str, data: bytes, digests: Digests | None) -> None:
-    if digests is not None and digests.get(name) != hashlib.sha256(data).hexdigest():
+    if digests is not None and digests.get(name) != hash_bytes(data):
         raise InputError(f"{name} is not the file that was written: its SHA-256 is another")

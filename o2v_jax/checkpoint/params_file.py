@@ -1,6 +1,5 @@
 """params.safetensors: the parameters under their dotted names, and every rule of it."""
 
-import hashlib
 import json
 import math
 import os
@@ -10,23 +9,16 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.arguments import show
 from o2v_jax.checkpoint import header
 from o2v_jax.checkpoint.config_file import Problems
 from o2v_jax.checkpoint.header import Header, MalformedError, Tensor
 from o2v_jax.checkpoint.model import PARAMS
+from o2v_jax.data.nested import ArrayShapes, ArraySpec, find_mismatches
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.util import HashingReader
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Digests: TypeAlias = Mapping[str, str]
-Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
-
-
-class Spec(NamedTuple):
-    """An array before it is read."""
-
-    dtype: str
-    shape: tuple[int, ...]
 
 
 class Contents(NamedTuple):
@@ -43,13 +35,14 @@ class Contents(NamedTuple):
 
 
 _FLOAT32 = "F32"  # as safetensors files call it
+_WANTED = "float32 (F32)"
 _ITEM_BYTES = 4  # of a float32
 _DIGESTS = "files_sha256"  # the metadata that holds them, as JSON: an order of its own has none
 ALIGNMENT = 64  # bytes; what XLA's CPU device asks of memory that it shares
 AT_A_TIME = 1 << 24  # bytes
 
 
-def expected_shapes(config: Hyperparameters) -> Shapes:
+def expected_shapes(config: Hyperparameters) -> ArrayShapes:
     """The shapes that a model of this configuration has, by dotted name."""
     from o2v_jax.model import parameter_shapes  # noqa: PLC0415  its import takes a second
 
@@ -62,7 +55,7 @@ def metadata(digests: Digests) -> dict[str, str]:
 
 
 def read(
-    file: BinaryIO, expected: Shapes | None, checksum: str | None, problems: Problems
+    file: BinaryIO, expected: ArrayShapes | None, checksum: str | None, problems: Problems
 ) -> Contents:
     """Reads the arrays; what is wrong with the file or with them goes to `problems`.
 
@@ -75,25 +68,29 @@ def read(
         checksum: the SHA-256 that the file must have; None: unknown.
         problems: is added to.
     """
-    source = _Hashed(file)
+    source = _Source(file)
     arrays: Arrays = {}
     digests = None
     wrong = Problems()
     try:
         found = _read_header(source)
-        wrong += mismatches({n: Spec(t.dtype, t.shape) for n, t in found.tensors.items()}, expected)
-        digests = _digests(found)
+        specs = {
+            name: ArraySpec(tensor.dtype, tensor.shape, tensor.dtype == _FLOAT32)
+            for name, tensor in found.tensors.items()
+        }
+        wrong += find_mismatches(specs, expected, _WANTED)
+        digests = _read_digests(found)
         if source.is_small or not (wrong or expected is None):
             arrays = _read_arrays(source, found, expected or {})
     except MalformedError as error:
         wrong.append(f"{PARAMS} is truncated or malformed: {error}")
     if checksum is not None and not source.matches(checksum):
         problems.append(f"{PARAMS} is not the file that was written: its SHA-256 is another")
-    problems += [*wrong, *not_finite(arrays)]
+    problems += [*wrong, *find_not_finite(arrays)]
     return Contents(arrays, digests)
 
 
-def _read_header(source: "_Hashed") -> Header:
+def _read_header(source: "_Source") -> Header:
     size = header.length(source.read(header.LENGTH_BYTES))
     text = source.read(size)
     if len(text) < size:
@@ -101,7 +98,7 @@ def _read_header(source: "_Hashed") -> Header:
     return header.parse(text, source.size - size - header.LENGTH_BYTES)
 
 
-def _digests(found: Header) -> Digests | None:
+def _read_digests(found: Header) -> Digests | None:
     if _DIGESTS not in found.metadata:
         return None
     try:
@@ -109,11 +106,11 @@ def _digests(found: Header) -> Digests | None:
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"its {_DIGESTS} is not valid JSON") from error
     if not isinstance(digests, dict):
-        raise MalformedError(f"its {_DIGESTS} is no JSON object")
+        raise MalformedError(f"its {_DIGESTS} is not a JSON object")
     return digests
 
 
-def _read_arrays(source: "_Hashed", found: Header, expected: Shapes) -> Arrays:
+def _read_arrays(source: "_Source", found: Header, expected: ArrayShapes) -> Arrays:
     """The arrays that are as they should be, read in the order of the file."""
     arrays = {}
     for name, tensor in found.tensors.items():
@@ -124,11 +121,11 @@ def _read_arrays(source: "_Hashed", found: Header, expected: Shapes) -> Arrays:
     return arrays
 
 
-class _Hashed:
+class _Source:
     """A file all of whose bytes go into a digest as they are read."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.digest = file, hashlib.sha256()
+        self._reader = HashingReader(file)
         self.size = os.fstat(file.fileno()).st_size
 
     @property
@@ -138,32 +135,29 @@ class _Hashed:
 
     def read(self, size: int) -> bytes:
         """That many bytes, or what there is."""
-        data = self.file.read(size)
-        self.digest.update(data)
-        return data
+        return self._reader.read(size)
 
     def read_array(self, name: str, tensor: Tensor) -> npt.NDArray[np.float32]:
-        """A float32 array in a place from which JAX's CPU device uses it without a copy."""
+        """Reads a float32 array, aligned so that JAX's CPU device uses it without a copy."""
         if tensor.end - tensor.start != _ITEM_BYTES * math.prod(tensor.shape):
             raise MalformedError(f"tensor {name!r} has another size than its shape says")
-        out = _aligned(tensor.shape)
+        out = _allocate_aligned(tensor.shape)
         memory = out.reshape(-1).view(np.uint8).data
         for start in range(0, len(memory), AT_A_TIME):
             part = memory[start : start + AT_A_TIME]
-            if self.file.readinto(part) < len(part):  # type: ignore[attr-defined]
+            if self._reader.readinto(part) < len(part):
                 raise MalformedError("it became shorter while it was read")
-            self.digest.update(part)
         return out
 
     def matches(self, checksum: str) -> bool:
         """Whether the file has this digest, as far as it is known without reading a large rest."""
         if self.is_small:
             self.read(AT_A_TIME)
-        is_read = self.file.tell() == self.size
-        return not is_read or self.digest.hexdigest() == checksum
+        is_read = self._reader.size == self.size
+        return not is_read or self._reader.digest.hexdigest() == checksum
 
 
-def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def _allocate_aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """An uninitialised array that begins at a multiple of `ALIGNMENT` bytes."""
     size = 4 * math.prod(shape)
     memory = np.empty(size + ALIGNMENT, np.uint8)
@@ -171,35 +165,22 @@ def _aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     return memory[start : start + size].view(np.float32).reshape(shape)
 
 
-def check(arrays: Arrays, expected: Shapes) -> Iterator[str]:
+def check(arrays: Arrays, expected: ArrayShapes) -> Iterator[str]:
     """What would be wrong with these arrays in a file, a sentence each."""
-    yield from mismatches({name: _spec(array) for name, array in arrays.items()}, expected)
-    yield from not_finite({n: a for n, a in arrays.items() if a.dtype == np.float32})
+    specs = {
+        name: ArraySpec(array.dtype.name, array.shape, array.dtype == np.float32)
+        for name, array in arrays.items()
+    }
+    yield from find_mismatches(specs, expected, _WANTED)
+    yield from find_not_finite({n: a for n, a in arrays.items() if a.dtype == np.float32})
 
 
-def mismatches(found: Mapping[str, Spec], expected: Shapes | None) -> Iterator[str]:
-    """A sentence for each array that is missing, unexpected, misshapen or not float32."""
-    expected_names = found.keys() if expected is None else expected.keys()
-    for name in sorted(expected_names - found.keys()):
-        yield f"parameter {name!r} is missing"
-    for name in sorted(found.keys() - expected_names):
-        yield f"parameter {show(name)} is unexpected: the hyperparameters give no such parameter"
-    for name, spec in sorted(found.items()):
-        if spec.dtype != _FLOAT32:
-            yield f"parameter {show(name)} must be float32 (F32), but it is {spec.dtype:.50}"
-        if expected and spec.shape != expected.get(name, spec.shape):
-            yield f"parameter {name!r} must have shape {expected[name]}, but it has {spec.shape}"
-
-
-def not_finite(arrays: Arrays) -> Iterator[str]:
+def find_not_finite(arrays: Arrays) -> Iterator[str]:
     """A sentence for each array with a NaN or an infinity in it."""
     for name, array in sorted(arrays.items()):
-        flat, step = array.reshape(-1), AT_A_TIME // array.itemsize
+        flat = array.reshape(-1)
+        step = AT_A_TIME // array.itemsize
         parts = (flat[start : start + step] for start in range(0, array.size, step))
         wrong = array.size - sum(np.count_nonzero(np.isfinite(part)) for part in parts)
         if wrong:
             yield f"parameter {name!r} has {wrong} of {array.size} values that are not finite"
-
-
-def _spec(array: npt.NDArray[Any]) -> Spec:
-    return Spec(_FLOAT32 if array.dtype == np.float32 else array.dtype.name, array.shape)

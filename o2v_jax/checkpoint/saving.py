@@ -1,6 +1,5 @@
 """Writing a model: under its name there is a whole model at any time, the old or the new one."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from o2v_jax.arguments import require_instance, require_path
-from o2v_jax.atomic import is_fixed, is_leftover, replacing
+from o2v_jax.atomic import is_fixed, is_leftover, replace_directory
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, Problems, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
@@ -27,10 +26,10 @@ from o2v_jax.checkpoint.model import (
     flatten,
 )
 from o2v_jax.checkpoint.params_file import Arrays
-from o2v_jax.checkpoint.snapshot import opened
+from o2v_jax.checkpoint.snapshot import open_snapshot
 from o2v_jax.data.vocabulary import parse_json_object
 from o2v_jax.errors import CheckpointError, InputError
-from o2v_jax.util import hash_file
+from o2v_jax.util import describe_os_error, hash_bytes, hash_file
 
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
@@ -48,7 +47,7 @@ def save(model: Model, directory: str | Path) -> Path:
         directory: a new name, an empty directory or a model directory to replace. If nothing can
             be written beside one, or it is a mount point, files are moved into it one by one. The
             config.json of a former model goes first, the new one comes last: what an interruption
-            leaves between them is no model, which `load` says and the next save completes.
+            leaves between them is not a model, which `load` says and the next save completes.
 
     Returns:
         The directory, absolute.
@@ -59,11 +58,11 @@ def save(model: Model, directory: str | Path) -> Path:
             something else or cannot be written. Nothing was changed then.
     """
     target = require_path("directory", directory).resolve()
-    arrays = _arrays(model, target)
+    arrays = _flatten_params(model, target)
     _check_model(model, arrays, target)
     try:
         check_target(target)
-        with replacing(target, FILES, last=CONFIG) as staging:
+        with replace_directory(target, FILES, last=CONFIG) as staging:
             _write(model, arrays, staging)
     except InputError as error:
         raise CheckpointError(target, [str(error)]) from error
@@ -73,32 +72,32 @@ def save(model: Model, directory: str | Path) -> Path:
     return target
 
 
-def _arrays(model: Model, target: Path) -> Arrays:
-    from o2v_jax.model import plain  # noqa: PLC0415  its import takes a second
+def _flatten_params(model: Model, target: Path) -> Arrays:
+    from o2v_jax.model import to_plain  # noqa: PLC0415  its import takes a second
 
     require_instance("model", model, Model, "a Model")
     try:
-        return flatten(plain(model.params))
+        return flatten(to_plain(model.params))
     except InputError as error:
         raise CheckpointError(target, [str(error)]) from error
 
 
 def _write(model: Model, arrays: Arrays, directory: Path) -> None:
     others = {
-        METRICS: _json(METRICS, model.metrics),
-        PROVENANCE: _json(PROVENANCE, model.provenance),
+        METRICS: _encode_json(METRICS, model.metrics),
+        PROVENANCE: _encode_json(PROVENANCE, model.provenance),
     }
     if model.vocabulary is not None:
         others[VOCABULARY] = model.vocabulary.to_json()
         _check_size(VOCABULARY, others[VOCABULARY], max_vocabulary_bytes(model.config))
     for name, data in others.items():
         (directory / name).write_bytes(data)
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in others.items()}
+    digests = {name: hash_bytes(data) for name, data in others.items()}
     save_file(arrays, directory / PARAMS, params_file.metadata(digests))
     # safetensors lets nobody but the owner read what it writes
     shutil.copymode(directory / METRICS, directory / PARAMS)
     checksum = hash_file(directory / PARAMS)
-    (directory / CONFIG).write_bytes(_json(CONFIG, config_file.compose(model, checksum)))
+    (directory / CONFIG).write_bytes(_encode_json(CONFIG, config_file.compose(model, checksum)))
 
 
 def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
@@ -109,7 +108,7 @@ def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
             config_file.check_vocabulary(model.vocabulary, model.config)
     for name, value in ((METRICS, model.metrics), (PROVENANCE, model.provenance)):
         with problems.gathered():
-            _json(name, value)
+            _encode_json(name, value)
     if problems:
         raise CheckpointError(target, problems)
 
@@ -149,18 +148,18 @@ def _check_parent(target: Path) -> None:
         with TemporaryDirectory(dir=parent, prefix=f".{target.name}."):
             pass
     except OSError as error:
-        raise CheckpointError(target, [f"cannot be made: {error.strerror or error}"]) from error
+        raise CheckpointError(target, [f"cannot be made: {describe_os_error(error)}"]) from error
 
 
 def _is_model(directory: Path) -> bool:
     for _ in range(2):  # another process may take the directory away before its files are opened
-        with suppress(InputError, OSError), opened(directory) as snapshot:
+        with suppress(InputError, OSError), open_snapshot(directory) as snapshot:
             data = snapshot.read(CONFIG, MAX_JSON_BYTES)
             return config_file.is_model_config(parse_json_object(data, CONFIG))
     return False
 
 
-def _json(name: str, value: Mapping[str, Any]) -> bytes:
+def _encode_json(name: str, value: Mapping[str, Any]) -> bytes:
     try:
         data = orjson.dumps(dict(value), option=_OPTIONS)
     except orjson.JSONEncodeError as error:

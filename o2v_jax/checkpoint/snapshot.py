@@ -11,6 +11,7 @@ from typing import BinaryIO
 from o2v_jax.atomic import is_leftover
 from o2v_jax.checkpoint.model import FILES
 from o2v_jax.errors import InputError
+from o2v_jax.util import describe_os_error
 
 # a FIFO would wait for a writer. Windows has no such files, and opens by path alone
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -52,7 +53,7 @@ class Snapshot:
         try:
             return file.read(limit)
         except OSError as error:
-            raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+            raise InputError(f"{name} cannot be read: {describe_os_error(error)}") from error
 
     def file(self, name: str) -> BinaryIO:
         """A file at its beginning.
@@ -109,7 +110,7 @@ class Snapshot:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Snapshot]:
+def open_snapshot(path: Path) -> Iterator[Snapshot]:
     """Opens a directory and a model's files in it; they are closed after the block.
 
     Raises:
@@ -128,7 +129,7 @@ def opened(path: Path) -> Iterator[Snapshot]:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                refused[name] = f"cannot be read: {error.strerror or error}"
+                refused[name] = f"cannot be read: {describe_os_error(error)}"
             except InputError as error:
                 refused[name] = str(error)
         yield Snapshot(path, descriptor, files, refused)

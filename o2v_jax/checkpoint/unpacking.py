@@ -10,8 +10,8 @@ from tempfile import gettempdir
 from typing import BinaryIO, Protocol, cast
 
 from o2v_jax.arguments import show
-from o2v_jax.atomic import staging
 from o2v_jax.errors import CheckpointError
+from o2v_jax.staging import open_staging
 from o2v_jax.util import decompress
 
 MAX_ARCHIVE_BYTES = 64 * 2**30  # two embedding tables of the largest size are 24e9 bytes
@@ -31,7 +31,7 @@ _BROKEN = (
 
 
 @contextmanager
-def unpacked(path: Path, max_bytes: int) -> Iterator[Path]:
+def unpack_archive(path: Path, max_bytes: int) -> Iterator[Path]:
     """Unpacks an archive for the time of the block and yields the folder with its contents.
 
     Files and folders only are unpacked, and only below a new temporary directory, with plain
@@ -41,7 +41,7 @@ def unpacked(path: Path, max_bytes: int) -> Iterator[Path]:
         CheckpointError: the archive is broken or too large, or one of its members has an absolute
             path, one of many folders or "..", or is a link or a device.
     """
-    with staging(Path(gettempdir()), "o2v_jax-", mode=0o700) as scratch:
+    with open_staging(Path(gettempdir()), "o2v_jax-", mode=0o700) as scratch:
         _unpack(path, scratch, max_bytes)
         yield scratch
 
@@ -53,7 +53,7 @@ def is_archive(path: Path) -> bool:
         OSError: it cannot be read.
     """
     try:
-        with _decompressed(path) as source:
+        with _open_decompressed(path) as source:
             tarfile.TarInfo.frombuf(source.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error):
         return False
@@ -63,7 +63,7 @@ def is_archive(path: Path) -> bool:
 def _unpack(path: Path, target: Path, max_bytes: int) -> None:
     member = None
     try:
-        with _decompressed(path) as source:
+        with _open_decompressed(path) as source:
             metered = _Metered(source)
             with tarfile.open(fileobj=cast("BinaryIO", metered), mode="r|") as archive:
                 for count, member in enumerate(archive):
@@ -95,7 +95,7 @@ def _accept(member: tarfile.TarInfo, count: int, left: int) -> None:
 
 
 @contextmanager
-def _decompressed(path: Path) -> Iterator["_Readable"]:
+def _open_decompressed(path: Path) -> Iterator["_Readable"]:
     with path.open("rb") as file:
         yield decompress(file)
 
@@ -105,10 +105,11 @@ class _Readable(Protocol):
 
 
 class _Metered:
-    """A stream that gives no more bytes than it was told to, however much was compressed."""
+    """A stream with a limit on its bytes, however much was compressed."""
 
     def __init__(self, stream: _Readable) -> None:
-        self.stream, self.left = stream, _MAX_HEADER_BYTES
+        self.stream = stream
+        self.left = _MAX_HEADER_BYTES
 
     def read(self, size: int) -> bytes:
         data = self.stream.read(size)
@@ -118,7 +119,7 @@ class _Metered:
         return data
 
     def drain(self) -> None:
-        """Reads on to the end, where gzip's checksum stands."""
+        """Reads on to the end, where gzip's checksum is."""
         self.left = _MAX_TRAILER_BYTES
         while self.read(2**16):
             pass

@@ -20,7 +20,18 @@ from o2v_jax.cli.transform import transform
 from o2v_jax.cli.tune import tune
 from o2v_jax.cli.warm import warm
 from o2v_jax.errors import Interrupted, O2VError
+from o2v_jax.extras import require_extra
 from o2v_jax.memory import keep_freed_memory
+
+# the extra that a command needs, where the core is not enough
+_EXTRA_OF = {
+    "evaluate": "train",
+    "prepare": "data",
+    "serve": "serve",
+    "train": "train",
+    "transform": "transform",
+    "tune": "tune",
+}
 
 
 class _Escaped(Exception):  # noqa: N818 - the error is within
@@ -38,6 +49,16 @@ class _Commands(click.Group):
         """Reads the arguments; --help is written here."""
         with _escaping():
             return super().make_context(*args, **kwargs)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds a command; refuses it where its extra is missing, but for its --help."""
+        name, command, rest = super().resolve_command(ctx, args)
+        asks_for_help = not set(ctx.help_option_names).isdisjoint(rest)
+        if name in _EXTRA_OF and not (ctx.resilient_parsing or asks_for_help):
+            require_extra(_EXTRA_OF[name], f"o2v {name}")
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command."""
@@ -131,7 +152,7 @@ def _complain(message: str) -> int:
 
 
 def _file_status(error: OSError) -> int:
-    """The status after what a file or a stream refused: a reader that has enough is no failure."""
+    """The status after a file or a stream failed: a reader that has enough is not a failure."""
     if isinstance(error, ConnectionError) and has_lost_reader():
         return 0
     reason = (

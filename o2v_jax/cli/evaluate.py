@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
-from o2v_jax.cli.streams import writing_output
+from o2v_jax.cli.streams import write_output
 from o2v_jax.errors import DType
 
 
@@ -24,12 +24,12 @@ def evaluate(
     texts, tab-separated, a line. Gzipped files are read as they are.
     """
     from o2v_jax.checkpoint import load
-    from o2v_jax.cli.inputs import opened, read_records
+    from o2v_jax.cli.inputs import open_input, read_records
     from o2v_jax.training.data.dataset import dataset
     from o2v_jax.training.loop.evaluation import evaluate as evaluate_model
 
     model = load(model_path_of(model_path))
-    with opened(file) as stream:
+    with open_input(file) as stream:
         chunks = read_records(stream, file, form, model, labelled=True)
         data = dataset(chunks, model.config, str(file))
     metrics = evaluate_model(model, data, dtype=dtype) | {"records": len(data)}
@@ -37,5 +37,5 @@ def evaluate(
         text = json.dumps(metrics)
     else:
         text = "\n".join(f"{name} {value:g}" for name, value in metrics.items())
-    with writing_output():
+    with write_output():
         click.echo(text)

@@ -10,12 +10,12 @@ import numpy as np
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.data import Format, Places, Records, WrongFormatError, decode, read_lines
-from o2v_jax.data.kinds import head_of, is_document, require_text, table_kind
-from o2v_jax.data.lines import MIB, chunks_of, read_bounded_lines
+from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
+from o2v_jax.data.lines import MIB, read_bounded_lines, split_chunks
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.util import GZIP_ERRORS, decompress
+from o2v_jax.util import decompress, translate_read_errors
 
 CHUNK = 4096
 ENDINGS = {".json": "json", ".tsv": "text", ".txt": "text"}
@@ -28,7 +28,7 @@ _WAYS = {
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[BinaryIO]:
+def open_input(file: Path) -> Iterator[BinaryIO]:
     """The content of a file, or of standard input for "-"; what is compressed by gzip is not here.
 
     Raises:
@@ -37,33 +37,27 @@ def opened(file: Path) -> Iterator[BinaryIO]:
     if str(file) == "-":
         if sys.stdin is None:
             raise InputError("standard input is closed: name a file, or pipe records to it")
-        yield _content(sys.stdin.buffer, name_of(file))
+        yield _content(sys.stdin.buffer, show_input(file))
         return
-    try:
+    with translate_read_errors(file):
         stream = file.open("rb")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     with stream:
-        yield _content(stream, name_of(file))
+        yield _content(stream, show_input(file))
 
 
 def _content(stream: BinaryIO, name: str) -> BinaryIO:
-    try:
+    with translate_read_errors(name):
         content = decompress(stream)
-        require_text(head_of(content), name)
-    except GZIP_ERRORS as error:
-        raise InputError(f"{name}: is damaged gzip ({error})") from error
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror})") from error
+        require_text(peek_head(content), name)
     return content
 
 
-def name_of(file: Path) -> str:
+def show_input(file: Path) -> str:
     """A file in messages."""
     return "standard input" if str(file) == "-" else str(file)
 
 
-def form_of(file: Path, form: str | None) -> str:
+def choose_form(file: Path, form: str | None) -> str:
     """The form of the input: the one that was named, else by the file's ending, else JSON Lines."""
     plain = file.with_suffix("") if file.suffix == ".gz" else file
     return form or ENDINGS.get(plain.suffix, "jsonl")
@@ -75,25 +69,25 @@ def read_records(
     """Records chunk by chunk; those before a bad one come out first.
 
     Text holds a record a line: two texts, or one, separated by a tab, after the label if
-    `labelled`. A line without anything is no record; one that holds a tab is. A line holds at most
-    6 MiB, a JSON document 100.
+    `labelled`. An empty line is not a record; one that holds a tab is. A line holds at most 6 MiB,
+    a JSON document 100.
 
     Raises:
         RecordError: names the file, the line and what is wrong.
         InputError: text was given and the model has no vocabulary, or the input is damaged.
     """
-    name = name_of(file)
+    name = show_input(file)
     sizes = model.config.encoder(0).vocab_size, model.config.encoder(1).vocab_size
-    form = form_of(file, form)
+    form = choose_form(file, form)
     if form == "json":
         yield _document(stream, name, sizes, labelled=labelled)
     elif form == "text":
-        yield from _texts(stream, name, required(model.vocabulary), labelled=labelled)
+        yield from _texts(stream, name, require_vocabulary(model.vocabulary), labelled=labelled)
     else:
         yield from _lines(stream, name, sizes, labelled=labelled)
 
 
-def required(vocabulary: Vocabulary | None) -> Vocabulary:
+def require_vocabulary(vocabulary: Vocabulary | None) -> Vocabulary:
     """The model's vocabulary.
 
     Raises:
@@ -107,14 +101,14 @@ def required(vocabulary: Vocabulary | None) -> Vocabulary:
 def _lines(
     stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: bool
 ) -> Iterator[Records]:
-    head = head_of(stream)
+    head = peek_head(stream)
     lines = read_bounded_lines(stream, name)
     try:
         yield from read_lines(lines, name, vocab_sizes=sizes, labelled=labelled, chunk_lines=CHUNK)
     except RecordError as error:
         if is_document(head):
             raise RecordError(name, "is one JSON document: give --format json") from error
-        if kind := table_kind(head):
+        if kind := describe_table(head):
             raise RecordError(error.where, f"looks like {kind}: {_WAYS[kind]}") from error
         raise
 
@@ -133,10 +127,8 @@ def _document(stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: 
 
 def _whole(stream: BinaryIO, name: str) -> bytes:
     most = LARGEST_DOCUMENT_MIB * MIB
-    try:
+    with translate_read_errors(name):
         body = stream.read(most + 1)
-    except GZIP_ERRORS as error:
-        raise InputError(f"{name}: is damaged gzip ({error})") from error
     if len(body) > most:
         reason = f"a JSON document of more than {LARGEST_DOCUMENT_MIB} MiB is not read"
         raise InputError(
@@ -148,12 +140,12 @@ def _whole(stream: BinaryIO, name: str) -> bytes:
 def _texts(
     stream: BinaryIO, name: str, vocabulary: Vocabulary, *, labelled: bool
 ) -> Iterator[Records]:
-    for first, chunk in chunks_of(read_bounded_lines(stream, name), CHUNK):
+    for first, chunk in split_chunks(read_bounded_lines(stream, name), CHUNK):
         numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip(b"\r\n")]
         rows = [_columns(name, n, line, labelled=labelled) for n, line in numbered]
         if rows:
             lines_at = np.array([n for n, _ in numbered], np.int64)
-            yield text_records(rows, vocabulary, Places(name, lines_at), labelled=labelled)
+            yield read_text_rows(rows, vocabulary, Places(name, lines_at), labelled=labelled)
 
 
 def _columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str]:
@@ -169,7 +161,7 @@ def _columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str
     return columns
 
 
-def text_records(
+def read_text_rows(
     rows: list[list[str]], vocabulary: Vocabulary, places: Places, *, labelled: bool = False
 ) -> Records:
     """Records of rows of texts, all of as many columns, the label in front if `labelled`."""
@@ -181,7 +173,8 @@ def text_records(
         raise RecordError(places.of(at), "pairs and single texts cannot be mixed")
     in0 = Ragged.of([vocabulary.encode(row[0]) for row in texts])
     in1 = Ragged.of([vocabulary.encode(row[1]) for row in texts if len(row) > 1])
-    return Records(in0, in1, np.ones(len(rows), np.bool_), pairs, labels, places)
+    has0 = np.ones(len(rows), np.bool_)
+    return Records(in0, in1, labels, has0=has0, has1=pairs, places=places)
 
 
 def _labels(

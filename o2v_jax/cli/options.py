@@ -91,7 +91,8 @@ def model_data_options(function: F) -> F:
 def model_option(function: F) -> F:
     """--model, where a command reads its model from."""
     help_text = (
-        "Model directory or model.tar.gz; default $O2V_MODEL, else /opt/ml/model, else the demo."
+        "Model directory or model.tar.gz; default $O2V_MODEL, else /opt/ml/model, else the "
+        "demonstration model of a checkout."
     )
     return click.option("--model", "model_path", type=PATH, help=help_text)(function)
 
@@ -105,7 +106,7 @@ def dtype_option(function: F) -> F:
         default="float32",
         show_default=True,
         show_envvar=True,
-        help="What the encoders hold and multiply.",
+        help="Sets the dtype of the encoders and of their products.",
     )(function)
 
 

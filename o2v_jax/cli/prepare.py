@@ -51,11 +51,13 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     help="Labels are classes, or any numbers; default: as they look.",
 )
 @click.option("--vocab-size", type=SIZE, help="Ids at most, the most frequent tokens'.")
-@click.option("--in1-vocab-size", type=SIZE, help="The same for in1, where it differs.")
+@click.option("--in1-vocab-size", type=SIZE, help="Largest number of ids of in1, where it differs.")
 @click.option(
     "--min-count", type=click.IntRange(1), help="Ids for tokens seen at least this often."
 )
-@click.option("--in1-min-count", type=click.IntRange(1), help="The same for in1.")
+@click.option(
+    "--in1-min-count", type=click.IntRange(1), help="Least count of in1's tokens, where it differs."
+)
 @click.option("--shared-vocabulary", "shared", is_flag=True, help="One vocabulary for both.")
 @click.option("--vocabulary", type=FILE, help="Use this one, of in0 or shared, as it is.")
 @click.option("--in1-vocabulary", type=FILE, help="Use this one for in1.")
@@ -95,7 +97,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.option(
     "--delimiter",
     metavar="TEXT",
-    help=r"Stands between cells, instead of CSV's comma and TSV's tab: ';', '|', '::', '\t'.",
+    help=r"Separates cells, instead of CSV's comma and TSV's tab: ';', '|', '::', '\t'.",
 )
 @click.option("--no-header", is_flag=True, help="CSV and TSV begin with data, not with names.")
 @click.option(

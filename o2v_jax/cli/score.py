@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
-from o2v_jax.cli.streams import writing_output
+from o2v_jax.cli.streams import write_output
 from o2v_jax.errors import DType, InputError, RecordError
 
 if TYPE_CHECKING:
@@ -38,20 +38,20 @@ class Source:
     @property
     def is_text(self) -> bool:
         """Whether words are read, not token ids."""
-        from o2v_jax.cli.inputs import form_of
+        from o2v_jax.cli.inputs import choose_form
 
-        return self.text is not None or form_of(self.file, self.form) == "text"
+        return self.text is not None or choose_form(self.file, self.form) == "text"
 
     def records(self, model: "Model") -> Iterator["Records"]:
         """Chunk by chunk, so that memory stays flat."""
-        from o2v_jax.cli.inputs import opened, read_records, required, text_records
+        from o2v_jax.cli.inputs import open_input, read_records, read_text_rows, require_vocabulary
         from o2v_jax.data import Places
 
         if self.text is not None:
             places = Places("--text", np.ones(1, np.int64))
-            yield text_records([list(self.text)], required(model.vocabulary), places)
+            yield read_text_rows([list(self.text)], require_vocabulary(model.vocabulary), places)
             return
-        with opened(self.file) as stream:
+        with open_input(self.file) as stream:
             yield from read_records(stream, self.file, self.form, model)
 
 
@@ -125,18 +125,18 @@ def _run(
 ) -> None:
     """Reads, computes and writes chunk by chunk."""
     from o2v_jax.checkpoint import load
-    from o2v_jax.cli.progress import Counter
-    from o2v_jax.data.warnings import Notices
+    from o2v_jax.data.warnings import DataWarnings
+    from o2v_jax.progress import RecordCounter
     from o2v_jax.scoring import Scorer, use_compilation_cache
 
     use_compilation_cache()
     model = load(model_path_of(model_path))
-    scorer, notices = Scorer(model, dtype=dtype), Notices(model.config)
-    with Counter() as counter:
+    scorer, notices = Scorer(model, dtype=dtype), DataWarnings(model.config)
+    with RecordCounter() as counter:
         for records in filter(len, source.records(model)):
             name = records.places.name or str(source.file)
-            notices.look(0, records.in0, name)
-            notices.look(1, records.in1, name)
+            notices.check(0, records.in0, name)
+            notices.check(1, records.in1, name)
             _write(compute(scorer, records), key)
             counter.advance(len(records))
 
@@ -145,7 +145,7 @@ def _write(values: Floats, key: Literal["scores", "embeddings"]) -> None:
     from o2v_jax.data import Format, encode
 
     lines = encode(values, key, Format.JSON_LINES) + b"\n"
-    with writing_output():
+    with write_output():
         sys.stdout.buffer.write(lines)
         sys.stdout.buffer.flush()
 

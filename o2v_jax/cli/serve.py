@@ -4,16 +4,12 @@ from pathlib import Path
 
 import click
 
-from o2v_jax.cli.options import PATH, devices_option, dtype_option
+from o2v_jax.cli.options import devices_option, dtype_option, model_option
 from o2v_jax.errors import STALL_S, DType
 
 
 @click.command()
-@click.option(
-    "--model",
-    type=PATH,
-    help="Model directory or model.tar.gz; default $O2V_MODEL, else /opt/ml/model, else the demo.",
-)
+@model_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -25,19 +21,19 @@ from o2v_jax.errors import STALL_S, DType
     type=click.IntRange(0),
     default=25,
     show_default=True,
-    help="How long requests in flight get to end after SIGTERM.",
+    help="How long in-flight requests get to finish after SIGTERM.",
 )
 @click.option(
     "--stall-seconds",
     type=click.IntRange(1, 3600),
     default=STALL_S,
     show_default=True,
-    help="How long a client may neither send nor take a byte before it is let go.",
+    help="How long a client may neither send nor receive before it is disconnected.",
 )
 @dtype_option
 @devices_option
 def serve(
-    model: Path | None,
+    model_path: Path | None,
     host: str,
     port: int | None,
     drain_seconds: int,
@@ -49,4 +45,4 @@ def serve(
     from o2v_jax.server.run import serve as run
 
     limits = {"drain_s": drain_seconds, "stall_s": stall_seconds}
-    run(model, host=host, port=port, dtype=dtype, devices=devices, **limits)
+    run(model_path, host=host, port=port, dtype=dtype, devices=devices, **limits)

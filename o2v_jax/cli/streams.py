@@ -43,7 +43,7 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def writing_output() -> Iterator[None]:
+def write_output() -> Iterator[None]:
     """Names standard output where it cannot be written: the error alone does not.
 
     Raises:

@@ -28,12 +28,12 @@ def is_inside() -> bool:
 def supervise(failed: Callable[[str], None]) -> int:
     """Runs this command in a process of its own; returns its exit status, 2 if it was aborted.
 
-    `failed` is told why, if a signal that nobody sent through here ended that process.
+    `failed` is called with the reason if a signal that nobody sent through here ended that process.
     """
     command = [sys.executable, *sys.orig_argv[1:]]
     # in a session of its own a signal reaches it once, from here
     process = subprocess.Popen(command, env={**os.environ, INSIDE: "1"}, start_new_session=True)
-    with _relayed_to(process) as relayed:
+    with _relay_to(process) as relayed:
         status = process.wait()
     if status >= 0:
         return status
@@ -47,7 +47,7 @@ def supervise(failed: Callable[[str], None]) -> int:
 
 
 @contextmanager
-def _relayed_to(process: "subprocess.Popen[bytes]") -> Iterator[set[int]]:
+def _relay_to(process: "subprocess.Popen[bytes]") -> Iterator[set[int]]:
     """Passes signals on; gives those that came."""
     relayed = set[int]()
 

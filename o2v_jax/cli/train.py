@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 
 @click.command(cls=HyperparameterCommand)
 @click.option("--train", type=FILE, multiple=True, help="Labelled JSON Lines to train on.")
-@click.option("--validation", type=FILE, multiple=True, help="The same, for early stopping.")
-@click.option("--test", type=FILE, multiple=True, help="The same, for the final metrics.")
+@click.option(
+    "--validation",
+    type=FILE,
+    multiple=True,
+    help="Files of the validation channel, for early stopping.",
+)
+@click.option(
+    "--test", type=FILE, multiple=True, help="Files of the test channel, for the final metrics."
+)
 @click.option("--hyperparameters", type=FILE, help="JSON map of hyperparameters; see below.")
 @model_data_options
 @click.option("--output", type=NEW_FOLDER, help="Model directory to write.")
@@ -42,7 +49,7 @@ if TYPE_CHECKING:
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on where an interrupted run of the same command was, or begin anew.",
+    help="Resume an interrupted run of the same command, or start over.",
 )
 @click.option(
     "--seed",
@@ -62,7 +69,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Spread the rows of token tables over the devices, for tables that do not fit one.",
 )
-@click.option("--hosts", type=click.IntRange(1), metavar="N", help="Hosts that train together.")
+@click.option("--hosts", type=click.IntRange(1), metavar="N", help="Hosts that share a run.")
 @click.option(
     "--host-index", type=click.IntRange(0), metavar="I", help="Which one this is, from 0."
 )
@@ -91,8 +98,8 @@ def train(
     """Train a model and write it to a directory; the best epoch's parameters are kept.
 
     Options for several files may be repeated; gzipped files are read as they are. A
-    hyperparameter's own option overrules the map of --hyperparameters. An interrupted run goes on
-    when its command is given again. With --sagemaker, hyperparameters and channels come from
+    hyperparameter's own option overrules the map of --hyperparameters. An interrupted run
+    resumes when rerun. With --sagemaker, hyperparameters and channels come from
     PREFIX/input, the model goes to PREFIX/model and a failure's reason to PREFIX/output. On several
     hosts the same command is given on each, with its own --host-index; host 0 writes the model.
     """
@@ -109,7 +116,7 @@ def train(
     _require_hosts(*(layout[name] for name in _HOSTS))
     given = _given(layout | settings)
     # from the environment it is the container's default, which options given by hand overrule
-    by_hand = bool(given) and _source("sagemaker") is ParameterSource.ENVIRONMENT
+    by_hand = bool(given) and _make_source("sagemaker") is ParameterSource.ENVIRONMENT
     in_container = sagemaker and not by_hand
     if _has_more_hosts(in_container, prefix, layout) and not is_inside():
         raise click.exceptions.Exit(supervise(_failure_writer(in_container, prefix)))
@@ -173,7 +180,7 @@ def _failure_writer(sagemaker: bool, prefix: Path) -> Callable[[str], None]:
     return write
 
 
-def _source(name: str) -> ParameterSource | None:
+def _make_source(name: str) -> ParameterSource | None:
     """Where an option's value comes from."""
     return click.get_current_context().get_parameter_source(name)
 
@@ -186,11 +193,13 @@ def _written(name: str) -> str:
 def _refuse(names: list[str]) -> None:
     if names:
         listed = ", ".join(f"--{_written(name)}" for name in names)
-        raise click.UsageError(f"{listed} cannot stand beside --sagemaker, which reads the layout")
+        raise click.UsageError(
+            f"{listed} cannot be combined with --sagemaker, which reads the layout"
+        )
 
 
 def _require(layout: Mapping[str, Any], *, sagemaker: bool) -> None:
-    if not sagemaker and _source("prefix") is ParameterSource.COMMANDLINE:
+    if not sagemaker and _make_source("prefix") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--prefix says where --sagemaker finds its layout: give both")
     if not (layout["train"] and layout["output"]):
         raise click.UsageError("train needs --train and --output, or --sagemaker")

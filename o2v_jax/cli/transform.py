@@ -124,7 +124,7 @@ SPLIT = click.Choice(["Line", "None"])
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on with an interrupted run, or begin anew and replace results.",
+    help="Resume an interrupted run, or start over and replace results.",
 )
 def transform(
     model_path: Path | None, inputs: tuple[str, ...], output: Path, **options: Any
@@ -135,7 +135,7 @@ def transform(
     "in1": [ids]}, or JSON documents of {"instances": [...]}, gzipped or not; a record with one side
     gets its embedding. The results of NAME go to OUTPUT/NAME.out, one a record and in order, in the
     tree of the input folder. They appear when they are complete. A run that was stopped or killed
-    goes on when its command is given again.
+    resumes when its command is rerun.
 
     Parquet files hold lists of ids in the columns in0 and in1, or in one of them, and give Parquet
     with scores or embeddings as a further column.
@@ -155,19 +155,22 @@ def transform(
 def _run(
     model_path: Path | None, inputs: tuple[str, ...], output: Path, options: dict[str, Any]
 ) -> None:
-    from o2v_jax.cli.progress import Bytes
-    from o2v_jax.transform import Transform, sources_of
+    from o2v_jax.progress import InputProgress
+    from o2v_jax.transform import Transform, find_sources
 
-    ray, dtype = ray_options_of(options), options.pop("dtype")
+    ray = ray_options_of(options)
+    dtype = options.pop("dtype")
     endpoints, mode = (options.pop(n) for n in ("endpoints", "mode"))
-    skip, resume = options.pop("on_error") == "skip", options.pop("resume")
+    skip = options.pop("on_error") == "skip"
+    resume = options.pop("resume")
     servers = _servers(endpoints, model_path, options) if endpoints else None
     concurrent = servers.concurrent if servers else _fit(options, {})
-    settings, sources = _settings(options), sources_of(inputs, output)
+    settings = _settings(options)
+    sources = find_sources(inputs, output)
     for source in sources:
         settings.of(source.path)  # what cannot be meant is said before a model is read
     total = sum(source.size for source in sources)
-    with _engine(servers, ray, model_path, mode, dtype) as engine, Bytes(total) as progress:
+    with _engine(servers, ray, model_path, mode, dtype) as engine, InputProgress(total) as progress:
         report = Transform(
             sources=sources,
             output=output,
@@ -176,7 +179,7 @@ def _run(
             skip=skip,
             resume=resume,
             ahead=concurrent,
-            told=progress.advance,
+            on_progress=progress.advance,
         ).run()
     _tell(report, progress.rate, engine.padding, skip=skip)
 
@@ -203,12 +206,12 @@ def _engine(
 def _local(model_path: Path | None, mode: Mode | None, dtype: DType) -> "Local":
     from o2v_jax.checkpoint import load
     from o2v_jax.scoring import use_compilation_cache
-    from o2v_jax.transform import Local, digest_of
-    from o2v_jax.transform.engines.local import scorer_of
+    from o2v_jax.transform import Local, hash_model
+    from o2v_jax.transform.engines.local import make_scorer
 
     use_compilation_cache()
     model = load(model_path_of(model_path))
-    return Local(scorer_of(model, mode=mode, dtype=dtype), digest_of(model, dtype))
+    return Local(make_scorer(model, mode=mode, dtype=dtype), hash_model(model, dtype))
 
 
 def _servers(

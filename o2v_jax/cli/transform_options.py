@@ -8,7 +8,7 @@ from o2v_jax.errors import InputError
 
 if TYPE_CHECKING:
     from o2v_jax.data import Format
-    from o2v_jax.server.http import ContentType
+    from o2v_jax.server.media_types import ContentType
 
     _Choice = click.Choice[str]
     _ContentTypes = click.ParamType[ContentType]
@@ -48,7 +48,7 @@ class ContentTypeOption(_ContentTypes):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "ContentType":
         """Its format and parameters."""
-        from o2v_jax.server.http import MEDIA_TYPES, read_content_type
+        from o2v_jax.server.media_types import MEDIA_TYPES, read_content_type
 
         try:
             return read_content_type(value)

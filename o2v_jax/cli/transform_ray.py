@@ -80,17 +80,18 @@ def on_ray(
     model_path: Path, mode: Mode | None, dtype: DType, asked: RayOptions
 ) -> Iterator["OnRay"]:
     """The engine, with Ray connected for as long as the block lasts."""
-    from o2v_jax.transform.engines.ray_cluster import connected, imported, share_of
+    from o2v_jax.transform.engines.ray_cluster import compute_share, connect, import_ray
 
-    ray = imported(alone=asked.address is None)  # before anything that takes long
+    ray = import_ray(alone=asked.address is None)  # before anything that takes long
     from o2v_jax.checkpoint import flatten, load
-    from o2v_jax.transform import digest_of
+    from o2v_jax.transform import hash_model
     from o2v_jax.transform.engines.ray import OnRay
 
     model = load(model_path)
     size = sum(array.nbytes for array in flatten(model.params).values())
-    with connected(ray, asked.address, workers=asked.workers, model_bytes=size):
-        share, identity = share_of(ray, asked.workers), digest_of(model, dtype)
+    with connect(ray, asked.address, workers=asked.workers, model_bytes=size):
+        share = compute_share(ray, asked.workers)
+        identity = hash_model(model, dtype)
         yield OnRay(
             ray, model, identity, share, mode=mode, dtype=dtype, concurrent=asked.concurrent
         )

@@ -13,9 +13,15 @@ from o2v_jax.cli.options import FILE, NEW_FOLDER, SEED, Seconds, model_data_opti
 @click.command(short_help="Search for the best hyperparameters.")
 @click.option("--train", type=FILE, multiple=True, required=True, help="JSON Lines to train on.")
 @click.option(
-    "--validation", type=FILE, multiple=True, required=True, help="The same, to compare trials by."
+    "--validation",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="Files of the validation channel, to compare trials by.",
 )
-@click.option("--test", type=FILE, multiple=True, help="The same, for test metrics.")
+@click.option(
+    "--test", type=FILE, multiple=True, help="Files of the test channel, for test metrics."
+)
 @click.option(
     "--hyperparameters",
     type=FILE,
@@ -61,11 +67,10 @@ def tune(hyperparameters: Path, on_error: str, **options: Any) -> None:
 
     OUTPUT holds the best trial's model (model), its hyperparameters for o2v train (best.json), all
     trials as a table and a picture (trials.csv, tuning.png) and the study (study.log). A search
-    that was stopped or killed goes on when its command is given again, with more --trials too,
+    that was stopped or killed resumes when its command is rerun, with more --trials too,
     and finds what it would have found; the seed decides which values are tried and how each is
     trained, so on one machine a search repeats itself.
     """
-    _check_optuna()
     from o2v_jax.data.vocabulary import read_json_object
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.tuning import Tuning
@@ -73,12 +78,3 @@ def tune(hyperparameters: Path, on_error: str, **options: Any) -> None:
     base = Hyperparameters.from_strings(read_json_object(hyperparameters))
     command = shlex.join(["o2v", *sys.argv[1:]])
     Tuning(base=base, skip=on_error == "skip", command=command, **options).run()
-
-
-def _check_optuna() -> None:
-    from o2v_jax.errors import InputError
-
-    try:
-        import optuna  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        raise InputError(f"o2v tune needs Optuna: pip install 'o2v_jax[tune]' ({error})") from error

@@ -7,7 +7,7 @@ from typing import get_args
 import click
 
 from o2v_jax.cli.options import devices_option, dtype_option, model_option, model_path_of
-from o2v_jax.cli.streams import writing_output
+from o2v_jax.cli.streams import write_output
 from o2v_jax.errors import DType, Mode
 
 
@@ -33,10 +33,12 @@ def warm(
     from o2v_jax.checkpoint import load
     from o2v_jax.scoring import Scorer, local_devices, use_compilation_cache
 
-    cache, began = use_compilation_cache(), time.perf_counter()
-    model, programs = load(model_path_of(model_path)), 0
+    cache = use_compilation_cache()
+    began = time.perf_counter()
+    model = load(model_path_of(model_path))
+    programs = 0
     for device in local_devices(devices):
         scorer = Scorer(model, preferred_mode=mode, dtype=dtype, device=device)
         programs += scorer.warm(threads, longer=True)
-    with writing_output():
+    with write_output():
         click.echo(f"{programs} programs in {time.perf_counter() - began:.1f} s, kept in {cache}")

@@ -1,35 +1,55 @@
-"""What a file is, by its beginning, where it holds no records: said before a line of it is read."""
+"""What kind of file something is by its first bytes, where it is not text with records."""
 
 import io
 import re
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from o2v_jax.errors import InputError
 from o2v_jax.util import BOM
 
 HEAD_BYTES = 4096  # of a file that are looked at, if so many are there at once
+PARQUET = "a Parquet file"
+
+
+class Kind(NamedTuple):
+    """A kind of file that is not text.
+
+    Attributes:
+        name: what a file of this kind is, behind "is".
+        remedy: what to do with it; empty if nothing is known.
+    """
+
+    name: str
+    remedy: str = ""
+
 
 _UNPACK = "unpack it first"
-_KINDS = (
-    (b"PAR1", "a Parquet file", "o2v transform scores it, and o2v prepare makes JSON Lines of it"),
-    (b"PK\x03\x04", "a zip archive (.zip, .xlsx, .npz)", _UNPACK),
-    (b"BZh", "compressed by bzip2", "gzip alone is read: decompress it first"),
-    (b"\xfd7zXZ\x00", "compressed by xz", "gzip alone is read: decompress it first"),
-    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "gzip alone is read: decompress it first"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
-    (b"\x1f\x8b", "compressed by gzip twice", "decompress it first"),
-    (b"\xff\xfe", "UTF-16 text", "save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text", "save it as UTF-8"),
-    (b"\x93NUMPY", "a NumPy array", ""),
-    (b"ARROW1", "an Arrow file", "write it as Parquet for o2v transform or o2v prepare"),
-    (b"FEA1", "a Feather file", "write it as Parquet for o2v transform or o2v prepare"),
-    (b"ORC", "an ORC file", "write it as Parquet for o2v transform or o2v prepare"),
-    (b"Obj\x01", "an Avro file", "write it as Parquet for o2v transform or o2v prepare"),
-    (b"\x89HDF", "an HDF5 file", ""),
-    (b"SQLite format 3", "an SQLite database", ""),
-    (b"\x0a\x23\xd7\xce", "RecordIO", "JSON Lines is the only content type for training"),
-    (b"%PDF", "a PDF", ""),
-)
+_DECOMPRESS = "decompress it, or compress it by gzip instead"
+_AS_UTF8 = "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)"
+_AS_PARQUET = "write it as Parquet for o2v transform or o2v prepare"
+_MAGIC = {
+    rb"PAR1": Kind(PARQUET, "o2v transform scores it, and o2v prepare makes JSON Lines of it"),
+    rb"PK(\x03\x04|\x05\x06)": Kind(
+        "a zip archive (.zip, .xlsx, .npz)", f"{_UNPACK}; save an Excel workbook as CSV"
+    ),
+    rb"\xd0\xcf\x11\xe0": Kind("an Excel workbook", "save it as CSV for o2v prepare"),
+    rb"BZh": Kind("compressed by bzip2", _DECOMPRESS),
+    rb"\xfd7zXZ\x00": Kind("compressed by xz", _DECOMPRESS),
+    rb"\x28\xb5\x2f\xfd": Kind("compressed by zstd", _DECOMPRESS),
+    rb"7z\xbc\xaf\x27\x1c": Kind("a 7z archive", _UNPACK),
+    rb"\x1f\x8b": Kind("compressed by gzip twice", "decompress it first"),
+    rb"\xff\xfe|\xfe\xff": Kind("UTF-16 text", _AS_UTF8),
+    rb"([\t\r\n -~]\x00){2}|(\x00[\t\r\n -~]){2}": Kind("UTF-16 text", _AS_UTF8),
+    rb"\x93NUMPY": Kind("a NumPy array"),
+    rb"ARROW1": Kind("an Arrow file", _AS_PARQUET),
+    rb"FEA1": Kind("a Feather file", _AS_PARQUET),
+    rb"ORC": Kind("an ORC file", _AS_PARQUET),
+    rb"Obj\x01": Kind("an Avro file", _AS_PARQUET),
+    rb"\x89HDF": Kind("an HDF5 file"),
+    rb"SQLite format 3": Kind("an SQLite database"),
+    rb"\x0a\x23\xd7\xce": Kind("RecordIO", "JSON Lines is the only content type for training"),
+    rb"%PDF": Kind("a PDF"),
+}
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TAR = slice(257, 262)
 _SAFETENSORS = re.compile(rb'.{8}\{\s*"', re.DOTALL)  # the length of a header, and that header
@@ -37,7 +57,7 @@ _DOCUMENT = re.compile(rb'\s*\{\s*"instances"\s*:\s*[\[{]')
 _DELIMITERS = {b"\t": "tab-separated text", b",": "CSV", b";": "CSV", b"|": "CSV"}
 
 
-def head_of(stream: BinaryIO) -> bytes:
+def peek_head(stream: BinaryIO) -> bytes:
     """The first bytes of a buffered stream, which stay there to be read."""
     return cast("io.BufferedReader", stream).peek(HEAD_BYTES)[:HEAD_BYTES].removeprefix(BOM)
 
@@ -52,11 +72,20 @@ def require_text(head: bytes, name: str) -> None:
     Raises:
         InputError: it says what the file is and what to do with it.
     """
-    found = _kind(head)
-    if found:
-        kind, remedy = found
-        advice = f": {remedy}" if remedy else ""
-        raise InputError(f"{name} is {kind}, but JSON Lines are expected{advice}")
+    kind = identify_kind(head) or _identify_binary(head)
+    if kind:
+        advice = f": {kind.remedy}" if kind.remedy else ""
+        raise InputError(f"{name} is {kind.name}, but JSON Lines are expected{advice}")
+
+
+def identify_kind(head: bytes) -> Kind | None:
+    """The kind of a file that begins so; None: perhaps text, or of a kind that is not known."""
+    for pattern, kind in _MAGIC.items():
+        found = re.match(pattern, head, re.DOTALL)
+        # a text may begin with letters that a kind of file begins with
+        if found and (not found[0].isascii() or _CONTROL.search(head)):
+            return kind
+    return Kind("a tar archive", _UNPACK) if head[_TAR] == b"ustar" else None
 
 
 def is_document(head: bytes) -> bool:
@@ -64,7 +93,7 @@ def is_document(head: bytes) -> bool:
     return _DOCUMENT.match(head) is not None
 
 
-def table_kind(head: bytes) -> str:
+def describe_table(head: bytes) -> str:
     """What a table in text is called, where the first lines look like one; else nothing."""
     lines = head.split(b"\n")
     if any(line.lstrip().startswith((b"{", b"[")) for line in lines):
@@ -76,13 +105,8 @@ def table_kind(head: bytes) -> str:
     return next(found, "")
 
 
-def _kind(head: bytes) -> tuple[str, str] | None:
-    for magic, kind, remedy in _KINDS:
-        # a text may begin with letters that a kind of file begins with
-        if head.startswith(magic) and (not magic.isascii() or _CONTROL.search(head)):
-            return kind, remedy
-    if head[_TAR] == b"ustar":
-        return "a tar archive", _UNPACK
+def _identify_binary(head: bytes) -> Kind | None:
+    """The kind of a file whose first line cannot be text."""
     if b"\0" not in head.partition(b"\n")[0]:
         return None
-    return ("a safetensors file" if _SAFETENSORS.match(head) else "binary"), ""
+    return Kind("a safetensors file" if _SAFETENSORS.match(head) else "binary")

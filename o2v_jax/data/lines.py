@@ -5,8 +5,8 @@ from functools import partial
 from typing import BinaryIO
 
 from o2v_jax.data.records import at_line
-from o2v_jax.errors import InputError, O2VError, RecordError
-from o2v_jax.util import BOM, GZIP_ERRORS
+from o2v_jax.errors import O2VError, RecordError
+from o2v_jax.util import BOM, translate_read_errors
 
 MIB = 2**20
 LONGEST_LINE = 6 * MIB  # as batch transform has it: a record is a payload at most
@@ -21,19 +21,15 @@ def read_bounded_lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
         InputError: the file cannot be read, or its gzip is damaged.
     """
     lines = iter(partial(stream.readline, LONGEST_LINE + 1), b"")
-    try:
+    with translate_read_errors(name):
         for number, line in enumerate(lines, start=1):
             if len(line) > LONGEST_LINE:
                 reason = f"is longer than a record may be ({LONGEST_LINE // MIB} MiB)"
                 raise RecordError(at_line(name, number), f"{reason}: expected one record a line")
             yield line
-    except GZIP_ERRORS as error:
-        raise InputError(f"{name}: is damaged gzip ({error})") from error
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
 
 
-def chunks_of(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[bytes]]]:
+def split_chunks(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[bytes]]]:
     """Up to `most` lines at a time, fewer if they are long, with the number of the first of them.
 
     A byte order mark in front is left out. Where reading fails, what was read before comes first.

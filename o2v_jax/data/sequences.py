@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from o2v_jax.arguments import describe
 from o2v_jax.errors import InputError
+from o2v_jax.extras import require_extra
 
 Index: TypeAlias = npt.NDArray[np.int64]
 
@@ -184,13 +185,16 @@ def _listed(rows: Any) -> list[Any]:
 
 def _of_arrow(given: Any) -> Flat:
     """A column of lists, of any of Arrow's list types."""
+    require_extra("data", "a column of Arrow data", "pyarrow")
     import pyarrow as pa  # noqa: PLC0415 - only where there is Arrow data
     import pyarrow.compute as pc  # noqa: PLC0415
+
+    from o2v_jax.data.arrow import is_list_type  # noqa: PLC0415 - imports pyarrow
 
     column = _arrow(given)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if not (pa.types.is_null(column.type) and not len(column)) and not _is_list(column.type):
+    if not (pa.types.is_null(column.type) and not len(column)) and not is_list_type(column.type):
         raise _unexpected(f"an Arrow column of type {column.type}")
     if column.null_count:
         raise InputError(f"the Arrow column has {column.null_count} nulls for sequences")
@@ -222,19 +226,6 @@ def _arrow(given: Any) -> Any:
 
 def _imported(pa: Any, given: Any) -> Any:
     return pa.chunked_array(given) if hasattr(given, _ARROW[0]) else pa.array(given)
-
-
-def _is_list(kind: Any) -> bool:
-    import pyarrow as pa  # noqa: PLC0415
-
-    checks = (
-        "is_list",
-        "is_large_list",
-        "is_fixed_size_list",
-        "is_list_view",
-        "is_large_list_view",
-    )
-    return any(getattr(pa.types, check)(kind) for check in checks)
 
 
 def _unexpected(found: str) -> InputError:

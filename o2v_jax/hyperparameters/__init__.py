@@ -1,8 +1,8 @@
 """Hyperparameters: the table of the Object2Vec documentation as one typed, frozen configuration.
 
-`table` is the documentation's table, line by line; `fields` says how a line is declared and
-`rules` which kinds of values there are; `mapping` reads a map; `draft` checks each value and
-`cross`, with `networks` and `copying`, the values against each other.
+`table` is the documentation's table, line by line; `values` says how a line is declared and which
+kinds of values there are; `draft` reads a map and checks each value, and `constraints` checks the
+values against each other.
 """
 
 from o2v_jax.hyperparameters.encoder import EncoderConfig, Network

@@ -17,20 +17,20 @@ from o2v_jax.hyperparameters.values import Unset
 AUTO_LAYERS = {"hcnn": 4, "bilstm": 1}
 
 
-def own_sides(draft: Draft) -> tuple[int, ...]:
+def list_own_sides(draft: Draft) -> tuple[int, ...]:
     """The sides whose hyperparameters are their own: not enc1 where it copies enc0."""
     return (0,) if draft.has("enc1_network", "enc0") else (0, 1)
 
 
-def network_of(draft: Draft, side: int) -> str | None:
+def get_network(draft: Draft, side: int) -> str | None:
     """The network of a side, "enc0" looked through, or None if it is not known."""
-    name = f"enc{side}_network" if side in own_sides(draft) else "enc0_network"
+    name = f"enc{side}_network" if side in list_own_sides(draft) else "enc0_network"
     return draft.values[name] if draft.sound(name) else None
 
 
 def allow_resolved(draft: Draft, side: int) -> None:
     """What a pooled encoder's values resolve to is valid, though outside their own ranges."""
-    if network_of(draft, side) != "pooled_embedding":
+    if get_network(draft, side) != "pooled_embedding":
         return
     enc_dim = draft.values["enc_dim"]
     for name, value in ((f"enc{side}_layers", 0), (f"enc{side}_token_embedding_dim", enc_dim)):
@@ -40,7 +40,8 @@ def allow_resolved(draft: Draft, side: int) -> None:
 
 def resolve(draft: Draft, side: int) -> None:
     """Fills in a side's layers and, for pooled_embedding, its token embedding dimension."""
-    network, layers = network_of(draft, side), f"enc{side}_layers"
+    network = get_network(draft, side)
+    layers = f"enc{side}_layers"
     if network == "pooled_embedding":
         draft.clashes.extend(_pretrained_width(draft, side))
         enc_dim = draft.values["enc_dim"] if draft.sound("enc_dim") else Unset.UNSET
@@ -51,7 +52,11 @@ def resolve(draft: Draft, side: int) -> None:
 
 def note_widths(draft: Draft) -> None:
     """Says once that pooled encoders do not get the token embedding dimensions they were given."""
-    names = [f"enc{side}_token_embedding_dim" for side in own_sides(draft) if _odd(draft, side)]
+    names = [
+        f"enc{side}_token_embedding_dim"
+        for side in list_own_sides(draft)
+        if _is_inconsistent(draft, side)
+    ]
     if names:
         enc_dim = draft.values["enc_dim"]
         draft.notes.append(
@@ -61,17 +66,18 @@ def note_widths(draft: Draft) -> None:
         )
 
 
-def _odd(draft: Draft, side: int) -> bool:
+def _is_inconsistent(draft: Draft, side: int) -> bool:
     """Whether a pooled side was given a token embedding dimension that is not enc_dim."""
     name = f"enc{side}_token_embedding_dim"
     known = name in draft.given and draft.sound(name, "enc_dim")
-    pooled = network_of(draft, side) == "pooled_embedding"
+    pooled = get_network(draft, side) == "pooled_embedding"
     return known and pooled and not draft.has(name, draft.values["enc_dim"])
 
 
 def _pretrained_width(draft: Draft, side: int) -> Iterator[str]:
-    name, file = f"enc{side}_token_embedding_dim", f"enc{side}_pretrained_embedding_file"
-    if _odd(draft, side) and draft.sound(file) and draft.values[file]:
+    name = f"enc{side}_token_embedding_dim"
+    file = f"enc{side}_pretrained_embedding_file"
+    if _is_inconsistent(draft, side) and draft.sound(file) and draft.values[file]:
         yield (
             f"{draft.said(name)}: must equal {draft.said('enc_dim')}, because enc{side} is a "
             f"pooled_embedding with {draft.said(file)}; set enc_dim={draft.values[name]} "
@@ -100,7 +106,8 @@ def copy_enc0(draft: Draft, before: Mapping[str, Any]) -> None:
     before enc0 was resolved (`before`) or as it is now: people give both sides the same values.
     """
     for suffix in ENCODER:
-        name, source = f"enc1_{suffix}", f"enc0_{suffix}"
+        name = f"enc1_{suffix}"
+        source = f"enc0_{suffix}"
         given = name in draft.given and draft.sound(name, source)
         left_open = suffix == "layers" and before[name] == "auto"
         if given and not left_open and before[name] not in (before[source], draft.values[source]):
@@ -126,7 +133,7 @@ def settle(draft: Draft) -> None:
     require_enc1(draft)
     note_widths(draft)
     before = dict(draft.values)
-    for side in own_sides(draft):
+    for side in list_own_sides(draft):
         resolve(draft, side)
     if draft.has("enc1_network", "enc0"):
         copy_enc0(draft, before)
@@ -150,7 +157,7 @@ def _tied(draft: Draft) -> Iterator[str]:
 
 
 def _divisible(draft: Draft) -> Iterator[str]:
-    sides = own_sides(draft)
+    sides = list_own_sides(draft)
     names = [f"enc{side}_{suffix}" for side in sides for suffix in ("network", "layers")]
     if not draft.sound("enc_dim", *names):
         return
@@ -170,7 +177,8 @@ def _parts(draft: Draft, side: int) -> int:
 
 
 def _reason(draft: Draft, side: int) -> str:
-    network, parts = draft.values[f"enc{side}_network"], _parts(draft, side)
+    network = draft.values[f"enc{side}_network"]
+    parts = _parts(draft, side)
     return f"enc{side}'s {network} of {parts} {'layers' if network == 'hcnn' else 'directions'}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from o2v_jax.arguments import show
 from o2v_jax.errors import HyperparameterError
-from o2v_jax.hyperparameters.text import closest, show_valid
+from o2v_jax.hyperparameters.text import find_closest, show_valid
 from o2v_jax.hyperparameters.values import Line, Required, Unset
 
 
@@ -86,7 +86,7 @@ def read_mapping(
     "_" are the original's internals, those with "sagemaker_" the SDK's: left out, with a log line.
 
     Raises:
-        HyperparameterError: this is no map at all, or one that holds the map, such as the answer
+        HyperparameterError: this is not a map, or one that holds the map, such as the answer
             of describe-training-job.
     """
     if not isinstance(mapping, Mapping):
@@ -94,27 +94,29 @@ def read_mapping(
         raise HyperparameterError([problem])
     _require_inner(mapping)
     for prefix, owner in _PASSED_OVER.items():
-        _log_ignored([name for name in mapping if _begins(name, prefix)], owner)
-    known = {name: _typed(lines[name], mapping[name]) for name in mapping if name in lines}
+        _log_ignored([name for name in mapping if _has_prefix(name, prefix)], owner)
+    known = {name: _read_typed(lines[name], mapping[name]) for name in mapping if name in lines}
     strange = [name for name in mapping if name not in lines and not _is_passed_over(name)]
     # looking for what was meant takes long, and no message shows more
-    explained = [_unknown(name, closest(name, lines)) for name in strange[:_EXPLAINED]]
-    return known, explained + [_unknown(name, None) for name in strange[_EXPLAINED:]]
+    explained = [
+        _describe_unknown(name, find_closest(name, lines)) for name in strange[:_EXPLAINED]
+    ]
+    return known, explained + [_describe_unknown(name, None) for name in strange[_EXPLAINED:]]
 
 
 def _require_inner(mapping: Mapping[str, object]) -> None:
     for name, value in mapping.items():
         if isinstance(value, Mapping) and str(name).lower().endswith("hyperparameters"):
-            problem = f"this is no map of hyperparameters, but holds one: give its {name}"
+            problem = f"this is not a map of hyperparameters, but holds one: give its {name}"
             raise HyperparameterError([problem])
 
 
-def _typed(line: Line, value: object) -> object:
-    plain = _unquoted(value.strip()) if isinstance(value, str) else value
+def _read_typed(line: Line, value: object) -> object:
+    plain = _unquote(value.strip()) if isinstance(value, str) else value
     return line.rule.read(plain.strip()) if isinstance(plain, str) else plain
 
 
-def _unquoted(text: str) -> object:
+def _unquote(text: str) -> object:
     """What JSON of a text or of a list says; no valid value looks like either."""
     if not text.startswith(('"', "[")):
         return text
@@ -124,17 +126,17 @@ def _unquoted(text: str) -> object:
         return text
 
 
-def _begins(name: object, prefix: str) -> bool:
+def _has_prefix(name: object, prefix: str) -> bool:
     return isinstance(name, str) and name.startswith(prefix)
 
 
 def _is_passed_over(name: object) -> bool:
-    return any(_begins(name, prefix) for prefix in _PASSED_OVER)
+    return any(_has_prefix(name, prefix) for prefix in _PASSED_OVER)
 
 
-def _unknown(name: object, nearest: str | None) -> str:
+def _describe_unknown(name: object, nearest: str | None) -> str:
     hint = f"; the nearest valid name is {nearest}" if nearest else ""
-    return f"{show(name)} is no hyperparameter{hint}"
+    return f"{show(name)} is not a hyperparameter{hint}"
 
 
 def _log_ignored(names: list[str], owner: str) -> None:

@@ -131,7 +131,8 @@ class Hyperparameters:
         Resolved values outside their documented ranges, which only a pooled encoder has, follow
         from the others and are left out: the original accepts the map too.
         """
-        lines, values = lines_of(self), vars(self)
+        lines = lines_of(self)
+        values = vars(self)
         return {
             name: write(values[name])
             for name in lines
@@ -157,7 +158,7 @@ class Hyperparameters:
 
     @property
     def outputs(self) -> int:
-        """Scores for each record: one a class, or 1 for regression, which ignores num_classes."""
+        """Scores of a record (one a class, or 1 for regression, which ignores num_classes)."""
         return self.num_classes if self.output_layer == "softmax" else 1
 
 

@@ -13,12 +13,12 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SHOWN = 60
 
 
-def closest(value: object, names: Iterable[str], cutoff: float = 0.5) -> str | None:
+def find_closest(value: object, names: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The first of the names most like the value, or None if none is as like as `cutoff`.
 
-    >>> closest("epoch", ["epochs", "dropout"])
+    >>> find_closest("epoch", ["epochs", "dropout"])
     'epochs'
-    >>> closest("banana", ["epochs", "dropout"]) is None
+    >>> find_closest("banana", ["epochs", "dropout"]) is None
     True
     """
     word = (value if isinstance(value, str) else show(value))[:_SHOWN].strip().lower()
@@ -39,7 +39,7 @@ def show_valid(value: object) -> str:
     return write(value) or "''"
 
 
-def number_in(value: object) -> float | None:
+def parse_number(value: object) -> float | None:
     """The number that a value is or spells, integers exactly; None if it is none."""
     try:
         if isinstance(value, Integral) or (isinstance(value, str) and INTEGER.fullmatch(value)):

@@ -13,7 +13,14 @@ from numbers import Integral, Real
 from typing import Any, get_args
 
 from o2v_jax.arguments import show
-from o2v_jax.hyperparameters.text import INTEGER, NUMBER, closest, number_in, show_valid, write
+from o2v_jax.hyperparameters.text import (
+    INTEGER,
+    NUMBER,
+    find_closest,
+    parse_number,
+    show_valid,
+    write,
+)
 
 _SPELLINGS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
     ("false", "no", "off", "0"), False
@@ -26,7 +33,7 @@ class Rule(ABC):
     @property
     @abstractmethod
     def text(self) -> str:
-        """The rule in words, to stand after "must be"."""
+        """The rule in words, to follow "must be"."""
 
     def read(self, text: str) -> object:
         """The typed value of a text without blanks around it, or the text itself if it has none."""
@@ -43,7 +50,7 @@ class Rule(ABC):
 
 @dataclass(frozen=True)
 class Integer(Rule):
-    """An integer in `low..high`, or one `word` that stands for an integer."""
+    """An integer in `low..high`, or one `word` for an integer."""
 
     low: int
     high: int | None
@@ -55,7 +62,7 @@ class Integer(Rule):
         return f"{self.word} or an integer {limits}" if self.word else f"an integer {limits}"
 
     def read(self, text: str) -> object:
-        number = number_in(text) if INTEGER.fullmatch(text) else None
+        number = parse_number(text) if INTEGER.fullmatch(text) else None
         return text if number is None else number
 
     def stored(self, value: object) -> object | None:
@@ -66,9 +73,9 @@ class Integer(Rule):
         return int(value) if int(value) == self._clamped(int(value)) else None
 
     def nearest(self, value: object) -> object | None:
-        number = number_in(value)
+        number = parse_number(value)
         if number is None:
-            return closest(value, [self.word]) if self.word else None
+            return find_closest(value, [self.word]) if self.word else None
         clamped = self._clamped(number)
         return None if clamped == math.inf else round(clamped)
 
@@ -93,11 +100,11 @@ class Number(Rule):
     def stored(self, value: object) -> object | None:
         if not isinstance(value, Real) or isinstance(value, bool):
             return None
-        number = number_in(value)
+        number = parse_number(value)
         return None if number is None or not self.low <= number <= self.high else float(number)
 
     def nearest(self, value: object) -> object | None:
-        number = number_in(value)
+        number = parse_number(value)
         return None if number is None else float(min(max(number, self.low), self.high))
 
 
@@ -115,7 +122,7 @@ class Choice(Rule):
         return value if isinstance(value, str) and value in self.names else None
 
     def nearest(self, value: object) -> object | None:
-        return closest(value, self.names)
+        return find_closest(value, self.names)
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ class Choices(Rule):
         return parts if valid else None
 
     def nearest(self, value: object) -> object | None:
-        near = [closest(part, self.names) for part in _parts(value)]
+        near = [find_closest(part, self.names) for part in _parts(value)]
         return tuple(dict.fromkeys(name for name in near if name)) or None
 
 
@@ -153,7 +160,7 @@ class Flag(Rule):
         return value if isinstance(value, bool) else None
 
     def nearest(self, value: object) -> object | None:
-        return _SPELLINGS.get(closest(value, _SPELLINGS) or "")
+        return _SPELLINGS.get(find_closest(value, _SPELLINGS) or "")
 
 
 @dataclass(frozen=True)
@@ -183,13 +190,13 @@ def _parts(value: object) -> tuple[str, ...]:
 
 
 class Unset(Enum):
-    """Stands for a value that was not given, which is not the same as its default being given."""
+    """Marks a value that was not given, which differs from its default being given."""
 
     UNSET = "not given"
 
 
 class Required(Enum):
-    """Stands for the default of a hyperparameter that has none."""
+    """Marks a hyperparameter that has no default."""
 
     ALWAYS = "required"
     UNLESS_COPIED = "required unless enc1_network=enc0"

@@ -1,11 +1,15 @@
 """From raw tables to what `o2v train` reads: JSON Lines of ids, vocabularies, hyperparameters.
 
-The first pass (`collecting`): `tables` reads CSV, TSV, JSON Lines and Parquet in chunks of `rows`,
-`cells` makes tokens or ids of a cell, `words` numbers and counts tokens, `labels` reads labels,
-`split` deals records out to the parts and `spill` keeps them on the disk. The second (`finishing`):
-once all tokens are counted, `sides` gives them ids, and `writing` and `settings` make the files.
-`job` is the order of these steps and `report` what they found.
+The first pass (`columns`): `read` reads CSV, TSV, JSON Lines and Parquet in chunks of `rows`,
+`cells` makes tokens or ids of cells and counts tokens, `labels` reads labels, `split` deals records
+out to the parts and keeps them on the disk. The second (`write`): once all tokens are counted,
+`settings` gives them ids and sets the hyperparameters, and the files are written. `job` is the
+order of these steps and `report` what they found.
 """
+
+from o2v_jax.extras import require_extra
+
+require_extra("data", __name__)
 
 from o2v_jax.preparation.cells import KINDS, Kind
 from o2v_jax.preparation.job import Preparation

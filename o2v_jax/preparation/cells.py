@@ -1,4 +1,4 @@
-"""Cells of a table as tokens: integers, words, and the numbers that stand for words."""
+"""Cells of a table as tokens: integers, words, and the numbers of words."""
 
 import re
 from collections import Counter
@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Ids, Index, Ragged, offsets_of
-from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalised, tokenize
+from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalize_token, tokenize
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.rows import Cells, is_list
+from o2v_jax.preparation.rows import Cells
 
 # as Python, pandas and Arrow write floats; not 1e5, which may be an id in hexadecimal
 _PATTERN = r"^(?:0|-?[1-9][0-9]*)\.0$|^-?[0-9](?:\.[0-9]+)?e\+[0-9]{1,3}$"
@@ -21,10 +22,10 @@ _WHOLE = re.compile(_PATTERN, re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]+\.[0-9]|-?[0-9]e[-+][0-9]", re.ASCII)
 
 
-def whole(text: str) -> str:
+def spell_integer(text: str) -> str:
     """The integer that a float's text spells; any other text as it is.
 
-    >>> whole("1.0"), whole("1e+15"), whole("1.5"), whole("1.50")
+    >>> spell_integer("1.0"), spell_integer("1e+15"), spell_integer("1.5"), spell_integer("1.50")
     ('1', '1000000000000000', '1.5', '1.50')
     """
     if not _WHOLE.match(text):
@@ -36,16 +37,16 @@ def whole(text: str) -> str:
 
 
 def are_whole(texts: Iterable[str]) -> bool:
-    """Whether no text begins as a decimal number that is no integer, as versions and prices do.
+    """Whether no text begins as a decimal number that is not an integer, as versions and prices do.
 
     >>> are_whole(["1.0", "7", "x"]), are_whole(["1.0", "1.1"]), are_whole(["1.0", "1.00"])
     (True, False, False)
     """
-    return not any(_DECIMAL.match(text) and whole(text) == text for text in texts)
+    return not any(_DECIMAL.match(text) and spell_integer(text) == text for text in texts)
 
 
 class Words:
-    """Every token seen, numbered by first sight, and how often those to be learnt stood there.
+    """Every token seen, numbered by first occurrence, and how often those to be learnt occur.
 
     >>> words = Words()
     >>> numbers = words.numbers(["a", "man", "a"])
@@ -79,19 +80,19 @@ class Words:
     def became_floats(self, vocabulary: Vocabulary) -> Iterator[str]:
         """The tokens that the vocabulary has as integers alone."""
         tokens = vocabulary.tokens
-        return (t for t in self._numbers if t not in tokens and whole(t) in tokens)
+        return (t for t in self._numbers if t not in tokens and spell_integer(t) in tokens)
 
     def vocabulary(self, size: int, min_count: int = 1, *, integers: bool = False) -> Vocabulary:
         """The most frequent counted tokens; of equally frequent ones the first in code point order.
 
         Args:
             size: the number of ids at most, `"<pad>"` (0) and `"<unk>"` (1) included.
-            min_count: how often a token stands there at least.
+            min_count: how often a token occurs at least.
             integers: whether 1.0 is the token 1.
         """
         counted = Counter[str]()
         for token, count in zip(self._numbers, self._counts.tolist(), strict=False):
-            counted[whole(token) if integers else token] += count
+            counted[spell_integer(token) if integers else token] += count
         counted = Counter({t: n for t, n in counted.items() if n >= max(min_count, 1)})
         ranked = sorted(counted.keys() - {PADDING, UNKNOWN}, key=lambda key: (-counted[key], key))
         names = (PADDING, UNKNOWN, *ranked[: max(size - 2, 0)])
@@ -111,7 +112,7 @@ class Words:
         ids = [tokens.get(t, unknown) for t in self._numbers]
         if integers:
             ids = [
-                tokens.get(whole(t), unknown) if t not in tokens else known
+                tokens.get(spell_integer(t), unknown) if t not in tokens else known
                 for t, known in zip(self._numbers, ids, strict=True)
             ]
         return np.array(ids, np.int64)
@@ -121,13 +122,13 @@ class Words:
     ) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
         """For each number whether the vocabulary has the token, bool `[numbers]`."""
         tokens = vocabulary.tokens
-        has = (t in tokens or (integers and whole(t) in tokens) for t in self._numbers)
+        has = (t in tokens or (integers and spell_integer(t) in tokens) for t in self._numbers)
         return np.fromiter(has, np.bool_, len(self._numbers))
 
 
 # text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
-# does; value: the whole cell, exactly as it stands, is one token; ids: token ids between blanks.
-# An id that became a float is that id: see `whole`
+# does; value: the whole cell, exactly as it is, is one token; ids: token ids between blanks.
+# An id that became a float is that id: see `spell_integer`
 Kind: TypeAlias = Literal["text", "tokens", "value", "ids"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -154,21 +155,22 @@ def encode(kind: Kind, cells: Cells, words: Words) -> Sequences:
     Raises:
         InputError: the cells hold lists that are not read as this kind.
     """
-    rows, faults = (_lists if is_list(cells) else _texts)(kind, cells, words)
+    encode_cells = _encode_lists if is_list_type(cells.type) else _encode_texts
+    rows, faults = encode_cells(kind, cells, words)
     empty = np.flatnonzero(rows.lengths == 0).tolist()
     return rows, dict.fromkeys(empty, "the cell is empty") | faults
 
 
-def distinct(cells: Cells) -> tuple[list[str], Index]:
+def find_distinct(cells: Cells) -> tuple[list[str], Index]:
     """The different texts of a column, and for each row which of them it holds, int64 `[rows]`."""
     packed = cells.dictionary_encode()
     return packed.dictionary.to_pylist(), packed.indices.to_numpy().astype(np.int64)
 
 
-def _texts(kind: Kind, cells: Cells, words: Words) -> Sequences:
-    texts, which = distinct(cells)  # people repeat texts, and tokenizing takes long
+def _encode_texts(kind: Kind, cells: Cells, words: Words) -> Sequences:
+    texts, which = find_distinct(cells)  # people repeat texts, and tokenizing takes long
     if kind == "ids":
-        parsed = [_parsed(text) for text in texts]
+        parsed = [_parse_ids(text) for text in texts]
         found = [parsed[text][1] for text in which.tolist()]
         faults = {row: fault for row, fault in enumerate(found) if fault}
         return Ragged.of([ids for ids, _ in parsed]).take(which), faults
@@ -177,9 +179,9 @@ def _texts(kind: Kind, cells: Cells, words: Words) -> Sequences:
     return Ragged(flat, offsets_of(np.array([*map(len, tokens)], np.int64))).take(which), {}
 
 
-def _parsed(text: str) -> tuple[list[int], str]:
+def _parse_ids(text: str) -> tuple[list[int], str]:
     """The ids of a text, and what is wrong with it."""
-    items = [whole(item) for item in text.split()]
+    items = [spell_integer(item) for item in text.split()]
     bad = next((item for item in items if not _is_id(item)), None)
     return ([*map(int, items)], "") if bad is None else ([], f"{bad[:40]!r} {_NO_ID}{_hint(text)}")
 
@@ -196,36 +198,37 @@ def _cell(text: str) -> list[str]:
     return [text] if text.strip() else []
 
 
-def _between_blanks(text: str) -> list[str]:
-    return [normalised(token, lowercase=True) for token in text.split()]
+def _split_blanks(text: str) -> list[str]:
+    return [normalize_token(token, lowercase=True) for token in text.split()]
 
 
 _SPLIT: dict[Kind, Callable[[str], list[str]]] = {
     "text": tokenize,
-    "tokens": _between_blanks,
+    "tokens": _split_blanks,
     "value": _cell,
 }
 
 
-def _lists(kind: Kind, cells: Cells, words: Words) -> Sequences:
+def _encode_lists(kind: Kind, cells: Cells, words: Words) -> Sequences:
     """A list a cell, as Parquet has them."""
     lengths = pc.list_value_length(cells).fill_null(0).to_numpy().astype(np.int64)
-    offsets, flat = offsets_of(lengths), cells.flatten()
+    offsets = offsets_of(lengths)
+    flat = cells.flatten()
     if pa.types.is_null(flat.type):
         flat = flat.cast(pa.int32() if kind == "ids" else pa.string())
     if kind == "ids" and (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type)):
-        ids, wrong = _checked(flat)
-        return Ragged(ids, offsets), _first_wrong(offsets, flat, wrong, _NO_ID)
+        ids, wrong = _check_ids(flat)
+        return Ragged(ids, offsets), _find_first_wrong(offsets, flat, wrong, _NO_ID)
     if kind == "tokens" and (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):
         numbers = words.numbers(
-            normalised(token or "", lowercase=True) for token in flat.to_pylist()
+            normalize_token(token or "", lowercase=True) for token in flat.to_pylist()
         )
         missing = flat.is_null().to_numpy(zero_copy_only=False)
-        return Ragged(numbers, offsets), _first_wrong(offsets, flat, missing, "is not a token")
+        return Ragged(numbers, offsets), _find_first_wrong(offsets, flat, missing, "is not a token")
     raise InputError(f"a column of type {cells.type} is not read as {kind}: {_LISTS}")
 
 
-def _checked(flat: Cells) -> tuple[Ids, npt.NDArray[np.bool_]]:
+def _check_ids(flat: Cells) -> tuple[Ids, npt.NDArray[np.bool_]]:
     """Ids as int32 `[ids]`, 0 where wrong, and which are wrong."""
     missing = flat.is_null().to_numpy(zero_copy_only=False)
     values = flat.fill_null(0).to_numpy(zero_copy_only=False)
@@ -233,7 +236,7 @@ def _checked(flat: Cells) -> tuple[Ids, npt.NDArray[np.bool_]]:
     return np.where(wrong, 0, values).astype(np.int32), wrong
 
 
-def _first_wrong(
+def _find_first_wrong(
     offsets: Index, flat: Cells, wrong: npt.NDArray[np.bool_], reason: str
 ) -> dict[int, str]:
     at = np.flatnonzero(wrong)

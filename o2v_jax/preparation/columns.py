@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
+from o2v_jax.data.arrow import is_list_type
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.cells import WRITTEN_LIST, Kind, Sequences, Words, encode
 from o2v_jax.preparation.labels import LabelColumn, Labels
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.rows import Cells, Rows, is_list
+from o2v_jax.preparation.rows import Cells, Rows
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import PARTS, Chunk, Part, Spill
 
@@ -90,7 +91,7 @@ class Collection:
 
     def _remark(self, name: str, kind: Kind, cells: Cells) -> None:
         """Tells once of a side what its cells may not mean."""
-        if kind == "ids" or is_list(cells) or name in self._remarked:
+        if kind == "ids" or is_list_type(cells.type) or name in self._remarked:
             return
         pattern = "(?s)" + WRITTEN_LIST.pattern
         found = pc.index(pc.match_substring_regex(cells, pattern), True).as_py()

@@ -6,13 +6,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from o2v_jax.atomic import replacing
+from o2v_jax.atomic import replace_directory
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import SPILLS, Collection
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.read.tables import Layout, files_of, read_table
+from o2v_jax.preparation.read.tables import Layout, find_files, read_table
 from o2v_jax.preparation.report import Report
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import PARTS, Part, Split
@@ -78,13 +78,13 @@ class Preparation:
         check_target(target, force=self.force)
         check_inputs(target, [path for _, path in self._sources()])
         # what is wrong with the last is said before the first is read
-        self.layout.check([file for _, path in self._sources() for file in files_of(path)])
+        self.layout.check([file for _, path in self._sources() for file in find_files(path)])
         given = self._given()
         problems = Problems(self.skip)
         names = (*FILES, *SPILLS.values())
         with (
             _writing(self.output),
-            replacing(target, names, last=HYPERPARAMETERS) as staging,
+            replace_directory(target, names, last=HYPERPARAMETERS) as staging,
         ):
             collection = Collection(staging, self.sides, self.label, problems, shared=self.shared)
             with closing(collection):

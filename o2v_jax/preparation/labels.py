@@ -9,11 +9,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Index
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import OutputLayer
-from o2v_jax.preparation.cells import distinct, whole
-from o2v_jax.preparation.rows import Cells, is_list
+from o2v_jax.preparation.cells import find_distinct, spell_integer
+from o2v_jax.preparation.rows import Cells
 
 MOST_CLASSES = 30  # the documentation's largest num_classes
 _LARGEST = float(np.finfo(np.float32).max)  # training computes in float32
@@ -58,10 +59,10 @@ class Kind(ABC):
 
     @abstractmethod
     def label(self, text: str) -> float:
-        """The label that a cell without blanks around it stands for.
+        """Reads the label in a cell that has no blanks around it.
 
         Raises:
-            ValueError: it stands for none; the message says why.
+            ValueError: it is not a label; the message says why.
         """
 
     @abstractmethod
@@ -76,7 +77,7 @@ class Numbers(Kind):
         self._output_layer = output_layer
 
     def label(self, text: str) -> float:  # noqa: D102 - as Kind says
-        number = number_in(text)
+        number = parse_number(text)
         if number is None:
             raise ValueError(f"the label {text[:40]!r} is not a finite number")
         if abs(number) > _LARGEST:
@@ -110,7 +111,7 @@ class Names(Kind):
 
     def label(self, text: str) -> float:  # noqa: D102 - as Kind says
         if text.lower() == "nan":
-            missing = "stands for a missing label: name it in --classes if it is a class"
+            missing = "means a missing label: name it in --classes if it is a class"
             raise ValueError(f"the label {text!r} {missing}")
         number = self._numbers.setdefault(text, len(self._numbers))
         if number >= MOST_CLASSES:
@@ -125,7 +126,9 @@ class Names(Kind):
         kept = sorted(name for name, at in self._numbers.items() if at in used.distinct)
         names = {name: number for number, name in enumerate(kept)}
         final = np.array([names.get(name, -1) for name in self._numbers], np.float64)
-        return _named(names, lambda labels: final[labels.astype(np.int64)], _doubt(kept))
+        return _name_classes(
+            names, lambda labels: final[labels.astype(np.int64)], _describe_doubt(kept)
+        )
 
 
 class Classes(Kind):
@@ -135,14 +138,14 @@ class Classes(Kind):
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def label(self, text: str) -> float:  # noqa: D102 - as Kind says
-        number = self._numbers.get(text, self._numbers.get(whole(text)))
+        number = self._numbers.get(text, self._numbers.get(spell_integer(text)))
         if number is None:
             classes = ", ".join(self._numbers)
             raise ValueError(f"the label {text[:40]!r} is none of the classes {classes}")
         return number
 
     def outcome(self, used: Used) -> Outcome:  # noqa: ARG002, D102 - unused classes count too
-        return _named(self._numbers, np.asarray)
+        return _name_classes(self._numbers, np.asarray)
 
 
 def is_number(text: str) -> bool:
@@ -154,19 +157,21 @@ def is_number(text: str) -> bool:
     return True
 
 
-def number_in(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """The finite number that a text spells, or None."""
     number = float(text) if is_number(text) else math.nan
     return number if math.isfinite(number) and "_" not in text else None
 
 
-def _doubt(names: Sequence[str]) -> str:
+def _describe_doubt(names: Sequence[str]) -> str:
     """Said where some names are numbers: they may be mistakes, or the other names may."""
-    numbers = [name for name in names if number_in(name) is not None]
-    return f"; {numbers[0]!r} is read as a name, as most labels are no numbers" if numbers else ""
+    numbers = [name for name in names if parse_number(name) is not None]
+    return f"; {numbers[0]!r} is read as a name, as most labels are not numbers" if numbers else ""
 
 
-def _named(names: Mapping[str, int], final: Callable[[Floats], Floats], doubt: str = "") -> Outcome:
+def _name_classes(
+    names: Mapping[str, int], final: Callable[[Floats], Floats], doubt: str = ""
+) -> Outcome:
     text = ", ".join(f"{name}={number}" for name, number in names.items()) + doubt
     return Outcome(text, _softmax(len(names)), names, final)
 
@@ -212,11 +217,12 @@ class Labels:
     Args:
         source: where they come from, or None: every label is 1.
         again: whether vocabularies are given: then names of classes are to have the numbers that
-            they had before, which those of the names here would not tell.
+            they had before, which the names here do not show.
     """
 
     def __init__(self, source: LabelColumn | None, *, again: bool = False) -> None:
-        self._source, self._again = source, again
+        self._source = source
+        self._again = again
         self._kind: Kind | None = None
         self._low, self._high = np.inf, -np.inf
         self._distinct: set[float] = set()
@@ -233,12 +239,12 @@ class Labels:
         """
         if not columns:
             return np.ones(records, np.float64), {}
-        if is_list(columns[0]):
+        if is_list_type(columns[0].type):
             raise InputError(f"the label column holds lists ({columns[0].type}), not labels")
-        texts, which = distinct(columns[0])
+        texts, which = find_distinct(columns[0])
         texts = [text.strip() for text in texts]
         self._kind = self._kind or self._kind_of(texts, np.bincount(which, minlength=len(texts)))
-        parsed = [self._parsed(text) for text in texts]
+        parsed = [self._parse(text) for text in texts]
         faults = {row: parsed[text][1] for row, text in enumerate(which.tolist())}
         labels = np.array([label for label, _ in parsed], np.float64)[which]
         return labels, {row: fault for row, fault in faults.items() if fault}
@@ -258,7 +264,7 @@ class Labels:
         distinct_labels = frozenset(self._distinct if few else ())
         return self._kind.outcome(Used(self._low, self._high, distinct_labels))
 
-    def _parsed(self, text: str) -> tuple[float, str]:
+    def _parse(self, text: str) -> tuple[float, str]:
         """A label, and what is wrong with it."""
         if not text:
             return np.nan, "the label is empty"
@@ -277,7 +283,7 @@ class Labels:
         source = self._source or LabelColumn("")
         if source.classes:
             return Classes(source.classes)
-        numbers = [number_in(text) is not None for text in texts]
+        numbers = [parse_number(text) is not None for text in texts]
         names = [bool(text) and not is_number(text) for text in texts]
         in_favour = np.where(numbers, counts, 0).sum() - np.where(names, counts, 0).sum()
         first = next((at for at in range(len(texts)) if numbers[at] or names[at]), None)

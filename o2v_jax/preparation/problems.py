@@ -42,6 +42,6 @@ class Problems:
             self.listed.append(str(error))
 
     def remark(self, text: str) -> None:
-        """Something to tell the caller at the end."""
+        """Keeps something to say to the caller at the end."""
         if len(self.remarks) < LISTED:
             self.remarks.append(text)

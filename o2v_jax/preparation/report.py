@@ -17,7 +17,7 @@ class SideCount:
         known: those of them that the vocabulary has.
         longest: the longest sequence of ids.
         largest: the largest id.
-        zero_inside: whether id 0 stands before other ids.
+        zero_inside: whether id 0 is before other ids.
     """
 
     tokens: int = 0
@@ -65,7 +65,7 @@ class Report:
             counts = {name: part.sides[at] for name, part in self.parts.items()}
             yield f"in{at}: {_side(side, self.vocab_sizes[at], counts)}"
             if any(count.zero_inside for count in counts.values()):
-                yield f"in{at}: id 0 stands before other ids, but is padding and counts for nothing"
+                yield f"in{at}: id 0 is before other ids, but is padding and is ignored"
         yield f"labels: {self.labels}"
         if self.problems.count:
             yield f"left out {self.problems.count:,} records, such as:"

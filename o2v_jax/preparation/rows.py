@@ -27,7 +27,7 @@ class Rows:
     """Some rows of a table.
 
     Attributes:
-        places: a template of where a row stood, such as "pairs.csv:{}".
+        places: a template of where a row was, such as "pairs.csv:{}".
         numbers: int64 `[rows]`, what fills the template: a line, or a row counted from 1.
         columns: the cells of each wanted column.
     """
@@ -40,13 +40,13 @@ class Rows:
         return len(self.numbers)
 
 
-def places_in(file: Path, counted: str) -> str:
+def make_place_template(file: Path, counted: str) -> str:
     """The template of places in a file; its name may hold braces."""
     name = str(file).replace("{", "{{").replace("}", "}}")
     return f"{name}{counted}{{}}"
 
 
-def positions(
+def find_positions(
     file: Path, names: Sequence[str], wanted: Sequence[str], *, header: bool
 ) -> list[int]:
     """Where the wanted columns are: by name, or by number from 0 where there is no such name.
@@ -58,12 +58,12 @@ def positions(
         header: whether the columns have names.
 
     Raises:
-        InputError: a column is missing, or its name stands twice.
+        InputError: a column is missing, or its name is there twice.
     """
-    return [_position(file, list(names), column, header) for column in wanted]
+    return [_find_position(file, list(names), column, header) for column in wanted]
 
 
-def _position(file: Path, names: list[str], column: str, header: bool) -> int:
+def _find_position(file: Path, names: list[str], column: str, header: bool) -> int:
     found = names.count(column) if header else 0
     if found > 1:
         raise InputError(f"{file}: {found} columns are named {column!r}: give its number, from 0")
@@ -74,25 +74,16 @@ def _position(file: Path, names: list[str], column: str, header: bool) -> int:
     missing = f"{file}: there is no column {column!r}"
     if not header:
         raise InputError(f"{missing}; without a header, columns are numbered 0..{len(names) - 1}")
-    raise InputError(f"{missing}; {known_columns(names)}, or numbers 0..{len(names) - 1}")
+    raise InputError(f"{missing}; {describe_columns(names)}, or numbers 0..{len(names) - 1}")
 
 
-def known_columns(names: Sequence[str]) -> str:
+def describe_columns(names: Sequence[str]) -> str:
     """The first columns of a table, for a message."""
     more = [] if len(names) <= _SHOWN else [f"and {len(names) - _SHOWN} more"]
     shown = ", ".join([*(f"{name:.40}" for name in names[:_SHOWN]), *more])
     return f"its columns are {shown}"
 
 
-def is_list(cells: Cells) -> bool:
-    """Whether every cell holds a list."""
-    kinds = (
-        *(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list),
-        *(pa.types.is_list_view, pa.types.is_large_list_view),
-    )
-    return any(is_kind(cells.type) for is_kind in kinds)
-
-
-def index(values: Sequence[int]) -> Index:
+def to_index(values: Sequence[int]) -> Index:
     """Integers as int64 `[rows]`."""
     return np.array(values, np.int64)

@@ -22,7 +22,7 @@ class Side:
         column: a name, or a number from 0.
         kind: what its cells mean; see `o2v_jax.preparation.cells`.
         vocab_size: the number of ids at most, those of padding and unknown tokens included.
-        min_count: a token gets an id if it stands this often in the training part.
+        min_count: a token gets an id if it occurs this often in the training part.
         vocabulary: a JSON file of token -> id to use, instead of counting tokens.
     """
 
@@ -72,7 +72,7 @@ class Numbering:
         return applied, int(self.known[rows.ids].sum())
 
 
-def settings(
+def make_settings(
     sides: tuple[Side, Side],
     vocab_sizes: tuple[int, int],
     longest: tuple[int, int],
@@ -96,7 +96,7 @@ def settings(
         HyperparameterError: the data is outside what the hyperparameters can say.
     """
     found: dict[str, str] = {}
-    networks = _networks(sides, shared=shared)
+    networks = _choose_networks(sides, shared=shared)
     for at in (0, 1):
         found[f"enc{at}_network"] = networks[at]
         found[f"enc{at}_vocab_size"] = str(vocab_sizes[at])
@@ -107,7 +107,7 @@ def settings(
     return found
 
 
-def _networks(sides: tuple[Side, Side], *, shared: bool) -> tuple[str, str]:
+def _choose_networks(sides: tuple[Side, Side], *, shared: bool) -> tuple[str, str]:
     """One table of tokens needs equal token dimensions, which different networks do not have."""
     single = tuple(side.kind == "value" for side in sides)
     if shared:

@@ -75,7 +75,7 @@ class Chunk:
     """Records of one file whose tokens are numbers of a `Words`, or ids.
 
     Attributes:
-        places: the template of where each stood, as in `Rows`.
+        places: the template of where each was, as in `Rows`.
         numbers: int64 `[records]`, what fills the template.
         labels: float64 `[records]`.
         sides: in0 and in1, of as many rows.
@@ -95,7 +95,7 @@ class Chunk:
         return Chunk(self.places, self.numbers[rows], self.labels[rows], sides)
 
     def where(self, row: int) -> str:
-        """Where a record stood."""
+        """Where a record was."""
         return self.places.format(self.numbers[row])
 
 
@@ -109,7 +109,7 @@ class Spill:
 
     def write(self, chunk: Chunk) -> None:
         """Appends a chunk."""
-        columns = [pa.array(chunk.numbers), pa.array(chunk.labels), *map(_packed, chunk.sides)]
+        columns = [pa.array(chunk.numbers), pa.array(chunk.labels), *map(_pack, chunk.sides)]
         self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
         self._places.append(chunk.places)
 
@@ -118,7 +118,7 @@ class Spill:
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as reader:
             for places, batch in zip(self._places, reader, strict=True):
                 numbers, labels, *sides = batch.columns
-                in0, in1 = map(_unpacked, sides)
+                in0, in1 = map(_unpack, sides)
                 yield Chunk(places, numbers.to_numpy(), labels.to_numpy(), (in0, in1))
 
     def close(self) -> None:
@@ -130,10 +130,10 @@ class Spill:
         self._path.unlink()
 
 
-def _packed(rows: Ragged) -> "pa.ListArray[Any]":
+def _pack(rows: Ragged) -> "pa.ListArray[Any]":
     return pa.ListArray.from_arrays(rows.offsets.astype(np.int32), rows.ids)
 
 
-def _unpacked(column: Any) -> Ragged:
+def _unpack(column: Any) -> Ragged:
     lengths = np.diff(column.offsets.to_numpy())
     return Ragged(column.flatten().to_numpy(), offsets_of(lengths))

@@ -15,9 +15,9 @@ from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import Collection
 from o2v_jax.preparation.labels import Outcome
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.read.json_rows import json_lines
+from o2v_jax.preparation.read.json_rows import format_json_lines
 from o2v_jax.preparation.report import PartCount, Report, SideCount
-from o2v_jax.preparation.settings import Numbering, settings
+from o2v_jax.preparation.settings import Numbering, make_settings
 from o2v_jax.preparation.split import PARTS, Chunk, Part, Spill
 
 # None where a side holds ids already
@@ -36,7 +36,7 @@ def write_part(
         spill: the records.
         numberings: of each side.
         outcome: of the labels.
-        problems: is told of records of which nothing is left.
+        problems: collects records of which nothing is left.
 
     Raises:
         RecordError: nothing is left of a record, and such are not to be skipped.
@@ -44,15 +44,17 @@ def write_part(
     count = PartCount.empty()
     with path.open("wb") as out:
         for chunk in spill.read():
-            numbered = _numbered(chunk, numberings, count, problems)
-            out.write(json_lines(outcome.final(numbered.labels), *numbered.sides))
+            numbered = _number_tokens(chunk, numberings, count, problems)
+            out.write(format_json_lines(outcome.final(numbered.labels), *numbered.sides))
             count.records += len(numbered)
     return count
 
 
-def _numbered(chunk: Chunk, numberings: Numberings, count: PartCount, problems: Problems) -> Chunk:
+def _number_tokens(
+    chunk: Chunk, numberings: Numberings, count: PartCount, problems: Problems
+) -> Chunk:
     pairs = zip(numberings, chunk.sides, count.sides, strict=True)
-    in0, in1 = (_ids(numbering, rows, side) for numbering, rows, side in pairs)
+    in0, in1 = (_count_ids(numbering, rows, side) for numbering, rows, side in pairs)
     numbered = Chunk(chunk.places, chunk.numbers, chunk.labels, (in0, in1))
     empty = (in0.lengths == 0) & (in1.lengths == 0)
     for row in np.flatnonzero(empty).tolist():
@@ -60,7 +62,7 @@ def _numbered(chunk: Chunk, numberings: Numberings, count: PartCount, problems: 
     return numbered.take(np.flatnonzero(~empty))
 
 
-def _ids(numbering: Numbering | None, rows: Ragged, count: SideCount) -> Ragged:
+def _count_ids(numbering: Numbering | None, rows: Ragged, count: SideCount) -> Ragged:
     ids, known = numbering.apply(rows) if numbering else (rows, len(rows.ids))
     count.tokens += len(rows.ids)
     count.known += known
@@ -142,36 +144,42 @@ def finish(directory: Path, collection: Collection, given: Given, wanted: Sequen
         InputError: a part has no records.
         RecordError: no token of a record has an id.
     """
-    numberings = _numberings(collection, given)
+    numberings = _make_numberings(collection, given)
     outcome = collection.labels.outcome()
     counts: dict[Part, PartCount] = {}
     for part, spill in collection.spills.items():
-        path, problems = directory / f"{part}.jsonl", collection.problems
+        path = directory / f"{part}.jsonl"
+        problems = collection.problems
         if part in wanted:
             counts[part] = write_part(path, spill, numberings, outcome, problems)
         spill.remove()
     _require_records(counts, collection.problems)
-    for name, vocabulary in _vocabularies(numberings, shared=collection.shared):
+    for name, vocabulary in _list_vocabularies(numberings, shared=collection.shared):
         vocabulary.write(directory / name)
     if outcome.names:
         write_json(directory / LABELS, outcome.names)
-    sizes = _vocab_sizes(numberings, counts, shared=collection.shared)
-    found = settings(
-        collection.sides, sizes, _longest(counts), outcome.hyperparameters, shared=collection.shared
+    sizes = _find_vocab_sizes(numberings, counts, shared=collection.shared)
+    found = make_settings(
+        collection.sides,
+        sizes,
+        _find_longest(counts),
+        outcome.hyperparameters,
+        shared=collection.shared,
     )
     write_json(directory / HYPERPARAMETERS, found)
     return Report(counts, collection.sides, sizes, outcome.text, collection.problems)
 
 
-def _numberings(collection: Collection, given: Given) -> Numberings:
+def _make_numberings(collection: Collection, given: Given) -> Numberings:
     """None for a side of ids; one object for both sides where they share a vocabulary."""
-    first = _numbering(0, collection, given[0])
-    return first, first if collection.shared else _numbering(1, collection, given[1])
+    first = _make_numbering(0, collection, given[0])
+    return first, first if collection.shared else _make_numbering(1, collection, given[1])
 
 
-def _numbering(at: int, collection: Collection, given: Vocabulary | None) -> Numbering | None:
+def _make_numbering(at: int, collection: Collection, given: Vocabulary | None) -> Numbering | None:
     """Where all tokens are values, 1.0 is 1 if the vocabulary says so, or all of the column."""
-    side, words = collection.sides[at], collection.words[at]
+    side = collection.sides[at]
+    words = collection.words[at]
     if side.kind == "ids":
         return None
     sides = collection.sides if collection.shared else (side,)
@@ -193,14 +201,14 @@ def _require_records(counts: Counts, problems: Problems) -> None:
             raise InputError(none + reasons * bool(problems.count))
 
 
-def _vocabularies(numberings: Numberings, *, shared: bool) -> Iterator[tuple[str, Vocabulary]]:
+def _list_vocabularies(numberings: Numberings, *, shared: bool) -> Iterator[tuple[str, Vocabulary]]:
     names = (SHARED_VOCABULARY,) if shared else VOCABULARIES
     for name, numbering in zip(names, numberings, strict=False):
         if numbering is not None:
             yield name, numbering.vocabulary
 
 
-def _vocab_sizes(numberings: Numberings, counts: Counts, *, shared: bool) -> tuple[int, int]:
+def _find_vocab_sizes(numberings: Numberings, counts: Counts, *, shared: bool) -> tuple[int, int]:
     """Of a side of ids: what holds the largest of any part."""
     largest = [max(count.sides[at].largest for count in counts.values()) for at in (0, 1)]
     if shared:
@@ -212,7 +220,7 @@ def _vocab_sizes(numberings: Numberings, counts: Counts, *, shared: bool) -> tup
     return first, second
 
 
-def _longest(counts: Counts) -> tuple[int, int]:
+def _find_longest(counts: Counts) -> tuple[int, int]:
     """Of all parts, so that nothing is cut; where no sequence has an id, 1."""
     first, second = (max(1, *(c.sides[at].longest for c in counts.values())) for at in (0, 1))
     return first, second

@@ -1,180 +1,141 @@
-"""Batches across requests. Knows no Flask and no JAX.
+"""Batches across requests.
 
-Requests submit work and wait for it. Whenever a device is free its thread forms a batch of what
-waits, in the order of arrival, so that a lone request starts at once and a batch is formed as late
-as possible: nothing ever waits for a timer. Where plenty waits, a second thread prepares the next
-batch while the device is busy with one. A large request is cut into chunks which take turns with
-other requests, so that nobody waits for the whole of it.
+Requests submit records and wait for a future. Whenever a device is free its thread forms a batch of
+the queue, in the order of arrival: there is no batching delay when idle, a batch is formed as late
+as possible, and nothing waits for a timer. With a backlog, a second thread prepares the next batch
+while the device computes one. A large request is cut into chunks that take turns with other
+requests, so that nobody waits for the whole of it.
 
-Departed clients are scored all the same; work is withdrawn only where patience runs out.
+A future that is cancelled before a device takes it leaves the queue: it is not scored.
 """
 
 import logging
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
 from math import inf
 from threading import Condition, RLock, Thread
 from time import monotonic
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from o2v_jax.data.ragged import Ragged
-from o2v_jax.server.http import BusyError
-from o2v_jax.server.work import Chunk, Floats, Kind, Sides, Work
-
-Part: TypeAlias = tuple[Work, Chunk]
-Batch: TypeAlias = dict[Kind, list[Part]]
-
-# Of a batch: one large request alone fills it, and two have half of it each. With fewer there is
-# more padding (with 4, an hcnn took 1.14 times the tokens); with more, small requests wait longer.
-SHARES = 16
-
-
-class Waiting(NamedTuple):
-    """What nobody has taken up: how many requests, of how many records."""
-
-    requests: int
-    records: int
-
-
-class Line:
-    """A queue whose works are taken up chunk by chunk. Not safe for threads.
-
-    Args:
-        share: tokens of the largest chunk; a batch has `SHARES` times as many, or a chunk more.
-
-    Attributes:
-        tokens: that wait; none if and only if there is no work.
-    """
-
-    def __init__(self, share: int) -> None:
-        self._share, self._works, self.tokens = share, deque[Work](), 0
-
-    @property
-    def waiting(self) -> Waiting:
-        """What nobody has taken up."""
-        return Waiting(len(self._works), sum(work.waiting for work in self._works))
-
-    def join(self, work: Work) -> None:
-        """Puts work at the end. It has at least one record, which costs at least a token."""
-        self._works.append(work)
-        self.tokens += work.tokens
-
-    def leave(self, works: Collection[Work]) -> None:
-        """Takes works out, if they are in."""
-        self._works = deque(work for work in self._works if work not in works)
-        self.tokens = sum(work.tokens for work in self._works)
-
-    def batch(self) -> Batch:
-        """Takes up chunks of works in turns, until they are a batch or all."""
-        batch: defaultdict[Kind, list[Part]] = defaultdict(list)
-        room = SHARES * self._share
-        while self._works and room > 0:
-            work = self._works.popleft()
-            chunk = work.take()
-            batch[work.kind].append((work, chunk))
-            room -= chunk.tokens
-            self.tokens -= chunk.tokens
-            if work.has_more:
-                self._works.append(work)
-        return batch
-
+from o2v_jax.data.ragged import Ragged, expand_rows
+from o2v_jax.server.errors import BatchFailedError, BusyError
+from o2v_jax.server.queue import (
+    Batch,
+    Floats,
+    Kind,
+    Part,
+    Queue,
+    ScoringFuture,
+    Sides,
+    Waiting,
+)
 
 Compute: TypeAlias = Callable[[Kind, Sides], Floats]
 Observe: TypeAlias = Callable[[int, int], None]
 
-PLENTY = 4  # shares that wait: worth a batch of their own
-PATIENCE_S = 20.0
+QUEUE_TIMEOUT_S = 20.0
 
 log = logging.getLogger(__name__)
 
 
-class BatchFailedError(Exception):
-    """The batch that a request was in could not be scored. The log says why."""
-
-
 class Batcher:
-    """Forms batches of what requests submit, in a thread for each device.
+    """Forms batches of the records that requests submit, in a thread for each device.
 
     Args:
-        computes: for each device, what scores joined records of one kind there, float32
-            `[records, numbers]` in their order.
-        share: tokens of the largest chunk of a request, as of `Line`.
+        computes: for each device, a function that scores joined records of one kind there; it
+            returns float32 `[records, numbers]` in their order.
+        chunk_tokens: tokens of the largest chunk of a request, as of `Queue`.
         observe: called with the records and tokens of every batch.
-        patience_s: seconds that work may wait before it is begun.
-        plenty: shares that are taken up although the device is at work; None: none ever are.
+        timeout_s: seconds that a request may wait before a device takes it.
+        chunks_per_batch: as of `Queue`.
+        backlog: waiting chunks that are taken although the device is busy; None: none ever are.
     """
 
     def __init__(
         self,
         computes: Sequence[Compute],
-        share: int,
+        chunk_tokens: int,
         observe: Observe,
-        patience_s: float = PATIENCE_S,
-        plenty: int | None = None,
+        timeout_s: float = QUEUE_TIMEOUT_S,
+        *,
+        chunks_per_batch: int,
+        backlog: int | None = None,
     ) -> None:
-        self._share, self._observe, self._patience_s = share, observe, patience_s
-        self._line = Line(share)
-        self._unresolved: set[Work] = set()
-        self._closed, self._idle = False, 0  # devices that are not at work
+        self.timeout_s = timeout_s
+        self._chunk_tokens = chunk_tokens
+        self._observe = observe
+        self._queue = Queue(chunk_tokens, chunks_per_batch)
+        self._unfinished: set[ScoringFuture] = set()
+        self._closed = False
+        self._idle = 0  # devices
         lock = RLock()
-        self._changed, self._filled = Condition(lock), Condition(lock)
-        self._plenty = inf if plenty is None else plenty * share
-        waits = ((self._changed, 1), (self._filled, self._plenty))[: 1 if plenty is None else 2]
-        self._running = len(computes) * len(waits)
+        self._queued = Condition(lock)
+        self._backlogged = Condition(lock)
+        self._backlog_tokens = inf if backlog is None else backlog * chunk_tokens
+        thresholds: list[tuple[Condition, float]] = [(self._queued, 1)]
+        if backlog is not None:
+            thresholds.append((self._backlogged, self._backlog_tokens))
+        self._running = len(computes) * len(thresholds)
         self._threads = [
-            Thread(target=self._run, args=(compute, *wait), name=f"device {number}", daemon=True)
+            Thread(target=self._run, args=(compute, *each), name=f"device {number}", daemon=True)
             for number, compute in enumerate(computes)
-            for wait in waits
+            for each in thresholds
         ]
         for thread in self._threads:
             thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether work is still done, by all devices."""
+        """Whether requests are still scored, by all devices."""
         return not self._closed
 
     @property
     def waiting(self) -> Waiting:
-        """What nobody has taken up."""
-        with self._changed:
-            return self._line.waiting
+        """What no device has taken."""
+        with self._queued:
+            return self._queue.waiting
 
-    def submit(self, kind: Kind, sides: Sides, resolved: Callable[[], None] = lambda: None) -> Work:
-        """Queues records, at least one, whose sides were checked and cut; `wait` brings results.
+    def submit(self, kind: Kind, sides: tuple[Ragged, ...]) -> ScoringFuture:
+        """Queues records, at least one, whose sides were validated and cut.
 
-        `resolved` is called, once, when `wait` need not wait any more: by any thread, which holds
-        locks, so it must neither block nor ask the batcher for anything.
+        Callbacks of the future are called by any thread, which may hold locks: they must not block.
 
         Raises:
             BusyError: the batcher has been closed.
         """
-        work = Work(kind, sides, self._share, resolved)
-        with self._changed:
+        future = ScoringFuture(kind, sides, self._chunk_tokens)
+        with self._queued:
             if self._closed:
                 raise BusyError("the server is stopping")
-            self._line.join(work)
-            self._unresolved.add(work)
-            self._tell()
-        return work
+            self._queue.append(future)
+            self._unfinished.add(future)
+            self._wake()
+        future.add_done_callback(self._forget)  # type: ignore[arg-type]
+        return future
 
-    def wait(self, work: Work) -> Floats:
-        """The results of submitted work, float32 `[records, numbers]`.
+    def result(self, future: ScoringFuture) -> Floats:
+        """Waits for the results, float32 `[records, numbers]`.
 
         Raises:
-            BusyError: patience ran out before the work was begun, or the batcher was closed.
+            BusyError: no device took it before the timeout, or the batcher was closed.
             BatchFailedError: it could not be scored.
         """
-        if not work.wait(self._patience_s) and not self.withdraw(work):
-            work.wait()
-        if work.values is not None and work.error is None:
-            return work.values
-        if isinstance(work.error, BusyError):
-            raise BusyError(str(work.error))  # each waiting thread raises its own
-        raise BatchFailedError from work.error
+        try:
+            if not future.done():
+                _wait(future, self.timeout_s)
+            return future.result()
+        except CancelledError:
+            message = f"the server was busy for {self.timeout_s} s: try again later"
+            raise BusyError(message) from None
 
-    def close(self, seconds: float = PATIENCE_S) -> None:
-        """Ends the batches at hand, waiting so long for them, and refuses all other work."""
+    def abandon(self, future: ScoringFuture) -> None:
+        """Cancels a future although it may be running: no device takes another chunk of it."""
+        if not future.cancel() and not future.done():
+            self._fail(CancelledError, {future})
+
+    def close(self, seconds: float = QUEUE_TIMEOUT_S) -> None:
+        """Finishes the current batches, waiting at most so long for them, and refuses the rest."""
         end = monotonic() + seconds
         self._stop()
         for thread in self._threads:
@@ -182,104 +143,113 @@ class Batcher:
         self._refuse_all()
 
     def _stop(self) -> None:
-        with self._changed:
+        with self._queued:
             self._closed = True
-            self._changed.notify_all()
-            self._filled.notify_all()
+            self._queued.notify_all()
+            self._backlogged.notify_all()
 
     def _refuse_all(self) -> None:
-        with self._changed:
-            self._line.leave(self._unresolved)
-            for work in self._unresolved:
-                work.fail(BusyError("the server is stopping"))
-            self._unresolved.clear()
+        with self._queued:
+            for future in list(self._unfinished):
+                self._queue.remove(future)
+                future.fail(BusyError("the server is stopping"))
 
-    def withdraw(self, work: Work) -> bool:
-        """Takes work back that has not been begun, for want of patience: whether that was so."""
-        with self._changed:
-            if work.started or work.resolved:
-                return False
-            self._line.leave({work})
-            self._unresolved.remove(work)
-            work.fail(BusyError(f"the server was busy for {self._patience_s} s: try again later"))
-            return True
+    def _forget(self, future: ScoringFuture) -> None:
+        """Called once a future is complete or cancelled."""
+        with self._queued:
+            self._unfinished.discard(future)
+            if future.cancelled() and self._queue.remove(future):
+                future.set_running_or_notify_cancel()
 
-    def _run(self, compute: Compute, changed: Condition, enough: float) -> None:
+    def _run(self, compute: Compute, queued: Condition, enough: float) -> None:
         try:
-            while batch := self._next_batch(changed, enough):
+            while (batch := self._next_batch(queued, enough)) is not None:
                 parts = [part for group in batch.values() for part in group]
-                self._observe(sum(map(_records, parts)), sum(chunk.tokens for _, chunk in parts))
+                records = sum(future.count_records(chunk) for future, chunk in parts)
+                self._observe(records, sum(chunk.tokens for _, chunk in parts))
                 for kind, group in batch.items():
                     self._score(compute, kind, group)
         finally:
-            self._leave()
+            self._end_thread()
 
-    def _leave(self) -> None:
-        """Whatever ends a thread ends all; the last one leaves nobody waiting."""
+    def _end_thread(self) -> None:
+        """Whatever ends one thread ends all; the last one leaves nobody waiting."""
         self._stop()
-        with self._changed:
+        with self._queued:
             self._running -= 1
         if not self._running:
             self._refuse_all()
 
-    def _next_batch(self, changed: Condition, enough: float) -> Batch:
-        """Waits for so many tokens and takes up a batch; nothing once the batcher is closed."""
-        first = changed is self._changed
-        with changed:
-            self._idle += first
-            while not (self._closed or self._may_begin(enough, first)):
-                changed.wait()
-            self._idle -= first
-            batch = {} if self._closed else self._line.batch()
-            self._tell()  # another device may be free
-        return batch
+    def _next_batch(self, queued: Condition, enough: float) -> Batch | None:
+        """Waits for so many tokens and takes a batch; None once the batcher is closed."""
+        is_first = queued is self._queued
+        with queued:
+            batch: Batch = {}
+            while not batch and not self._closed:
+                self._idle += is_first
+                while not (self._closed or self._may_begin(enough, is_first=is_first)):
+                    queued.wait()
+                self._idle -= is_first
+                batch = {} if self._closed else self._queue.take_batch()
+            self._wake()  # another device may be idle
+        return batch or None
 
-    def _may_begin(self, enough: float, first: bool) -> bool:
-        """Whether so many tokens wait, and for a device's second thread also no other device."""
-        return self._line.tokens >= enough and (first or not self._idle)
+    def _may_begin(self, enough: float, *, is_first: bool) -> bool:
+        """Whether so many tokens wait; a device's second thread leaves them to idle devices."""
+        return self._queue.tokens >= enough and (is_first or not self._idle)
 
-    def _tell(self) -> None:
-        """Wakes a thread for what waits, if there is one to take it up."""
-        if self._line.tokens:
-            self._changed.notify()
-        if self._may_begin(self._plenty, first=False):
-            self._filled.notify()
+    def _wake(self) -> None:
+        """Notifies a thread of what waits, if one may take it."""
+        if self._queue.tokens:
+            self._queued.notify()
+        if self._may_begin(self._backlog_tokens, is_first=False):
+            self._backlogged.notify()
 
     def _score(self, compute: Compute, kind: Kind, parts: list[Part]) -> None:
         try:
-            _hand_out(compute(kind, _sides(parts)), parts)
+            _distribute(compute(kind, _join(parts)), parts)
         except Exception as error:
             log.exception("a batch of %s failed", kind.value)
-            self._fail(error, {work for work, _ in parts})
-        else:
-            with self._changed:
-                self._unresolved -= {work for work, _ in parts if work.resolved}
+            self._fail(partial(_explain, error), {future for future, _ in parts})
 
-    def _fail(self, error: Exception, works: set[Work]) -> None:
-        with self._changed:  # held throughout: no other device may take up what has failed
-            for work in works:
-                work.fail(error)
-            self._unresolved -= works
-            self._line.leave(works)
+    def _fail(self, create_error: Callable[[], Exception], futures: set[ScoringFuture]) -> None:
+        with self._queued:  # held throughout: no other device may take a chunk of them meanwhile
+            for future in futures:
+                self._queue.remove(future)
+                future.fail(create_error())  # each waiting thread raises its own
 
 
-def _records(part: Part) -> int:
-    work, chunk = part
-    return len(work) if chunk.rows is None else len(chunk.rows)
+def _explain(cause: Exception) -> BatchFailedError:
+    error = BatchFailedError()
+    error.__cause__ = cause
+    return error
 
 
-def _sides(parts: Sequence[Part]) -> Sides:
-    """The records of all parts, side by side."""
+def _wait(future: ScoringFuture, timeout_s: float) -> None:
+    """Waits until the future is complete; cancels it if no device takes it before the timeout."""
+    try:
+        future.exception(timeout_s)
+    except TimeoutError:
+        future.cancel()
+
+
+def _join(parts: Sequence[Part]) -> Sides:
+    """Joins the records of all parts."""
     chosen = [
-        work.sides if chunk.rows is None else [side.take(chunk.rows) for side in work.sides]
-        for work, chunk in parts
+        future.sides if chunk.rows is None else [side.take(chunk.rows) for side in future.sides]
+        for future, chunk in parts
     ]
-    return tuple(Ragged.joined(side) for side in zip(*chosen, strict=True))
+    if len(chosen) == 1:
+        return tuple(chosen[0])
+    return tuple(
+        Ragged.concatenate(list(map(expand_rows, side))) for side in zip(*chosen, strict=True)
+    )
 
 
-def _hand_out(values: Floats, parts: Sequence[Part]) -> None:
-    at = 0
-    for work, chunk in parts:
-        count = _records((work, chunk))
-        work.receive(chunk, values[at : at + count])
-        at += count
+def _distribute(values: Floats, parts: Sequence[Part]) -> None:
+    """Gives each part its rows of the results."""
+    start = 0
+    for future, chunk in parts:
+        end = start + future.count_records(chunk)
+        future.receive(chunk, values[start:end])
+        start = end

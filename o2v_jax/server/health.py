@@ -1,4 +1,4 @@
-"""Whether the server should be sent requests: what GET /ping answers. Knows no Flask."""
+"""Whether the server should be sent requests: what GET /ping answers."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class State(Enum):
-    """Of a server."""
+    """The state of a server."""
 
     WARMING = "warming up"
     READY = "ready"
@@ -22,7 +22,7 @@ class State(Enum):
 class Health:
     """The state of the devices, as warm-up and requests find it; one that fails makes all fail.
 
-    A device that fails is ready again once work on it succeeds, a warm-up that failed never.
+    A device that fails is ready again once a computation on it succeeds, a failed warm-up never.
     """
 
     def __init__(self) -> None:
@@ -31,20 +31,20 @@ class Health:
 
     @property
     def state(self) -> State:
-        """Of the server."""
+        """The state of the server."""
         if self._failed or self._warm_up_failed:
             return State.FAILED
         return State.READY if self._usable else State.WARMING
 
     def warm(self, first: Callable[[], object], rest: Callable[[], object]) -> Thread:
-        """Runs both in a thread of its own, which is returned: ready as soon as `first` is done."""
+        """Starts a thread that runs both, and returns it: ready as soon as `first` is done."""
         thread = Thread(target=self._warm, args=(first, rest), name="warm-up", daemon=True)
         thread.start()
         return thread
 
     @contextmanager
     def watching(self, device: int = 0) -> Iterator[None]:
-        """Around work on a device: if it fails, so does health, until some work there succeeds."""
+        """A context around a computation: a device that fails is unhealthy until one succeeds."""
         try:
             yield
         except jax.errors.JaxRuntimeError:
@@ -68,7 +68,7 @@ class Health:
 
 
 def device_bytes() -> int:
-    """Bytes in use on the devices, as far as they tell; otherwise those of all live arrays."""
+    """Returns the bytes in use on the devices; where JAX does not know, those of live arrays."""
     stats = [device.memory_stats() for device in jax.local_devices()]
     if all(stats):
         return sum(int(stat["bytes_in_use"]) for stat in stats)

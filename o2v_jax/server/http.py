@@ -1,94 +1,223 @@
-"""The SageMaker container contract as functions of header values. Knows no Flask and no JAX.
+"""The SageMaker container contract: a request in, a response out. No sockets, no framework.
 
-Sources: the Amazon SageMaker developer guide ("Use Your Own Inference Code with Hosting Services")
-and the Object2Vec documentation for `infer_max_seqlens`.
+`serving.app` (Flask) and `o2v_jax.server.asgi` (an event loop) are shims around `Contract`. Both
+take the same steps, each of which may raise:
+
+1. `open`: the head of a request decides the response, or where the body goes;
+2. `submit`: the records of the whole body are queued;
+3. `respond`: waits for the results, and encodes them.
+
+`refuse` makes a response of whatever was raised. A response's body is bytes, or an iterator of
+pieces where it is long.
+
+Source: the Amazon SageMaker developer guide ("Use Your Own Inference Code with Hosting Services").
 """
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import IO
 
 import orjson
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header, parse_options_header
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from o2v_jax.data import Format
-from o2v_jax.errors import LONGEST_REQUEST, InputError, RecordError
-
-MEDIA_TYPES: Mapping[str, Format] = {
-    "application/json": Format.JSON,
-    "application/jsonlines": Format.JSON_LINES,
-    "application/x-jsonlines": Format.JSON_LINES,
-}
-CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
-PATHS = (
-    "POST /invocations, POST /endpoints/NAME/invocations, GET /ping, GET /execution-parameters and "
-    "GET /metrics"
+from o2v_jax.errors import InputError, O2VError, RecordError
+from o2v_jax.server import endpoints
+from o2v_jax.server.errors import (
+    BatchFailedError,
+    BusyError,
+    MethodError,
+    NotFoundError,
+    status_of,
 )
+from o2v_jax.server.limits import Body
+from o2v_jax.server.media_types import require_identity
+from o2v_jax.server.service import Invocation, Service
+
+CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 RETRY_AFTER_S = 1
-_READABLE = " and ".join(Format)
-_PARAMETER = re.compile(r";\s*(infer\w*)\s*=?\s*([^;]*)", re.IGNORECASE)
-_SLASHES = re.compile("/{2,}")
-_LENGTHS = re.compile(r"(\"?)\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*\1")
-
-
-class MediaTypeError(InputError):
-    """The request's Content-Type or Content-Encoding is not one that can be read."""
-
-
-class AcceptError(InputError):
-    """The request accepts no format that can be written."""
-
-
-class TooLargeError(InputError):
-    """The request's body is over the limit, or its answer would be."""
-
-
-class StalledError(InputError):
-    """The client has stopped sending its body."""
-
-
-class BusyError(InputError):
-    """The server has as many requests as it can take."""
-
-    def __init__(self, message: str = "the server is busy: send the request again later") -> None:
-        super().__init__(message)
-
-
-STATUS: Mapping[type[Exception], int] = {
-    RecordError: 400,
-    InputError: 400,
-    AcceptError: 406,
-    StalledError: 408,
-    TooLargeError: 413,
-    MediaTypeError: 415,
-    BusyError: 503,
+_JSON = "application/json"
+_READ = ("GET", "HEAD", "OPTIONS")
+_INVOKE = ("OPTIONS", "POST")
+ROUTES: Mapping[str, tuple[str, ...]] = {
+    "/invocations": _INVOKE,
+    "/endpoints/NAME/invocations": _INVOKE,
+    "/ping": _READ,
+    "/execution-parameters": _READ,
+    "/metrics": _READ,
 }
+_ENDPOINT = re.compile(endpoints.PREFIX + "[^/]+/invocations")
+_SLASHES = re.compile("/{2,}")
+
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ContentType:
-    """What a Content-Type header says.
+class Request:
+    """The head of a request.
+
+    Args:
+        method: such as POST.
+        path: without percent encoding.
+        headers: by lower-case name; what was sent twice is joined by a comma.
 
     Attributes:
-        format: the body's format; None where there is no header and the body must tell.
-        max_seq_lens: `infer_max_seqlens`, tokens of in0 and in1; None: the model's own.
+        path: with one slash where there are several, as behind a base URL that ends in a slash. A
+            redirect is not followed by every client with its body.
     """
 
-    format: Format | None = None
-    max_seq_lens: tuple[int, int] | None = None
+    __slots__ = ("headers", "method", "path")
+
+    def __init__(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        self.method = method
+        self.path = _SLASHES.sub("/", path) or "/"
+        self.headers = headers
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
 
-def merge_slashes(path: str) -> str:
-    """A path with one slash where there are several, as behind a base URL that ends in a slash."""
-    return _SLASHES.sub("/", path) if "//" in path else path
+@dataclass(slots=True)
+class Response:
+    """What a request is answered with. Close it once it is sent, or given up.
+
+    Attributes:
+        status: of HTTP.
+        headers: by lower-case name.
+        body: whole, or an iterator of pieces, each made when it is asked for.
+        close: gives back what a long response holds.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | Iterator[bytes] = b""
+    close: Callable[[], None] = lambda: None
 
 
-def status_of(error: Exception) -> int:
-    """The HTTP status of an error: that of its nearest class in `STATUS`, else 500."""
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+class Contract:
+    """Routes, methods, headers, media types, limits, errors and metrics around one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._reads = {
+            "/ping": self._ping,
+            "/execution-parameters": self._execution_parameters,
+            "/metrics": self._metrics,
+        }
+
+    def handle(self, request: Request, read: Callable[[int], bytes]) -> Response:
+        """Takes all steps, for servers with a thread for each request: it blocks.
+
+        Args:
+            request: the head.
+            read: returns at most so many bytes of the body, none at its end.
+        """
+        try:
+            opened = self.open(request)
+            if isinstance(opened, Response):
+                return opened
+            with self.receiving():
+                while part := read(opened.room):
+                    opened.add(part)
+            invocation = self.submit(request, opened.complete())
+            try:
+                return self.respond(request, invocation)
+            finally:
+                invocation.close()
+        except Exception as error:  # noqa: BLE001 - answered and logged
+            return self.refuse(request, error)
+
+    def open(self, request: Request) -> Response | Body:
+        """Reads the head: the response that it decides, else where the body goes.
+
+        Raises:
+            InputError: the request is refused whatever its body is.
+        """
+        route = "/endpoints/NAME/invocations" if _ENDPOINT.fullmatch(request.path) else request.path
+        methods = ROUTES.get(route)
+        if methods is None:
+            raise NotFoundError(f"{request}: no such path; the paths are {_list_routes()}")
+        if request.method not in methods:
+            message = f"{request}: The method is not allowed for the requested URL."
+            raise MethodError(message, methods)
+        if request.method == "OPTIONS":
+            return self._finish(request, Response(200, {"allow": ", ".join(methods)}))
+        if route in self._reads:
+            return self._finish(request, self._reads[route]())
+        return self._open_body(request)
+
+    def receiving(self) -> AbstractContextManager[None]:
+        """A context to receive a body in; entering raises `BusyError` beyond the limit."""
+        return self._service.uploads.held()
+
+    def require_capacity(self) -> None:
+        """Raises `BusyError` if the next request would be refused whatever it holds."""
+        if self._service.requests.free < 1:
+            raise BusyError
+
+    def submit(self, request: Request, body: bytes) -> Invocation:
+        """Decodes the body and queues its records.
+
+        Raises:
+            RecordError, InputError: the request is wrong, or the server is busy.
+        """
+        headers = request.headers
+        return self._service.submit(body, headers.get("content-type"), headers.get("accept"))
+
+    def respond(self, request: Request, invocation: Invocation) -> Response:
+        """Waits for the results, and encodes them; a long response is encoded as it is sent.
+
+        Raises:
+            BusyError: no device was free in time, or the server is stopping.
+            BatchFailedError: the records could not be scored.
+        """
+        answer = self._service.finish(invocation)
+        headers = {"content-type": str(answer.format)}
+        return self._finish(request, Response(200, headers, answer.body, answer.close))
+
+    def refuse(self, request: Request, error: Exception) -> Response:
+        """Makes the response to an error, and logs those that are the server's own."""
+        status, message, headers = status_of(error), str(error), {"content-type": _JSON}
+        if isinstance(error, MethodError):
+            headers["allow"] = ", ".join(error.allowed)
+        elif isinstance(error, BusyError):
+            headers["retry-after"] = str(RETRY_AFTER_S)
+        elif not isinstance(error, O2VError):
+            message = "the server failed: its log says why"
+            is_logged = isinstance(error, BatchFailedError)  # once for the whole batch
+            log.error("%s failed", request, exc_info=None if is_logged else error)
+        path = error.where if isinstance(error, RecordError) else None
+        return self._finish(request, Response(status, headers, error_body(message, path=path)))
+
+    def _open_body(self, request: Request) -> Body:
+        self.require_capacity()  # before the body is received: a flood costs little then
+        require_identity(request.headers.get("content-encoding"))
+        return Body(_announced(request.headers), self._service.settings.max_body_bytes)
+
+    def _ping(self) -> Response:
+        return Response(200 if self._service.ready else 503, {})
+
+    def _execution_parameters(self) -> Response:
+        body = orjson.dumps(self._service.settings.execution_parameters())
+        return Response(200, {"content-type": _JSON}, body)
+
+    def _metrics(self) -> Response:
+        return Response(200, {"content-type": CONTENT_TYPE_LATEST}, self._service.metrics.render())
+
+    def _finish(self, request: Request, response: Response) -> Response:
+        """Adds what every response has, and counts it."""
+        attributes = request.headers.get(CUSTOM_ATTRIBUTES)
+        if attributes is not None:
+            response.headers[CUSTOM_ATTRIBUTES] = attributes
+        if request.path.endswith("/invocations"):
+            self._service.metrics.count_response(response.status)
+        if request.path.startswith(endpoints.PREFIX):
+            _add_endpoint(request, response)
+        if isinstance(response.body, bytes):
+            response.headers["content-length"] = str(len(response.body))
+            if request.method == "HEAD":
+                response.body = b""
+        return response
 
 
 def error_body(message: str, *, path: str | None = None) -> bytes:
@@ -96,120 +225,30 @@ def error_body(message: str, *, path: str | None = None) -> bytes:
     return orjson.dumps({"error": message, "message": message} | ({"path": path} if path else {}))
 
 
-def read_content_type(header: str | None) -> ContentType:
-    """Reads a Content-Type such as `application/json; infer_max_seqlens=64,64`.
-
-    Raises:
-        MediaTypeError: not a media type that can be read, or not UTF-8.
-        InputError: `infer_max_seqlens` is not two integers in 1..LONGEST_REQUEST.
-    """
-    if not header or not header.strip():
-        return ContentType()
-    media_type, parameters = parse_options_header(header)
-    known = MEDIA_TYPES.get(media_type.lower())
-    if known is None:
-        raise MediaTypeError(f"Content-Type {media_type} cannot be read: use {_READABLE}")
-    if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
-        raise MediaTypeError(f"the charset {parameters['charset']} cannot be read: use utf-8")
-    return ContentType(known, _max_seq_lens(header))
+def _add_endpoint(request: Request, response: Response) -> None:
+    """Adds what SageMaker's runtime service adds to a container's response."""
+    if response.status < 400:  # noqa: PLR2004 - errors begin here
+        variant = request.headers.get(endpoints.TARGET_VARIANT)
+        response.headers |= endpoints.success_headers(variant)
+        return
+    headers = endpoints.error_headers(response.status)
+    if headers["x-amzn-errortype"] == endpoints.MODEL_ERROR and isinstance(response.body, bytes):
+        response.body = endpoints.model_error_body(response.status, response.body)
+    response.headers |= headers
 
 
-def _max_seq_lens(header: str) -> tuple[int, int] | None:
-    # The documented value has a bare comma, which is not an HTTP token: header parsers cut it off.
-    found = _PARAMETER.findall(header)
-    if not found:
+def _announced(headers: Mapping[str, str]) -> int | None:
+    """Content-Length, where it counts."""
+    length = headers.get("content-length")
+    if not length or "transfer-encoding" in headers:
         return None
-    (name, value), *more = found
-    lengths = _LENGTHS.fullmatch(value.strip())
-    if name.lower() != "infer_max_seqlens" or more or not lengths:
-        raise InputError(f"{name}={value} was sent, but infer_max_seqlens=64,64 is the form")
-    in0, in1 = int(lengths[2]), int(lengths[3])
-    if not 1 <= min(in0, in1) <= max(in0, in1) <= LONGEST_REQUEST:
-        raise InputError(f"infer_max_seqlens={value} is outside 1..{LONGEST_REQUEST}")
-    return in0, in1
+    if not (length.isascii() and length.isdigit()):
+        raise InputError(f"Content-Length {length} is not a number of bytes")
+    return int(length)
 
 
-def require_plain(content_encoding: str | None) -> None:
-    """Lets a Content-Encoding pass that leaves the body as it is.
-
-    Raises:
-        MediaTypeError: it is another one, such as gzip.
-    """
-    if content_encoding and content_encoding.strip().lower() != "identity":
-        raise MediaTypeError(f"Content-Encoding {content_encoding} cannot be read: use identity")
-
-
-@lru_cache(maxsize=64)  # clients send the same few headers
-def choose_format(accept: str | None, preferred: Format) -> Format:
-    """The format to answer in.
-
-    Args:
-        accept: the Accept header, perhaps a list with q values.
-        preferred: what to answer where the header leaves the choice open.
-
-    Raises:
-        AcceptError: the header rules out both formats.
-    """
-    if not accept or not accept.strip():
-        return preferred
-    # Java's own client sends "q=.2", which is not quite HTTP.
-    parsed = parse_accept_header(accept.replace("q=.", "q=0."), MIMEAccept)
-    # Parameters of an acceptable type (a charset, say) do not make it another type.
-    wanted = MIMEAccept([(value.partition(";")[0].strip(), q) for value, q in parsed])
-    found = wanted.best_match([preferred, *MEDIA_TYPES])
-    if found is None:
-        raise AcceptError(f"Accept {accept} cannot be answered: these can: {_READABLE}")
-    return MEDIA_TYPES[found]
-
-
-class Body:
-    """A request's body as it arrives, of at most `limit` bytes.
-
-    Args:
-        announced: Content-Length, if there is one.
-        limit: bytes.
-
-    Raises:
-        TooLargeError: a longer one is announced.
-    """
-
-    def __init__(self, announced: int | None, limit: int) -> None:
-        if announced is not None and announced > limit:
-            raise TooLargeError(f"the body has {announced} bytes, but at most {limit} can be taken")
-        self._announced, self._limit, self._parts = announced, limit, bytearray()
-
-    @property
-    def room(self) -> int:
-        """Bytes to read at most: one more than may come, which tells that it does."""
-        return self._limit + 1 - len(self._parts)
-
-    def add(self, part: bytes) -> None:
-        """Takes the next bytes.
-
-        Raises:
-            TooLargeError: the body is longer than `limit`.
-        """
-        self._parts += part
-        if len(self._parts) > self._limit:
-            raise TooLargeError(
-                f"the body is longer than the {self._limit} bytes that can be taken"
-            )
-
-    def whole(self) -> bytes:
-        """All of it.
-
-        Raises:
-            InputError: the body ended before the announced length.
-        """
-        if self._announced is not None and len(self._parts) < self._announced:
-            got = f"{len(self._parts)} of the {self._announced} announced bytes"
-            raise InputError(f"the body ended after {got}")
-        return bytes(self._parts)
-
-
-def read_body(stream: IO[bytes], announced: int | None, limit: int) -> bytes:
-    """Reads a `Body`, and not a byte more of a longer one than tells; raises as that does."""
-    body = Body(announced, limit)
-    while part := stream.read(body.room):
-        body.add(part)
-    return body.whole()
+def _list_routes() -> str:
+    *most, last = (
+        f"{'POST' if methods is _INVOKE else 'GET'} {path}" for path, methods in ROUTES.items()
+    )
+    return f"{', '.join(most)} and {last}"

@@ -1,73 +1,123 @@
-"""How much may be read, wait and be sent at a time. Knows no Flask."""
+"""How much may be received, scored and sent at a time. Beyond a limit the server answers 503."""
 
 from threading import Lock
 
-from o2v_jax.server.http import BusyError
+from o2v_jax.errors import InputError
+from o2v_jax.server.errors import BusyError, TooLargeError
 
-UPLOADS = 128  # requests whose bodies may be on their way at a time
-REQUESTS = 128  # requests, body complete, that may be decoded, wait or be scored at a time
+UPLOADS = 128  # requests whose bodies are being received
+REQUESTS = 128  # requests with a complete body that are decoded, wait or are scored
 RECORDS = 2**18  # of all these requests: a few bodies of 6 MiB full of usual pairs
-STREAMS = 64  # long answers that may be on their way at a time
-SPARE_THREADS = 32  # answer what is no invocation
+STREAMS = 64  # long responses that are being sent
+MAX_NUMBERS = 2**26  # in a response: 256 MiB of float32, three times as much as text
 
 
-class Permits:
-    """A number of permits; who asks for more than are left is refused at once.
+class Limit:
+    """A counter with an upper bound. What does not fit is refused at once.
 
     Args:
-        total: permits in all.
+        total: the bound.
         always: this many holders get what they ask for, however much it is.
     """
 
     def __init__(self, total: int, always: int = 0) -> None:
-        self._total, self._always = total, always
-        self._taken = self._holders = 0
+        self._total = total
+        self._always = always
+        self._used = 0
+        self._holders = 0
         self._lock = Lock()
 
     @property
     def free(self) -> int:
-        """Permits that are left; negative where `always` let more be taken."""
-        return self._total - self._taken
+        """What is left; negative where `always` let more be acquired."""
+        return self._total - self._used
 
     @property
-    def held(self) -> bool:
-        """Whether anybody holds some."""
+    def in_use(self) -> bool:
+        """Whether anybody holds some of it."""
         return self._holders > 0
 
-    def take(self, count: int = 1) -> None:
-        """Takes permits, to be given back.
+    def acquire(self, count: int = 1) -> None:
+        """Takes `count` of it, until `release`.
 
         Raises:
-            BusyError: not so many are left.
+            BusyError: less is left.
         """
         with self._lock:
             if count > self.free and self._holders >= self._always:
                 raise BusyError
-            self._taken += count
+            self._used += count
             self._holders += 1
 
-    def give(self, count: int = 1) -> None:
-        """Gives back what one `take` took."""
+    def release(self, count: int = 1) -> None:
+        """Gives back what one `acquire` took."""
         with self._lock:
-            self._taken -= count
+            self._used -= count
             self._holders -= 1
 
-    def taken(self, count: int = 1) -> "Taken":
-        """Holds permits while a block runs; entering it raises as `take`."""
-        return Taken(self, count)
+    def held(self, count: int = 1) -> "Held":
+        """A context that holds `count` of it. Entering raises as `acquire` does."""
+        return Held(self, count)
 
 
-class Taken:
-    """Permits, held from the beginning of a block to its end."""
+class Held:
+    """A part of a limit, acquired and released as a block begins and ends."""
 
-    # no generator: every request passes three of these, and they take it twice the time
-    __slots__ = ("_count", "_permits")
+    # no generator: every request enters three of these, which would take it twice the time
+    __slots__ = ("_count", "_limit")
 
-    def __init__(self, permits: Permits, count: int) -> None:
-        self._permits, self._count = permits, count
+    def __init__(self, limit: Limit, count: int) -> None:
+        self._limit, self._count = limit, count
 
     def __enter__(self) -> None:
-        self._permits.take(self._count)
+        self._limit.acquire(self._count)
 
     def __exit__(self, *_: object) -> None:
-        self._permits.give(self._count)
+        self._limit.release(self._count)
+
+
+class Body:
+    """A request's body as it is received, of at most `limit` bytes.
+
+    Args:
+        announced: Content-Length, if there is one.
+        limit: bytes.
+
+    Raises:
+        TooLargeError: a longer one is announced.
+    """
+
+    def __init__(self, announced: int | None, limit: int) -> None:
+        if announced is not None and announced > limit:
+            raise TooLargeError(f"the body has {announced} bytes, but at most {limit} can be taken")
+        self._announced = announced
+        self._limit = limit
+        self._parts = bytearray()
+
+    @property
+    def room(self) -> int:
+        """Bytes to read at most: one more than is allowed, to see whether there are more."""
+        return self._limit + 1 - len(self._parts)
+
+    def add(self, part: bytes) -> None:
+        """Takes the next bytes.
+
+        Raises:
+            TooLargeError: the body is longer than `limit`.
+        """
+        self._parts += part
+        if len(self._parts) > self._limit:
+            raise TooLargeError(
+                f"the body is longer than the {self._limit} bytes that can be taken"
+            )
+
+    def complete(self) -> bytes:
+        """Returns all of it, once it has ended.
+
+        Raises:
+            InputError: the body ended before the announced length.
+        """
+        if self._announced is not None and len(self._parts) < self._announced:
+            received = f"{len(self._parts)} of the {self._announced} announced bytes"
+            raise InputError(f"the body ended after {received}")
+        return bytes(self._parts)

@@ -1,10 +1,11 @@
-"""What GET /metrics tells, in the Prometheus text format. Knows no Flask and no JAX.
+"""The metrics of GET /metrics, in the Prometheus text format.
 
 Since the start of the process:
 
-- `o2v_requests_total{code}`: requests to /invocations, by the status of the answer.
+- `o2v_requests_total{code}`: requests to /invocations, by the status of the response; 499 where the
+  client left before it.
 - `o2v_stage_seconds{stage}`: histograms over answered requests. Stages: `parse`; `queue`, until the
-  device takes up the first records; `infer`, from there to the last result; `encode`.
+  device takes the first records; `infer`, from there to the last result; `encode`.
 - `o2v_batch_records`, `o2v_batch_tokens`: histograms over batches.
 - `o2v_tokens_useful_total`, `o2v_tokens_computed_total`: tokens of encoded objects without and with
   padding; one minus their ratio is the share of padding.
@@ -16,7 +17,7 @@ At the moment:
 - `o2v_queue_requests`, `o2v_queue_records`: what waits for the device.
 - `o2v_ready`: 1 while /ping answers 200, else 0.
 - `o2v_warm`: 1 once every program is compiled: answers are slower before.
-- `o2v_device_bytes`: memory in use on the devices, where they tell; else that of all live arrays.
+- `o2v_device_bytes`: memory in use on the devices, where JAX knows; else that of all live arrays.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ SIZES = tuple(4.0**power for power in range(10))
 
 
 class Live(NamedTuple):
-    """What is looked up when the metrics are asked for."""
+    """Values that are read when the metrics are rendered."""
 
     queue_requests: int
     queue_records: int
@@ -49,7 +50,7 @@ class Metrics:
     """The metrics of one app, in a registry of their own.
 
     Args:
-        live: looks up what needs no counting.
+        live: reads what needs no counting.
     """
 
     def __init__(self, live: Callable[[], Live]) -> None:
@@ -71,8 +72,8 @@ class Metrics:
         self._tokens = self._sizes("o2v_batch_tokens", "Tokens of a batch")
         self._registry.register(_Live(live))
 
-    def answered(self, code: int) -> None:
-        """Counts a request."""
+    def count_response(self, code: int) -> None:
+        """Counts a request to /invocations by the status of its response."""
         self._requests.labels(code).inc()
 
     def batch(self, records: int, tokens: int) -> None:
@@ -80,8 +81,8 @@ class Metrics:
         self._records.observe(records)
         self._tokens.observe(tokens)
 
-    def text(self) -> bytes:
-        """The metrics, in the Prometheus text format."""
+    def render(self) -> bytes:
+        """Returns the metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
     def _sizes(self, name: str, about: str) -> Histogram:
@@ -93,7 +94,7 @@ class _Live(Collector):
         self._live = live
 
     def describe(self) -> list[Metric]:
-        return []  # so that registering looks nothing up
+        return []  # so that registering reads nothing
 
     def collect(self) -> Iterator[Metric]:
         for name, value in self._live()._asdict().items():

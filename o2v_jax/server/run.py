@@ -1,4 +1,4 @@
-"""Runs the app under Granian. The parent process imports neither JAX nor Flask: it only forks.
+"""Runs the server under Granian. The parent process imports no JAX: it only forks.
 
 SIGTERM closes the listening socket at once. While requests in flight end, whoever wants to ask
 /ping is refused a connection rather than answered 503, and connections kept alive are closed.
@@ -20,6 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from o2v_jax.extras import require_extra
+
+require_extra("serve", __name__)
+
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -30,7 +34,7 @@ from granian.server.common import AbstractServer
 from o2v_jax.checkpoint import find_model, is_archive
 from o2v_jax.errors import STALL_S, CheckpointError, DType, InputError, O2VError
 from o2v_jax.server.settings import Settings
-from o2v_jax.server.sockets import connections, end_stalled
+from o2v_jax.server.sockets import allow_connections, reset_stalled
 from o2v_jax.util import require_local
 
 _LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody reads yet
@@ -39,46 +43,45 @@ _LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody read
 def load(
     path: Path, settings: Settings, url: str, stall_s: float, reasons: Connection
 ) -> Callable[..., Any]:
-    """Makes the app; an error that a person can mend goes to the parent process, which tells it.
+    """Creates the application; an error that a user can mend goes to the parent, which shows it.
 
     Args:
         path: of the model.
         settings: of the server.
         url: where the server listens.
-        stall_s: seconds after which a client that neither sends nor takes a byte is let go.
-        reasons: where the parent hears why there will be no server.
+        stall_s: seconds after which a client that neither sends nor receives is disconnected.
+        reasons: where the parent receives the reason why there will be no server.
 
     Raises:
-        SystemExit: the app cannot be made.
+        SystemExit: the application cannot be created.
     """
     # Ctrl-C reaches every process of a terminal. The parent passes it on as SIGTERM, and Granian's
-    # worker hangs when it is told to stop twice.
+    # worker hangs when it is stopped twice.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     log_to_stderr()
     try:
-        from o2v_jax.server.asgi import Front  # noqa: PLC0415
-        from serving.app import create_app  # noqa: PLC0415 - brings JAX and Flask
+        from o2v_jax.server.asgi import Application  # noqa: PLC0415
+        from o2v_jax.server.loading import create_service  # noqa: PLC0415 - imports JAX
 
-        app = create_app(path, settings=settings)
-        front = Front(app, app.extensions["o2v_jax"], stall_s)
+        application = Application(create_service(path, settings=settings), stall_s)
         gc.freeze()  # what was imported stays: looking through it takes 0.1 s, in which all wait
     except O2VError as error:
         reasons.send(str(error)[:_LONGEST_REASON])
         sys.exit(1)
-    end_stalled(urlsplit(url).port or 0, stall_s)
+    reset_stalled(urlsplit(url).port or 0, stall_s)
     log.info("serving %s at %s", path, url)
-    return front
+    return application
 
 
 def log_to_stderr() -> None:
-    """Has this process's log lines written to standard error."""
+    """Writes this process's log to standard error."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of devices that are not there
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it logs devices that are not there
 
 
-# Well above all permits, so that /ping is accepted whatever else is connected; fewer where the
+# Well above all limits, so that /ping is accepted whatever else is connected; fewer where the
 # process may not open so many files.
 CONNECTIONS = 4096
 IDLE_S = 10  # to send a request's headers, and between two requests of one connection
@@ -103,10 +106,10 @@ def serve(
         model: directory or archive of a model; None: the one that the environment names.
         host: address to listen on; in a container 0.0.0.0.
         port: None: the one that the environment names, else 8080.
-        drain_s: seconds that requests in flight get to end, e.g. uploads that stall.
-        stall_s: seconds after which a client that neither sends nor takes a byte is let go.
-        dtype: what the encoders hold and multiply; None: what the environment says.
-        devices: how many of them work; None: what the environment says, else all.
+        drain_s: seconds that in-flight requests get to finish, e.g. uploads that stall.
+        stall_s: seconds after which a client that neither sends nor receives is disconnected.
+        dtype: of the encoders; None: that of the environment.
+        devices: how many to serve on; None: as the environment has it, else all.
 
     Raises:
         InputError: a setting cannot be used, the port is taken, or there is no model that can be
@@ -129,14 +132,14 @@ def serve(
 
 def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
     return Granian(
-        "o2v_jax.server.asgi:Front",
+        "o2v_jax.server.asgi:Application",
         address=host,
         port=port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
         workers=1,  # one owner of the devices
-        backpressure=connections(CONNECTIONS),
+        backpressure=allow_connections(CONNECTIONS),
         http1_settings=HTTP1Settings(header_read_timeout=IDLE_S * 1000),
         workers_kill_timeout=drain_s,
         log_level=LogLevels.error,  # our own lines say the rest, with the model
@@ -145,25 +148,25 @@ def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
 
 @contextmanager
 def _reasons() -> Iterator[Connection]:
-    """Where the worker says why it ends. That is raised here, and all that is said of its end."""
-    heard, tell = Pipe(duplex=False)
+    """A pipe for the reason why the worker ends, raised here instead of Granian's error."""
+    receiver, sender = Pipe(duplex=False)
 
     def is_news(_: logging.LogRecord) -> bool:
-        return not heard.poll()
+        return not receiver.poll()
 
     granian_log.addFilter(is_news)
     try:
-        yield tell
+        yield sender
     except SystemExit:
-        if heard.poll():
-            raise InputError(heard.recv()) from None
+        if receiver.poll():
+            raise InputError(receiver.recv()) from None
         raise
     finally:
         granian_log.removeFilter(is_news)
 
 
 def _require_model(path: Path) -> None:
-    """Finds what is plainly no model without starting a worker, which takes seconds."""
+    """Refuses what is plainly not a model without starting a worker, which takes seconds."""
     require_local(path)
     try:
         if not path.exists():
@@ -179,7 +182,7 @@ def _require_model(path: Path) -> None:
 
 
 def _require_free(host: str, port: int) -> None:
-    """Granian shares a port with whoever listens there, so that a second server goes unnoticed."""
+    """Refuses a port that is in use: Granian would share it, and a second server go unnoticed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()

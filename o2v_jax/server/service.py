@@ -1,113 +1,128 @@
-"""One model behind the contract: bytes in, bytes out. Knows no Flask.
+"""One model behind the contract: the bytes of a body in, the bytes of a response out.
 
-Bodies are decoded, checked and cut by whoever brings a request, and answers are encoded there; only
-`Batcher` asks the scorer. Each step has its own bound, and what is beyond it is refused
-at once: uploads (a slow one keeps nobody from scoring), requests, their records, and the numbers of
-long answers, which are sent piece by piece.
+Bodies are decoded, validated and cut by the thread that brings a request, and results are encoded
+there; only `Batcher` calls the scorer. Each step has a limit of its own, and what is beyond it is
+refused at once: uploads (a slow one keeps nobody from scoring), requests, their records, and the
+numbers of long responses, which are sent piece by piece.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from threading import Semaphore
 from time import perf_counter
-from typing import IO, TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from o2v_jax.data import Format, Records, decode, encode, encode_pieces, sniff
-from o2v_jax.data.validate import cut_lengths
-from o2v_jax.errors import LONGEST_REQUEST, O2VError, RecordError
-from o2v_jax.server import http
-from o2v_jax.server.batcher import PATIENCE_S, PLENTY, Batcher, BatchFailedError
+from o2v_jax.data.validate import resolve_max_seq_lens
+from o2v_jax.server.batcher import QUEUE_TIMEOUT_S, Batcher
+from o2v_jax.server.errors import BusyError, TooLargeError
 from o2v_jax.server.health import Health, State, device_bytes
-from o2v_jax.server.http import (
-    BusyError,
-    TooLargeError,
-    choose_format,
-    read_body,
-    read_content_type,
-)
-from o2v_jax.server.limits import RECORDS, REQUESTS, STREAMS, UPLOADS, Permits
+from o2v_jax.server.limits import MAX_NUMBERS, RECORDS, REQUESTS, STREAMS, UPLOADS, Limit
+from o2v_jax.server.media_types import choose_format, read_content_type
 from o2v_jax.server.metrics import Live, Metrics
 from o2v_jax.server.protocol import Lengths, ScorerLike
+from o2v_jax.server.queue import Floats, Kind, ScoringFuture, Sides
 from o2v_jax.server.settings import Settings
-from o2v_jax.server.work import Floats, Kind, Sides, Work
 
 if TYPE_CHECKING:
-    from o2v_jax.scoring import Layout
+    from o2v_jax.scoring import ShapeTable
 
 Key: TypeAlias = Literal["scores", "embeddings"]
 
-MAX_NUMBERS = 2**26  # in an answer: 256 MiB of float32, three times as much as text
-LONG_ANSWER = 2**16  # numbers of the longest answer that is sent as a whole
-LONG_BODY = 2**16  # bytes of the longest body that is decoded whatever else is
+LONG_RESPONSE = 2**16  # numbers of the longest response that is sent as a whole
+LONG_BODY = 2**16  # bytes of the longest body that is decoded at once
 
 
-@dataclass(frozen=True)
-class Begun:
-    """A request whose records are queued.
+@dataclass(slots=True)
+class Invocation:
+    """A request whose records are queued. Close it once it is answered or given up.
 
     Attributes:
-        records: decoded and checked.
-        works: the batcher's; none of no records.
-        format: of the answer.
-        held: what a long answer keeps until it is sent; None for others.
+        records: decoded and validated.
+        format: of the response.
+        futures: of the results; none of no records.
+        stream: what a long response holds until it is sent; None for others.
+        batcher: where the futures wait.
+        held: its parts of the limits.
     """
 
     records: Records
-    works: Sequence[Work]
     format: Format
-    held: ExitStack | None
+    futures: Sequence[ScoringFuture]
+    stream: ExitStack | None
+    batcher: Batcher
+    held: ExitStack
+
+    def withdraw(self) -> None:
+        """Gives up what no device has begun."""
+        for future in self.futures:
+            future.cancel()
+
+    def abandon(self) -> None:
+        """Gives up all that is not finished."""
+        for future in self.futures:
+            self.batcher.abandon(future)
+
+    def close(self) -> None:
+        """Gives up all that is not finished, and releases the limits."""
+        self.abandon()
+        self.held.close()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The body of an answer, whole or in pieces; `close` it once it is sent, or given up."""
+class Answer(NamedTuple):
+    """The body of a response, whole or in pieces. Close it once it is sent, or given up."""
 
     body: bytes | Iterator[bytes]
     format: Format
-    close: Callable[[], None] = lambda: None
+    close: Callable[[], None]
 
 
 class Service:
-    """Answers invocations with one model, and notes how its devices fare in `health`.
+    """Answers invocations with one model, and notes in `health` how its devices fare.
 
     Args:
         scorers: of the model, one for each device.
         settings: of the server.
+        timeout_s: seconds that a request may wait before a device takes it.
     """
 
-    def __init__(self, scorers: Sequence[ScorerLike], settings: Settings) -> None:
-        self.scorers, self.settings, self.health = scorers, settings, Health()
-        self.config, self.metrics = scorers[0].config, Metrics(self._live)
-        computes = [partial(self._infer, device) for device in range(len(scorers))]
-        share = largest_program(scorers[0].layout)
-        self.batcher = Batcher(computes, share, self.metrics.batch, plenty=PLENTY)
-        sizes = [self.config.encoder(side).vocab_size for side in (0, 1)]
-        self._vocab_sizes = sizes[0], sizes[1]
-        self._own_lengths = cut_lengths(self.config, None)
-        self._uploads, self._requests = Permits(UPLOADS), Permits(REQUESTS)
-        self._records = Permits(RECORDS, always=settings.max_concurrent)
-        self._numbers = Permits(settings.max_concurrent * MAX_NUMBERS)
+    def __init__(
+        self,
+        scorers: Sequence[ScorerLike],
+        settings: Settings,
+        timeout_s: float = QUEUE_TIMEOUT_S,
+    ) -> None:
+        self.scorers = scorers
+        self.settings = settings
+        self.health = Health()
+        self.config = scorers[0].config
+        self.metrics = Metrics(self._read_metrics)
+        computes = [partial(self._compute, device) for device in range(len(scorers))]
+        profile = scorers[0].shapes.profile
+        self.batcher = Batcher(
+            computes,
+            largest_program(scorers[0].shapes),
+            self.metrics.batch,
+            timeout_s,
+            chunks_per_batch=profile.chunks_per_batch,
+            backlog=profile.backlog_chunks,
+        )
+        self._vocab_sizes = self.config.encoder(0).vocab_size, self.config.encoder(1).vocab_size
+        self._default_lengths = resolve_max_seq_lens(self.config, None)
+        self.uploads = Limit(UPLOADS)
+        self.requests = Limit(REQUESTS)
+        self.records = Limit(RECORDS, always=settings.max_concurrent)
+        self.numbers = Limit(settings.max_concurrent * MAX_NUMBERS)
         self._decoding = Semaphore(settings.max_concurrent)
 
     @property
     def ready(self) -> bool:
         """Whether requests will be answered, and quickly."""
         return self.health.state is State.READY and self.batcher.alive
-
-    @property
-    def full(self) -> bool:
-        """Whether the next request would be refused whatever it holds."""
-        return self._requests.free < 1
-
-    @property
-    def sending(self) -> bool:
-        """Whether long answers are on their way."""
-        return self._numbers.held
 
     def warm(self) -> None:
         """Compiles in a thread of its own: ready after the first programs, then all others."""
@@ -117,88 +132,61 @@ class Service:
         )
 
     def close(self) -> None:
-        """Ends the batch at hand and refuses all other work, for good."""
+        """Finishes the current batch and refuses everything else, for good."""
         self.batcher.close()
 
-    def read(self, stream: IO[bytes], announced: int | None) -> bytes:
-        """Reads a body, unless there are enough uploads already; holds the thread meanwhile.
-
-        Args:
-            stream: the body.
-            announced: Content-Length, if there is one.
-
-        Raises:
-            InputError: as `read_body`; `BusyError` at once, not a byte read.
-        """
-        with self.uploading():
-            return read_body(stream, announced, self.settings.max_body_bytes)
-
-    def uploading(self) -> AbstractContextManager[None]:
-        """A place for a body on its way; `BusyError` at once if there is none."""
-        return self._uploads.taken()
-
-    def answer(self, body: bytes, content_type: str | None, accept: str | None) -> Answer:
-        """Scores pairs, or embeds single sides, whichever the records hold.
+    def submit(self, body: bytes, content_type: str | None, accept: str | None) -> Invocation:
+        """Decodes the body of a request and queues its records.
 
         Raises:
             RecordError, InputError: the request is wrong, or the server is busy.
-            BatchFailedError: the records could not be scored.
         """
-        with self.begun(body, content_type, accept) as begun:
-            return self.finished(begun)
+        content = read_content_type(content_type)
+        format_in = content.format or sniff(body)
+        format_out = choose_format(accept, self.settings.default_accept or format_in)
+        with ExitStack() as stack:
+            stack.enter_context(self.requests.held())
+            records = self._decode(body, format_in)
+            numbers = self._count_numbers(records)
+            stack.enter_context(self.records.held(len(records)))
+            stream = None if numbers <= LONG_RESPONSE else self._hold_stream(numbers, stack)
+            futures = self._queue(records, content.max_seq_lens)
+            return Invocation(records, format_out, futures, stream, self.batcher, stack.pop_all())
 
-    @contextmanager
-    def begun(
-        self,
-        body: bytes,
-        content_type: str | None,
-        accept: str | None,
-        resolved: Callable[[], None] = lambda: None,
-    ) -> Iterator[Begun]:
-        """The first half of `answer`: a request that is queued, for as long as the block lasts.
-
-        `resolved` is called for each of its works when that waits no more, as by `Batcher.submit`.
+    def finish(self, invocation: Invocation) -> Answer:
+        """Waits for the results and encodes them.
 
         Raises:
-            RecordError, InputError: as `answer`.
+            BusyError: no device was free in time, or the server is stopping.
+            BatchFailedError: the records could not be scored.
         """
-        sent = read_content_type(content_type)
-        format_in = sent.format or sniff(body)
-        format_out = choose_format(accept, self.settings.default_accept or format_in)
-        with self._requests.taken():
-            records = self._decode(body, format_in)
-            numbers = self._numbers_of(records)
-            with self._records.taken(len(records)), self._holding(numbers) as held:
-                works = self._submitted(records, sent.max_seq_lens, resolved)
-                yield Begun(records, works, format_out, held)
-
-    def finished(self, begun: Begun) -> Answer:
-        """The second half: waits for what is not resolved yet, and raises as `answer`."""
-        key, values = self._results(begun)
-        if begun.held:
-            pieces = encode_pieces(values, key, begun.format)  # what is wrong is known by now
-            return Answer(self._timed(pieces), begun.format, begun.held.pop_all().close)
+        key, values = self._collect(invocation)
+        if invocation.stream:
+            pieces = encode_pieces(values, key, invocation.format)  # raises before any is sent
+            close = invocation.stream.pop_all().close
+            return Answer(self._observe_encoding(pieces), invocation.format, close)
         with _Timing(self.metrics.encode.observe):
-            return Answer(encode(values, key, begun.format), begun.format)
+            return Answer(encode(values, key, invocation.format), invocation.format, lambda: None)
 
     def _decode(self, body: bytes, format_in: Format) -> Records:
-        with self._decoder(len(body)), _Timing(self.metrics.parse.observe):
+        with self._limit_decoding(len(body)), _Timing(self.metrics.parse.observe):
             return decode(body, format_in, vocab_sizes=self._vocab_sizes)
 
-    def _decoder(self, length: int) -> AbstractContextManager[None]:
-        """Has the few long bodies decoded at a time: meanwhile each takes many times its size."""
-        return nullcontext() if length <= LONG_BODY else self._long_decoder()
+    def _limit_decoding(self, length: int) -> AbstractContextManager[None]:
+        """Few long bodies are decoded at a time: each takes many times its size meanwhile."""
+        return nullcontext() if length <= LONG_BODY else self._wait_to_decode()
 
     @contextmanager
-    def _long_decoder(self) -> Iterator[None]:
-        if not self._decoding.acquire(timeout=PATIENCE_S):
-            raise BusyError(f"the server was busy for {PATIENCE_S} s: try again later")
+    def _wait_to_decode(self) -> Iterator[None]:
+        timeout_s = self.batcher.timeout_s
+        if not self._decoding.acquire(timeout=timeout_s):
+            raise BusyError(f"the server was busy for {timeout_s} s: try again later")
         try:
             yield
         finally:
             self._decoding.release()
 
-    def _numbers_of(self, records: Records) -> int:
+    def _count_numbers(self, records: Records) -> int:
         width = self.config.outputs if records.paired else self.config.enc_dim
         numbers = len(records) * width
         if numbers > MAX_NUMBERS:
@@ -208,18 +196,40 @@ class Service:
             )
         return numbers
 
-    def _holding(self, numbers: int) -> AbstractContextManager[ExitStack | None]:
-        """Room for a long answer: until the client has all of it, the numbers stay, and no text."""
-        return nullcontext() if numbers <= LONG_ANSWER else self._holding_long(numbers)
-
-    @contextmanager
-    def _holding_long(self, numbers: int) -> Iterator[ExitStack]:
+    def _hold_stream(self, numbers: int, stack: ExitStack) -> ExitStack:
+        """Takes room for a long response: its numbers stay until the client has all of it."""
         count = max(numbers, self.settings.max_concurrent * MAX_NUMBERS // STREAMS)
-        with ExitStack() as stack:
-            stack.enter_context(self._numbers.taken(count))
-            yield stack
+        stream = ExitStack()
+        stream.enter_context(self.numbers.held(count))
+        return stack.enter_context(stream)
 
-    def _timed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _queue(self, records: Records, max_seq_lens: Lengths) -> list[ScoringFuture]:
+        lengths = max_seq_lens or self._default_lengths  # those of a request are in range by now
+        in0, in1 = records.in0.cut(lengths[0]), records.in1.cut(lengths[1])
+        if records.paired and len(records):
+            return [self.batcher.submit(Kind.PAIRS, (in0, in1))]
+        singles = ((Kind.IN0, in0), (Kind.IN1, in1))
+        return [self.batcher.submit(kind, (side,)) for kind, side in singles if len(side)]
+
+    def _collect(self, invocation: Invocation) -> tuple[Key, Floats]:
+        """Waits for the results and puts them in the order of the records."""
+        records = invocation.records
+        results = [self._wait(future) for future in invocation.futures]
+        if not results:
+            return "scores", np.zeros((0, 1), np.float32)
+        if len(results) == 1:
+            return "scores" if records.paired else "embeddings", results[0]
+        out = np.empty((len(records), self.config.enc_dim), np.float32)
+        out[records.has0], out[records.has1] = results
+        return "embeddings", out
+
+    def _wait(self, future: ScoringFuture) -> Floats:
+        values = self.batcher.result(future)
+        self.metrics.queue.observe(future.started - future.submitted)
+        self.metrics.infer.observe(future.finished - future.started)
+        return values
+
+    def _observe_encoding(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         seconds: list[float] = []
         while True:
             with _Timing(seconds.append):
@@ -229,41 +239,15 @@ class Service:
             yield piece
         self.metrics.encode.observe(sum(seconds))
 
-    def _submitted(
-        self, records: Records, max_seq_lens: Lengths, resolved: Callable[[], None]
-    ) -> list[Work]:
-        lengths = max_seq_lens or self._own_lengths  # those of a request are in range by now
-        in0, in1 = records.in0.cut(lengths[0]), records.in1.cut(lengths[1])
-        if records.paired and len(records):
-            return [self.batcher.submit(Kind.PAIRS, (in0, in1), resolved)]
-        singles = ((Kind.IN0, in0), (Kind.IN1, in1))
-        return [self.batcher.submit(kind, (side,), resolved) for kind, side in singles if len(side)]
-
-    def _results(self, begun: Begun) -> tuple[Key, Floats]:
-        records, results = begun.records, [self._result(work) for work in begun.works]
-        if not results:
-            return "scores", np.zeros((0, 1), np.float32)
-        if len(results) == 1:
-            return "scores" if records.paired else "embeddings", results[0]
-        out = np.empty((len(records), self.config.enc_dim), np.float32)
-        out[records.has0], out[records.has1] = results
-        return "embeddings", out
-
-    def _result(self, work: Work) -> Floats:
-        values = self.batcher.wait(work)
-        self.metrics.queue.observe(work.started - work.submitted)
-        self.metrics.infer.observe(work.finished - work.started)
-        return values
-
-    def _infer(self, device: int, kind: Kind, sides: Sides) -> Floats:
-        """Called by a device's threads alone; the records are cut by now, each where it should."""
-        scorer, uncut = self.scorers[device], (LONGEST_REQUEST, LONGEST_REQUEST)
+    def _compute(self, device: int, kind: Kind, sides: Sides) -> Floats:
+        """Called by a device's threads alone, with records that were validated and cut."""
+        scorer = self.scorers[device]
         with self.health.watching(device):
             if kind is Kind.PAIRS:
-                return scorer.score(*sides, max_seq_lens=uncut)
-            return scorer.embed(**{kind.value: sides[0]}, max_seq_lens=uncut)
+                return scorer.score_validated(*sides)
+            return scorer.embed_validated(0 if kind is Kind.IN0 else 1, sides[0])
 
-    def _live(self) -> Live:
+    def _read_metrics(self) -> Live:
         return Live(
             *self.batcher.waiting,
             ready=self.ready,
@@ -276,13 +260,13 @@ class Service:
         )
 
 
-def largest_program(layout: "Layout") -> int:
-    """Padded tokens of the largest batch that any program takes."""
-    return max(batch * length for table in layout.usual for batch, length in table.pairs())
+def largest_program(shapes: "ShapeTable") -> int:
+    """Returns the padded tokens of the largest batch that any program takes."""
+    return max(batch * length for table in shapes.usual for batch, length in table.shapes())
 
 
 class _Timing:
-    """Observes the seconds that a block takes, unless it fails."""
+    """Observes the seconds that a block takes, unless it raises."""
 
     __slots__ = ("_begun", "_observe")
 
@@ -295,31 +279,3 @@ class _Timing:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._observe(perf_counter() - self._begun)
-
-
-log = logging.getLogger(__name__)
-
-
-class ErrorAnswer(NamedTuple):
-    """An answer of `application/json`, with headers of its own."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
-
-
-def answer_to(error: Exception, request: str) -> ErrorAnswer:
-    """What a client is told of an error; one that is the server's own is logged.
-
-    Args:
-        error: raised while a request was answered.
-        request: its method and path, for the log.
-    """
-    if isinstance(error, O2VError):
-        status = http.status_of(error)
-        path = error.where if isinstance(error, RecordError) else None
-        retry = {"Retry-After": str(http.RETRY_AFTER_S)} if status == 503 else {}  # noqa: PLR2004
-        return ErrorAnswer(status, http.error_body(str(error), path=path), retry)
-    told = isinstance(error, BatchFailedError)  # once a batch is enough
-    log.error("%s failed", request, exc_info=None if told else error)
-    return ErrorAnswer(500, http.error_body("the server failed: its log says why"), {})

@@ -3,23 +3,29 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, Any, get_args
+
+import msgspec
 
 from o2v_jax.checkpoint import default_model
 from o2v_jax.data import Format
 from o2v_jax.errors import DType, InputError, Mode
-from o2v_jax.server.http import AcceptError, choose_format
+from o2v_jax.server.errors import AcceptError
+from o2v_jax.server.media_types import choose_format
 from o2v_jax.util import require_local
 
 MIB = 1024 * 1024
 MAX_PAYLOAD_IN_MB = 6  # of a real-time endpoint
 MAX_BATCH_IN_MB = 100  # of concurrency x payload in a batch transform job
 CONCURRENCY = 4
-MOST_DEVICES = 1024  # of a host
 _STRATEGIES = {
     "multirecord": "MULTI_RECORD",
     "singlerecord": "SINGLE_RECORD",
 }
+
+_Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+_Megabytes = Annotated[int, msgspec.Meta(ge=0, le=MAX_BATCH_IN_MB)]
+_Devices = Annotated[int, msgspec.Meta(ge=1, le=1024)]  # of one host
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Settings:
         max_concurrent: how many requests of the largest size the server takes at a time
             [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS]; 0 is read as the default. So many are never
             refused for their size and are decoded at a time; of smaller ones many more are taken.
-        dtype: what the encoders hold and multiply [O2V_DTYPE].
-        devices: how many devices hold the model and work, None for all of them [O2V_DEVICES].
+        dtype: sets the encoders' parameters and matmul precision [O2V_DTYPE].
+        devices: how many devices to serve on, None for all of them [O2V_DEVICES].
         default_accept: answers' format where a request leaves it open, None for the request's own
             [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
     """
@@ -60,18 +66,19 @@ class Settings:
             InputError: a variable has a value that it cannot have.
         """
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
-        payload, concurrent = _payload_and_concurrency(given)
-        require_local(given.get("O2V_MODEL", ""))
+        payload, concurrent = _read_payload_and_concurrency(given)
+        model = given.get("O2V_MODEL", "")
+        require_local(model)
         return cls(
-            model=Path(given["O2V_MODEL"]) if "O2V_MODEL" in given else None,
-            preferred_mode=_mode(given),
-            port=_integer(given, "SAGEMAKER_BIND_TO_PORT", 1, 65535) or cls.port,
+            model=Path(model) if model else None,
+            preferred_mode=_read(given, "INFERENCE_PREFERRED_MODE", Mode),
+            port=_read(given, "SAGEMAKER_BIND_TO_PORT", _Port) or cls.port,
             max_payload_mb=payload,
-            batch_strategy=_strategy(given),
+            batch_strategy=_read_batch_strategy(given),
             max_concurrent=concurrent,
-            default_accept=_default_accept(given),
-            dtype=_dtype(given),
-            devices=_integer(given, "O2V_DEVICES", 1, MOST_DEVICES),
+            default_accept=_read_default_accept(given),
+            dtype=_read(given, "O2V_DTYPE", DType) or cls.dtype,
+            devices=_read(given, "O2V_DEVICES", _Devices),
         )
 
     @property
@@ -97,13 +104,23 @@ class Settings:
         }
 
 
-def _integer(given: Mapping[str, str], name: str, low: int, high: int) -> int | None:
+def _read(given: Mapping[str, str], name: str, kind: Any) -> Any:
+    """Converts a variable to a type; None where it is not given."""
     text = given.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-        raise InputError(f"{name}={text} must be an integer in {low}..{high}")
-    return int(text)
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{name}={text} must be {_describe(kind)}") from error
+
+
+def _describe(kind: Any) -> str:
+    """Returns the values that a type allows, in words."""
+    known = msgspec.inspect.type_info(kind)
+    if isinstance(known, msgspec.inspect.IntType):
+        return f"an integer in {known.ge}..{known.le}"
+    return " or ".join(get_args(kind))
 
 
 def fit_payloads(
@@ -113,7 +130,7 @@ def fit_payloads(
     usual_payload: int = MAX_PAYLOAD_IN_MB,
     usual_concurrent: int = CONCURRENCY,
 ) -> tuple[int, int]:
-    """MiB of the largest payload, and payloads at a time; what was not given makes room.
+    """Chooses the MiB of the largest payload, and payloads at a time, where they were not given.
 
     The API reference of CreateTransformJob gives 0 a meaning: a payload without a limit, and as
     many transforms as the server wants.
@@ -135,10 +152,10 @@ def fit_payloads(
     return payload, concurrent or max(1, min(usual_concurrent, MAX_BATCH_IN_MB // payload))
 
 
-def _payload_and_concurrency(given: Mapping[str, str]) -> tuple[int, int]:
+def _read_payload_and_concurrency(given: Mapping[str, str]) -> tuple[int, int]:
     payload, concurrent = fit_payloads(
-        _integer(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 0, MAX_BATCH_IN_MB),
-        _integer(given, "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", 0, MAX_BATCH_IN_MB),
+        _read(given, "SAGEMAKER_MAX_PAYLOAD_IN_MB", _Megabytes),
+        _read(given, "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", _Megabytes),
     )
     if payload * concurrent > MAX_BATCH_IN_MB:
         raise InputError(
@@ -148,26 +165,8 @@ def _payload_and_concurrency(given: Mapping[str, str]) -> tuple[int, int]:
     return payload, concurrent
 
 
-def _mode(given: Mapping[str, str]) -> Mode | None:
-    text = given.get("INFERENCE_PREFERRED_MODE")
-    for mode in get_args(Mode):
-        if text == mode:
-            return mode  # type: ignore[no-any-return]
-    if text is None:
-        return None
-    raise InputError(f"INFERENCE_PREFERRED_MODE={text} must be {' or '.join(get_args(Mode))}")
-
-
-def _dtype(given: Mapping[str, str]) -> DType:
-    text = given.get("O2V_DTYPE", Settings.dtype)
-    for dtype in get_args(DType):
-        if text == dtype:
-            return dtype  # type: ignore[no-any-return]
-    raise InputError(f"O2V_DTYPE={text} must be {' or '.join(get_args(DType))}")
-
-
 def read_strategy(text: str) -> str | None:
-    """MULTI_RECORD or SINGLE_RECORD, as the environment and the API spell them; None if neither.
+    """Reads MULTI_RECORD or SINGLE_RECORD in every spelling of SageMaker; None if neither.
 
     >>> read_strategy("SingleRecord"), read_strategy("multi_record"), read_strategy("all")
     ('SINGLE_RECORD', 'MULTI_RECORD', None)
@@ -176,7 +175,7 @@ def read_strategy(text: str) -> str | None:
 
 
 def read_accept(text: str) -> Format | None:
-    """The format that an Accept header asks for; None where it leaves that open.
+    """Reads the format that an Accept header asks for; None where it leaves that open.
 
     Raises:
         AcceptError: it rules out both formats.
@@ -188,7 +187,7 @@ def read_accept(text: str) -> Format | None:
     return either.pop() if len(either) == 1 else None
 
 
-def _strategy(given: Mapping[str, str]) -> str:
+def _read_batch_strategy(given: Mapping[str, str]) -> str:
     text = given.get("SAGEMAKER_BATCH_STRATEGY", "MULTI_RECORD")
     strategy = read_strategy(text)
     if strategy is None:
@@ -196,7 +195,7 @@ def _strategy(given: Mapping[str, str]) -> str:
     return strategy
 
 
-def _default_accept(given: Mapping[str, str]) -> Format | None:
+def _read_default_accept(given: Mapping[str, str]) -> Format | None:
     text = given.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "")
     try:
         return read_accept(text)

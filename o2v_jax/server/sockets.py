@@ -1,4 +1,4 @@
-"""What Granian has no option for, asked of the kernel: an end to connections that stand still."""
+"""Socket options that Granian does not offer: the kernel ends connections that stall."""
 
 import logging
 import os
@@ -16,8 +16,8 @@ _LOOK_S, _LONGEST_S = 0.02, 60.0
 log = logging.getLogger(__name__)
 
 
-def connections(most: int) -> int:
-    """So many connections as there may be files open, after asking for enough; `most` at most."""
+def allow_connections(most: int) -> int:
+    """Raises the limit of open files; returns how many connections it allows, `most` at most."""
     if sys.platform == "win32":
         return most
     import resource  # noqa: PLC0415 - there is none on Windows
@@ -31,11 +31,11 @@ def connections(most: int) -> int:
     return min(most, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES, 1))
 
 
-def end_stalled(port: int, seconds: float) -> None:
-    """Has the kernel reset connections whose client takes nothing of its answer for so long.
+def reset_stalled(port: int, seconds: float) -> None:
+    """Makes the kernel reset connections whose client receives nothing for so long.
 
-    It does so in a thread of its own, as soon as this process listens on the port. A client that
-    takes little, but something, is never cut off. Linux only: others have no such option.
+    A thread sets this as soon as this process listens on the port. A client that receives slowly is
+    never disconnected. Linux only: others have no such option.
     """
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         Thread(target=_set_when_listening, args=(port, seconds), daemon=True).start()
@@ -48,11 +48,11 @@ def _set_when_listening(port: int, seconds: float) -> None:
         if any(listens):
             return
         time.sleep(_LOOK_S)
-    log.warning("clients that stop reading will not be let go: nothing listens on port %d", port)
+    log.warning("clients that stop reading will stay: nothing listens on port %d", port)
 
 
 def _set(each: socket.socket, port: int, seconds: float) -> bool:
-    """Sets the option on a socket of this port: whether that hands it on to those to come."""
+    """Sets the option on a socket of this port; returns whether it is the listening one."""
     with each, suppress(OSError):  # closed meanwhile
         if each.family in {socket.AF_INET, socket.AF_INET6} and each.getsockname()[1] == port:
             timeout = round(seconds * 1000)
@@ -62,17 +62,17 @@ def _set(each: socket.socket, port: int, seconds: float) -> bool:
 
 
 def _sockets() -> Iterator[socket.socket]:
-    """Second descriptors of all sockets that this process has open."""
+    """Yields a second descriptor of each socket that this process has open."""
     names: list[Path] = []
     with suppress(OSError):  # there is no /proc, or no descriptor left to read it by
         names += Path("/proc/self/fd").iterdir()
     for name in names:
-        if name.is_socket() and (found := _second(int(name.name))):
+        if name.is_socket() and (found := _duplicate(int(name.name))):
             yield found
 
 
-def _second(descriptor: int) -> socket.socket | None:
-    """A socket of the same connection; None if it is closed meanwhile."""
+def _duplicate(descriptor: int) -> socket.socket | None:
+    """Duplicates a socket; None if it is closed meanwhile."""
     with suppress(OSError):
         second = os.dup(descriptor)
         try:

@@ -1,42 +1,45 @@
-"""A request's body as ASGI brings it: part by part, or not at all."""
+"""The receiving half of an ASGI connection: a request's body, and whether its client is there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 from o2v_jax.errors import InputError
-from o2v_jax.server.http import Body, StalledError
+from o2v_jax.server.errors import StalledError
+from o2v_jax.server.limits import Body
 
 Message: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Headers: TypeAlias = Mapping[bytes, bytes]
 
 
 class Upload:
-    """The body of one request.
+    """The body of one request, and whether its client is still there.
 
     Args:
         receive: of ASGI.
-        sent: the request's headers.
+        expects: whether the client waits for somebody to read before it sends (Expect).
 
     Attributes:
-        ended: whether all of it has come.
+        ended: whether all of the body was received.
     """
 
-    __slots__ = ("_held", "_receive", "_stalled", "ended")
+    __slots__ = ("_disconnected", "_expects", "_receive", "_stalled", "ended")
 
-    def __init__(self, receive: Receive, sent: Headers) -> None:
-        self._receive, self.ended, self._stalled = receive, False, False
-        self._held = b"expect" in sent  # until somebody reads, the client sends nothing
+    def __init__(self, receive: Receive, *, expects: bool) -> None:
+        self._receive = receive
+        self._expects = expects
+        self._stalled = False
+        self._disconnected: asyncio.Future[Message] | None = None
+        self.ended = False
 
     async def receive(self) -> bytes:
-        """The next part.
+        """Receives the next part.
 
         Raises:
-            InputError: the client has gone, or its chunks are malformed.
+            InputError: the client has left, or its chunks are malformed.
         """
-        self._held = False
+        self._expects = False
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise InputError("the body broke off before its end")
@@ -45,7 +48,7 @@ class Upload:
         return part
 
     async def fill(self, body: Body, stall_s: float) -> None:
-        """Reads all of the body.
+        """Receives all of the body.
 
         Raises:
             InputError: as `receive` and `Body.add`; `StalledError` once nothing came for so long.
@@ -72,11 +75,27 @@ class Upload:
             self._stalled = True
             task.cancel()
 
-    async def ends(self, seconds: float) -> bool:
-        """Reads what is left, for nobody: whether that ends within so many seconds."""
-        if not self._held:
+    async def discard(self, seconds: float) -> bool:
+        """Receives what is left of the body; returns whether it ended within so many seconds."""
+        if not (self.ended or self._expects):
             with suppress(TimeoutError, InputError):
                 async with asyncio.timeout(seconds):
                     while not self.ended:
                         await self.receive()
         return self.ended
+
+    def disconnected(self) -> "asyncio.Future[Message]":
+        """A future that is done once the client has left; for after the body has ended."""
+        if self._disconnected is None:
+            self._disconnected = asyncio.ensure_future(self._receive())
+        return self._disconnected
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the client is known to have left: only where `disconnected` was called."""
+        return self._disconnected is not None and self._disconnected.done()
+
+    def close(self) -> None:
+        """Stops looking whether the client is there."""
+        if self._disconnected is not None:
+            self._disconnected.cancel()

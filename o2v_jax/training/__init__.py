@@ -1,5 +1,9 @@
 """Training: data, batches, the step, the loop around it, and what a run reports."""
 
+from o2v_jax.extras import require_extra
+
+require_extra("train", __name__)
+
 from o2v_jax.training.data.dataset import Dataset, dataset, read_dataset
 from o2v_jax.training.job import Job
 from o2v_jax.training.loop.evaluation import evaluate

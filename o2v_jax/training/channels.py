@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from o2v_jax.arguments import show
 from o2v_jax.data.vocabulary import read_json_object
 from o2v_jax.errors import InputError
-from o2v_jax.hyperparameters.text import closest
+from o2v_jax.hyperparameters.text import find_closest
 from o2v_jax.training.job import CHANNELS
 
 AUXILIARY = "auxiliary"
@@ -133,7 +133,7 @@ def _check_names(folder: Path) -> None:
 def _check_name(name: str, where: str) -> None:
     if name in NAMES:
         return
-    near = closest(name, NAMES, cutoff=0.4)
+    near = find_closest(name, NAMES, cutoff=0.4)
     meant = f"; did you mean {near}?" if near else ""
     raise InputError(
         f"{where}: channel {show(name)} is not read: channels are {', '.join(NAMES)}{meant}"

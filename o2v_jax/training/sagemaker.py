@@ -12,7 +12,7 @@ from typing import Any
 from o2v_jax.arguments import show
 from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.hyperparameters.text import closest
+from o2v_jax.hyperparameters.text import find_closest
 from o2v_jax.training.channels import AUXILIARY, describe_channels, read_channels, read_settings
 from o2v_jax.training.job import Job
 from o2v_jax.training.loop.hosts import Hosts
@@ -113,7 +113,8 @@ def _check_names(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     missing = [name for name in _CONFIG_FILES if name not in names]
     for name in sorted(names.difference(_CONFIG_FILES)):
-        near = closest(name, missing, cutoff=0.92) if missing and name.endswith(".json") else None
+        is_json = name.endswith(".json")
+        near = find_closest(name, missing, cutoff=0.92) if missing and is_json else None
         if near:
             raise InputError(f"{folder / name}: is not read; did you mean {near}?")
 

@@ -1,16 +1,21 @@
 """Batch transform: files of records -> files of results, as SageMaker does it, and nothing lost."""
 
+from o2v_jax.extras import require_extra
+
+require_extra("transform", __name__)
+
 from o2v_jax.transform.engines.endpoint import Remote
 from o2v_jax.transform.engines.endpoint_pool import Endpoints
-from o2v_jax.transform.engines.local import Engine, Local, transformed
-from o2v_jax.transform.job import Transform, digest_of
-from o2v_jax.transform.read.parts import Part, Position, parts_of
-from o2v_jax.transform.read.sources import Source, sources_of
+from o2v_jax.transform.engines.local import Engine, Local, transform_part
+from o2v_jax.transform.job import Transform, hash_model
+from o2v_jax.transform.read.parts import Part, Position, read_parts
+from o2v_jax.transform.read.sources import Source, find_sources
 from o2v_jax.transform.settings import FileSettings, Settings
-from o2v_jax.transform.write.answers import Tally
+from o2v_jax.transform.write.answers import Counts
 from o2v_jax.transform.write.outputs import Report
 
 __all__ = [
+    "Counts",
     "Endpoints",
     "Engine",
     "FileSettings",
@@ -21,10 +26,9 @@ __all__ = [
     "Report",
     "Settings",
     "Source",
-    "Tally",
     "Transform",
-    "digest_of",
-    "parts_of",
-    "sources_of",
-    "transformed",
+    "find_sources",
+    "hash_model",
+    "read_parts",
+    "transform_part",
 ]

@@ -11,21 +11,21 @@ from typing import Any, TypeAlias
 from o2v_jax.checkpoint import Model, flatten
 from o2v_jax.errors import DType, InputError, Interrupted, O2VError
 from o2v_jax.transform.engines.local import Engine, Step
-from o2v_jax.transform.prefetch import ahead_of, in_order
-from o2v_jax.transform.read.parquet import parquet_parts
-from o2v_jax.transform.read.parts import Part, Position, parts_of
+from o2v_jax.transform.prefetch import map_in_order, prefetch
+from o2v_jax.transform.read.parquet import read_parquet_parts
+from o2v_jax.transform.read.parts import Part, Position, read_parts
 from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.settings import FileSettings, Settings
-from o2v_jax.transform.write.outputs import Report, Writer, cannot_write, complete
-from o2v_jax.transform.write.resuming import go_on
+from o2v_jax.transform.write.outputs import Report, Writer, complete, explain_write_failure
+from o2v_jax.transform.write.resuming import resume_run
 from o2v_jax.transform.write.state import State
 from o2v_jax.util import require_all_local
 
 WRITES_AHEAD = 2  # slices of results that wait for the writer
-Told: TypeAlias = Callable[[int, int], None]
+OnProgress: TypeAlias = Callable[[int, int], None]
 
 
-def _silent(_records: int, _read: int) -> None:
+def _ignore(_records: int, _read: int) -> None:
     pass
 
 
@@ -39,9 +39,9 @@ class Transform:
         settings: as of CreateTransformJob.
         engine: computes the results.
         skip: whether a bad record gets `{"error": ...}` as its result, or fails its file.
-        resume: whether to go on with an interrupted run, or to begin anew and replace results.
+        resume: whether to resume an interrupted run, or to start over and replace results.
         ahead: steps that are read and decoded before they can be computed.
-        told: called with the records and the bytes of input files that are done; what an
+        on_progress: called with the records and the bytes of input files that are done; what an
             interrupted run did counts no records.
     """
 
@@ -52,7 +52,7 @@ class Transform:
     skip: bool = False
     resume: bool = True
     ahead: int = 2
-    told: Told = _silent
+    on_progress: OnProgress = _ignore
 
     def __post_init__(self) -> None:
         require_all_local(self.output)
@@ -64,8 +64,8 @@ class Transform:
 
         Raises:
             InputError: another run's state or results are in the way, or nothing can be written;
-                then the same command goes on.
-            Interrupted: by a signal; the same command goes on.
+                then the same command resumes.
+            Interrupted: by a signal; the same command resumes.
         """
         self._files = [self.settings.of(source.path) for source in self.sources]
         with State(self.output) as state:
@@ -80,16 +80,16 @@ class Transform:
             self._begin(state)
             todo = list(self._unfinished(state, report))
         except OSError as error:
-            raise cannot_write(self.output, error) from error
+            raise explain_write_failure(self.output, error) from error
         writer = Writer(self.output, self.sources, self._files, state, report, skip=self.skip)
         with (
-            closing(ahead_of(self._steps(todo, state), ahead=self.ahead)) as steps,
+            closing(prefetch(self._steps(todo, state), ahead=self.ahead)) as steps,
             closing(writer),
             closing(self.engine.results(steps)) as results,
-            closing(in_order(writer.do, results, ahead=WRITES_AHEAD)) as done,
+            closing(map_in_order(writer.do, results, ahead=WRITES_AHEAD)) as done,
         ):
             for records, read in done:
-                self.told(records, read)
+                self.on_progress(records, read)
         if not report.failed:
             state.remove()
         return report
@@ -97,7 +97,7 @@ class Transform:
     def _begin(self, state: State) -> None:
         identity = json.loads(json.dumps(asdict(self.settings) | {"model": self.engine.identity}))
         if self.resume:
-            go_on(state, identity, self.sources, knows_model=self.engine.knows_model)
+            resume_run(state, identity, self.sources, knows_model=self.engine.knows_model)
         else:
             state.begin(identity, self.sources)
 
@@ -108,11 +108,11 @@ class Transform:
             if progress.errors and not self.skip:
                 raise InputError(
                     f"{show_path(source.path)}: its results hold {progress.errors} bad records as "
-                    "--on-error skip leaves them: give that again, or --no-resume to begin anew"
+                    "--on-error skip leaves them: give it again, or --no-resume to start over"
                 )
             report.records += progress.records
             report.errors += progress.errors
-            self.told(0, progress.position.read)
+            self.on_progress(0, progress.position.read)
             if not progress.position.final:
                 yield number
                 continue
@@ -123,12 +123,13 @@ class Transform:
                 report.fail(source.path, error)
 
     def _steps(self, numbers: Iterable[int], state: State) -> Iterator[Step]:
-        """What is to be done for all files; a file that cannot be read fails, and others go on."""
+        """The steps of all files; a file that cannot be read fails, and others continue."""
         for number in numbers:
-            path, settings = self.sources[number].path, self._files[number]
+            path = self.sources[number].path
+            settings = self._files[number]
             name = show_path(path)
             try:
-                for part in _parts(path, settings, state.of(number).position):
+                for part in _read_parts(path, settings, state.of(number).position):
                     works = self.engine.works(part, name, settings, skip=self.skip)
                     yield from (Step(number, work) for work in works)
                     yield Step(number, end=part.end)
@@ -136,21 +137,21 @@ class Transform:
                 yield Step(number, error=error)
 
 
-def _parts(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:
+def _read_parts(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:
     if not settings.parquet:
-        return parts_of(path, settings, start)
-    return parquet_parts(path, start)
+        return read_parts(path, settings, start)
+    return read_parquet_parts(path, start)
 
 
-def digest_of(model: Model, dtype: DType = "float32") -> str:
-    """The same for models that give the same results, with encoders in `dtype`."""
+def hash_model(model: Model, dtype: DType = "float32") -> str:
+    """A digest that is equal for models with equal results, with encoders in `dtype`."""
     digest = hashlib.sha256(repr(sorted(model.config.to_strings().items())).encode())
     digest.update(dtype.encode())
     for name, array in sorted(flatten(model.params).items()):
         digest.update(name.encode())
-        digest.update(_bytes_of(array))
+        digest.update(_view_bytes(array))
     return digest.hexdigest()
 
 
-def _bytes_of(array: Any) -> memoryview:
+def _view_bytes(array: Any) -> memoryview:
     return memoryview(array).cast("B") if array.size else memoryview(b"")

@@ -10,7 +10,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(
+def map_in_order(
     function: Callable[[T], R],
     items: Iterable[T],
     *,
@@ -27,7 +27,8 @@ def in_order(
         threads: calls at a time.
         stop: called at the end, before calls that still run are waited for.
     """
-    pool, begun = ThreadPoolExecutor(threads), deque[Future[R]]()
+    pool = ThreadPoolExecutor(threads)
+    begun = deque[Future[R]]()
     try:
         for item in items:
             begun.append(pool.submit(function, item))
@@ -40,10 +41,10 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def ahead_of(items: Iterator[T], *, ahead: int) -> Generator[T]:
+def prefetch(items: Iterator[T], *, ahead: int) -> Generator[T]:
     """The items, each made in another thread while those before it are in use."""
     end = object()
-    for item in in_order(lambda it: next(it, end), repeat(items), ahead=ahead):
+    for item in map_in_order(lambda it: next(it, end), repeat(items), ahead=ahead):
         if item is end:
             return
         yield cast("T", item)

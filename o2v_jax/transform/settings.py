@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from o2v_jax.data import Format
 from o2v_jax.errors import InputError
 from o2v_jax.transform.read.sources import show_path
-from o2v_jax.transform.write.jsonpath import ALL, Filter, filter_of
+from o2v_jax.transform.write.jsonpath import ALL, Filter, parse_filter
 
 Split: TypeAlias = Literal["Line", "None"]
 Strategy: TypeAlias = Literal["MultiRecord", "SingleRecord"]
@@ -52,7 +52,7 @@ class Settings:
     max_seq_lens: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        filter_of(self.input_filter), filter_of(self.output_filter)
+        parse_filter(self.input_filter), parse_filter(self.output_filter)
 
     def of(self, file: Path) -> "FileSettings":
         """What is to be done with one file.
@@ -62,7 +62,7 @@ class Settings:
         """
         if is_parquet(file):
             return self._of_parquet(file)
-        content = self.content_type or _format_of(file)
+        content = self.content_type or _format_by_ending(file)
         split = self.split or ("Line" if content is Format.JSON_LINES else "None")
         made = FileSettings(
             content=content,
@@ -72,8 +72,8 @@ class Settings:
             longest=self.max_payload_mb * MIB or None,
             ending=b"\n" if (self.assemble or split) == "Line" else b"",
             join=self.join == "Input",
-            input_filter=filter_of(self.input_filter),
-            output_filter=filter_of(self.output_filter),
+            input_filter=parse_filter(self.input_filter),
+            output_filter=parse_filter(self.output_filter),
             max_seq_lens=self.max_seq_lens,
         )
         made.check(file)
@@ -145,8 +145,8 @@ class FileSettings:
         """
         if self.content is Format.JSON and self.by_line and not self.alone:
             raise InputError(
-                f"{show_path(file)}: several JSON documents are no payload: with split type Line "
-                "and application/json give --strategy SingleRecord"
+                f"{show_path(file)}: several JSON documents are not a payload: with split type "
+                "Line and application/json give --strategy SingleRecord"
             )
         if self.join and self.accept is not self.content:
             raise InputError(
@@ -165,6 +165,6 @@ def is_parquet(file: Path) -> bool:
     return file.suffix == PARQUET
 
 
-def _format_of(file: Path) -> Format:
+def _format_by_ending(file: Path) -> Format:
     endings = file.suffixes[-2:] if file.suffix == ".gz" else [file.suffix]
     return Format.JSON if endings[:1] == [".json"] else Format.JSON_LINES

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from o2v_jax.atomic import remove_abandoned
 from o2v_jax.checkpoint import check_target, check_vocabulary
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
+from o2v_jax.staging import remove_abandoned
 from o2v_jax.training import Dataset, Run, read_dataset
 from o2v_jax.training.data.pretrained import Pretrained, pretrained_of
 from o2v_jax.training.job import Described, auxiliary_files, described, identity
@@ -22,16 +22,16 @@ from o2v_jax.training.report.metric_lines import Reporter
 from o2v_jax.tuning.plot import plot
 from o2v_jax.tuning.report import (
     Winner,
-    best_of,
-    line_of,
-    rows_of,
-    summary_of,
-    table_of,
+    describe_last,
+    describe_rows,
+    list_rows,
+    make_table,
+    rank_rows,
     write_files,
 )
 from o2v_jax.tuning.search import Search
-from o2v_jax.tuning.search_space import Space, space_of
-from o2v_jax.tuning.study import Objective, Study, journal
+from o2v_jax.tuning.search_space import Space, make_space
+from o2v_jax.tuning.study import Objective, Study, open_journal
 from o2v_jax.util import require_all_local
 
 CHANNELS = ("train", "validation", "test")
@@ -102,11 +102,11 @@ class Tuning:
                 trial could be trained.
             Interrupted: SIGTERM or Ctrl-C ended the search; what is done is kept.
         """
-        space = space_of(self.base, self.tune)
+        space = make_space(self.base, self.tune)
         objective = Objective.of(self.objective, self.base, tuple(self._files))
         self._check_output()
         with self.signals.caught():
-            # a new study is begun when all can be read; whether one goes on is said before reading
+            # a new study is begun once all is read; whether one is resumed is said before reading
             inputs = None if (self.output / STUDY).exists() else self._inputs()
             with self._study(space, objective) as study:
                 self._search_in(study, inputs or self._inputs())
@@ -124,7 +124,7 @@ class Tuning:
             raise Interrupted(stop.signal, self.output) from None
         self._conclude(study)
         self._check_success(study)
-        self._say_what_is_left(study)
+        self._report_unfinished(study)
 
     def _check_output(self) -> None:
         known = (self.output / STUDY).exists()
@@ -141,7 +141,7 @@ class Tuning:
         words = described({"vocabulary": (self.vocabulary,)} if self.vocabulary else {})
         search = identity(self.base, self._sources | words, **marks)
         self.output.mkdir(parents=True, exist_ok=True)
-        with journal(self.output / STUDY) as storage:
+        with open_journal(self.output / STUDY) as storage:
             remove_abandoned(self.output, ".model.", ".tmp")
             study = Study(storage, space, objective, pruning=self.pruning)
             study.claim(search, self.output)
@@ -164,7 +164,7 @@ class Tuning:
             winner.replace(run, tuning)
 
         def tell() -> None:
-            self._reporter.line(line_of(write_files(study, self.output), study, self.trials))
+            self._reporter.line(describe_last(write_files(study, self.output), study, self.trials))
 
         return Search(
             study=study,
@@ -183,28 +183,28 @@ class Tuning:
     def _conclude(self, study: Study) -> None:
         """Writes the reports once more, for a kill may have come before, and shows the best."""
         rows = write_files(study, self.output)
-        if not best_of(rows, study):
+        if not rank_rows(rows, study):
             return
         plot(rows, study, self.output / "tuning.png")
         console = Console(highlight=False)
         if not console.is_terminal:
             console = Console(highlight=False, width=PIPE_WIDTH)
-        self._reporter.line(summary_of(rows, study))
+        self._reporter.line(describe_rows(rows, study))
         with console.capture() as table:  # Rich would end the process where nobody reads any more
-            console.print(table_of(rows, study))
+            console.print(make_table(rows, study))
         self._reporter.line(table.get().rstrip("\n"))
 
     def _check_success(self, study: Study) -> None:
-        rows = rows_of(study)
-        if rows and not best_of(rows, study):
+        rows = list_rows(study)
+        if rows and not rank_rows(rows, study):
             reason = rows[-1].reason
             raise InputError(f"none of {len(rows)} trials could be trained; the last: {reason}")
 
-    def _say_what_is_left(self, study: Study) -> None:
+    def _report_unfinished(self, study: Study) -> None:
         finished = len(study.finished)
         if finished < self.trials:
             self._reporter.line(
-                f"{finished} of {self.trials} trials are finished; the same command goes on"
+                f"{finished} of {self.trials} trials are finished; the same command resumes"
             )
 
     @property

@@ -13,17 +13,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+from o2v_jax.atomic import replace_file
 from o2v_jax.hyperparameters.text import write
-from o2v_jax.training.report.history import COLOURS, GREY, replaced
+from o2v_jax.training.report.history import COLOURS, GREY
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values
-from o2v_jax.tuning.report import Row, best_of, shown
+from o2v_jax.tuning.report import Row, format_metric, rank_rows
 from o2v_jax.tuning.study import Study
-from o2v_jax.util import silenced
+from o2v_jax.util import silence_logger
 
 COLUMNS = 4
-SHOWN = 8  # times as far from the best as the middle trial: farther ones stand at the edge
-BLUE, ORANGE = COLOURS["train"], COLOURS["validation"]
-_LEVEL = 3  # names that stand beside each other without a slope
+SHOWN = 8  # times as far from the best as the middle trial: farther ones are drawn at the edge
+BLUE = COLOURS["train"]
+ORANGE = COLOURS["validation"]
+_LEVEL = 3  # names that fit beside each other without a slope
 _NARROW = 100  # high / low below which a logarithmic axis needs more ticks than powers of ten
 
 
@@ -32,13 +34,13 @@ def plot(rows: Sequence[Row], study: Study, file: Path) -> None:
 
     Above, the objective by trial with the best so far as a line; below, a panel for every
     hyperparameter searched, on a logarithmic axis where it was drawn so. Trials that are far off,
-    or that were pruned before they had a value, stand as crosses at the edge.
+    or that were pruned before they had a value, are crosses at the edge.
     """
     ranges = study.space.ranges
     columns = min(COLUMNS, max(2, len(ranges)))
     lines = math.ceil(len(ranges) / columns)
-    points = _Points.of(rows, best_of(rows, study)[0])
-    with silenced("matplotlib"):
+    points = _Points.of(rows, rank_rows(rows, study)[0])
+    with silence_logger("matplotlib"):
         figure = Figure(figsize=(3.1 * columns, 3.4 + 2.4 * lines), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(1 + lines, columns, height_ratios=[3.4] + [2.4] * lines)
@@ -48,7 +50,7 @@ def plot(rows: Sequence[Row], study: Study, file: Path) -> None:
             axes = figure.add_subplot(grid[1 + at // columns, at % columns], sharey=top)
             _panel(axes, points, name, searched)
             axes.tick_params(labelleft=at % columns == 0)
-        with replaced(file) as path:
+        with replace_file(file) as path:
             figure.savefig(path, format="png")
 
 
@@ -72,14 +74,14 @@ class _Points:
         most = SHOWN * float(np.median(complete)) or float(complete.max())
         far = min(most, float(np.nanmax(away))) or abs(peak) / 10 or 1.0
         off = ~(away <= far)
-        worse = _worse(values, peak)
+        worse = _worse_direction(values, peak)
         edge = peak + worse * far
         margin = 0.06 * far
         limits = sorted((peak - worse * margin, edge + worse * margin))
         return cls(rows, best, np.where(off, edge, values), off, (limits[0], limits[1]))
 
     def draw(self, axes: Axes, places: Sequence[float]) -> None:
-        """Every trial at its place and height, the best one in another colour."""
+        """Draws every trial at its position and height, the best one in another colour."""
         at = np.asarray(places, dtype=float)
         complete = np.array([row.complete for row in self.rows])
         styles: tuple[tuple[str, npt.NDArray[np.bool_], dict[str, Any]], ...] = (
@@ -96,7 +98,7 @@ class _Points:
         axes.spines[["top", "right"]].set_visible(False)
 
 
-def _worse(values: npt.NDArray[np.float64], peak: float) -> int:
+def _worse_direction(values: npt.NDArray[np.float64], peak: float) -> int:
     """The direction in which values are worse than the best: 1 is up."""
     return -1 if np.nanmean(values) < peak else 1
 
@@ -111,7 +113,7 @@ def _progress(axes: Axes, points: _Points, study: Study) -> None:
     running = np.fmax if study.objective.direction == "maximize" else np.fmin
     axes.step(numbers, running.accumulate(values), where="post", color=ORANGE, linewidth=1.2)
     axes.set(xlabel="trial", ylabel=str(study.objective), ylim=points.limits)
-    best = f"best {study.objective} {shown(points.best.value)}, trial {points.best.number}"
+    best = f"best {study.objective} {format_metric(points.best.value)}, trial {points.best.number}"
     axes.set_title(best, loc="left")
     axes.set_xlim(0.5, max(numbers) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -120,7 +122,7 @@ def _progress(axes: Axes, points: _Points, study: Study) -> None:
 
 def _panel(axes: Axes, points: _Points, name: str, searched: Range) -> None:
     """The objective by a hyperparameter."""
-    points.draw(axes, [_place(row.settings[name], searched) for row in points.rows])
+    points.draw(axes, [_position(row.settings[name], searched) for row in points.rows])
     axes.set_xlabel(name)
     if isinstance(searched, Values):
         names = [write(value) for value in searched.values]
@@ -136,8 +138,8 @@ def _panel(axes: Axes, points: _Points, name: str, searched: Range) -> None:
         axes.set_xlim(searched.low - margin, searched.high + margin)
 
 
-def _place(value: Value, searched: Range) -> float:
-    """Where on its axis a value stands: names in their order."""
+def _position(value: Value, searched: Range) -> float:
+    """The position of a value on its axis: names in their order."""
     return searched.values.index(value) if isinstance(searched, Values) else float(value)
 
 

@@ -13,7 +13,7 @@ from optuna.distributions import (
 
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.hyperparameters.text import closest, write
+from o2v_jax.hyperparameters.text import find_closest, write
 from o2v_jax.hyperparameters.values import Choice, Integer, lines_of
 
 Value: TypeAlias = float | str
@@ -67,7 +67,7 @@ class Values:
 
     @property
     def examples(self) -> tuple[Value, ...]:
-        """Values that tell whether the hyperparameters' rules admit this range."""
+        """Values that show whether the hyperparameters' rules admit this range."""
         return self.values
 
     def value(self, drawn: Value) -> Value:
@@ -83,7 +83,7 @@ class Interval:
     """Numbers in `low..high`; `whole` ones are multiples of `step`.
 
     A logarithmic interval is drawn from on a logarithmic scale. One that begins at 0 is drawn from
-    1e-6 on, and in a decade below that, whose numbers all stand for 0.
+    1e-6 on, and in a decade below that, whose numbers all mean 0.
     """
 
     low: float
@@ -102,7 +102,7 @@ class Interval:
 
     @property
     def examples(self) -> tuple[Value, ...]:
-        """Values that tell whether the hyperparameters' rules admit this range: all, if few."""
+        """Values that show whether the hyperparameters' rules admit this range: all, if few."""
         if not self.whole:
             return self.low, self.high
         first, last = math.ceil(self.low / self.step), math.floor(self.high / self.step)
@@ -151,7 +151,7 @@ def read_range(setting: str) -> tuple[str, Range]:
     """
     name, given, text = (part.strip() for part in setting.partition("="))
     if name not in DOCUMENTED:
-        nearest = closest(name, DOCUMENTED)
+        nearest = find_closest(name, DOCUMENTED)
         hint = f"; the nearest that is is {nearest}" if nearest else ""
         raise InputError(f"--tune {name} is not tunable{hint}")
     text = text if given else DOCUMENTED[name]

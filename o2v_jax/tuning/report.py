@@ -13,11 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from o2v_jax import __version__
+from o2v_jax.atomic import replace_file
 from o2v_jax.checkpoint import Model, save
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.hyperparameters.text import write
 from o2v_jax.training import Run
-from o2v_jax.training.report.history import replaced
 from o2v_jax.tuning.ranges import Value
 from o2v_jax.tuning.study import REASON, Study
 
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     """A finished trial.
 
     Attributes:
-        number: its place in the order of finishing, from 1.
+        number: its position in the order of finishing, from 1.
         state: complete or pruned.
         value: the objective; of a pruned trial its last value on the same data, if there is one.
         seconds: how long it took.
@@ -50,30 +50,35 @@ class Row(NamedTuple):
         return self.state == "complete"
 
 
-def rows_of(study: Study) -> list[Row]:
+def list_rows(study: Study) -> list[Row]:
     """The finished trials in order."""
     return [_row(study, number, trial) for number, trial in enumerate(study.finished, start=1)]
 
 
-def best_of(rows: Sequence[Row], study: Study) -> list[Row]:
+def rank_rows(rows: Sequence[Row], study: Study) -> list[Row]:
     """The complete trials from the best on, equals in their order."""
     sign = -1 if study.objective.direction == "maximize" else 1
     complete = [row for row in rows if row.complete and row.value is not None]
     return sorted(complete, key=lambda row: sign * (row.value or 0.0))
 
 
-def line_of(rows: Sequence[Row], study: Study, trials: int) -> str:
+def describe_last(rows: Sequence[Row], study: Study, trials: int) -> str:
     """How the last trial went, beside the best one."""
-    last, ranked = rows[-1], best_of(rows, study)
-    how = f"{study.objective}={shown(last.value)}" if last.complete else f"pruned, {last.reason}"
-    best = f" (best {shown(ranked[0].value)}, trial {ranked[0].number})" if ranked else ""
+    last = rows[-1]
+    ranked = rank_rows(rows, study)
+    how = (
+        f"{study.objective}={format_metric(last.value)}"
+        if last.complete
+        else f"pruned, {last.reason}"
+    )
+    best = f" (best {format_metric(ranked[0].value)}, trial {ranked[0].number})" if ranked else ""
     return f"trial {last.number} of {trials}: {how}{best}, {last.seconds:.1f} s"
 
 
-def shown(value: float | None) -> str:
+def format_metric(value: float | None) -> str:
     """A metric with four decimals, or where these would show nothing four digits.
 
-    >>> shown(0.681), shown(0.00001234), shown(None)
+    >>> format_metric(0.681), format_metric(0.00001234), format_metric(None)
     ('0.6810', '1.234e-05', '')
     """
     if value is None:
@@ -83,29 +88,29 @@ def shown(value: float | None) -> str:
 
 def write_files(study: Study, directory: Path) -> list[Row]:
     """Writes trials.csv and, once a trial is complete, best.json; returns the finished trials."""
-    rows = rows_of(study)
+    rows = list_rows(study)
     _write_trials(rows, list(study.space.ranges), directory / "trials.csv")
-    if ranked := best_of(rows, study):
+    if ranked := rank_rows(rows, study):
         best = study.space.candidate(ranked[0].settings).to_strings()
-        with replaced(directory / "best.json") as path:
+        with replace_file(directory / "best.json") as path:
             path.write_text(json.dumps(best, indent=2) + "\n")
     return rows
 
 
-def summary_of(rows: Sequence[Row], study: Study) -> str:
+def describe_rows(rows: Sequence[Row], study: Study) -> str:
     """What the table is of."""
     complete = sum(row.complete for row in rows)
     counts = f"{complete} complete and {len(rows) - complete} pruned trials"
     return f"{study.objective}, best of {counts}"
 
 
-def table_of(rows: Sequence[Row], study: Study) -> Table:
+def make_table(rows: Sequence[Row], study: Study) -> Table:
     """The best ten trials."""
     table = Table()
     for name in ("trial", str(study.objective), "seconds", *study.space.ranges):
         table.add_column(name, justify="right", overflow="fold")
-    for row in best_of(rows, study)[:BEST_SHOWN]:
-        figures = str(row.number), shown(row.value), f"{row.seconds:.1f}"
+    for row in rank_rows(rows, study)[:BEST_SHOWN]:
+        figures = str(row.number), format_metric(row.value), f"{row.seconds:.1f}"
         table.add_row(*figures, *map(write, row.settings.values()))
     return table
 
@@ -124,7 +129,7 @@ def _row(study: Study, number: int, trial: FrozenTrial) -> Row:
 
 
 def _write_trials(rows: Sequence[Row], names: Sequence[str], file: Path) -> None:
-    with replaced(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
+    with replace_file(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["number", "state", "value", "duration", *names, "reason"])
         for row in rows:
@@ -136,7 +141,7 @@ def _write_trials(rows: Sequence[Row], names: Sequence[str], file: Path) -> None
 
 @dataclass(frozen=True)
 class Winner:
-    """Writes models into `directory`, each in the place of the one before.
+    """Writes models into `directory`, each replacing the one before.
 
     Attributes:
         directory: the model directory.
@@ -155,13 +160,13 @@ class Winner:
             run.best(),
             self.vocabulary,
             metrics=run.metrics,
-            provenance={**_made(run), **self.provenance, "tuning": dict(tuning)},
+            provenance={**_describe_run(run), **self.provenance, "tuning": dict(tuning)},
             length_histogram=run.train.histograms(),
         )
         save(model, self.directory)
 
 
-def _made(run: Run) -> dict[str, Any]:
+def _describe_run(run: Run) -> dict[str, Any]:
     return {
         "o2v_jax": __version__,
         "jax": jax.__version__,

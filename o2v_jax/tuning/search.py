@@ -14,8 +14,8 @@ from o2v_jax.signals import Signals
 from o2v_jax.training import Dataset, Run
 from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.report.metric_lines import Reporter
-from o2v_jax.tuning.study import Study, value_of
-from o2v_jax.util import silenced
+from o2v_jax.tuning.study import Study, get_value
+from o2v_jax.util import silence_logger
 
 
 class BehindError(O2VError):
@@ -59,16 +59,16 @@ class Search:
 
     def _try_next(self) -> None:
         trial = self.study.begin(self.seed)
-        result = self._trained(trial)
+        result = self._train(trial)
         with self.signals.deferred():
             self._end(trial, result)
         self.tell()
 
-    def _trained(self, trial: Trial) -> Run | str:
+    def _train(self, trial: Trial) -> Run | str:
         """A finished run, or the reason why there is none."""
         try:
             run = self._run(trial)
-            with silenced("o2v_jax"):  # or every trial would say the same
+            with silence_logger("o2v_jax"):  # or every trial would say the same
                 run.fit()
         except (O2VError, MemoryError, jax.errors.JaxRuntimeError) as error:
             return _reason(error)
@@ -76,7 +76,7 @@ class Search:
 
     def _run(self, trial: Trial) -> Run:
         space = self.study.space
-        with silenced("o2v_jax"):
+        with silence_logger("o2v_jax"):
             return Run(
                 space.candidate(space.values(trial.params)),
                 self.data["train"],
@@ -109,7 +109,7 @@ class Search:
         if not isfinite(value):
             self.study.prune(trial, f"{self.study.objective} is {value}")
             return
-        if best is None or self.study.objective.better(value, value_of(best)):
+        if best is None or self.study.objective.better(value, get_value(best)):
             self.keep(result, value)
         self.study.complete(trial, value)
 

@@ -13,12 +13,12 @@ from o2v_jax.hyperparameters.constraints import ENCODER, ROW_SPARSE_OPTIMIZERS
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values, read_range
 
 
-def why_idle(base: Hyperparameters, name: str, searched: Container[str]) -> str | None:
+def explain_idle(base: Hyperparameters, name: str, searched: Container[str]) -> str | None:
     """Why values of `name` would change nothing or be refused; None if they would not."""
     if name.startswith(("enc0_", "enc1_")):
-        return _why_idle_encoder(base, int(name[3]), name[5:])
+        return _explain_idle_encoder(base, int(name[3]), name[5:])
     if name == "enc_dim":
-        fixed = (side for side in (0, 1) if _pooled(base, side) and _pretrained(base, side))
+        fixed = (side for side in (0, 1) if _is_pooled(base, side) and _is_pretrained(base, side))
         return next((f"it is the width of enc{side}'s pretrained vectors" for side in fixed), None)
     if name in {"mlp_dim", "mlp_activation"}:
         none = base.mlp_layers == 0 and "mlp_layers" not in searched
@@ -26,12 +26,12 @@ def why_idle(base: Hyperparameters, name: str, searched: Container[str]) -> str 
     return None
 
 
-def _why_idle_encoder(base: Hyperparameters, side: int, suffix: str) -> str | None:
+def _explain_idle_encoder(base: Hyperparameters, side: int, suffix: str) -> str | None:
     network = base.encoder(side).network
     if side == 1 and base.enc1_network == "enc0":
         return f"enc1_network=enc0 copies it: tune enc0_{suffix}"
     if suffix == "token_embedding_dim":
-        return _why_idle_width(base, side)
+        return _explain_idle_width(base, side)
     if suffix == "layers" and network == "pooled_embedding":
         return f"enc{side} is a pooled_embedding, which has no layers"
     if suffix == "cnn_filter_width" and network != "hcnn":
@@ -39,21 +39,21 @@ def _why_idle_encoder(base: Hyperparameters, side: int, suffix: str) -> str | No
     return None
 
 
-def _why_idle_width(base: Hyperparameters, side: int) -> str | None:
-    if _pooled(base, side):
+def _explain_idle_width(base: Hyperparameters, side: int) -> str | None:
+    if _is_pooled(base, side):
         return f"enc{side} is a pooled_embedding, whose token dimension is enc_dim: tune enc_dim"
-    if _pretrained(base, side):
+    if _is_pretrained(base, side):
         return f"it is the width of enc{side}'s pretrained vectors"
     if side == 1 and base.tied_token_embedding_weight:
         return "tied_token_embedding_weight=True makes both equal: tune enc0_token_embedding_dim"
     return None
 
 
-def _pooled(base: Hyperparameters, side: int) -> bool:
+def _is_pooled(base: Hyperparameters, side: int) -> bool:
     return base.encoder(side).network == "pooled_embedding"
 
 
-def _pretrained(base: Hyperparameters, side: int) -> bool:
+def _is_pretrained(base: Hyperparameters, side: int) -> bool:
     owner = 0 if base.enc1_network == "enc0" else side
     return bool(getattr(base, f"enc{owner}_pretrained_embedding_file"))
 
@@ -95,7 +95,7 @@ class Space:
         Raises:
             HyperparameterError: the rules refuse the combination.
         """
-        derived = set(_derived(self.base))
+        derived = set(_list_derived(self.base))
         kept = {name: text for name, text in self.base.to_strings().items() if name not in derived}
         width = values.get("enc0_token_embedding_dim")
         tied = self.base.tied_token_embedding_weight and self.base.enc1_network != "enc0"
@@ -103,7 +103,7 @@ class Space:
         return Hyperparameters.from_strings({**kept, **values, **both})
 
 
-def space_of(base: Hyperparameters, settings: Sequence[str] = ()) -> Space:
+def make_space(base: Hyperparameters, settings: Sequence[str] = ()) -> Space:
     """The space that settings such as `enc_dim=64..512` name, by default `DEFAULT_SEARCH`.
 
     `enc_dim` is searched in steps that its network divides, and the optimizers of a row_sparse
@@ -112,14 +112,14 @@ def space_of(base: Hyperparameters, settings: Sequence[str] = ()) -> Space:
     Raises:
         InputError: a setting is wrong, changes nothing, or the rules refuse a value of it.
     """
-    ranges = _named(settings) if settings else _default(base)
+    ranges = _read_ranges(settings) if settings else _default_ranges(base)
     for name in ranges:
-        if reason := why_idle(base, name, ranges):
+        if reason := explain_idle(base, name, ranges):
             raise InputError(f"--tune {name}: {reason}")
-    if "optimizer" in ranges and "optimizer" not in _explicit(settings):
-        ranges["optimizer"] = _allowed(base, ranges["optimizer"])
+    if "optimizer" in ranges and "optimizer" not in _find_explicit(settings):
+        ranges["optimizer"] = _allow_optimizers(base, ranges["optimizer"])
     if "enc_dim" in ranges:
-        ranges["enc_dim"] = _stepped(base, ranges)
+        ranges["enc_dim"] = _add_steps(base, ranges)
     space = Space(base, ranges)
     _check(space)
     return space
@@ -136,7 +136,7 @@ def _check(space: Space) -> None:
                 raise InputError(f"--tune {name}={searched}: {error.problems[0]}") from error
 
 
-def _stepped(base: Hyperparameters, ranges: Mapping[str, Range]) -> Range:
+def _add_steps(base: Hyperparameters, ranges: Mapping[str, Range]) -> Range:
     """enc_dim's range, in steps that every number of layers searched divides."""
     searched = ranges["enc_dim"]
     if not isinstance(searched, Interval):
@@ -160,7 +160,7 @@ def _parts(base: Hyperparameters, ranges: Mapping[str, Range], side: int) -> tup
     return tuple(map(int, layers.examples)) if layers else (encoder.layers,)
 
 
-def _named(settings: Sequence[str]) -> dict[str, Range]:
+def _read_ranges(settings: Sequence[str]) -> dict[str, Range]:
     found: dict[str, Range] = {}
     for name, searched in map(read_range, settings):
         if name in found:
@@ -169,24 +169,24 @@ def _named(settings: Sequence[str]) -> dict[str, Range]:
     return found
 
 
-def _default(base: Hyperparameters) -> dict[str, Range]:
+def _default_ranges(base: Hyperparameters) -> dict[str, Range]:
     found = dict(map(read_range, DEFAULT_SEARCH))
-    return {name: found[name] for name in found if not why_idle(base, name, found)}
+    return {name: found[name] for name in found if not explain_idle(base, name, found)}
 
 
-def _explicit(settings: Sequence[str]) -> set[str]:
+def _find_explicit(settings: Sequence[str]) -> set[str]:
     """The names whose ranges were given, not only named."""
     return {setting.partition("=")[0].strip() for setting in settings if "=" in setting}
 
 
-def _allowed(base: Hyperparameters, optimizers: Range) -> Range:
+def _allow_optimizers(base: Hyperparameters, optimizers: Range) -> Range:
     """The documented optimizers that the base's token tables can be trained with."""
     allowed = tuple(name for name in optimizers.examples if name in ROW_SPARSE_OPTIMIZERS)
     sparse = base.token_embedding_storage_type == "row_sparse"
     return Values(allowed) if sparse else optimizers
 
 
-def _derived(base: Hyperparameters) -> Iterator[str]:
+def _list_derived(base: Hyperparameters) -> Iterator[str]:
     """Names whose values in `base` follow from others."""
     if base.enc1_network == "enc0":
         yield from (f"enc1_{suffix}" for suffix in ENCODER)

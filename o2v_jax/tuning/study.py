@@ -1,4 +1,4 @@
-"""A study: which search it belongs to, its trials, and how it goes on after a kill."""
+"""A study: which search it belongs to, its trials, and how it continues after a kill."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from o2v_jax.atomic import try_lock
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.staging import try_lock
 from o2v_jax.training.loop.evaluation import loss_name
 from o2v_jax.tuning.search_space import Space
 
@@ -34,7 +34,7 @@ class Objective:
         """The objective of that name; without one the validation loss of the output layer.
 
         Raises:
-            InputError: it is no metric of this output layer, or of a channel that is not given.
+            InputError: it is not a metric of this output layer, or of a channel that is not given.
         """
         metrics = [loss_name(config)] + ["accuracy"] * (config.output_layer == "softmax")
         judged = [channel for channel in channels if channel != "train"]
@@ -68,7 +68,7 @@ class Objective:
         return float(metrics[self.channel][self.metric])
 
     def after_epoch(self, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
-        """Its value on validation data after an epoch, which stands for the test data's too.
+        """Its value on validation data after an epoch, which is used for the test data's too.
 
         None if it is not finite, and so cannot be compared.
         """
@@ -77,7 +77,9 @@ class Objective:
 
 
 REASON = "reason"  # why a trial was pruned
-_IDENTITY, _CONTINUES, _ATTEMPT = "identity", "continues", "attempt"
+_IDENTITY = "identity"
+_CONTINUES = "continues"
+_ATTEMPT = "attempt"
 ATTEMPTS = 3  # so often a trial is begun that kills the process, or is killed with it
 
 
@@ -94,7 +96,8 @@ class Study:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         pruner = optuna.pruners.MedianPruner(n_warmup_steps=1)
-        self.space, self.objective = space, objective
+        self.space = space
+        self.objective = objective
         self._study = optuna.create_study(
             storage=storage,
             pruner=pruner if pruning else optuna.pruners.NopPruner(),
@@ -125,7 +128,7 @@ class Study:
         if changed:
             raise InputError(
                 f"{directory} holds a study of another search ({'; '.join(changed[:3])}): "
-                "give its command again to continue it, or choose another --output"
+                "rerun its command to continue it, or choose another --output"
             )
 
     @property
@@ -139,7 +142,7 @@ class Study:
         """The best complete trial, the first of equals; None if there is none."""
         complete = [trial for trial in self.finished if trial.state is TrialState.COMPLETE]
         sign = -1 if self.objective.direction == "maximize" else 1
-        return min(complete, key=lambda trial: sign * value_of(trial), default=None)
+        return min(complete, key=lambda trial: sign * get_value(trial), default=None)
 
     def begin(self, seed: int) -> Trial:
         """The next trial, its values drawn."""
@@ -167,17 +170,17 @@ class Study:
             if attempt >= ATTEMPTS and killed:
                 self._give_up(trial, f"the process ended {attempt} times while it ran")
             # without all its values it is drawn again, with the same values
-            elif trial.params.keys() == self.space.ranges.keys() and not self._queued(trial):
+            elif trial.params.keys() == self.space.ranges.keys() and not self._is_queued(trial):
                 notes = {_ATTEMPT: attempt + killed, _CONTINUES: trial.number}
                 self._study.enqueue_trial(trial.params, user_attrs=notes)
             self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def _queued(self, trial: FrozenTrial) -> bool:
+    def _is_queued(self, trial: FrozenTrial) -> bool:
         trials = self._study.get_trials(deepcopy=False)
         return any(trial.number == other.user_attrs.get(_CONTINUES) for other in trials)
 
     def _give_up(self, trial: FrozenTrial, reason: str) -> None:
-        """Adds a pruned trial in the place of one that Optuna knows to run."""
+        """Adds a pruned trial instead of one that Optuna knows to run."""
         pruned = create_trial(
             state=TrialState.PRUNED,
             params=trial.params,
@@ -187,7 +190,7 @@ class Study:
         self._study.add_trial(pruned)
 
 
-def value_of(trial: FrozenTrial) -> float:
+def get_value(trial: FrozenTrial) -> float:
     """The objective's value of a complete trial."""
     if trial.value is None:
         raise ValueError(f"trial {trial.number} is not complete")
@@ -195,14 +198,14 @@ def value_of(trial: FrozenTrial) -> float:
 
 
 @contextmanager
-def journal(file: Path) -> Iterator[JournalStorage]:
+def open_journal(file: Path) -> Iterator[JournalStorage]:
     """The study's storage, for this process alone until the block ends.
 
     Every change is appended and brought to the disk before it counts. A last line that a kill cut
     short is taken off; the lock is the kernel's, so none is left behind.
 
     Raises:
-        InputError: another process is at work on it, or it is no such file.
+        InputError: another process is at work on it, or it is not such a file.
     """
     with file.open("a+b") as stream:
         if try_lock(stream.fileno()) is False:
@@ -229,7 +232,7 @@ def _storage(file: Path) -> JournalStorage:
 
 
 class _Held(JournalFileOpenLock):
-    """The lock that `journal` holds all the time, so that there is none to take for a change.
+    """The lock that `open_journal` holds all the time, so that there is none to take for a change.
 
     Optuna's own is a file, which a kill leaves behind and which the next process waits for.
     """

@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 import o2v_jax
-from bench import options
 from o2v_jax import Hyperparameters, Model
 
 
@@ -25,9 +24,8 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture
-def measured(tmp_path, monkeypatch):
+def measured(tmp_path):
     """A function of a benchmark's main and its arguments: the results that it wrote."""
-    monkeypatch.setattr(options, "use_compilation_cache", lambda: None)  # tests have their own
 
     def run(main, *arguments):
         file = tmp_path / "results.json"

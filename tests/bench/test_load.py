@@ -10,6 +10,8 @@ from bench import processes, servers, traffic
 from bench.load.figures import milliseconds
 from bench.load.job import Job, run
 
+pytestmark = pytest.mark.process
+
 BODIES = [b'{"n": 1}', b'{"n": 22}']
 
 

@@ -8,6 +8,8 @@ from bench.peers import NotAvailableError, start
 from bench.peers.base import sorted_batches
 from o2v_jax import Ragged, Scorer
 
+pytestmark = pytest.mark.slow
+
 COMPARED = {"torch_eager": ("torch",), "onnxruntime": ("onnx", "onnxruntime")}
 NETWORKS = [
     {"enc0_network": "hcnn", "enc0_layers": 2, "enc0_cnn_filter_width": 2},

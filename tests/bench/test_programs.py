@@ -4,6 +4,8 @@ import pytest
 
 from bench import programs
 
+pytestmark = pytest.mark.slow
+
 ENCODERS = ["hcnn", "bilstm", "pooled_embedding"]
 
 

@@ -26,6 +26,42 @@ SERVE = {
     "overload": [STEP | {"of_capacity": 1.0}, STEP | {"of_capacity": 2.0}],
 }
 GRID = [{"length": 8, "batch": batch, "ours": 9, "torch_eager": 5} for batch in (1, 4)]
+SUMMARISED = {
+    "score": {
+        "rows": [
+            {"encoder": "bilstm", "lengths": "snli"},
+            {
+                "encoder": "hcnn",
+                "lengths": "snli",
+                "records_per_s": 4.0,
+                "best_peer": "torch_eager",
+                "torch_eager": 2.0,
+            },
+        ]
+    },
+    "serve": {
+        "single": [
+            {"server": "o2v", "requests_per_s": 9.0},
+            {"server": "litserve", "requests_per_s": 1.0},
+            {"server": "torchserve", "requests_per_s": 3.0},
+        ]
+    },
+    "train": {
+        "rows": [
+            {
+                "workload": "document, row_sparse",
+                "records_per_s": 8.0,
+                "torch_records_per_s": 2.0,
+            }
+        ]
+    },
+    "coldstart": {
+        "rows": [
+            {"server": "o2v, warm cache", "first_answer_s": 1.0},
+            {"server": "litserve", "first_answer_s": 5.0},
+        ]
+    },
+}
 README = "a\n<!-- bench:serve -->\nold\n<!-- /bench -->\nb\n<!-- bench:train -->\n<!-- /bench -->\n"
 
 
@@ -35,20 +71,23 @@ def folder(tmp_path):
         results = {"benchmark": name, "date": "2025-01-02T03", "machine": MACHINE} | sections
         (tmp_path / f"{name}.json").write_text(json.dumps(results))
     (tmp_path / "README.md").write_text(README)
+    (tmp_path / "docs" / "benchmarks").mkdir(parents=True)
+    (tmp_path / "docs" / "benchmarks" / "serving.md").write_text(README)
     return tmp_path
 
 
 def test_tables_are_rewritten_and_plots_are_drawn(folder):
-    words = ["--results", str(folder), "--readme", str(folder / "README.md")]
+    words = ["--results", str(folder), "--root", str(folder)]
     for _ in range(2):  # the second time changes nothing
         done = CliRunner().invoke(report.main, words, catch_exceptions=False)
         assert done.exit_code == 0
-        text = (folder / "README.md").read_text()
-        assert "| o2v | - | 10 |" in text
-        assert "commit abc" in text
-        assert "old" not in text
-        assert text.endswith("b\n<!-- bench:train -->\n<!-- /bench -->\n")
-        assert text.count("server") == 1
+        for page in ("README.md", "docs/benchmarks/serving.md"):
+            text = (folder / page).read_text()
+            assert "| o2v | - | 10 |" in text
+            assert "commit abc" in text
+            assert "old" not in text
+            assert text.endswith("b\n<!-- bench:train -->\n<!-- /bench -->\n")
+            assert text.count("server") == 1
     assert {file.stem for file in folder.glob("*.png")} == {"throughput", "latency", "padding"}
 
 
@@ -57,9 +96,23 @@ def test_a_marker_without_a_table_is_an_error(folder):
         report.rewrite("<!-- bench:sevre -->\n<!-- /bench -->\n", folder)
 
 
-def test_every_marker_of_the_readme_has_a_table():
-    text = (Path(bench.__file__).parents[1] / "README.md").read_text()
-    assert set(re.findall("<!-- bench:(\\S+) -->", text)) <= set(report.TABLES)
+def test_every_marker_has_a_table_and_every_table_a_marker():
+    texts = [page.read_text() for page in report.pages(Path(bench.__file__).parents[1])]
+    names = [name for text in texts for name in re.findall("<!-- bench:(\\S+) -->", text)]
+    assert sorted(names) == sorted(report.TABLES)
+
+
+def test_the_summary_compares_with_the_best_peer(tmp_path):
+    for name, sections in SUMMARISED.items():
+        results = {"benchmark": name, "machine": MACHINE} | sections
+        assert report.TABLES["summary"].text(tmp_path) is None, "some results are missing"
+        (tmp_path / f"{name}.json").write_text(json.dumps(results))
+    table = report.TABLES["summary"].text(tmp_path)
+    assert "| 4 | 2 | torch_eager | 2 | python -m bench.score |" in table
+    assert "| 9 | 3 | torchserve | 3 | python -m bench.serve |" in table
+    assert "| 8 | 2 | torch_eager | 4 | python -m bench.train |" in table
+    assert "| 1 | 5 | litserve | 5 | python -m bench.coldstart |" in table
+    assert "2 cores of a processor" in table
 
 
 def test_table_is_markdown():
@@ -68,6 +121,6 @@ def test_table_is_markdown():
 
 
 def test_a_longer_ladder_pads_less():
-    shares = [waste.share("snli", rungs, fitted=True) for rungs in (1, 4, 10)]
+    shares = [waste.share("snli", buckets, fitted=True) for buckets in (1, 4, 10)]
     assert 1 > shares[0] > shares[1] > shares[2] > 0
     assert waste.share("snli", 4, fitted=False) > shares[1]

@@ -1,10 +1,14 @@
 """bench.serve, bench.coldstart and bench.memory: real servers of a tiny model."""
 
+import pytest
+
 from bench import coldstart, imports, memory
 from bench.serve.__main__ import main as serve
 from bench.serve.compilations import _METRIC
 from bench.serve.plan import Plan
 from bench.serve.single import _peers
+
+pytestmark = pytest.mark.process
 
 TINY = ["--seconds", "0.3", "--soak-seconds", "1", "--requests", "40", "--rounds", "1"]
 

@@ -10,6 +10,8 @@ from bench.workloads import document, sentence
 from o2v_jax import Model
 from o2v_jax.training.optim.step import evaluation_step, start, train_step
 
+pytestmark = pytest.mark.slow
+
 
 def test_types_are_spread_over_the_vocabulary_and_as_frequent_as_words():
     small, large = document("row_sparse", 3000, 300), document("row_sparse", 30_000, 300)

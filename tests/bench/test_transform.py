@@ -1,6 +1,10 @@
 """bench.transform, in its tiniest form."""
 
+import pytest
+
 from bench import transform
+
+pytestmark = pytest.mark.process
 
 
 def test_the_command_measures_transforms(measured):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from o2v_jax.checkpoint import is_archive, load, pack, save
-from o2v_jax.checkpoint.unpacking import unpacked
+from o2v_jax.checkpoint.unpacking import unpack_archive
 from o2v_jax.errors import CheckpointError
 
 EXAMPLES = settings(
@@ -134,7 +134,7 @@ def test_a_link_cannot_redirect_a_later_member(saved, scratch):
 
 def test_set_user_id_bits_are_dropped(saved, scratch):
     path = tar(saved.with_name("m.tgz"), member("tool", mode=0o6777), folder=saved)
-    with unpacked(path, 10**6) as folder:
+    with unpack_archive(path, 10**6) as folder:
         assert (folder / "tool").stat().st_mode & 0o7022 == 0
 
 

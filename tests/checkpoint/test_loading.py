@@ -82,7 +82,7 @@ MISMATCHES = {
     ),
     "format": (lambda d: edit(d, format="gguf"), "format must be \"o2v_jax\", but it is 'gguf'"),
     "version": (lambda d: edit(d, format_version=2), "format version 2 is unknown"),
-    "key": (lambda d: edit(d, dropout=1), "'dropout' is no key of format version 1"),
+    "key": (lambda d: edit(d, dropout=1), "'dropout' is not a key of format version 1"),
     "no checksum": (lambda d: edit(d, params_sha256=None), "'params_sha256' is missing"),
     "checksum": (lambda d: edit(d, params_sha256="0"), "params.safetensors is not the file"),
     "hyperparameter": (

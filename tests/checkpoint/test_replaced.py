@@ -13,11 +13,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from o2v_jax.atomic import staging
 from o2v_jax.checkpoint import load, pack, save
 from o2v_jax.checkpoint.loading import read_directory
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
+from o2v_jax.staging import open_staging
 from o2v_jax.util import hash_file
 
 SECONDS = 2.0
@@ -71,6 +71,7 @@ def being_replaced(target, folders):
             assert savers.stdout.read() == ""  # both have ended, and without an error
 
 
+@pytest.mark.process
 def test_no_two_models_are_mixed(tmp_path, models, folders, difference):
     """One load in four was of both where each file was opened by its path."""
     target, archive = tmp_path / "model", tmp_path / "model.tar.gz"
@@ -106,7 +107,7 @@ def test_a_model_replaced_file_by_file_is_waited_for(folders, models, difference
     first = ("params.safetensors", "vocab.json")
     if early:
         edit_out_digests(one)
-    with staging(one, f".{one.name}.", ".tmp"):
+    with open_staging(one, f".{one.name}.", ".tmp"):
         move(other, one, *first)
         rest = [path.name for path in other.iterdir()]
         timer = threading.Timer(0.05, move, (other, one, *rest))
@@ -124,7 +125,7 @@ def test_a_whole_model_beside_what_a_killed_process_left_loads(folders, models, 
 def test_a_model_that_is_aside_for_a_moment_is_waited_for(folders, models, difference):
     """So models are replaced where two directories cannot change names in one step."""
     one, other = folders
-    with staging(one.parent, f".{one.name}.", ".tmp") as process:
+    with open_staging(one.parent, f".{one.name}.", ".tmp") as process:
         one.rename(process.with_suffix(".old"))
         timer = threading.Timer(0.05, other.rename, [one])
         timer.start()
@@ -133,7 +134,7 @@ def test_a_model_that_is_aside_for_a_moment_is_waited_for(folders, models, diffe
 
 
 def test_one_that_stays_mixed_is_refused(folders):
-    with staging(folders[0], f".{folders[0].name}.", ".tmp"):
+    with open_staging(folders[0], f".{folders[0].name}.", ".tmp"):
         move(folders[1], folders[0], "vocab.json")
         with pytest.raises(CheckpointError, match=r"vocab\.json is not the file that was written"):
             load(folders[0])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from o2v_jax.atomic import exchange, exchange_by_renaming, is_fixed, replacing
+from o2v_jax.atomic import exchange, exchange_by_renaming, is_fixed, replace_directory
 from o2v_jax.checkpoint import Model, flatten, load, nest, save
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
@@ -155,7 +155,8 @@ save(load({source!r}), {target!r})
 """
 
 
-@pytest.mark.parametrize("moment", [("_sync", False), ("exchange", False), ("exchange", True)])
+@pytest.mark.process
+@pytest.mark.parametrize("moment", [("sync", False), ("exchange", False), ("exchange", True)])
 def test_a_killed_process_leaves_a_whole_model(saved, make_model, difference, moment):
     function, after = moment
     source = str(save(make_model(1), saved.with_name("other")))
@@ -187,7 +188,7 @@ def test_a_former_model_left_aside_goes_when_a_new_one_is_there(saved, make_mode
 
 
 def interrupted(target):
-    with replacing(target, ["a"], last="a") as staging:
+    with replace_directory(target, ["a"], last="a") as staging:
         (staging / "a").write_text("half")
         raise KeyboardInterrupt
 
@@ -302,6 +303,7 @@ def in_mounts(mount, code):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.process
 def test_a_mount_point_is_filled_file_by_file(tmp_path, saved, make_model):
     """Of the same disk, too, and with a name that the kernel writes in another way."""
     target = tmp_path / "a parent" / "model"
@@ -315,6 +317,7 @@ def test_a_mount_point_is_filled_file_by_file(tmp_path, saved, make_model):
     ]
 
 
+@pytest.mark.process
 def test_a_directory_of_an_images_layer_is_filled_file_by_file(tmp_path, saved, make_model):
     """Which the layered file systems of containers rename for nobody."""
     for name in ("lower/model", "upper", "work", "merged"):

@@ -60,6 +60,19 @@ def o2v(monkeypatch, capfd):
     return run
 
 
+@pytest.fixture(scope="session")
+def killed_processes_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def apart(killed_processes_cache):
+    """Processes that are killed keep programs apart: others need not read what is half written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("O2V_CACHE_DIR", str(killed_processes_cache))
+        yield
+
+
 def write_pairs(path: Path, records: int, seed: int) -> Path:
     """Pairs whose label says whether both sides hold low ids or one holds high ones."""
     rng = np.random.default_rng(seed)

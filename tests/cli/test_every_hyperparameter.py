@@ -16,6 +16,8 @@ import o2v_jax
 from o2v_jax.checkpoint import flatten
 from o2v_jax.hyperparameters import hyperparameter_table
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "enc0_max_seq_len": 6,
     "enc1_max_seq_len": 6,

@@ -13,10 +13,11 @@ import pytest
 import o2v_jax
 from o2v_jax.checkpoint import flatten
 
-ENVIRONMENT = os.environ | {
+pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("apart")]
+
+SETTINGS = {
     "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     "O2V_TRAIN_DEVICES": "2",
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
 }
 LONG = ("--epochs", 50, "--early_stopping_patience", 5, "--early_stopping_tolerance", 1e-6)
 LONG += ("--learning_rate", 1e-5, "--mini_batch_size", 16)
@@ -31,7 +32,8 @@ def options(files):
 def start(*arguments):
     command = [sys.executable, "-m", "o2v_jax", *map(str, arguments)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+    environment = os.environ | SETTINGS
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 def start_two(*options):
@@ -83,7 +85,7 @@ def test_a_signal_to_one_stops_both_and_one_goes_on(options, tmp_path):
     for process in (first, second):
         status, _, err = finish(process)
         assert status == 143, err
-        assert err.splitlines()[-1].startswith("o2v: stopped by SIGTERM; the same command goes on")
+        assert err.splitlines()[-1].startswith("o2v: stopped by SIGTERM; the same command resumes")
     alone = start(*options, *LONG, *output, "--devices", 1)
     wait_for(alone, "Continuing epoch")
     alone.send_signal(signal.SIGTERM)

@@ -74,8 +74,8 @@ def test_what_is_something_else_is_named_with_the_remedy(o2v, model, command, co
     assert REFUSED[content] in result.err
 
 
-def test_a_large_document_is_refused(o2v, model, monkeypatch):
-    monkeypatch.setattr("o2v_jax.cli.inputs.LARGEST_DOCUMENT_MIB", 1)
-    result = run(o2v, model, "score", b'{"instances": [' + b" " * 2**20, "--format", "json")
+def test_a_large_document_is_refused(o2v, model):
+    document = b'{"instances": [' + b" " * (100 * 2**20)
+    result = run(o2v, model, "score", document, "--format", "json")
     assert result.status == 2
-    assert "more than 1 MiB is not read: give JSON Lines, a record a line" in result.err
+    assert "more than 100 MiB is not read: give JSON Lines, a record a line" in result.err

@@ -1,4 +1,4 @@
-"""A training process that is killed at random points, and one that is asked to stop."""
+"""A training process that is killed at any moment, and one that is asked to stop."""
 
 import json
 import os
@@ -14,7 +14,10 @@ import pytest
 import o2v_jax
 from o2v_jax.checkpoint import flatten
 
-KILLS = int(os.environ.get("O2V_TEST_KILLS", "10"))
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("apart")]
+
+KILLS = int(os.environ.get("O2V_TEST_KILLS", "5"))
+MOMENTS = ("starting", "saving", "training", "saving", "training")
 
 
 def start(*arguments, **options):
@@ -50,14 +53,25 @@ def wait_for(process, text):
     pytest.fail(f"ended without {text!r}: {process.stderr.read()}")
 
 
-def killed(process, rng):
-    """Kills the process at a random point, of three in four after it has begun to train."""
-    early = rng.random() < 0.25
-    if not early:
+def kill(process, moment, directory, rng):
+    """Kills the process while it starts, trains, or writes its state."""
+    if moment != "starting":
         process.stdout.readline()
-    time.sleep(rng.uniform(0, 2.5 if early else 1.5))
+    if moment == "saving":
+        wait_for_unfinished_state(process, directory)
+    else:
+        time.sleep(rng.uniform(0, 2.5 if moment == "starting" else 1.5))
     process.kill()
-    return process.communicate()[0]
+    process.communicate()
+
+
+def wait_for_unfinished_state(process, directory):
+    """A state that was there before is what an earlier kill has left."""
+    before = set(directory.glob("*.orbax-checkpoint-tmp*"))
+    while process.poll() is None:
+        if set(directory.glob("*.orbax-checkpoint-tmp*")) - before:
+            return
+        time.sleep(0.001)
 
 
 def test_kills_end_in_the_uninterrupted_runs_parameters(options, tmp_path):
@@ -65,8 +79,9 @@ def test_kills_end_in_the_uninterrupted_runs_parameters(options, tmp_path):
     assert status == 0, err
     often = (*options, "--checkpoint-interval", 0.1, "--output", tmp_path / "model")
     rng, unfinished = random.Random(0), 0
-    for _ in range(KILLS):
-        killed(start(*often), rng)
+    for number in range(KILLS):
+        moment = MOMENTS[number % len(MOMENTS)]
+        kill(start(*often), moment, tmp_path / "model.checkpoints", rng)
         if (tmp_path / "model").exists():
             break
         unfinished += 1
@@ -82,29 +97,45 @@ def test_kills_end_in_the_uninterrupted_runs_parameters(options, tmp_path):
         assert not (tmp_path / "model.checkpoints").exists(), "a finished run leaves no state"
 
 
+@pytest.fixture(scope="module")
+def stopped(options, tmp_path_factory):
+    """The state of a run that was asked to stop in its second epoch."""
+    folder = tmp_path_factory.mktemp("stopped")
+    process = start(*options, "--output", folder / "model")
+    wait_for(process, "epoch=1, train")
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 128 + signal.SIGTERM
+    return folder / "model.checkpoints"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_it_saves_and_goes_on(number, options, tmp_path):
     process = start(*options, "--output", tmp_path / "model")
     wait_for(process, "epoch=1, train")
     process.send_signal(number)
     began = time.monotonic()
-    status, out, err = finish(process)
+    status, _, err = finish(process)
     assert time.monotonic() - began < 30
     assert status == 128 + number
-    assert err.splitlines()[-1].startswith(f"o2v: stopped by {number.name}; the same command goes")
+    stopped = f"o2v: stopped by {number.name}; the same command resumes"
+    assert err.splitlines()[-1].startswith(stopped)
     assert "Traceback" not in err
     assert not (tmp_path / "model").exists()
     again = start(*options, "--output", tmp_path / "model")
     wait_for(again, "Continuing epoch")
     again.send_signal(number)
     assert finish(again)[0] == 128 + number
-    refused = finish(start(*options, "--epochs", 59, "--output", tmp_path / "model"))
-    assert refused[0] == 2
-    assert "holds the state of another run (epochs was 60, now 59)" in refused[2]
-    anew = start(*options, "--epochs", 2, "--no-resume", "--output", tmp_path / "model")
-    status, out, err = finish(anew)
-    assert status == 0, err
-    assert "Continuing" not in out
+
+
+def test_another_run_is_refused_or_begins_anew(stopped, options, tmp_path, o2v):
+    shutil.copytree(stopped, tmp_path / "model.checkpoints")
+    refused = o2v("train", *options, "--epochs", 59, "--output", tmp_path / "model")
+    assert refused.status == 2
+    assert "holds the state of another run (epochs was 60, now 59)" in refused.err
+    anew = ("--epochs", 2, "--no-resume", "--output", tmp_path / "model")
+    done = o2v("train", *options, *anew)
+    assert done.status == 0, done.err
+    assert "Continuing" not in done.out
 
 
 def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
@@ -142,11 +173,8 @@ def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
     assert said.endswith(f"): going on from {state.name}")
 
 
-def test_a_damaged_state_is_named(options, tmp_path):
-    stopped = start(*options, "--output", tmp_path / "model")
-    wait_for(stopped, "validation")
-    stopped.send_signal(signal.SIGTERM)
-    assert finish(stopped)[0] == 128 + signal.SIGTERM
+def test_a_damaged_state_is_named(stopped, options, tmp_path):
+    shutil.copytree(stopped, tmp_path / "model.checkpoints")
     (manifest,) = (tmp_path / "model.checkpoints").glob("state_*/arrays/manifest.ocdbt")
     manifest.write_bytes(b"not a manifest")
     status, _, err = finish(start(*options, "--output", tmp_path / "model"))

@@ -378,6 +378,7 @@ def test_the_command_knows_what_the_library_does():
     assert SIZE.max == Side("any").vocab_size
 
 
+@pytest.mark.process
 def test_memory_stays_flat(tmp_path):
     """Twenty times the rows take no more than a little more memory."""
     peaks = []

@@ -198,11 +198,13 @@ def stopped(tmp_path, number):
     return process.returncode, err
 
 
+@pytest.mark.process
 def test_a_signal_leaves_nothing_behind(tmp_path):
     assert stopped(tmp_path, signal.SIGTERM) == (143, "o2v: stopped by SIGTERM\n")
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.process
 def test_what_a_kill_leaves_is_removed_by_the_next_run(o2v, pairs, tmp_path):
     stopped(tmp_path, signal.SIGKILL)
     assert len([*tmp_path.iterdir()]) == 3

@@ -8,7 +8,9 @@ import threading
 
 import pytest
 
-from o2v_jax.cli.progress import Bytes
+from o2v_jax.progress import InputProgress
+
+pytestmark = pytest.mark.process
 
 PAIRS = b'{"in0": [1, 2], "in1": [3]}\n' * 9000
 
@@ -75,7 +77,7 @@ def test_transforming_shows_a_bar(model, tmp_path, on_terminal):
 
 
 def test_without_a_terminal_a_long_transform_gets_lines(caplog):
-    with caplog.at_level("INFO", "o2v_jax"), Bytes(2000, log_every=0) as progress:
+    with caplog.at_level("INFO", "o2v_jax"), InputProgress(2000, log_every=0) as progress:
         progress.advance(0, 400)  # by an interrupted run
         progress.advance(30, 0)
         progress.advance(0, 800)

@@ -11,6 +11,8 @@ import o2v_jax
 from o2v_jax.checkpoint import default_model
 from o2v_jax.checkpoint import model as model_module
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
 LINES = "".join(json.dumps({"in0": a, "in1": b}) + "\n" for a, b in PAIRS).encode()
 

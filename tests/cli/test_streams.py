@@ -135,6 +135,7 @@ def test_closed_standard_input_is_said(places, monkeypatch, capfd):
     assert "standard input is closed: name a file" in capfd.readouterr().err
 
 
+@pytest.mark.process
 def test_opened_streams_are_those_of_children_too():
     code = "import os, o2v_jax.cli.streams as s; os.close(2); s.open_closed_streams(); "
     code += "print(os.get_inheritable(2))"
@@ -143,6 +144,7 @@ def test_opened_streams_are_those_of_children_too():
     assert done.stdout == b"True\n"
 
 
+@pytest.mark.process
 def test_closed_streams_lend_their_numbers_to_no_file(places):
     """In a process of its own, because it is born without them."""
 
@@ -154,6 +156,7 @@ def test_closed_streams_lend_their_numbers_to_no_file(places):
     assert (places["out"] / "train.jsonl").read_text().count("\n") == 2
 
 
+@pytest.mark.process
 def test_the_interpreter_ends_with_the_status_of_the_command():
     """What Python buffers is written when a process ends, which only a process can show."""
     reading, writing = os.pipe()

@@ -10,6 +10,8 @@ import pytest
 import o2v_jax
 from o2v_jax.hyperparameters import hyperparameter_table
 
+pytestmark = pytest.mark.slow
+
 QUALITY = re.compile(
     r"#quality_metric: host=algo-1,(?: epoch=(\d+),)? (train|validation|test) "
     r"(cross_entropy <loss>|accuracy <score>|mean_squared_error <loss>)=(\S+)"
@@ -235,7 +237,7 @@ def test_how_to_train_can_be_said_beside_sagemaker(o2v, layout):
 def test_what_the_layout_says_cannot(o2v, layout, option):
     run = o2v("train", "--sagemaker", "--prefix", layout, option)
     name = option.partition("=")[0]
-    message = f"o2v: {name} cannot stand beside --sagemaker, which reads the layout\n"
+    message = f"o2v: {name} cannot be combined with --sagemaker, which reads the layout\n"
     assert (run.status, run.err) == (2, message)
 
 

@@ -13,6 +13,8 @@ import pytest
 import o2v_jax
 from o2v_jax.transform.write.origin import NAME
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [([1, 2], [3]), ([4], [5, 6, 7]), ([], [8])]
 LINES = [json.dumps({"id": n, "in0": a, "in1": b}).encode() for n, (a, b) in enumerate(PAIRS)]
 BAD = b'{"in0": [1, 99], "in1": [1]}'
@@ -364,7 +366,7 @@ def test_a_mended_file_is_all_that_is_done_again(transform, scored):
     Path("b.jsonl").write_bytes(LINES[2] + b"\n")
     result = transform("a.jsonl", "b.jsonl")
     assert result.status == 0, result.err
-    assert "b.jsonl: has changed and is begun anew" in result.err
+    assert "b.jsonl: has changed and starts over" in result.err
     assert written("b.jsonl") == scored(LINES[2:])
     assert Path("out/a.jsonl.out").stat() == before
     assert hidden() == []
@@ -386,7 +388,7 @@ def test_another_run_is_not_mixed_with(transform, config_of, model_of, arguments
     refused = transform(*arguments)
     assert refused.status == 2
     assert message in refused.err
-    assert "--no-resume to begin anew" in refused.err
+    assert "--no-resume to start over" in refused.err
     assert written() == before
     anew = transform(*arguments, "--no-resume", "--on-error", "skip")
     assert anew.status == 0
@@ -420,7 +422,7 @@ def test_existing_results_are_not_replaced_unasked(transform):
     assert refused.status == 2
     other = "out/a.jsonl.out: holds results by other settings (accept was not given, now appli"
     assert other in refused.err
-    assert "--no-resume to begin anew and replace results" in refused.err
+    assert "--no-resume to start over and replace results" in refused.err
     assert (written(), hidden()) == (before, [])
     assert transform("a.jsonl", "--no-resume", "--accept", "application/json").status == 0
     assert written() != before
@@ -613,7 +615,7 @@ def test_a_state_that_cannot_be_read_guards_results_alone(transform, name, conte
     begun = transform("b.jsonl")
     assert "o2v: out/.o2v-transform: " in begun.err
     assert reason in begun.err.splitlines()[0]
-    assert "but nothing was done: the run is begun anew" in begun.err.splitlines()[0]
+    assert "but nothing was done: the run starts over" in begun.err.splitlines()[0]
     assert "b.jsonl:1 $.in0[1]: 99 is outside" in begun.err.splitlines()[1]
     (state / name).write_text(content)
     (state / "000000.out").write_text("results")
@@ -621,7 +623,7 @@ def test_a_state_that_cannot_be_read_guards_results_alone(transform, name, conte
     assert refused.status == 2
     (line,) = refused.err.splitlines()
     assert reason in line
-    assert line.endswith("give --no-resume to begin anew and replace results")
+    assert line.endswith("give --no-resume to start over and replace results")
 
 
 @pytest.mark.parametrize(

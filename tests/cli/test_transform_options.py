@@ -13,6 +13,8 @@ import o2v_jax
 from o2v_jax.errors import InputError
 from o2v_jax.server.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 LINES, JSON = "application/jsonlines", "application/json"
 CUT = "infer_max_seqlens=2,1"
 PAIR = {"in0": [1, 2, 3, 4, 5, 6, 7], "in1": [3, 14, 15]}

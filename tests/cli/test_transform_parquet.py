@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import o2v_jax
-from o2v_jax.transform import Local, Settings, Transform, sources_of
+from o2v_jax.transform import Local, Settings, Transform, find_sources
 from o2v_jax.transform.read.parquet import PART_ROWS
 
 IDS = pa.list_(pa.int32())
@@ -128,7 +128,7 @@ class _StopsAfter:
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 7])
 def test_an_interrupted_file_goes_on_with_its_next_rows(transform, scorer, steps):
     pq.write_table(table_of(3 * PART_ROWS + 5), "a.parquet", row_group_size=2 * PART_ROWS + 9)
-    sources = sources_of(["a.parquet"], Path("out"))
+    sources = find_sources(["a.parquet"], Path("out"))
     engine = Local(scorer, "x")
     Transform(sources, Path("whole"), Settings(), engine).run()
     with pytest.raises(KeyboardInterrupt):

@@ -21,6 +21,8 @@ from o2v_jax.errors import RecordError
 from o2v_jax.transform import Settings
 from o2v_jax.transform.engines.ray_worker import Piece, gathered
 
+pytestmark = pytest.mark.ray
+
 KILLS = int(os.environ.get("O2V_TEST_KILLS", "0"))
 RECORDS = 160_000 * max(1, KILLS)
 killing = pytest.mark.skipif(
@@ -28,9 +30,9 @@ killing = pytest.mark.skipif(
 )
 CLUSTER = """
 import ray, sys
-from o2v_jax.transform.engines.ray_cluster import connected, imported
-ray = imported(alone=True)
-with connected(ray, None, workers=2, model_bytes=0):
+from o2v_jax.transform.engines.ray_cluster import connect, import_ray
+ray = import_ray(alone=True)
+with connect(ray, None, workers=2, model_bytes=0):
     print(ray.get_runtime_context().gcs_address, file=sys.__stdout__, flush=True)
     sys.stdin.read()
 """
@@ -217,7 +219,7 @@ def test_a_ray_of_its_own_is_private_and_ends_with_a_signal(inputs, model, tmp_p
     process.terminate()
     status, err = finish(process)
     assert status == 128 + signal.SIGTERM, err
-    assert f"stopped by SIGTERM; the same command goes on from {output}/.o2v-t" in err
+    assert f"stopped by SIGTERM; the same command resumes from {output}/.o2v-t" in err
     assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
     assert addresses
     end = time.monotonic() + 10
@@ -239,7 +241,7 @@ def test_without_ray_it_says_how_to_get_it(transform, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     result = transform("--engine", "ray")
     assert result.status == 2
-    assert result.err.startswith("o2v: --engine ray needs Ray: pip install 'o2v_jax[ray]' (")
+    assert result.err.startswith("o2v: --engine ray needs ray: install the extra [ray] of o2v_jax")
     assert len(result.err.splitlines()) == 1
 
 

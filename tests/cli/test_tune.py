@@ -18,6 +18,8 @@ from scipy.ndimage import label
 import o2v_jax
 from o2v_jax.tuning import DEFAULT_SEARCH
 
+pytestmark = pytest.mark.process
+
 BASE = {
     "enc0_max_seq_len": "6",
     "enc0_vocab_size": "20",
@@ -42,17 +44,9 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """For real processes: what one of them has compiled, the next one need not."""
-    cache = str(tmp_path_factory.mktemp("compiled"))
-    options = {"JAX_COMPILATION_CACHE_DIR": cache, "O2V_CACHE_DIR": cache}
-    shares = {
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-    # buffered, as it is for users: some machines set this for all that runs on them
-    inherited = {name: v for name, v in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return inherited | options | shares
+def environment(apart):
+    """Buffered, as for users: some machines set this for all that runs on them."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +182,7 @@ def test_a_search_that_is_stopped_and_killed_ends_as_one_that_was_not(
     stopped.send_signal(signal.SIGTERM)
     _, err = stopped.communicate(timeout=120)
     assert stopped.returncode == 143
-    last = f"o2v: stopped by SIGTERM; the same command goes on from {output}"
+    last = f"o2v: stopped by SIGTERM; the same command resumes from {output}"
     assert err.splitlines()[-1] == last, err
     assert "Traceback" not in err
     assert (output / "model" / "config.json").exists(), "the first trial was the best"
@@ -214,7 +208,7 @@ def test_a_timeout_begins_no_more_trials(finished, arguments, o2v, tmp_path):
     shutil.copytree(finished[0], output)
     run = o2v(*arguments(9, output), "--timeout", 0)
     assert run.status == 0, run.err
-    assert run.out.endswith("3 of 9 trials are finished; the same command goes on\n")
+    assert run.out.endswith("3 of 9 trials are finished; the same command resumes\n")
     assert untimed(output) == untimed(finished[0])
 
 
@@ -340,7 +334,7 @@ def test_without_optuna_it_says_how_to_get_it(arguments, o2v, tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "optuna", None)
     run = o2v(*arguments(1, tmp_path / "search"))
     assert (run.status, len(run.complaints)) == (2, 1)
-    assert "o2v tune needs Optuna: pip install 'o2v_jax[tune]'" in run.err
+    assert "o2v tune needs optuna: install the extra [tune] of o2v_jax" in run.err
 
 
 def test_the_help_names_the_default_search(o2v):

@@ -123,6 +123,7 @@ def test_what_was_built_encodes_what_it_was_built_of():
     assert not any(built.tokens["<unk>"] in built.encode(text) for text in texts)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["o2v_jax.data.vocabulary", "o2v_jax.checkpoint"])
 def test_importing_is_cheap(module):
     heavy = {"nltk", "jax", "flax", "flask"}

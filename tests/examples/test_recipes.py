@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 REPOSITORY = Path(__file__).parents[2]
 WORDS = [f"word{k}" for k in range(60)]
 SMALL = ("--epochs", "2", "--enc_dim", "16", "--mini_batch_size", "32")

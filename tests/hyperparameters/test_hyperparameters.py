@@ -216,7 +216,7 @@ def test_all_problems_of_a_map_are_reported_together():
         "enc1_token_embedding_dim": "200",
     })  # fmt: skip
     assert [problem.split("=")[0].split(":")[0] for problem in found] == [
-        "'epoch' is no hyperparameter; the nearest valid name is epochs",
+        "'epoch' is not a hyperparameter; the nearest valid name is epochs",
         "enc0_max_seq_len",
         "enc0_vocab_size",
         "optimizer",
@@ -249,13 +249,13 @@ def test_the_typed_constructor_takes_typed_values_only():
     ("batch_size", "mini_batch_size"),
 ])  # fmt: skip
 def test_an_unknown_name_is_answered_with_the_nearest_valid_one(name, nearest):
-    expected = f"{name!r} is no hyperparameter; the nearest valid name is {nearest}"
+    expected = f"{name!r} is not a hyperparameter; the nearest valid name is {nearest}"
     assert only_problem({**BOTH, name: "1"}) == expected
 
 
 @pytest.mark.parametrize("name", ["?", "banana", "seed", "momentum"])
 def test_where_nothing_is_near_no_name_is_suggested(name):
-    assert only_problem({**BOTH, name: "1"}) == f"{name!r} is no hyperparameter"
+    assert only_problem({**BOTH, name: "1"}) == f"{name!r} is not a hyperparameter"
     assert "nearest" not in only_problem({**BOTH, "enc0_network": "transformer"})
     assert "nearest" not in only_problem({**BOTH, "enc0_layers": "deep"})
     assert only_problem({**BOTH, "enc0_layers": "autom"}).endswith("valid value is auto")
@@ -292,14 +292,14 @@ def test_the_sdks_own_names_are_passed_over_with_one_log_line(caplog):
 @pytest.mark.parametrize("name", ["HyperParameters", "StaticHyperParameters", "hyperparameters"])
 def test_a_map_within_another_is_pointed_at(name):
     answer = {"TrainingJobName": "job", "TrainingJobArn": "arn", name: BOTH, "ResourceConfig": {}}
-    said = "this is no map of hyperparameters, but holds one: give its " + name
+    said = "this is not a map of hyperparameters, but holds one: give its " + name
     assert only_problem(answer) == said
 
 
 def test_many_unknown_names_are_not_each_compared_with_all(monkeypatch):
     compared = []
     monkeypatch.setattr(
-        "o2v_jax.hyperparameters.draft.closest", lambda name, _: compared.append(name)
+        "o2v_jax.hyperparameters.draft.find_closest", lambda name, _: compared.append(name)
     )
     with pytest.raises(HyperparameterError) as caught:
         Hyperparameters.from_strings({**BOTH, **{f"x{n}": "1" for n in range(50_000)}})

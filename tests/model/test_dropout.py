@@ -11,6 +11,8 @@ from reference import network as reference
 
 from o2v_jax import Object2Vec, logits_fn
 
+pytestmark = pytest.mark.slow
+
 IN0 = np.array([[3, 1, 2, 5], [4, 9, 0, 0]], np.int32)
 IN1 = np.array([[7, 8, 0], [6, 6, 6]], np.int32)
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

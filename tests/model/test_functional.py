@@ -13,6 +13,8 @@ from reference import network as reference
 from o2v_jax import compare_fn, encode_fn, init, logits_fn, score_fn
 from o2v_jax.checkpoint import flatten, nest
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
 IN0 = np.array([[3, 1, 2, 5], [4, 0, 9, 0], [0, 0, 0, 0], [11, 3, 0, 0]], np.int32)
 IN1 = np.array([[7, 8, 0], [6, 6, 6], [1, 0, 0], [5, 2, 19]], np.int32)

@@ -9,6 +9,8 @@ from flax import nnx
 
 from o2v_jax import InputError, Object2Vec, compare_fn, encode_fn, logits_fn, score_fn
 
+pytestmark = pytest.mark.slow
+
 SMALLEST = ("int8", "uint8")
 OTHERS = ("int16", "uint16", "int64", "uint32", "uint64")
 IDS = np.array([[44, 7, 0, 120], [3, 0, 0, 0]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from o2v_jax import InputError, RecordError
 from o2v_jax.preparation import Layout
 from o2v_jax.preparation.problems import Problems
-from o2v_jax.preparation.read.tables import files_of
+from o2v_jax.preparation.read.tables import find_files
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]))
 ROWS = st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=6)
@@ -110,7 +110,7 @@ def test_a_folder_is_its_files(read, tmp_path):
     empty = tmp_path / "_empty"
     empty.mkdir()
     with pytest.raises(InputError, match="_empty: the folder holds no files"):
-        files_of(empty)
+        find_files(empty)
 
 
 def test_cells_that_are_no_text_matter_where_they_are_wanted(read, tmp_path):

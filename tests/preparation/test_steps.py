@@ -210,8 +210,8 @@ def test_labels_that_are_none(cells, source, fault):
 @pytest.mark.parametrize(
     ("cells", "labels", "faults"),
     [
-        (["nan", "cat", "dog"], [0, 1], {0: "the label 'nan' stands for a missing label"}),
-        (["cat", "NaN", "dog"], [0, 1], {1: "the label 'NaN' stands for a missing label"}),
+        (["nan", "cat", "dog"], [0, 1], {0: "the label 'nan' means a missing label"}),
+        (["cat", "NaN", "dog"], [0, 1], {1: "the label 'NaN' means a missing label"}),
         (["inf", "cat"], [1, 0], {}),
         (["nan", "1", "0"], [1, 0], {0: "the label 'nan' is not a finite number"}),
         (["x", "1", "0"], [1, 0], {0: "the label 'x' is not a finite number"}),
@@ -228,7 +228,7 @@ def test_most_labels_say_whether_they_are_numbers_or_names(cells, labels, faults
 
 def test_a_number_among_names_is_told():
     outcome, _, _ = outcome_of(["b", "3", "a", "a"])
-    assert outcome.text == "3=0, a=1, b=2; '3' is read as a name, as most labels are no numbers"
+    assert outcome.text == "3=0, a=1, b=2; '3' is read as a name, as most labels are not numbers"
     assert outcome_of(["b", "a"])[0].text == "a=0, b=1"
 
 

@@ -14,9 +14,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from contract_clients import SHIMS, create_client
+from length_scorer import LengthScorer
 
 import o2v_jax
 from o2v_jax import Hyperparameters, Model
+from o2v_jax.server.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -171,3 +174,33 @@ def still_good(server, pairs, good_answer):
     """After the test, the same good request still gets the same scores."""
     yield
     assert server.invoke(json.dumps({"instances": pairs})).body == good_answer
+
+
+@pytest.fixture(params=SHIMS)
+def connect(request):
+    """Creates a client of one shim, with the arguments of `create_app`."""
+    clients = []
+
+    def create(*arguments, **settings):
+        clients.append(create_client(request.param, *arguments, **settings))
+        return clients[-1]
+
+    yield create
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def scorer():
+    """A scorer that tests can hold up and break; warm-up waits for `may_warm`."""
+    scorer = LengthScorer()
+    yield scorer
+    scorer.may_warm.set()
+    scorer.may_warm_all.set()
+    scorer.may_score.set()
+
+
+@pytest.fixture
+def client(connect, scorer):
+    """A client of each shim, around `scorer`."""
+    return connect(scorers=[scorer], settings=Settings(max_concurrent=2))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from o2v_jax.server.sockets import _sockets, connections
+from o2v_jax.server.sockets import _sockets, allow_connections
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_as_many_connections_as_files_may_be_open(monkeypatch, hard, asked, most
     held = [(1024, hard)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: held[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: held.append(limits))
-    assert connections(4096) == most
+    assert allow_connections(4096) == most
     assert held[-1] == (asked, hard)
 
 

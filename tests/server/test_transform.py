@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.process
+
 PAIR = '{"in0": [%d, %d], "in1": [%d]}\n'
 
 
@@ -209,7 +211,7 @@ def test_what_no_repetition_mends_ends_the_run(lines, tmp_path, reply, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--endpoint", "127.0.0.1:8080"), "'127.0.0.1:8080' is no URL of a server"),
+        (("--endpoint", "127.0.0.1:8080"), "'127.0.0.1:8080' is not the URL of a server"),
         (("--endpoint", "http://127.0.0.1:1"), "gives no answer"),
         (("--endpoint", "http://127.0.0.1:1", "--model", "x"), "leave --model out"),
         (("--endpoint", "http://127.0.0.1:1", "--dtype", "bfloat16"), "leave --dtype out"),
@@ -243,7 +245,7 @@ def test_a_stopped_run_goes_on(server, lines, tmp_path):
         process.send_signal(signal.SIGTERM)
         err = process.communicate(timeout=10)[1]
         assert process.returncode == 143, err
-        assert "the same command goes on" in err
+        assert "the same command resumes" in err
         assert (output / "a.jsonl.out").read_bytes() == lines.read_bytes()
         other = transform(tmp_path / "in", output, "--endpoint", server.url, *options[2:])
         assert "unfinished run with other settings (model was of http" in other.stderr

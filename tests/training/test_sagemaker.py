@@ -8,6 +8,8 @@ import pytest
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.training import container_hosts, failure_reported
 
+pytestmark = pytest.mark.slow
+
 
 def fail(prefix, error):
     with pytest.raises(type(error)), failure_reported(prefix):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from o2v_jax.transform.prefetch import ahead_of, in_order
+from o2v_jax.transform.prefetch import map_in_order, prefetch
 
 
 def test_results_come_in_order():
@@ -15,13 +15,13 @@ def test_results_come_in_order():
         time.sleep(rng.random() / 200)
         return n
 
-    assert list(in_order(slow, range(200), ahead=8, threads=5)) == list(range(200))
+    assert list(map_in_order(slow, range(200), ahead=8, threads=5)) == list(range(200))
 
 
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_no_more_than_so_many_are_begun(ahead):
     begun = []
-    done = in_order(lambda n: n, (begun.append(n) or n for n in range(99)), ahead=ahead)
+    done = map_in_order(lambda n: n, (begun.append(n) or n for n in range(99)), ahead=ahead)
     for handed_out, _ in enumerate(done, 1):
         assert len(begun) <= handed_out + ahead
     assert len(begun) == 99
@@ -29,12 +29,12 @@ def test_no_more_than_so_many_are_begun(ahead):
 
 def test_items_are_made_ahead():
     made = []
-    items = ahead_of((made.append(n) or n for n in range(20)), ahead=2)
+    items = prefetch((made.append(n) or n for n in range(20)), ahead=2)
     assert next(items) == 0
     items.close()
     assert 1 <= len(made) <= 4
-    assert list(ahead_of(iter("abc"), ahead=1)) == ["a", "b", "c"]
-    assert list(ahead_of(iter(()), ahead=5)) == []
+    assert list(prefetch(iter("abc"), ahead=1)) == ["a", "b", "c"]
+    assert list(prefetch(iter(()), ahead=5)) == []
 
 
 def test_an_error_comes_after_the_results_before_it():
@@ -44,7 +44,7 @@ def test_an_error_comes_after_the_results_before_it():
 
     seen = []
     with pytest.raises(ValueError, match="three"):
-        seen.extend(ahead_of(items(), ahead=5))
+        seen.extend(prefetch(items(), ahead=5))
     with pytest.raises(ZeroDivisionError):
-        seen.extend(in_order(lambda n: 1 / n, [1, 2, 0, 3], ahead=9, threads=2))
+        seen.extend(map_in_order(lambda n: 1 / n, [1, 2, 0, 3], ahead=9, threads=2))
     assert seen == [1, 2, 1, 0.5]

@@ -8,7 +8,7 @@ import pytest
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters.table import Hyperparameters
 from o2v_jax.hyperparameters.values import lines_of
-from o2v_jax.tuning import DEFAULT_SEARCH, DOCUMENTED, space_of
+from o2v_jax.tuning import DEFAULT_SEARCH, DOCUMENTED, make_space
 from o2v_jax.tuning.ranges import Values, read_range
 
 
@@ -29,7 +29,7 @@ def test_documented_ranges_are_valid_and_what_is_drawn_lies_within(name, config_
     _, searched = read_range(name)
     network = "bilstm" if name.endswith("_layers") else "hcnn"
     base = config_of(enc0_network=network, enc1_network=network, enc_dim=24)
-    found, configs = drawn(space_of(base, [name]))
+    found, configs = drawn(make_space(base, [name]))
     values = [getattr(config, name) for config in configs]
     assert values == [row[name] for row in found]
     if isinstance(searched, Values):
@@ -40,7 +40,7 @@ def test_documented_ranges_are_valid_and_what_is_drawn_lies_within(name, config_
 
 
 def test_sizes_and_rates_are_drawn_by_their_magnitude(config_of):
-    space = space_of(config_of(), ["learning_rate", "mini_batch_size", "dropout"])
+    space = make_space(config_of(), ["learning_rate", "mini_batch_size", "dropout"])
     found, _ = drawn(space)
     below = [sum(row[name] < bound for row in found) for name, bound in MIDDLES.items()]
     assert all(70 < count < 130 for count in below), below
@@ -50,7 +50,7 @@ MIDDLES = {"learning_rate": 1e-3, "mini_batch_size": math.sqrt(8192), "dropout":
 
 
 def test_weight_decay_can_be_nothing_and_little(config_of):
-    found, _ = drawn(space_of(config_of(), ["weight_decay"]))
+    found, _ = drawn(make_space(config_of(), ["weight_decay"]))
     values = [row["weight_decay"] for row in found]
     assert 10 < values.count(0.0) < 60
     assert 1e-6 <= min(filter(None, values)) < 1e-5
@@ -72,7 +72,7 @@ def test_weight_decay_can_be_nothing_and_little(config_of):
     ],
 )
 def test_enc_dim_is_drawn_so_that_it_divides(base, settings, step, config_of):
-    found, configs = drawn(space_of(config_of(**base), settings))
+    found, configs = drawn(make_space(config_of(**base), settings))
     assert math.gcd(*(row["enc_dim"] for row in found)) == step
     assert {config.enc_dim for config in configs} == {row["enc_dim"] for row in found}
 
@@ -80,13 +80,13 @@ def test_enc_dim_is_drawn_so_that_it_divides(base, settings, step, config_of):
 def test_row_sparse_searches_only_the_optimizers_it_allows(config_of):
     base = config_of(token_embedding_storage_type="row_sparse")
     for settings in ([], ["optimizer"]):
-        assert space_of(base, settings).ranges["optimizer"].values == ("adagrad", "adam", "sgd")
+        assert make_space(base, settings).ranges["optimizer"].values == ("adagrad", "adam", "sgd")
     with pytest.raises(InputError, match=r"=adam,rmsprop: optimizer=rmsprop: .*row_sparse"):
-        space_of(base, ["optimizer=adam,rmsprop"])
+        make_space(base, ["optimizer=adam,rmsprop"])
 
 
 def test_enc1_follows_enc0_where_it_copies_it(config_of):
-    space = space_of(config_of(enc_dim=12), ["enc0_layers", "enc0_token_embedding_dim=4..8"])
+    space = make_space(config_of(enc_dim=12), ["enc0_layers", "enc0_token_embedding_dim=4..8"])
     for config in drawn(space)[1]:
         assert config.enc1_layers == config.enc0_layers
         assert config.enc1_token_embedding_dim == config.enc0_token_embedding_dim
@@ -94,21 +94,21 @@ def test_enc1_follows_enc0_where_it_copies_it(config_of):
 
 def test_tied_tables_keep_one_width(config_of):
     base = config_of(enc1_network="hcnn", tied_token_embedding_weight=True)
-    for config in drawn(space_of(base, ["enc0_token_embedding_dim=4..8"]))[1]:
+    for config in drawn(make_space(base, ["enc0_token_embedding_dim=4..8"]))[1]:
         assert config.enc1_token_embedding_dim == config.enc0_token_embedding_dim
 
 
 def test_the_default_search_leaves_out_what_changes_nothing(config_of):
-    assert tuple(space_of(config_of()).ranges) == DEFAULT_SEARCH
+    assert tuple(make_space(config_of()).ranges) == DEFAULT_SEARCH
     pretrained = {"enc0_pretrained_embedding_file": "v.txt", "enc0_vocab_file": "v.json"}
     pooled = config_of(enc0_network="pooled_embedding", **pretrained)
-    assert "enc_dim" not in space_of(pooled).ranges
+    assert "enc_dim" not in make_space(pooled).ranges
 
 
 def test_trials_say_nothing_on_the_way(config_of, caplog):
     base = config_of(enc0_network="pooled_embedding", enc0_token_embedding_dim=300)
     caplog.clear()
-    drawn(space_of(base))
+    drawn(make_space(base))
     assert caplog.messages == []
 
 
@@ -140,7 +140,7 @@ def test_trials_say_nothing_on_the_way(config_of, caplog):
 def test_wrong_settings_are_refused_before_any_trial(setting, message, config_of):
     settings = [setting, "dropout=0..0.5"] if setting == "dropout" else [setting]
     with pytest.raises(InputError) as refused:
-        space_of(config_of(), settings)
+        make_space(config_of(), settings)
     assert message in str(refused.value)
     assert str(refused.value).startswith("--tune ")
 
@@ -159,7 +159,7 @@ def test_wrong_settings_are_refused_before_any_trial(setting, message, config_of
 )
 def test_what_changes_nothing_is_refused(name, base, config_of):
     with pytest.raises(InputError, match=f"--tune {name}: "):
-        space_of(config_of(**base), [name])
+        make_space(config_of(**base), [name])
 
 
 def test_documented_names_are_hyperparameters_and_the_default_search_is_documented():

@@ -15,7 +15,15 @@ import pyarrow.compute as pc
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.lines import CONVERT, open_lines
-from o2v_jax.preparation.rows import CHUNK, Cells, NoRowsError, Rows, index, places_in, positions
+from o2v_jax.preparation.rows import (
+    CHUNK,
+    Cells,
+    NoRowsError,
+    Rows,
+    find_positions,
+    make_place_template,
+    to_index,
+)
 
 # A cell beyond this is an opening quotation mark without its end, which would take up the file.
 _LONGEST_CELL = 2**24
@@ -25,11 +33,11 @@ _BETWEEN = {"csv": ",", "tsv": "\t"}
 _USUAL = ("\t", "::", "||", ";", "|", ",", "^", " ")
 _NOT_UTF8 = f"is not UTF-8: {CONVERT}"
 _QUOTING = (
-    "a cell with quotation marks stands in quotation marks and doubles its own; "
+    "a cell with quotation marks is quoted and doubles its own; "
     "--format tsv reads cells that are never quoted"
 )
 _UNCLOSED = "is a quotation mark not closed?"
-_RETURN = "a carriage return stands alone: end lines with a line feed (tr '\\r' '\\n')"
+_RETURN = "a carriage return is alone: end lines with a line feed (tr '\\r' '\\n')"
 
 # line that a row begins in -> its cells
 Row: TypeAlias = tuple[int, list[str]]
@@ -44,16 +52,16 @@ def read_delimited(
     header: bool,
     delimiter: str | None = None,
 ) -> Iterator[Rows]:
-    """The wanted columns of a file; lines without anything in them are no rows.
+    """The wanted columns of a file; lines without anything in them are not rows.
 
     Args:
-        file: its gzip is told by its first bytes, whatever it is called.
+        file: gzip is recognized by its first bytes, not by the name.
         wanted: columns, by name or by number from 0.
-        problems: is told of rows that have more or fewer cells than the first or cells that are no
+        problems: collects rows that have more or fewer cells than the first or cells that are no
             text, and of a header that nothing but `header` shows to be one.
         form: how cells are separated and quoted.
         header: whether the first row holds names.
-        delimiter: what stands between cells instead; one of several characters excludes quoting.
+        delimiter: the separator of cells instead; one of several characters excludes quoting.
 
     Raises:
         NoRowsError: the file is empty, or holds nothing but a header.
@@ -71,9 +79,9 @@ def read_delimited(
             raise NoRowsError(f"{file}: is empty")
         at = _positions(file, first, wanted, between, header=header)
         if header and not {*wanted} & {*first[1]}:
-            problems.remark(f"{file}: {_taken(first[1])}")
+            problems.remark(f"{file}: {_take_columns(first[1])}")
         body = _some(file, rows) if header else chain([first], rows)
-        yield from _chunks(file, _even(file, body, len(first[1]), problems), at, problems)
+        yield from _chunks(file, _require_even(file, body, len(first[1]), problems), at, problems)
 
 
 def _positions(
@@ -83,7 +91,7 @@ def _positions(
     if header and any(not _is_text(cell) for cell in cells):
         raise RecordError(f"{file}:{number}", _NOT_UTF8)
     try:
-        return positions(file, cells, wanted, header=header)
+        return find_positions(file, cells, wanted, header=header)
     except InputError as error:
         raise InputError(f"{error}{_hint(cells, wanted, between)}") from None
 
@@ -100,7 +108,7 @@ def _hint(cells: Sequence[str], wanted: Sequence[str], between: str) -> str:
         names = _bare(line.split(other))
         numbers = map(str, range(len(names)))
         if other != between and len(names) > 1 and {*wanted} <= {*names, *numbers}:
-            return f"; {other!r} seems to stand between its cells: give --delimiter {other!r}"
+            return f"; {other!r} seems to separate its cells: give --delimiter {other!r}"
     return ""
 
 
@@ -108,7 +116,7 @@ def _bare(names: Sequence[str]) -> list[str]:
     return [name.strip().strip('"') for name in names]
 
 
-def _taken(names: Sequence[str]) -> str:
+def _take_columns(names: Sequence[str]) -> str:
     """Said where columns were given by number alone: who does so may not know of a header."""
     shown = ", ".join(
         [*(f"{name:.40}" for name in names[:_SHOWN]), *["..."][: len(names) - _SHOWN]]
@@ -152,7 +160,7 @@ def _not_csv(error: str) -> str:
     return f"the row that begins here is not valid CSV ({error}); {rule}"
 
 
-def _even(file: Path, rows: Iterator[Row], width: int, problems: Problems) -> Iterator[Row]:
+def _require_even(file: Path, rows: Iterator[Row], width: int, problems: Problems) -> Iterator[Row]:
     """The rows of as many cells as the first."""
     for number, cells in rows:
         if len(cells) == width:
@@ -165,17 +173,17 @@ def _even(file: Path, rows: Iterator[Row], width: int, problems: Problems) -> It
 def _chunks(
     file: Path, rows: Iterator[Row], at: Sequence[int], problems: Problems
 ) -> Iterator[Rows]:
-    places = places_in(file, ":")
+    places = make_place_template(file, ":")
     while chunk := list(islice(rows, CHUNK)):
         columns = _columns(chunk, at)
         if columns is None:
-            chunk = list(_readable(file, chunk, at, problems))
+            chunk = list(_require_readable(file, chunk, at, problems))
             columns = _columns(chunk, at) or ()
-        yield Rows(places, index([number for number, _ in chunk]), columns)
+        yield Rows(places, to_index([number for number, _ in chunk]), columns)
 
 
 def _columns(chunk: Sequence[Row], at: Sequence[int]) -> tuple[Cells, ...] | None:
-    """The wanted columns, or None if there is a cell that is no text."""
+    """The wanted columns, or None if a cell is not text."""
     try:
         columns = (*(pa.array([cells[c] for _, cells in chunk], pa.string()) for c in at),)
     except UnicodeEncodeError:
@@ -184,7 +192,7 @@ def _columns(chunk: Sequence[Row], at: Sequence[int]) -> tuple[Cells, ...] | Non
     return None if nul else columns
 
 
-def _readable(
+def _require_readable(
     file: Path, chunk: Sequence[Row], at: Sequence[int], problems: Problems
 ) -> Iterator[Row]:
     for number, cells in chunk:

@@ -19,9 +19,9 @@ from o2v_jax.preparation.rows import (
     Cells,
     NoRowsError,
     Rows,
-    index,
-    known_columns,
-    places_in,
+    describe_columns,
+    make_place_template,
+    to_index,
 )
 
 _JSON = msgspec.json.Decoder(dict[str, Any])
@@ -44,9 +44,9 @@ def read_json_lines(file: Path, wanted: Sequence[str], problems: Problems) -> It
     """The wanted keys of a file's objects: lists as they are, anything else as text, null as "".
 
     Args:
-        file: its gzip is told by its first bytes, whatever it is called.
+        file: gzip is recognized by its first bytes, not by the name.
         wanted: keys. A record may lack one: its cell is empty.
-        problems: is told of lines that are not objects, and of values that are not of the kind
+        problems: collects lines that are not objects, and of values that are not of the kind
             that the first value of their key was.
 
     Raises:
@@ -54,21 +54,23 @@ def read_json_lines(file: Path, wanted: Sequence[str], problems: Problems) -> It
         InputError: the file cannot be read, or none of its first records has a wanted key.
         RecordError: a line is longer than 64 MiB.
     """
-    places, kinds, before = places_in(file, ":"), dict[str, Kind](), problems.count
+    places = make_place_template(file, ":")
+    kinds = dict[str, Kind]()
+    before = problems.count
     with open_lines(file) as lines:
-        objects = _objects(file, lines, problems)
+        objects = _read_objects(file, lines, problems)
         chunk = list(islice(objects, CHUNK))
         if not chunk and problems.count == before:
             raise NoRowsError(f"{file}: is empty")
         _require(file, chunk, wanted)
         while chunk:
-            kept = list(_alike(file, chunk, wanted, kinds, problems))
+            kept = list(_split_alike(file, chunk, wanted, kinds, problems))
             columns = (*(_column([row.get(key) for _, row in kept], kinds, key) for key in wanted),)
-            yield Rows(places, index([number for number, _ in kept]), columns)
+            yield Rows(places, to_index([number for number, _ in kept]), columns)
             chunk = list(islice(objects, CHUNK))
 
 
-def _objects(file: Path, lines: Iterator[bytes], problems: Problems) -> Iterator[Object]:
+def _read_objects(file: Path, lines: Iterator[bytes], problems: Problems) -> Iterator[Object]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -92,10 +94,10 @@ def _require(file: Path, first: Sequence[Object], wanted: Sequence[str]) -> None
     keys = dict.fromkeys(islice((key for _, row in first for key in row), _MOST_KEYS * CHUNK))
     for key in wanted:
         if first and key not in keys:
-            raise InputError(f"{file}: there is no column {key!r}; {known_columns([*keys])}")
+            raise InputError(f"{file}: there is no column {key!r}; {describe_columns([*keys])}")
 
 
-def _alike(
+def _split_alike(
     file: Path,
     chunk: Sequence[Object],
     wanted: Sequence[str],
@@ -156,14 +158,14 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
 
 
-def json_lines(labels: Floats, in0: Ragged, in1: Ragged) -> bytes:
+def format_json_lines(labels: Floats, in0: Ragged, in1: Ragged) -> bytes:
     r"""One JSON object a line; labels that are integers without a fraction.
 
     >>> import numpy as np
-    >>> json_lines(np.array([2.0]), Ragged.of([[3, 1]]), Ragged.of([[4]]))
+    >>> format_json_lines(np.array([2.0]), Ragged.of([[3, 1]]), Ragged.of([[4]]))
     b'{"label":2,"in0":[3,1],"in1":[4]}\n'
     """
-    records = zip(map(_short, labels.tolist()), _lists(in0), _lists(in1), strict=True)
+    records = zip(map(_short, labels.tolist()), _encode_lists(in0), _encode_lists(in1), strict=True)
     return b"".join(
         orjson.dumps({"label": label, "in0": one, "in1": two}, option=orjson.OPT_APPEND_NEWLINE)
         for label, one, two in records
@@ -174,6 +176,7 @@ def _short(label: float) -> float:
     return int(label) if label.is_integer() and abs(label) < 2**53 else label
 
 
-def _lists(rows: Ragged) -> Iterator[list[int]]:
-    ids, offsets = rows.ids.tolist(), rows.offsets.tolist()
+def _encode_lists(rows: Ragged) -> Iterator[list[int]]:
+    ids = rows.ids.tolist()
+    offsets = rows.offsets.tolist()
     return (ids[start:end] for start, end in pairwise(offsets))

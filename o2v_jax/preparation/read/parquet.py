@@ -7,21 +7,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from o2v_jax.data.arrow import is_list_type
+from o2v_jax.data.kinds import HEAD_BYTES
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.read.lines import other_form
+from o2v_jax.preparation.read.lines import describe_kind
 from o2v_jax.preparation.rows import (
     CHUNK,
     Cells,
     NoRowsError,
     Rows,
-    index,
-    is_list,
-    places_in,
-    positions,
+    find_positions,
+    make_place_template,
+    to_index,
 )
-from o2v_jax.util import GZIP_MAGIC
+from o2v_jax.util import is_gzip
 
-_HEAD = 16  # bytes
 _PRINTABLE = 32  # the first code point that shows
 
 
@@ -48,28 +48,29 @@ def _hint(file: Path) -> str:
     """What a file that is not Parquet is, if its first bytes say it."""
     try:
         with file.open("rb") as stream:
-            head = stream.read(_HEAD)
+            head = stream.read(HEAD_BYTES)
     except OSError:
         return ""
     if not head or head.startswith(b"PAR1"):
         return ""
-    if head.startswith(GZIP_MAGIC):
+    if is_gzip(head):
         return ": it is compressed by gzip, which only text may be"
-    if form := other_form(head):
-        return f": it {form}"
+    if kind := describe_kind(head):
+        return f": it {kind}"
     is_text = all(byte >= _PRINTABLE or byte in b"\t\r\n" for byte in head)
     return ": it looks like text: give --format csv, tsv or jsonl" if is_text else ""
 
 
 def _chunks(file: Path, table: pq.ParquetFile, wanted: Sequence[str]) -> Iterator[Rows]:
     names = table.schema_arrow.names
-    at = positions(file, names, wanted, header=True)
+    at = find_positions(file, names, wanted, header=True)
     if not table.metadata.num_rows:
         raise NoRowsError(f"{file}: holds no rows")
-    places, first = places_in(file, ": row "), 1
+    places = make_place_template(file, ": row ")
+    first = 1
     for batch in table.iter_batches(CHUNK, columns=list({names[column] for column in at})):
         columns = tuple(_cells(file, names[column], _column(batch, names, column)) for column in at)
-        yield Rows(places, index(range(first, first + len(batch))), columns)
+        yield Rows(places, to_index(range(first, first + len(batch))), columns)
         first += len(batch)
 
 
@@ -82,21 +83,21 @@ def _column(batch: pa.RecordBatch, names: Sequence[str], column: int) -> Cells:
 def _cells(file: Path, name: str, column: Cells) -> Cells:
     if isinstance(column, pa.ExtensionArray):
         return _cells(file, name, column.storage)
-    if is_list(column):
+    if is_list_type(column.type):
         return _plain_lists(column)
     if pa.types.is_dictionary(column.type):
         return _cells(file, name, column.dictionary_decode())
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)  # how pandas writes what is missing
     try:
-        return _texts(column).fill_null("")
+        return _encode_texts(column).fill_null("")
     except pa.ArrowException as error:
         wanted = "text, numbers or lists of ids are wanted"
         message = f"{file}: column {name!r} of type {column.type} cannot be read: {wanted}"
         raise InputError(message) from error
 
 
-def _texts(column: Cells) -> Cells:
+def _encode_texts(column: Cells) -> Cells:
     """Cells as text: a float that is an integer with its fraction, as CSV and JSON have it."""
     texts = column.cast(pa.string())
     if not pa.types.is_floating(column.type):

@@ -42,7 +42,7 @@ class Layout:
     Attributes:
         form: of all of them; None: each by its ending, an ending .gz looked through.
         header: whether the first row of CSV and TSV holds the columns' names.
-        delimiter: what stands between the cells of CSV and TSV, where it is not a comma or a tab.
+        delimiter: the separator of cells in CSV and TSV, where it is not a comma or a tab.
             With one of several characters no cell is quoted. Files whose ending says nothing are
             then CSV, or TSV where the delimiter has several characters.
 
@@ -61,7 +61,7 @@ class Layout:
             unusable = "is empty or holds a quotation mark, a line end or NUL"
             raise InputError(f"the delimiter {self.delimiter!r} {unusable}")
 
-    def form_of(self, file: Path) -> Form:
+    def choose_form(self, file: Path) -> Form:
         """The form of a file.
 
         Raises:
@@ -72,7 +72,7 @@ class Layout:
         if form is None and self.delimiter:
             form = "csv" if len(self.delimiter) == 1 else "tsv"
         if form is None:
-            raise InputError(f"{file}: {_unknown(file)}")
+            raise InputError(f"{file}: {_describe_unknown(file)}")
         return form
 
     def check(self, files: Sequence[Path]) -> None:
@@ -82,14 +82,14 @@ class Layout:
             InputError: a file has none, or no file is CSV or TSV though a delimiter is given, or
                 that there is no header.
         """
-        forms = {self.form_of(file) for file in files}
+        forms = {self.choose_form(file) for file in files}
         said = "delimiter" if self.delimiter else "no-header" if not self.header else None
         if said and not forms & {*_DELIMITED}:
             shown = " and ".join(sorted(forms))
             raise InputError(f"--{said} is for CSV and TSV, but the files are {shown}")
 
 
-def files_of(path: Path) -> list[Path]:
+def find_files(path: Path) -> list[Path]:
     """A file, or the files of a folder in the order of their names, those in its folders too.
 
     Names that begin with "." or "_" are passed over, as Spark's _SUCCESS.
@@ -119,7 +119,7 @@ def read_table(
         yield from _read_file(path, wanted, layout, problems)
         return
     any_rows = False
-    for file in files_of(path):
+    for file in find_files(path):
         try:
             for rows in _read_file(file, wanted, layout, problems):
                 any_rows = True
@@ -133,7 +133,7 @@ def read_table(
 def _read_file(
     file: Path, wanted: Sequence[str], layout: Layout, problems: Problems
 ) -> Iterator[Rows]:
-    form = layout.form_of(file)
+    form = layout.choose_form(file)
     if form == "parquet":
         return read_parquet(file, wanted)
     if form == "jsonl":
@@ -143,7 +143,7 @@ def _read_file(
     )
 
 
-def _unknown(file: Path) -> str:
+def _describe_unknown(file: Path) -> str:
     """What to do about a file whose ending says no form."""
     if remedy := _OTHERS.get(file.suffix.lower()):
         return f"{file.suffix} files are not read: {remedy}"

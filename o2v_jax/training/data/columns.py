@@ -1,4 +1,4 @@
-"""Labelled records as columns in files: what holds of them before any configuration is known."""
+"""Labelled records as columns in .npy files: what is known of them before any configuration."""
 
 import bisect
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 
 from o2v_jax.data import Fault
 from o2v_jax.data.arrow import LabelledPairs
@@ -19,13 +20,13 @@ from o2v_jax.data.warnings import zero_inside
 LISTED = 1000  # bad lines, or bad records, of which it is kept what is wrong with them
 SUMMARY = "summary.json"
 DTYPES: Mapping[str, Any] = {
-    "in0.ids": np.int32,
-    "in0.offsets": np.int64,
-    "in1.ids": np.int32,
-    "in1.offsets": np.int64,
-    "labels": np.float64,
-    "lines": np.int64,
-    "hollow": np.int64,
+    "in0.ids.npy": np.int32,
+    "in0.offsets.npy": np.int64,
+    "in1.ids.npy": np.int32,
+    "in1.offsets.npy": np.int64,
+    "labels.npy": np.float64,
+    "lines.npy": np.int64,
+    "hollow.npy": np.int64,
 }
 
 
@@ -123,7 +124,10 @@ def _filled(rows: Ragged) -> npt.NDArray[np.bool_]:
 
 @dataclass
 class ColumnWriter:
-    """Appends parts of columns to one stream a column, and keeps the summary of all of them."""
+    """Appends parts of columns to one .npy stream a column, and keeps the summary of all of them.
+
+    The length in a header is 0 until `close`: NumPy leaves room in it for any other.
+    """
 
     streams: Mapping[str, BinaryIO]
     summary: Summary = field(default_factory=Summary)
@@ -132,21 +136,23 @@ class ColumnWriter:
     def to(cls, create: Callable[[str], BinaryIO]) -> "ColumnWriter":
         """Writes to what `create` gives for the name of each column."""
         writer = cls({name: create(name) for name in DTYPES})
+        for name, stream in writer.streams.items():
+            _write_header(stream, name, 0)
         for side in ("in0", "in1"):
-            writer.streams[f"{side}.offsets"].write(np.zeros(1, np.int64).tobytes())
+            writer.streams[f"{side}.offsets.npy"].write(np.zeros(1, np.int64).tobytes())
         return writer
 
     def add(self, part: Columns) -> None:
         """Appends a part."""
         before, more = self.summary, part.summary
         columns: dict[str, npt.NDArray[Any]] = {
-            "in0.ids": part.in0.ids,
-            "in0.offsets": part.in0.offsets[1:] + before.tokens[0],
-            "in1.ids": part.in1.ids,
-            "in1.offsets": part.in1.offsets[1:] + before.tokens[1],
-            "labels": part.labels,
-            "lines": part.lines,
-            "hollow": part.hollow + before.records,
+            "in0.ids.npy": part.in0.ids,
+            "in0.offsets.npy": part.in0.offsets[1:] + before.tokens[0],
+            "in1.ids.npy": part.in1.ids,
+            "in1.offsets.npy": part.in1.offsets[1:] + before.tokens[1],
+            "labels.npy": part.labels,
+            "lines.npy": part.lines,
+            "hollow.npy": part.hollow + before.records,
         }
         for name, column in columns.items():
             self.streams[name].write(column.astype(DTYPES[name], copy=False).tobytes())
@@ -156,6 +162,19 @@ class ColumnWriter:
         """Says that the parts that follow come from the next file."""
         ends = (*self.summary.ends, self.summary.records)
         self.summary = msgspec.structs.replace(self.summary, ends=ends)
+
+    def close(self) -> Summary:
+        """Writes the lengths of the columns into their headers; returns the summary."""
+        for name, length in self.summary.lengths().items():
+            self.streams[name].seek(0)
+            _write_header(self.streams[name], name, length)
+        return self.summary
+
+
+def _write_header(stream: BinaryIO, name: str, length: int) -> None:
+    dtype = np.dtype(DTYPES[name])
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
+    npy.write_array_header_1_0(stream, header)
 
 
 def _joined(one: Summary, other: Summary) -> Summary:
@@ -187,20 +206,32 @@ def mapped(directory: Path) -> Columns:
 
 
 def in_memory(buffers: Mapping[str, BytesIO], summary: Summary) -> Columns:
-    """The columns in buffers."""
-    arrays = {name: np.frombuffer(buffers[name].getbuffer(), DTYPES[name]) for name in DTYPES}
-    return _columns(arrays, summary)
+    """The columns in buffers, which share their memory."""
+    return _columns({name: _view(buffers[name], DTYPES[name]) for name in DTYPES}, summary)
+
+
+def _view(buffer: BytesIO, dtype: Any) -> npt.NDArray[Any]:
+    """An array in the memory of a buffer, behind its header."""
+    buffer.seek(0)
+    npy.read_magic(buffer)
+    npy.read_array_header_1_0(buffer)
+    return np.frombuffer(buffer.getbuffer(), dtype, offset=buffer.tell())
 
 
 def _map(path: Path, length: int) -> npt.NDArray[Any]:
-    dtype = np.dtype(DTYPES[path.name])
-    if path.stat().st_size != length * dtype.itemsize:
-        raise ValueError(f"{path} has another size than {SUMMARY} says")
-    if not length:
-        return np.zeros(0, dtype)  # an empty file cannot be mapped
-    return np.memmap(path, dtype, "r", shape=(length,))
+    array = npy.open_memmap(path, mode="r")
+    if array.shape != (length,) or array.dtype != DTYPES[path.name]:
+        raise ValueError(f"{path} holds another column than {SUMMARY} says")
+    if path.stat().st_size != array.offset + array.nbytes:
+        raise ValueError(f"{path} has another size than its header says")
+    return array
 
 
 def _columns(arrays: Mapping[str, npt.NDArray[Any]], summary: Summary) -> Columns:
-    in0, in1 = (Ragged(arrays[f"{side}.ids"], arrays[f"{side}.offsets"]) for side in ("in0", "in1"))
-    return Columns(in0, in1, arrays["labels"], arrays["lines"], arrays["hollow"], summary)
+    in0, in1 = (_ragged(arrays, side) for side in ("in0", "in1"))
+    labels, lines, hollow = (arrays[f"{name}.npy"] for name in ("labels", "lines", "hollow"))
+    return Columns(in0, in1, labels, lines, hollow, summary)
+
+
+def _ragged(arrays: Mapping[str, npt.NDArray[Any]], side: str) -> Ragged:
+    return Ragged(arrays[f"{side}.ids.npy"], arrays[f"{side}.offsets.npy"])

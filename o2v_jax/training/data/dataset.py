@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from o2v_jax.data import Records
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
-from o2v_jax.data.warnings import Notices
+from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.training.data.cache import BLOCK_BYTES, Reading, read_columns
@@ -155,9 +155,9 @@ def _usable(flaws: Flaws, config: Hyperparameters) -> Dataset:
     skipped = Skipped(flaws.count, tuple(map(str, flaws.errors()))) if flaws.count else Skipped()
     longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
     data = Dataset(columns.in0, columns.in1, labels, longest, kept, skipped)
-    notices = Notices(config)
+    notices = DataWarnings(config)
     for side, zero in enumerate(columns.summary.zero_inside):
-        notices.tell(side, data.over(side), zero, _named(flaws.files))
+        notices.warn(side, data.over(side), zero, _named(flaws.files))
     return data
 
 
@@ -180,9 +180,9 @@ def dataset(chunks: Iterable[Records], config: Hyperparameters, name: str) -> Da
         raise InputError(f"{name}: holds no records")
     in0 = _concatenated([records.in0 for records in kept])
     in1 = _concatenated([records.in1 for records in kept])
-    notices = Notices(config)
+    notices = DataWarnings(config)
     for side, rows in enumerate((in0, in1)):
-        notices.look(side, rows, name)
+        notices.check(side, rows, name)
     longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
     labels = [records.labels for records in kept if records.labels is not None]
     return Dataset(in0, in1, np.concatenate(labels).astype(np.float32), longest)

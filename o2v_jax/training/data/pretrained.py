@@ -55,7 +55,7 @@ def token_ids(config: Hyperparameters, side: int, file: Path) -> dict[str, int]:
     tokens = read_json_object(file)
     problems = list(_problems(tokens, f"enc{side}_vocab_size", config.encoder(side).vocab_size))
     if len(problems) > _FILES_SHOWN:
-        problems[_FILES_SHOWN:] = [f"and {len(problems) - _SHOWN} more tokens like these"]
+        problems[_FILES_SHOWN:] = [f"and {len(problems) - _FILES_SHOWN} more tokens like these"]
     if problems:
         raise InputError(f"{file.name}: " + "; ".join(problems))
     _say_padding(tokens, file.name)
@@ -70,7 +70,7 @@ def _held(directory: Path) -> str:
     if not directory.is_dir():
         return "is no directory"
     names = sorted(path.name for path in directory.iterdir() if path.is_file())
-    listed = ", ".join(names[:_FILES_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    listed = ", ".join(names[:_FILES_SHOWN]) + (", ..." if len(names) > _FILES_SHOWN else "")
     return f"holds only {listed}" if names else "is empty"
 
 
@@ -90,7 +90,7 @@ def _say_padding(tokens: Mapping[str, int], name: str) -> None:
     zeros = [token for token, index in tokens.items() if not index]
     words = [token for token in zeros if token.strip("<>[]_").lower() not in _PADDING_NAMES]
     if words:
-        more = f" and {len(words) - _FILES_SHOWN} more" if len(words) > _SHOWN else ""
+        more = f" and {len(words) - _FILES_SHOWN} more" if len(words) > _FILES_SHOWN else ""
         listed = ", ".join(map(repr, words[:_FILES_SHOWN])) + more
         _log.warning("%s: id 0 is padding, so its token gets no vector: %s", name, listed)
 

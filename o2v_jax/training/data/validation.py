@@ -9,8 +9,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data import Fault, at_line, outside
+from o2v_jax.data import Fault, at_line, describe_outside
 from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.validate import find_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.training.data.columns import LISTED, BadLine, Columns
@@ -111,8 +112,8 @@ def _vocabulary(columns: Columns, side: int, size: int) -> Flaw:
 
     def fault(record: int) -> Fault:
         row = rows.row(record)
-        at = int(np.argmax(row >= size))
-        return Fault(f"$.in{side}[{at}]", outside(int(row[at]), size))
+        at = int(find_outside(row, size)[0])
+        return Fault(f"$.in{side}[{at}]", describe_outside(int(row[at]), size))
 
     fits = columns.summary.largest[side] < size
     return Flaw(np.zeros(0, np.int64) if fits else _outside(rows, size), fault)
@@ -122,8 +123,8 @@ def _outside(rows: Ragged, size: int) -> Index:
     """The rows that hold an id of `size` or more."""
     found = []
     for start in range(0, len(rows.ids), _SLICE):
-        at = start + np.flatnonzero(rows.ids[start : start + _SLICE] >= size)
-        found.append(np.unique(np.searchsorted(rows.offsets, at, side="right") - 1))
+        at = start + find_outside(rows.ids[start : start + _SLICE], size)
+        found.append(np.unique(rows.locate(at)[0]))
     return _united(found)
 
 

@@ -1,4 +1,4 @@
-"""The state of an unfinished run on disk, from which the same command goes on.
+"""The state of an unfinished run on disk, from which the same command resumes.
 
 Orbax writes it: under a temporary name, renamed when whole, so a kill leaves the state before.
 """

@@ -16,8 +16,9 @@ from uuid import uuid4
 
 import msgspec
 
-from o2v_jax.atomic import try_lock
+from o2v_jax.atomic import replace_file
 from o2v_jax.errors import InputError
+from o2v_jax.staging import try_lock
 from o2v_jax.util import hash_file
 
 PREFIX = "state"
@@ -71,12 +72,8 @@ def write_listing(state: Path) -> None:
     listed = {
         str(path.relative_to(state)): _File(path.stat().st_size, hash_file(path)) for path in files
     }
-    temporary = state / f".{LISTING}.tmp"
-    with temporary.open("wb") as stream:
-        stream.write(msgspec.json.encode(listed))
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(state / LISTING)
+    with replace_file(state / LISTING) as path:
+        path.write_bytes(msgspec.json.encode(listed))
 
 
 def check_listing(state: Path) -> bool:

@@ -18,6 +18,7 @@ from o2v_jax.devices import own_settings
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
+from o2v_jax.model.ops.winograd import choose_min_numbers
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
 from o2v_jax.training.optim.batch_vocabulary import Ids, Rows, remap_ids, remap_ids_in_step
@@ -203,8 +204,9 @@ def _step(
         batch = batch._replace(in0=in0, in1=in1)  # type: ignore[arg-type]
     optimizer, (key, dropout_key) = make_optimizer(config), jax.random.split(state.key)
     params = {**state.dense, **_look_up(placement, state, rows)}
+    loss = partial(_loss, config, choose_min_numbers(placement.platform))
     with placement.use():
-        gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
+        gradients, sums = jax.grad(loss, has_aux=True)(params, batch, dropout_key)
     if placement.shard_tables:
         update_rows = partial(apply_sharded_row_updates, placement, optimizer)
     else:
@@ -262,8 +264,15 @@ def frozen_among(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
     return {name: frozen[name].at[rows].get(mode="fill", fill_value=True)}
 
 
-def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
-    outputs = unchecked_logits_fn(config)(params, batch.in0, batch.in1, key)
+def _loss(
+    config: Hyperparameters,
+    winograd_min_numbers: int | None,
+    params: Params,
+    batch: Batch,
+    key: Array,
+) -> tuple[Scalar, Sums]:
+    logits = unchecked_logits_fn(config, winograd_min_numbers=winograd_min_numbers)
+    outputs = logits(params, batch.in0, batch.in1, key)
     sums = sum_batch(config, outputs, batch)
     return sums.loss / sums.weight, sums
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from o2v_jax.atomic import replace_file
 from o2v_jax.errors import InputError
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.loop.run import Run
-from o2v_jax.training.report.history import plot_curves, replaced, write_history
+from o2v_jax.training.report.history import plot_curves, write_history
 
 SKIPPED = "skipped.txt"
 
@@ -52,8 +53,10 @@ def write_skipped(folder: Path, data: Mapping[str, Dataset]) -> None:
     if skipped:
         lines = [line for part in skipped.values() for line in part.listed]
         more = sum(part.count for part in skipped.values()) - len(lines)
-        with _harmless(folder), replaced(folder / SKIPPED) as path:
-            path.write_text("\n".join(lines + [f"and {more} more"] * (more > 0)) + "\n")
+        with _harmless(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with replace_file(folder / SKIPPED) as path:
+                path.write_text("\n".join(lines + [f"and {more} more"] * (more > 0)) + "\n")
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """The metrics of every epoch as a table, for spreadsheets and plots."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from o2v_jax.util import silenced
+from o2v_jax.atomic import replace_file
+from o2v_jax.util import silence_logger
 
 History = Sequence[Mapping[str, Mapping[str, float]]]
 
@@ -27,23 +27,12 @@ def write_history(folder: Path, history: History, rates: Sequence[float]) -> Pat
         {"epoch": epoch, **_flat(metrics), "records_per_second": f"{rate:.2f}"}
         for epoch, (metrics, rate) in enumerate(zip(history, rates, strict=True))
     ]
-    with replaced(folder / "history.csv") as path, path.open("w", newline="") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    with replace_file(folder / "history.csv") as path, path.open("w", newline="") as file:
         table = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["epoch"])
         table.writeheader()
         table.writerows(rows)
     return folder / "history.csv"
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Gives the block a name to write a file under, which takes the place of `path` after it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_name(f".{path.name}.tmp")
-    try:
-        yield written
-        written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)
 
 
 def _flat(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -79,7 +68,8 @@ def plot_curves(
         best_epoch: the epoch that was kept, from 0.
         test: the test channel's metrics, if there is one.
     """
-    with silenced("matplotlib"):  # which speaks of its font cache and its folders
+    folder.mkdir(parents=True, exist_ok=True)
+    with silence_logger("matplotlib"):  # which speaks of its font cache and its folders
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow
         from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -91,7 +81,7 @@ def plot_curves(
         FigureCanvasAgg(figure)
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
             _draw(axes, name, _series(history, name), best_epoch, (test or {}).get(name))
-        with replaced(folder / "curves.png") as path:
+        with replace_file(folder / "curves.png") as path:
             figure.savefig(path, format="png")
     return folder / "curves.png"
 

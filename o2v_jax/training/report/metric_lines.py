@@ -3,23 +3,19 @@
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
+from o2v_jax.progress import LOG_EVERY, ProgressBar, format_time_left
 from o2v_jax.util import discard
 
 _log = logging.getLogger("o2v_jax")
 
 HOST = "algo-1"  # as SageMaker names the first host
-SHOW_EVERY = 0.2  # seconds between two changes of the bar on a terminal
-LOG_EVERY = 30.0  # seconds between two lines within an epoch where there is no terminal
 
 
 def quality_line(
@@ -84,14 +80,17 @@ class Reporter:
         what = f"train throughput={rate:.2f} records/second"
         self.line(f"#throughput_metric: host={self.host}, {what}")
 
-    def bar(self, title: str, total: int, *, done: int = 0) -> "Bar":
+    def bar(self, title: str, total: int, *, done: int = 0) -> "EpochProgress":
         """Progress through `total` records, of which `done` were done before, by another process.
 
         >>> with Reporter(log_every=0).bar("epoch 3", 2000) as bar:
         ...     bar.advance(900, lambda: 0.43212, rate=10)
         epoch 3: 45.0 % of 2,000 records, loss 0.4321, 10 records/s, 0:01:50 left
         """
-        return Bar(title, total, done, self.console, self.log_every, self.line)
+        bar = ProgressBar(
+            title, total, self.console, self.line, done=done, log_every=self.log_every
+        )
+        return EpochProgress(bar)
 
 
 def silent() -> Reporter:
@@ -99,62 +98,28 @@ def silent() -> Reporter:
     return Reporter(stream=Path(os.devnull).open("w"))
 
 
-class Bar:
+class EpochProgress:
     """How far an epoch is: the records done, the loss, records a second, the time left.
 
-    A step's loss is on the device until the step is through, and the device would stand idle if
-    every step were waited for. So `advance` only counts, and asks for the loss when it is time to
-    show it: at most five times a second on a terminal, every `log_every` seconds in a log.
+    A step's loss is on the device until the step is through, and the device would be idle if every
+    step were waited for. So `advance` only counts, and asks for the loss when it is time to show
+    it: at most five times a second on a terminal, every `log_every` seconds in a log.
     """
 
-    def __init__(
-        self,
-        title: str,
-        total: int,
-        done: int,
-        console: Console,
-        log_every: float,
-        say: Callable[[str], None],
-    ) -> None:
-        self._title, self._total, self._done = title, total, done
-        self._say, self._live = say, console.is_terminal
-        self._every = SHOW_EVERY if self._live else log_every
-        self._due = time.monotonic() + (0.0 if self._live else log_every)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[state]}"),
-        )
-        # refreshed by _show alone: a thread that does it would take turns with the training's own
-        self._progress = Progress(
-            *columns, console=console, auto_refresh=False, transient=True, disable=not self._live
-        )
-        self._task = self._progress.add_task(title, total=total, completed=done, state="")
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar = bar
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._bar.__exit__()
 
     def advance(self, records: int, loss: Callable[[], float], rate: float) -> None:
-        """Moves on by `records`, at `rate` records a second; `loss` may wait for the device."""
-        self._done += records
-        if time.monotonic() >= self._due:
-            self._show(f"loss {loss():.4f}, {rate:,.0f} records/s, {self._left(rate)} left")
-            self._due = time.monotonic() + self._every
+        """Adds `records`, done at `rate` records a second; `loss` may wait for the device."""
+        self._bar.advance(records, lambda: self._describe(loss(), rate))
 
-    def _show(self, state: str) -> None:
-        if self._live:
-            self._progress.update(self._task, completed=self._done, state=state, refresh=True)
-            return
-        share = 100 * self._done / self._total
-        where = f"{self._title}: {share:.1f} % of {self._total:,} records"
-        self._say(f"{where}, {state}")
-
-    def _left(self, rate: float) -> str:
-        """The time that the rest takes at this rate, to the second."""
-        if not rate > 0:
-            return "-:--:--"
-        return str(timedelta(seconds=round(max(0, self._total - self._done) / rate)))
+    def _describe(self, loss: float, rate: float) -> str:
+        left = format_time_left(self._bar.total - self._bar.done, rate)
+        return f"loss {loss:.4f}, {rate:,.0f} records/s, {left} left"

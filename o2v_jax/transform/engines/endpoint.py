@@ -11,11 +11,11 @@ from o2v_jax.data import Format
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.engines.endpoint_pool import Endpoints, RefusedError
 from o2v_jax.transform.engines.local import Step, Written
-from o2v_jax.transform.prefetch import in_order
+from o2v_jax.transform.prefetch import map_in_order
 from o2v_jax.transform.read.parts import Part
-from o2v_jax.transform.read.texts import Texts, texts_of
+from o2v_jax.transform.read.texts import Texts, read_texts
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Tally, edited_texts, error_row
+from o2v_jax.transform.write.answers import Counts, edit_answers, encode_error
 
 # what a server calls the only record of a request: "line 1 $.in0[3]" or "$.instances[0].in0[3]"
 _OWN_PLACE = re.compile(r"^(line 1 \$|\$\.instances\[0\])")
@@ -38,7 +38,7 @@ class Payload:
         first: of its records.
         last: behind its records.
         inputs: what results are joined with.
-        places: where these stood.
+        places: where these were.
         settings: of its file.
         skip: whether bad records get their error as a result.
         errors: what is wrong with records, by row from 0.
@@ -55,17 +55,17 @@ class Payload:
     errors: dict[int, RecordError] = field(default_factory=dict)
     rows: dict[int, bytes] = field(default_factory=dict)
 
-    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
+    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
         """The results as the answer to one request, joined and filtered if so."""
-        tally.records += self.last - self.first
-        tally.errors += len(self.errors)
+        counts.records += self.last - self.first
+        counts.errors += len(self.errors)
         for row, error in self.errors.items():
-            self.rows[row] = error_row(error)
+            self.rows[row] = encode_error(error)
         rows = [self.rows[row] for row in range(self.last - self.first)]
         lines = settings.accept is Format.JSON_LINES
         answer = b"\n".join(rows) if lines else b'{"predictions":[' + b",".join(rows) + b"]}"
         if settings.edits:
-            yield from edited_texts([answer], self, settings, skip=skip, tally=tally)
+            yield from edit_answers([answer], self, settings, skip=skip, counts=counts)
         else:
             yield answer + settings.ending
 
@@ -90,7 +90,7 @@ class Remote:
         """The payloads of a part."""
         if settings.parquet:
             raise InputError(f"{name}: Parquet is for a model here, not for endpoints")
-        texts = texts_of(part, name, settings)
+        texts = read_texts(part, name, settings)
         if texts.errors and not skip:
             raise texts.errors[min(texts.errors)]
         first = 0
@@ -110,7 +110,9 @@ class Remote:
         """Sends payloads while others are on their way."""
         most = self._endpoints.concurrent * len(self._endpoints.endpoints)
         stop = self._endpoints.close
-        with closing(in_order(self._result, steps, ahead=most, threads=most, stop=stop)) as sent:
+        with closing(
+            map_in_order(self._result, steps, ahead=most, threads=most, stop=stop)
+        ) as sent:
             yield from sent
 
     def _result(self, step: Step) -> tuple[Step, Written | None]:
@@ -169,7 +171,9 @@ def _rows(answer: bytes, accept: Format, expected: int) -> list[bytes]:
         try:
             rows = [bytes(raw) for raw in _PREDICTIONS.decode(answer).predictions]
         except ValueError as error:
-            raise InputError(f"a server's answer is no Object2Vec answer ({error})") from error
+            raise InputError(
+                f"a server's answer is not an Object2Vec response ({error})"
+            ) from error
     if len(rows) != expected:
         raise InputError(f"a server gave {len(rows)} results for {expected} records")
     return rows

@@ -15,7 +15,8 @@ from o2v_jax.errors import InputError
 _OK = 200
 RETRIED = {429, 500, 502, 503, 504}
 PATIENCE_S = 120.0  # how long there may be no answer before the run gives up
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 10.0
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 10.0
 _TIMEOUT = urllib3.Timeout(connect=10, read=600)  # SageMaker's default for a batch request
 
 
@@ -23,7 +24,8 @@ class RefusedError(InputError):
     """A server refused a request: `message` is what it said, `status` its code."""
 
     def __init__(self, url: str, status: int, message: str) -> None:
-        self.status, self.message = status, message
+        self.status = status
+        self.message = message
         super().__init__(f"{url}: answered {status}: {message}")
 
 
@@ -52,9 +54,11 @@ class Endpoints:
         self, urls: Sequence[str], *, concurrent: int = 1, patience: float = PATIENCE_S
     ) -> None:
         self.endpoints = [_Endpoint(_base(url)) for url in urls]
-        self.concurrent, self._patience = concurrent, patience
+        self.concurrent = concurrent
+        self._patience = patience
         self._pool = urllib3.PoolManager(maxsize=100, timeout=_TIMEOUT, retries=False)
-        self._changed, self._closed = threading.Condition(), False
+        self._changed = threading.Condition()
+        self._closed = False
         self._answered = time.monotonic()
 
     def close(self) -> None:
@@ -85,7 +89,8 @@ class Endpoints:
             RefusedError: the request is wrong, or cannot be answered by this server.
             InputError: no answer could be had for as long as there is patience.
         """
-        headers, began = {"Content-Type": content_type, "Accept": accept}, time.monotonic()
+        headers = {"Content-Type": content_type, "Accept": accept}
+        began = time.monotonic()
         while True:
             endpoint = self._take()
             try:
@@ -93,13 +98,14 @@ class Endpoints:
             finally:
                 self._give_back(endpoint)
             if not problem:
-                self._answered, endpoint.failures = time.monotonic(), 0
+                self._answered = time.monotonic()
+                endpoint.failures = 0
                 return answer
             self._let_rest(endpoint, wait)
             if time.monotonic() - max(began, self._answered) > self._patience:
                 raise InputError(
                     f"{endpoint.url}: {problem}, for {self._patience:g} s by now: what is done is "
-                    "kept, and the same command goes on"
+                    "kept, and the same command resumes"
                 )
 
     def _attempt(self, base: str, body: bytes, headers: dict[str, str]) -> tuple[bytes, str, float]:
@@ -151,7 +157,9 @@ def _base(url: str) -> str:
     except urllib3.exceptions.LocationParseError:
         scheme = None
     if scheme not in {"http", "https"}:
-        raise InputError(f"{url!r} is no URL of a server: expected one such as http://host:8080")
+        raise InputError(
+            f"{url!r} is not the URL of a server: expected one such as http://host:8080"
+        )
     return base
 
 

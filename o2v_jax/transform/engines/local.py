@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.data import Records
-from o2v_jax.data.warnings import Notices, zero_inside
+from o2v_jax.data.warnings import DataWarnings, zero_inside
 from o2v_jax.errors import DType, Mode, O2VError
-from o2v_jax.scoring import Scorer, machine_of
-from o2v_jax.transform.read.parquet import BatchResults, rows_of_batch
+from o2v_jax.scoring import Scorer, get_device_profile
+from o2v_jax.transform.read.parquet import BatchResults, read_batch
 from o2v_jax.transform.read.parts import Part, Position
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Tally, results_of, slices_of
+from o2v_jax.transform.write.answers import Counts, compute_results, read_slices
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Written(Protocol):
     """Results of some records of a part."""
 
-    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
-        """The text of the results, in pieces; `tally` is added to.
+    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
+        """The text of the results, in pieces; `counts` is added to.
 
         Raises:
             RecordError, InputError: fails the file.
@@ -51,7 +51,7 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> str:
-        """The same for engines that give the same results."""
+        """Equal for engines that give equal results."""
 
     @property
     def knows_model(self) -> bool:
@@ -78,14 +78,16 @@ class Local:
     Args:
         scorer: computes.
         identity: of its model.
-        notices: told what a person should hear; by default it is logged.
+        notices: takes what a person should know; by default it is logged.
     """
 
     knows_model = True
 
-    def __init__(self, scorer: "Scorer", identity: str, notices: Notices | None = None) -> None:
+    def __init__(
+        self, scorer: "Scorer", identity: str, notices: DataWarnings | None = None
+    ) -> None:
         self.identity = identity
-        self._scorer, self._notices = scorer, notices or Notices(scorer.config)
+        self._scorer, self._notices = scorer, notices or DataWarnings(scorer.config)
 
     @property
     def padding(self) -> float | None:
@@ -97,9 +99,9 @@ class Local:
         """Rows that are scored together, each with the name of their file."""
         config = self._scorer.config
         if settings.parquet:
-            yield name, _rows_of_batch(part, name, config, skip=skip), part, None
+            yield name, _read_batch(part, name, config, skip=skip), part, None
             return
-        for rows in slices_of(part, name, settings, config, skip=skip):
+        for rows in read_slices(part, name, settings, config, skip=skip):
             yield name, rows, part, settings.max_seq_lens
 
     def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
@@ -110,27 +112,27 @@ class Local:
                 continue
             name, rows, part, max_seq_lens = step.work
             self._look(rows.records, name, cut=max_seq_lens is None)
-            results = results_of(rows, self._scorer, max_seq_lens)
+            results = compute_results(rows, self._scorer, max_seq_lens)
             yield step, results if part.batch is None else BatchResults(results, part, name)
 
     def _look(self, records: Records, name: str, *, cut: bool) -> None:
         """Tells what a person should hear; of cuts only those that were not asked for."""
         for side, rows in enumerate((records.in0, records.in1)):
             if cut:
-                self._notices.look(side, rows, name)
+                self._notices.check(side, rows, name)
             else:
-                self._notices.tell(side, 0, zero_inside(rows), name)
+                self._notices.warn(side, 0, zero_inside(rows), name)
 
 
-def _rows_of_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":
-    rows = rows_of_batch(part, name, (config.encoder(0).vocab_size, config.encoder(1).vocab_size))
+def _read_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":
+    rows = read_batch(part, name, (config.encoder(0).vocab_size, config.encoder(1).vocab_size))
     if rows.errors and not skip:
         raise rows.errors[min(rows.errors)]
     return rows
 
 
-def transformed(
-    part: Part, name: str, settings: FileSettings, engine: Local, *, skip: bool, tally: Tally
+def transform_part(
+    part: Part, name: str, settings: FileSettings, engine: Local, *, skip: bool, counts: Counts
 ) -> Iterator[bytes]:
     """All of a part's way: its results' text, in pieces. Depends on nothing else, anywhere.
 
@@ -140,7 +142,7 @@ def transformed(
         settings: for this file.
         engine: computes.
         skip: whether a bad record gets an error as its result.
-        tally: is added to.
+        counts: is added to.
 
     Raises:
         RecordError: the first bad record, if they are not skipped.
@@ -149,16 +151,16 @@ def transformed(
     works = engine.works(part, name, settings, skip=skip)
     for _, written in engine.results(Step(0, work) for work in works):
         if written is not None:
-            yield from written.text(settings, skip=skip, tally=tally)
+            yield from written.text(settings, skip=skip, counts=counts)
 
 
-def scorer_of(model: Model, *, mode: Mode | None = None, dtype: DType = "float32") -> Scorer:
-    """The same scorer in one process and in workers: results depend on shapes in the last digits.
+def make_scorer(model: Model, *, mode: Mode | None = None, dtype: DType = "float32") -> Scorer:
+    """Makes the scorer that one process and workers share: last digits depend on shapes.
 
     Of many records more lengths fill batches of their own, and few pairs never come alone.
 
     Raises:
         InputError: see `Scorer`.
     """
-    machine = machine_of()._replace(few=())
-    return Scorer(model, preferred_mode=mode, dtype=dtype, machine=machine)
+    profile = get_device_profile()._replace(fused_batches=())
+    return Scorer(model, preferred_mode=mode, dtype=dtype, profile=profile)

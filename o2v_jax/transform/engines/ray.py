@@ -9,12 +9,12 @@ from types import ModuleType
 from typing import Any
 
 from o2v_jax.checkpoint import Model
-from o2v_jax.data.warnings import Notices
+from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import DType, InputError, Mode
 from o2v_jax.transform.engines.local import Step, Written
 from o2v_jax.transform.engines.ray_cluster import Share
 from o2v_jax.transform.engines.ray_worker import Piece, Worker
-from o2v_jax.transform.prefetch import in_order
+from o2v_jax.transform.prefetch import map_in_order
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import FileSettings
 
@@ -53,12 +53,16 @@ class OnRay:
         concurrent: int = 2,
     ) -> None:
         self.identity = identity
-        self._ray, self._share, self._most = ray, share, share.workers * concurrent
-        self._notices, self._failed = Notices(model.config), set[int]()
+        self._ray = ray
+        self._share = share
+        self._most = share.workers * concurrent
+        self._notices = DataWarnings(model.config)
+        self._failed = set[int]()
         self._useful = self._computed = 0
         # workers that can be given a part, each as often; None ends a wait
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._concurrent, self._waited = concurrent, False
+        self._concurrent = concurrent
+        self._waited = False
         self._model = [ray.put(model)]  # in a list, it is fetched only by workers without it
         self._workers = self._started(mode, dtype)
 
@@ -78,7 +82,7 @@ class OnRay:
             InputError: Ray gave up.
         """
         most = self._most
-        begun = in_order(self._begun, steps, ahead=most, threads=most, stop=self._stop)
+        begun = map_in_order(self._begun, steps, ahead=most, threads=most, stop=self._stop)
         try:
             with closing(begun):
                 for step, pieces in begun:
@@ -89,7 +93,7 @@ class OnRay:
                         yield step, self._looked_at(piece.future().result(), step.number)
         except self._ray.exceptions.RayError as error:
             raise InputError(
-                f"Ray gave up ({_reason(error)}); what is done is kept: the same command goes on"
+                f"Ray gave up ({_reason(error)}); what is done is kept: the same command resumes"
             ) from error
 
     def _started(self, mode: Mode | None, dtype: DType) -> list[Any]:
@@ -146,7 +150,7 @@ class OnRay:
         self._useful += piece.useful_tokens
         self._computed += piece.computed_tokens
         for notice in piece.notices:
-            self._notices.tell(*notice)
+            self._notices.warn(*notice)
         if piece.error is not None:
             self._failed.add(number)  # parts behind it need not be computed
         return piece
@@ -166,7 +170,7 @@ def _environment() -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """One line of what Ray says, which tells whole stories."""
+    """One line of what Ray says, which takes many."""
     cause = getattr(error, "cause", None)
     said = str(error) if cause is None else f"{type(cause).__name__}: {cause}"
     return said.strip().partition("\n")[0] or type(error).__name__

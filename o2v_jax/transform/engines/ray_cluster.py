@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from o2v_jax.errors import InputError
+from o2v_jax.extras import require_extra
 
 log = logging.getLogger("o2v_jax")
 
@@ -36,15 +37,17 @@ class Share(NamedTuple):
     gpus: int
 
 
-def imported(*, alone: bool) -> ModuleType:
+def import_ray(*, alone: bool) -> ModuleType:
     """The module ray.
 
     Args:
         alone: whether Ray will be started on this machine, and for it alone.
 
     Raises:
-        InputError: it is not installed.
+        MissingExtraError: it is not installed.
+        InputError: it is not what it should be.
     """
+    require_extra("ray", "--engine ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of parts that nobody waits for
     if alone:
@@ -53,17 +56,17 @@ def imported(*, alone: bool) -> ModuleType:
     try:
         return import_module("ray")
     except ImportError as error:
-        raise InputError(f"--engine ray needs Ray: pip install 'o2v_jax[ray]' ({error})") from error
+        raise InputError(f"--engine ray: Ray cannot be imported: {error}") from error
 
 
 @contextmanager
-def connected(
+def connect(
     ray: ModuleType, address: str | None, *, workers: int | None, model_bytes: int
 ) -> Iterator[None]:
     """Ray, connected; what it has to say within the block is logged.
 
     Args:
-        ray: `imported`.
+        ray: `import_ray`.
         address: of a cluster, as `ray.init` has it; None: one is started on this machine, which
             listens on 127.0.0.1 alone and ends with the block, or with this process.
         workers: that are wanted.
@@ -81,13 +84,13 @@ def connected(
         _check(address)
     with redirect_stdout(_Told()):  # where Ray writes what its cluster has to say
         try:
-            _initialise(ray, options)
+            _initialize(ray, options)
             yield
         finally:
             ray.shutdown()
 
 
-def _initialise(ray: ModuleType, options: dict[str, Any]) -> None:
+def _initialize(ray: ModuleType, options: dict[str, Any]) -> None:
     try:
         with _own_handlers():
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
@@ -96,7 +99,7 @@ def _initialise(ray: ModuleType, options: dict[str, Any]) -> None:
         raise InputError(f"Ray cannot be had at {options['address']}: {reason}") from error
 
 
-def share_of(ray: ModuleType, workers: int | None) -> Share:
+def compute_share(ray: ModuleType, workers: int | None) -> Share:
     """How a cluster is divided: a worker a GPU; without GPUs a worker a node, with all its CPUs.
 
     Args:
@@ -107,7 +110,8 @@ def share_of(ray: ModuleType, workers: int | None) -> Share:
         InputError: there are fewer GPUs.
     """
     total = ray.cluster_resources()
-    cpus, gpus = total.get("CPU", 0.0), int(total.get("GPU", 0))
+    cpus = total.get("CPU", 0.0)
+    gpus = int(total.get("GPU", 0))
     if gpus and os.environ.get("JAX_PLATFORMS") != "cpu":
         if workers and workers > gpus:
             raise InputError(f"--ray-workers {workers}: the cluster has {gpus} GPUs, one a worker")

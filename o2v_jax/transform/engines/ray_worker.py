@@ -5,16 +5,16 @@ from importlib import import_module
 from typing import Any, NamedTuple, TypeAlias
 
 from o2v_jax.checkpoint import Model
-from o2v_jax.data.warnings import Notices
+from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import DType, Mode, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.scoring import Scorer, use_compilation_cache
-from o2v_jax.transform.engines.local import Local, scorer_of, transformed
+from o2v_jax.transform.engines.local import Local, make_scorer, transform_part
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Tally
+from o2v_jax.transform.write.answers import Counts
 
-Notice: TypeAlias = tuple[int, int, bool, str]  # of Notices.tell
+Notice: TypeAlias = tuple[int, int, bool, str]  # of DataWarnings.warn
 PIECE_BYTES = 2**22
 
 
@@ -39,7 +39,7 @@ class Piece(NamedTuple):
     computed_tokens: int = 0
     notices: tuple[Notice, ...] = ()
 
-    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:  # noqa: ARG002 - as of `Written`
+    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:  # noqa: ARG002 - as of `Written`
         """The text.
 
         Raises:
@@ -47,8 +47,8 @@ class Piece(NamedTuple):
         """
         if self.error is not None:
             raise self.error
-        tally.records += self.records
-        tally.errors += self.errors
+        counts.records += self.records
+        counts.errors += self.errors
         yield self.content
 
 
@@ -61,7 +61,8 @@ class Worker:
     """
 
     def __init__(self, mode: Mode | None, dtype: DType) -> None:
-        self._mode, self._dtype = mode, dtype
+        self._mode = mode
+        self._dtype = dtype
         self._made: _Made | None = None
 
     def ready(self, model: list[Any]) -> None:
@@ -76,48 +77,52 @@ class Worker:
         self, model: list[Any], part: Part, name: str, settings: FileSettings, skip: bool
     ) -> Iterator[Piece]:
         """The results of a part; the model is as for `ready`."""
-        scorer, engine, heard = self._of(model)
-        useful, computed = scorer.useful_tokens, scorer.computed_tokens
-        heard.notices.clear()
-        tally, problem = Tally(), None
-        texts = transformed(part, name, settings, engine, skip=skip, tally=tally)
+        scorer, engine, recorder = self._of(model)
+        useful = scorer.useful_tokens
+        computed = scorer.computed_tokens
+        recorder.notices.clear()
+        counts = Counts()
+        problem = None
+        texts = transform_part(part, name, settings, engine, skip=skip, counts=counts)
         try:
             for text in gathered(texts, PIECE_BYTES):
                 yield Piece(text)
         except O2VError as error:
             problem = error
         yield Piece(
-            records=tally.records,
-            errors=tally.errors,
+            records=counts.records,
+            errors=counts.errors,
             error=problem,
             useful_tokens=scorer.useful_tokens - useful,
             computed_tokens=scorer.computed_tokens - computed,
-            notices=tuple(heard.notices),
+            notices=tuple(recorder.notices),
         )
 
     def _of(self, model: list[Any]) -> "_Made":
         if self._made is None:
             use_compilation_cache()
             held: Model = import_module("ray").get(model[0])
-            heard = _Heard(held.config)
-            scorer = scorer_of(held, mode=self._mode, dtype=self._dtype)
-            self._made = _Made(scorer, Local(scorer, "", heard), heard)
+            recorder = _Recorder(held.config)
+            scorer = make_scorer(held, mode=self._mode, dtype=self._dtype)
+            self._made = _Made(scorer, Local(scorer, "", recorder), recorder)
         return self._made
 
 
 def gathered(texts: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in fewer texts, each of at least `size` but the last.
+    """Joins texts into fewer ones, each of at least `size` but the last.
 
     >>> list(gathered([b"a", b"bc", b"", b"d"], 2))
     [b'abc', b'd']
     """
-    waiting, held = list[bytes](), 0
+    waiting = list[bytes]()
+    held = 0
     for text in texts:
         waiting.append(text)
         held += len(text)
         if held >= size:
             yield b"".join(waiting)
-            waiting, held = [], 0
+            waiting = []
+            held = 0
     if held:
         yield b"".join(waiting)
 
@@ -125,11 +130,11 @@ def gathered(texts: Iterable[bytes], size: int) -> Iterator[bytes]:
 class _Made(NamedTuple):
     scorer: Scorer
     engine: Local
-    heard: "_Heard"
+    recorder: "_Recorder"
 
 
-class _Heard(Notices):
-    """Keeps what there is to tell for the process that a person started."""
+class _Recorder(DataWarnings):
+    """Keeps warnings for the process that a person started."""
 
     notices: list[Notice]
 
@@ -137,6 +142,6 @@ class _Heard(Notices):
         super().__init__(config)
         self.notices = []
 
-    def tell(self, side: int, over: int, zero: bool, name: str) -> None:
+    def warn(self, side: int, over: int, zero: bool, name: str) -> None:
         if over or zero:
             self.notices.append((side, over, zero, name))

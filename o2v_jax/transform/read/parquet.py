@@ -16,48 +16,47 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from o2v_jax.data import Places, Records, outside
+from o2v_jax.atomic import sync
+from o2v_jax.data import Places, Records, describe_outside
+from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.data.validate import find_outside
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part, Position
 from o2v_jax.transform.read.rows import Flags, Rows
 from o2v_jax.transform.read.sources import open_source, show_path
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Results, Tally
-from o2v_jax.transform.write.state import sync
+from o2v_jax.transform.write.answers import Counts, Results
 
 PART_ROWS = 2**14
 SIDES = ("in0", "in1")
-SCORES, EMBEDDINGS, ERROR = "scores", "embeddings", "error"
-_LISTS = (
-    pa.types.is_list,
-    pa.types.is_large_list,
-    pa.types.is_fixed_size_list,
-    pa.types.is_list_view,
-    pa.types.is_large_list_view,
-)
+SCORES = "scores"
+EMBEDDINGS = "embeddings"
+ERROR = "error"
 _LONGEST_REASON = 300  # characters
 _END = 8  # bytes at the end of an Arrow stream
 
 
-def parquet_parts(path: Path, start: Position) -> Iterator[Part]:
+def read_parquet_parts(path: Path, start: Position) -> Iterator[Part]:
     """The parts of a file behind `start`: rows of one row group each; a position counts rows.
 
     Raises:
         InputError: the file cannot be read, or has no columns of ids.
     """
-    with _failing_alone(path, "cannot be read as Parquet"):
+    with _translate_arrow_errors(path, "cannot be read as Parquet"):
         try:
-            yield from _read_parts(path, start)
+            yield from _read_row_groups(path, start)
         except OSError as error:
             reason = error.strerror or _first_line(error)  # of Arrow, it may have lines
             raise InputError(f"{show_path(path)}: cannot be read as Parquet ({reason})") from error
 
 
-def _read_parts(path: Path, start: Position) -> Iterator[Part]:
+def _read_row_groups(path: Path, start: Position) -> Iterator[Part]:
     with open_source(path) as raw, pq.ParquetFile(raw) as file:
         _check(path, file.schema_arrow)
-        rows, size, end = file.metadata.num_rows, path.stat().st_size, start.offset
+        rows = file.metadata.num_rows
+        size = path.stat().st_size
+        end = start.offset
         for batch, end in _batches(file, start.offset):
             yield _part(batch, end, size * end // rows, final=end == rows)
         if end != rows:
@@ -68,7 +67,7 @@ def _read_parts(path: Path, start: Position) -> Iterator[Part]:
 
 
 @contextmanager
-def _failing_alone(path: Path | str, what: str) -> Iterator[None]:
+def _translate_arrow_errors(path: Path | str, what: str) -> Iterator[None]:
     """Makes of anything that Arrow raises the failure of one file."""
     try:
         yield
@@ -115,29 +114,30 @@ def _check(path: Path, schema: pa.Schema) -> None:
 
 def _holds_ids(kind: pa.DataType) -> bool:
     """Whether cells are lists of integers, or such as hold none because all are null."""
-    kind = _stored(kind)
-    if not any(is_kind(kind) for is_kind in _LISTS):
+    kind = _storage_type(kind)
+    if not is_list_type(kind):
         return bool(pa.types.is_null(kind))
-    values = _stored(kind.value_type)
+    values = _storage_type(kind.value_type)
     return bool(pa.types.is_integer(values) or pa.types.is_null(values))
 
 
-def _stored(kind: pa.DataType) -> pa.DataType:
+def _storage_type(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
-def rows_of_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
+def read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
     """The records of a batch, the bad ones too.
 
     Raises:
         InputError: its columns cannot be read.
     """
-    with _failing_alone(name, "cannot be read"):
-        return _rows_of_batch(part, name, vocab_sizes)
+    with _translate_arrow_errors(name, "cannot be read"):
+        return _read_batch(part, name, vocab_sizes)
 
 
-def _rows_of_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
-    batch, errors = part.batch, dict[int, RecordError]()
+def _read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
+    batch = part.batch
+    errors = dict[int, RecordError]()
     given = [side for side in (0, 1) if SIDES[side] in batch.schema.names]
     sides = {}
     for side in reversed(given):
@@ -149,45 +149,46 @@ def _rows_of_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
     kept = {side: read.take(np.flatnonzero(good)) for side, (read, _) in sides.items()}
     in0, in1 = (kept.get(side, Ragged.of([])) for side in (0, 1))
     has0, has1 = (np.full(int(good.sum()), side in sides) for side in (0, 1))
-    records = Records(in0, in1, has0, has1, None, Places())
+    records = Records(in0, in1, has0=has0, has1=has1, places=Places())
     return Rows(records, good, errors, np.array([0, len(batch)]))
 
 
 def _side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[tuple[int, str, str]]]:
     """Ids, 0 where they are bad, and of each bad row the first thing that is wrong."""
-    nulls, offsets, values = _divided(column)
+    nulls, offsets, values = _divide(column)
     # NumPy compares with any integer; Arrow knows none that both uint64 and -1 fit
     ids = values.fill_null(0).to_numpy(zero_copy_only=False)
-    wrong = _nulls(values) | (ids < 0) | (ids >= size)
+    wrong = _find_nulls(values)
+    wrong[find_outside(ids, size)] = True
     at = np.flatnonzero(wrong)
     rows = np.searchsorted(offsets, at, side="right") - 1
     _, first = np.unique(rows, return_index=True)
     problems = [(int(row), f"$.in{side}", "is null") for row in np.flatnonzero(nulls)]
     for place, row in zip(at[first].tolist(), rows[first].tolist(), strict=True):
         value = values[place].as_py()
-        reason = "is null" if value is None else outside(value, size)
+        reason = "is null" if value is None else describe_outside(value, size)
         problems.append((row, f"$.in{side}[{place - int(offsets[row])}]", reason))
     return Ragged(np.where(wrong, 0, ids).astype(np.int32), offsets), problems
 
 
-def _divided(column: pa.Array) -> tuple[Flags, Index, pa.Array]:
+def _divide(column: pa.Array) -> tuple[Flags, Index, pa.Array]:
     """Which rows are null, the offsets of all, and the integers of those that are not."""
-    column, nulls = _dense(column), _nulls(column)
+    column, nulls = _unwrap_extension(column), _find_nulls(column)
     if pa.types.is_null(column.type):
         return nulls, offsets_of(np.zeros(len(column), np.int64)), pa.array([], pa.int32())
     # the length of a null of a list with a fixed size is that size
     lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
-    values = _dense(pc.list_flatten(column))
+    values = _unwrap_extension(pc.list_flatten(column))
     if pa.types.is_null(values.type):
         values = values.cast(pa.int32())
     return nulls, offsets_of(np.where(nulls, 0, lengths).astype(np.int64)), values
 
 
-def _dense(array: pa.Array) -> pa.Array:
+def _unwrap_extension(array: pa.Array) -> pa.Array:
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
-def _nulls(column: pa.Array) -> Flags:
+def _find_nulls(column: pa.Array) -> Flags:
     nulls: Flags = column.is_null().to_numpy(zero_copy_only=False)
     return nulls
 
@@ -200,18 +201,18 @@ class BatchResults:
     part: Part
     name: str
 
-    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
+    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
         """The batch in an Arrow stream, behind the schema if it is the first."""
         del settings, skip
         rows = self.results.rows
-        tally.records += len(rows)
-        tally.errors += len(rows.errors)
+        counts.records += len(rows)
+        counts.errors += len(rows.errors)
         name = SCORES if set(SIDES) <= set(self.part.batch.schema.names) else EMBEDDINGS
         values = self.results.scores if name == SCORES else self.results.embeddings
         if not np.isfinite(values).all():
             raise InputError("the model gave values that are not finite")
         errors = [str(rows.errors[row]) if row in rows.errors else None for row in range(len(rows))]
-        with _failing_alone(self.name, "cannot be written as Parquet"):
+        with _translate_arrow_errors(self.name, "cannot be written as Parquet"):
             batch = self.part.batch.append_column(name, _lists(values, rows.good))
             batch = batch.append_column(ERROR, pa.array(errors, pa.string()))
             schema, content = _in_stream(batch)
@@ -226,7 +227,8 @@ def _in_stream(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as stream:
         stream.write_batch(batch)
-    content, begin = sink.getvalue(), len(batch.schema.serialize())
+    content = sink.getvalue()
+    begin = len(batch.schema.serialize())
     rest = content.slice(begin, len(content) - begin - _END)
     return content.slice(0, begin).to_pybytes(), rest.to_pybytes()
 
@@ -237,14 +239,14 @@ def _lists(values: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", good: Fl
     return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~good))
 
 
-def as_parquet(stream: Path, target: Path, name: str, *, errors: int) -> None:
+def convert_to_parquet(stream: Path, target: Path, name: str, *, errors: int) -> None:
     """Makes the Parquet file of a complete stream; the errors' column only if there are any.
 
     Raises:
         InputError: a column cannot be written as Parquet, or the stream is damaged.
         OSError: the disk is full.
     """
-    with _failing_alone(name, "cannot be written as Parquet"), target.open("wb") as file:
+    with _translate_arrow_errors(name, "cannot be written as Parquet"), target.open("wb") as file:
         _write_parquet(stream, file, errors=errors)
     sync(target)
 

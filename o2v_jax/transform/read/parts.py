@@ -1,15 +1,12 @@
 """A file -> parts of bounded size, each of whole payloads: gzip or plain, from any part on."""
 
-import gzip
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
-from o2v_jax.errors import InputError
-from o2v_jax.transform.read.sources import open_source, os_reason, show_path
+from o2v_jax.transform.read.sources import open_source, show_path
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.util import BOM, GZIP_ERRORS, GZIP_MAGIC
+from o2v_jax.util import BOM, decompress, translate_read_errors
 
 PART_BYTES = 2**23  # a part has at least one payload; more would be lost by a kill
 _AT_A_TIME = 2**20
@@ -47,52 +44,32 @@ class Part(NamedTuple):
     batch: Any = None
 
 
-def parts_of(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:
+def read_parts(path: Path, settings: FileSettings, start: Position) -> Iterator[Part]:
     """The parts of a file behind `start`; the last one's end is final, and it may be empty.
 
-    Parts depend on the file and the settings alone, so that a run that goes on finds the same ones.
+    Parts depend on the file and the settings alone, so that a resumed run finds the same ones.
 
     Raises:
         InputError: the file cannot be read.
     """
-    try:
-        with open_source(path) as raw, _plain(raw) as stream:
-            _skip(stream, start.offset)
-            yield from _Cutter(raw, stream, settings, start).parts()
-    except GZIP_ERRORS as error:
-        raise InputError(f"{show_path(path)}: is damaged gzip ({error})") from error
-    except OSError as error:
-        raise InputError(f"{show_path(path)}: cannot be read ({os_reason(error)})") from error
-
-
-@contextmanager
-def _plain(raw: BinaryIO) -> Iterator[IO[bytes]]:
-    """The content of a file, whether it is compressed or not."""
-    compressed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    raw.seek(0)
-    if not compressed:
-        yield raw
-        return
-    with gzip.GzipFile(fileobj=raw) as stream:
-        yield cast("IO[bytes]", stream)
-
-
-def _skip(stream: IO[bytes], offset: int) -> None:
-    if not isinstance(stream, gzip.GzipFile):
-        stream.seek(offset)
-        return
-    while offset and (gone := len(stream.read(min(offset, _AT_A_TIME)))):
-        offset -= gone
+    with translate_read_errors(show_path(path)), open_source(path) as raw:
+        stream = decompress(raw)
+        stream.seek(start.offset)
+        yield from _Cutter(raw, stream, settings, start).parts()
 
 
 class _Cutter:
     """Cuts what is read behind a position."""
 
     def __init__(
-        self, raw: BinaryIO, stream: IO[bytes], settings: FileSettings, start: Position
+        self, raw: BinaryIO, stream: BinaryIO, settings: FileSettings, start: Position
     ) -> None:
-        self._raw, self._stream, self._settings = raw, stream, settings
-        self._offset, self._lines, self._rest = start.offset, start.lines, b""
+        self._raw = raw
+        self._stream = stream
+        self._settings = settings
+        self._offset = start.offset
+        self._lines = start.lines
+        self._rest = b""
         payload = settings.longest or PART_BYTES
         self._size = payload if not settings.alone else max(payload, PART_BYTES)
 
@@ -100,7 +77,9 @@ class _Cutter:
         """All parts to the end of the file."""
         final = False
         while not final:
-            texts, size, line = list[bytes](), 0, self._lines + 1
+            texts = list[bytes]()
+            size = 0
+            line = self._lines + 1
             while not final and (not texts or size + self._size <= PART_BYTES):
                 text, final = self._text() if self._settings.by_line else self._whole()
                 texts.append(text)
@@ -119,24 +98,31 @@ class _Cutter:
         """The next lines, as many as are within the size, and whether they are the last."""
         self._rest += self._stream.read(self._size + 1 - len(self._rest))
         if self._offset == 0 and self._rest.startswith(BOM):
-            self._rest, self._offset = self._rest[len(BOM) :], len(BOM)
+            self._rest = self._rest[len(BOM) :]
+            self._offset = len(BOM)
             return self._text()
         if len(self._rest) <= self._size:
-            text, self._rest = self._rest, b""
+            text = self._rest
+            self._rest = b""
             return self._took(text, len(text)), True
         end = self._rest.rfind(b"\n", 0, self._size) + 1
         if not end:
             return self._long_line()
-        text, self._rest = self._rest[:end], self._rest[end:]
+        text = self._rest[:end]
+        self._rest = self._rest[end:]
         return self._took(text, end), False
 
     def _long_line(self) -> tuple[bytes, bool]:
-        """A line longer than the size; of one longer than a payload only so much as tells."""
-        longest, pieces, size = self._settings.longest, [self._rest], len(self._rest)
-        kept, self._rest = size, b""
+        """A line longer than the size; of one longer than a payload only so much as shows it."""
+        longest = self._settings.longest
+        pieces = [self._rest]
+        size = len(self._rest)
+        kept = size
+        self._rest = b""
         ended = pieces[0].endswith(b"\n")
         while not ended and (more := self._stream.readline(_AT_A_TIME)):
-            size, ended = size + len(more), more.endswith(b"\n")
+            size = size + len(more)
+            ended = more.endswith(b"\n")
             if longest is None or kept <= longest:
                 pieces.append(more)
                 kept += len(more)

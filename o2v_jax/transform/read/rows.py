@@ -10,10 +10,10 @@ import numpy.typing as npt
 from o2v_jax.data import Format, Places, Records, read_each
 from o2v_jax.data.arrow import read_sides
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
-from o2v_jax.data.validate import VocabSizes, mixed_reason
+from o2v_jax.data.validate import VocabSizes, describe_mixed, find_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.transform.read.parts import Part
-from o2v_jax.transform.read.texts import Texts, reason_of, texts_of
+from o2v_jax.transform.read.texts import Texts, explain_record_error, read_texts
 from o2v_jax.transform.settings import FileSettings
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -32,7 +32,7 @@ class Rows:
         bounds: int64 `[payloads + 1]`; payload `p` has the rows `bounds[p]..bounds[p + 1] - 1`.
         inputs: what is joined: the input of each row, or of each payload where an answer is one
             JSON document; none where nothing is joined or filtered.
-        places: where each of `inputs` stood.
+        places: where each of `inputs` was.
     """
 
     records: Records
@@ -73,7 +73,8 @@ class Rows:
     def _payloads(self, first: int, last: int) -> "Rows":
         rows = self._part(int(self.bounds[first]), int(self.bounds[last]))
         bounds = self.bounds[first : last + 1] - self.bounds[first]
-        inputs, places = self.inputs[first:last], self.places[first:last]
+        inputs = self.inputs[first:last]
+        places = self.places[first:last]
         return replace(rows, bounds=bounds, inputs=inputs, places=places)
 
     def _part(self, first: int, last: int) -> "Rows":
@@ -84,7 +85,7 @@ class Rows:
         begin, end = (int(good[at - 1]) if at else 0 for at in (first, last))
         errors = {row - first: self.errors[row] for row in range(first, last) if row in self.errors}
         return Rows(
-            _cut(self.records, begin, end),
+            _take_range(self.records, begin, end),
             self.good[first:last],
             errors,
             np.array([0, last - first]),
@@ -93,13 +94,13 @@ class Rows:
         )
 
 
-def rows_of(part: Part, name: str, settings: FileSettings, vocab_sizes: tuple[int, int]) -> Rows:
+def read_rows(part: Part, name: str, settings: FileSettings, vocab_sizes: tuple[int, int]) -> Rows:
     """Reads the records of a part, the bad ones too."""
     return _plain(part, settings, vocab_sizes) or _each(part, name, settings, vocab_sizes)
 
 
 def _plain(part: Part, settings: FileSettings, vocab_sizes: tuple[int, int]) -> Rows | None:
-    """The same for lines of good records that all give the same sides, and much faster."""
+    """Reads lines of good records that all give the same sides, much faster than one by one."""
     if settings.content is not Format.JSON_LINES or settings.edits or settings.input_filter:
         return None
     texts = [text for text in part.texts if text and not text.isspace()]
@@ -111,14 +112,14 @@ def _plain(part: Part, settings: FileSettings, vocab_sizes: tuple[int, int]) -> 
     in1s = [some.in1 for some in sides if some.in1 is not None]
     if {len(in0s), len(in1s)} - {0, len(sides)}:
         return None
-    in0, in1 = (Ragged.joined(some) if some else Ragged.of([]) for some in (in0s, in1s))
-    if any(side.ids.max(initial=0) >= n for side, n in zip((in0, in1), vocab_sizes, strict=True)):
+    in0, in1 = (Ragged.concatenate(some) if some else Ragged.of([]) for some in (in0s, in1s))
+    if any(len(find_outside(side.ids, n)) for side, n in zip((in0, in1), vocab_sizes, strict=True)):
         return None
     counts = [len(some.in0 if some.in0 is not None else some.in1 or ()) for some in sides]
     rows = sum(counts)
     has0, has1 = (np.full(rows, bool(some)) for some in (in0s, in1s))
     bounds = np.arange(rows + 1) if settings.alone else offsets_of(np.array(counts))
-    records = Records(in0, in1, has0, has1, None, Places())
+    records = Records(in0, in1, has0=has0, has1=has1, places=Places())
     return Rows(records, np.ones(rows, np.bool_), {}, bounds)
 
 
@@ -129,21 +130,24 @@ def _may_be_too_long(text: bytes, settings: FileSettings) -> bool:
 
 
 def _each(part: Part, name: str, settings: FileSettings, vocab_sizes: VocabSizes) -> Rows:
-    texts = texts_of(part, name, settings)
+    texts = read_texts(part, name, settings)
     each = read_each(texts.texts, texts.place_of, vocab_sizes)
     rows = Rows(
         each.records,
         each.good,
-        {n: RecordError(e.where, reason_of(e)) for n, e in each.errors.items()} | texts.errors,
+        {n: RecordError(e.where, explain_record_error(e)) for n, e in each.errors.items()}
+        | texts.errors,
         offsets_of(np.array(texts.counts, np.int64)),
         *texts.joined(),
     )
     return (
-        rows if settings.alone and settings.content is Format.JSON_LINES else _unmixed(rows, texts)
+        rows
+        if settings.alone and settings.content is Format.JSON_LINES
+        else _exclude_mixed(rows, texts)
     )
 
 
-def _unmixed(rows: Rows, texts: Texts) -> Rows:
+def _exclude_mixed(rows: Rows, texts: Texts) -> Rows:
     """As a request: the first good record of a payload decides what is asked for."""
     paired = rows.paired
     if not len(paired) or (paired == paired[0]).all():
@@ -155,27 +159,28 @@ def _unmixed(rows: Rows, texts: Texts) -> Rows:
     bad = np.flatnonzero(paired != paired[leader])
     errors = dict(rows.errors)
     for i in bad.tolist():
-        row, other = int(at[i]), texts.place_of(int(at[leader[i]])).removesuffix(" $")
-        reason = mixed_reason(other, pair=bool(paired[i]))
+        row = int(at[i])
+        other = texts.place_of(int(at[leader[i]])).removesuffix(" $")
+        reason = describe_mixed(other, pair=bool(paired[i]))
         errors[row] = RecordError(texts.place_of(row), reason)
     good = rows.good.copy()
     good[at[bad]] = False
-    return replace(rows, records=_without(rows.records, bad), good=good, errors=errors)
+    return replace(rows, records=_drop(rows.records, bad), good=good, errors=errors)
 
 
-def _without(records: Records, bad: Index) -> Records:
+def _drop(records: Records, bad: Index) -> Records:
     keep = np.ones(len(records), np.bool_)
     keep[bad] = False
-    return _chosen(records, np.flatnonzero(keep))
+    return _take(records, np.flatnonzero(keep))
 
 
-def _cut(records: Records, first: int, last: int) -> Records:
+def _take_range(records: Records, first: int, last: int) -> Records:
     """Consecutive records."""
-    return _chosen(records, np.arange(first, last))
+    return _take(records, np.arange(first, last))
 
 
-def _chosen(records: Records, numbers: npt.NDArray[np.integer]) -> Records:
+def _take(records: Records, numbers: npt.NDArray[np.integer]) -> Records:
     has0, has1 = records.has0[numbers], records.has1[numbers]
     in0 = records.in0.take((np.cumsum(records.has0) - 1)[numbers][has0])
     in1 = records.in1.take((np.cumsum(records.has1) - 1)[numbers][has1])
-    return Records(in0, in1, has0, has1, None, Places())
+    return Records(in0, in1, has0=has0, has1=has1, places=Places())

@@ -47,16 +47,11 @@ def show_path(path: Path | str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def os_reason(error: OSError) -> str:
-    """Why the operating system refuses something."""
-    return error.strerror or str(error) or type(error).__name__
-
-
 def open_source(path: Path) -> BinaryIO:
     """Opens an input file.
 
     Raises:
-        InputError: it is no file; what a pipe holds could not be read again.
+        InputError: it is not a regular file; a pipe could not be read again.
         OSError: it cannot be opened.
     """
     if not stat.S_ISREG(path.stat().st_mode):
@@ -64,10 +59,10 @@ def open_source(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def sources_of(inputs: Sequence[str], output: Path) -> list[Source]:
+def find_sources(inputs: Sequence[str], output: Path) -> list[Source]:
     """The files that inputs name, in their order: files, folders with all in them, and globs.
 
-    Results keep the tree below the folder, or below what stands before a glob's first wildcard.
+    Results keep the tree below the folder, or below what is before a glob's first wildcard.
     What begins with a dot in a folder is left out. A file in a folder that cannot be read is among
     them: reading it fails, and no other.
 
@@ -76,7 +71,9 @@ def sources_of(inputs: Sequence[str], output: Path) -> list[Source]:
             would have one output, or an output would replace an input.
     """
     require_all_local(*inputs, output)
-    found = [_source(path, name) for given in inputs for path, name in _files(given, output)]
+    found = [
+        _make_source(path, name) for given in inputs for path, name in _find_files(given, output)
+    ]
     own = {os.path.realpath(source.path) for source in found}
     for source in found:
         target = output / source.target
@@ -97,23 +94,23 @@ def _check_targets(targets: Sequence[Path], output: Path) -> None:
             raise InputError(f"{where}: would be the results of a file and a folder of others")
 
 
-def _files(given: str, output: Path) -> Iterable[tuple[Path, Path]]:
+def _find_files(given: str, output: Path) -> Iterable[tuple[Path, Path]]:
     path = Path(given)
     if not given:
         raise InputError("an input is an empty text: expected a file, a folder or a 'glob'")
     if path.is_dir():
-        files = list(_tree(path, output))
+        files = list(_walk_folder(path, output))
     elif path.exists() or not glob.has_magic(given):
-        files = [(_existing(path), Path(path.name))]
+        files = [(_require_existing(path), Path(path.name))]
     else:
-        files = _matching(given, output)
+        files = _find_matching(given, output)
     if not files:
         reason = "holds no file" if path.is_dir() else "matches no file"
         raise InputError(f"{show_path(given)}: {reason}")
     return files
 
 
-def _existing(path: Path) -> Path:
+def _require_existing(path: Path) -> Path:
     try:
         path.stat()
     except OSError as error:
@@ -121,7 +118,7 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _tree(folder: Path, output: Path) -> Iterator[tuple[Path, Path]]:
+def _walk_folder(folder: Path, output: Path) -> Iterator[tuple[Path, Path]]:
     if output.resolve().is_relative_to(folder.resolve()):
         inside = f"lies within the input {show_path(folder)}"
         raise InputError(f"{show_path(output)}: {inside}: results would become inputs")
@@ -135,7 +132,7 @@ def _tree(folder: Path, output: Path) -> Iterator[tuple[Path, Path]]:
             yield path, path.relative_to(folder)
 
 
-def _matching(pattern: str, output: Path) -> list[tuple[Path, Path]]:
+def _find_matching(pattern: str, output: Path) -> list[tuple[Path, Path]]:
     """The files that match, but for results of this output folder."""
     parts = Path(pattern).parts
     fixed = next(at for at, part in enumerate(parts) if glob.has_magic(part))
@@ -150,7 +147,7 @@ def _is_result(path: Path, output: Path) -> bool:
     return path.suffix == OUT and output in path.resolve().parents
 
 
-def _source(path: Path, name: Path) -> Source:
+def _make_source(path: Path, name: Path) -> Source:
     try:
         about = path.stat()
     except OSError:  # reading it will say why

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from o2v_jax.data import Format, WrongFormatError, at_line, instances_of
+from o2v_jax.data import Format, WrongFormatError, at_line, split_instances
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import MIB, FileSettings
-from o2v_jax.transform.write.joins import filtered
+from o2v_jax.transform.write.joins import apply_filter
 
-_NOTHING = b"{}"  # stands for a record of which it is known already that it is bad
+_NOTHING = b"{}"  # in place of a record that is known to be bad
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Texts:
     """Records as texts, in their payloads.
 
     Attributes:
-        place_of: where a record stands, by its number, as the beginning of a JSON path.
+        place_of: where a record is, by its number, as the beginning of a JSON path.
         texts: a JSON object each.
         counts: the number of records in each payload.
         errors: what is known to be wrong, by record.
@@ -42,9 +42,9 @@ class Texts:
         self.texts.append(_NOTHING)
 
 
-def texts_of(part: Part, name: str, settings: FileSettings) -> Texts:
+def read_texts(part: Part, name: str, settings: FileSettings) -> Texts:
     """The records of a part."""
-    texts = _texts_of(part, name, settings)
+    texts = _read_texts(part, name, settings)
     if settings.edits:
         _settle_inputs(texts, settings)
     return texts
@@ -60,21 +60,22 @@ def _settle_inputs(texts: Texts, settings: FileSettings) -> None:
     texts.inputs = [(b"", texts.place_of(row)) for row in rows]
 
 
-def _texts_of(part: Part, name: str, settings: FileSettings) -> Texts:
+def _read_texts(part: Part, name: str, settings: FileSettings) -> Texts:
     if settings.content is Format.JSON:
-        return _of_documents(part, name, settings)
+        return _read_documents(part, name, settings)
     if settings.by_line:
-        return _of_lines(part, name, settings)
+        return _read_lines(part, name, settings)
     too_long = _too_long(part.texts[0], settings)
     if too_long:
         texts = Texts(lambda _: name, counts=[1])
         texts.fail(name, too_long)
         return texts
-    return _of_lines(part, name, settings)
+    return _read_lines(part, name, settings)
 
 
-def _of_lines(part: Part, name: str, settings: FileSettings) -> Texts:
-    numbers, first = list[int](), part.line
+def _read_lines(part: Part, name: str, settings: FileSettings) -> Texts:
+    numbers = list[int]()
+    first = part.line
     texts = Texts(lambda row: f"{at_line(name, numbers[row])} $")
     for payload in part.texts:
         before = len(texts.texts)
@@ -98,20 +99,21 @@ def _add_line(texts: Texts, line: bytes, settings: FileSettings) -> None:
         texts.texts.append(line)
     else:
         try:
-            texts.texts.append(filtered(line, settings.input_filter))
+            texts.texts.append(apply_filter(line, settings.input_filter))
         except InputError as error:
             texts.fail(texts.place_of(row), f"--input-filter: {error}")
 
 
-def _of_documents(part: Part, name: str, settings: FileSettings) -> Texts:
-    places, firsts = list[str](), list[int]()
+def _read_documents(part: Part, name: str, settings: FileSettings) -> Texts:
+    places = list[str]()
+    firsts = list[int]()
 
     def place_of(row: int) -> str:
         document = bisect_right(firsts, row) - 1
         return f"{places[document]} $.instances[{row - firsts[document]}]"
 
     texts = Texts(place_of)
-    for place, document in _documents(part, name, settings):
+    for place, document in _split_documents(part, name, settings):
         places.append(place)
         firsts.append(len(texts.texts))
         _add_document(texts, place, document, settings)
@@ -119,7 +121,7 @@ def _of_documents(part: Part, name: str, settings: FileSettings) -> Texts:
     return texts
 
 
-def _documents(part: Part, name: str, settings: FileSettings) -> list[tuple[str, bytes]]:
+def _split_documents(part: Part, name: str, settings: FileSettings) -> list[tuple[str, bytes]]:
     if not settings.by_line:
         return [(name, part.texts[0])]
     lines = enumerate(b"".join(part.texts).split(b"\n"), part.line)
@@ -133,14 +135,14 @@ def _add_document(texts: Texts, place: str, document: bytes, settings: FileSetti
         texts.fail(place, too_long)
         return
     try:
-        texts.texts += instances_of(filtered(document, settings.input_filter))
+        texts.texts += split_instances(apply_filter(document, settings.input_filter))
     except RecordError as error:
-        texts.fail(f"{place} {error.where}", reason_of(error))
+        texts.fail(f"{place} {error.where}", explain_record_error(error))
     except InputError as error:
         texts.fail(f"{place} $", f"--input-filter: {error}")
 
 
-def reason_of(error: RecordError) -> str:
+def explain_record_error(error: RecordError) -> str:
     """Why a record is bad, for somebody who gives options, not headers."""
     if isinstance(error, WrongFormatError):
         return f"is {error.kind}: give --content-type {error.actual}"

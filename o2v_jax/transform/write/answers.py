@@ -13,9 +13,9 @@ from o2v_jax.data import Format, encode_rows
 from o2v_jax.data.ragged import offsets_of
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part
-from o2v_jax.transform.read.rows import Rows, rows_of
+from o2v_jax.transform.read.rows import Rows, read_rows
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.joins import edited
+from o2v_jax.transform.write.joins import edit_answer
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
@@ -41,11 +41,13 @@ class Joined(Protocol):
         """Of the inputs."""
 
 
-_BAD, _SINGLE, _PAIR = -1, 0, 1
+_BAD = -1
+_SINGLE = 0
+_PAIR = 1
 
 
 @dataclass
-class Tally:
+class Counts:
     """Records counted while their results are written."""
 
     records: int = 0
@@ -65,8 +67,8 @@ class Results(NamedTuple):
     scores: Floats
     embeddings: Floats
 
-    def text(self, settings: FileSettings, *, skip: bool, tally: Tally) -> Iterator[bytes]:
-        """The results, joined and filtered if so, in pieces; `tally` is added to.
+    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
+        """The results, joined and filtered if so, in pieces; `counts` is added to.
 
         Raises:
             RecordError: a filter finds nothing, and such records are not skipped.
@@ -74,19 +76,19 @@ class Results(NamedTuple):
         """
         if not (np.isfinite(self.scores).all() and np.isfinite(self.embeddings).all()):
             raise InputError("the model gave values that are not finite")
-        tally.records += len(self.rows)
-        tally.errors += len(self.rows.errors)
+        counts.records += len(self.rows)
+        counts.errors += len(self.rows.errors)
         answers = Answers(self, lines=settings.accept is Format.JSON_LINES)
         if settings.edits:
             texts = [b"".join(answers.pieces(payload)) for payload in range(len(answers))]
-            yield from edited_texts(texts, self.rows, settings, skip=skip, tally=tally)
+            yield from edit_answers(texts, self.rows, settings, skip=skip, counts=counts)
             return
         for payload in range(len(answers)):
             yield from answers.pieces(payload)
             yield settings.ending
 
 
-def slices_of(
+def read_slices(
     part: Part, name: str, settings: FileSettings, config: "Hyperparameters", *, skip: bool
 ) -> Iterator[Rows]:
     """What is scored together, in order.
@@ -95,14 +97,14 @@ def slices_of(
         RecordError: the first bad record, if they are not skipped.
     """
     vocab_sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
-    rows = rows_of(part, name, settings, vocab_sizes)
+    rows = read_rows(part, name, settings, vocab_sizes)
     if rows.errors and not skip:
         raise rows.errors[min(rows.errors)]
     numbers = config.outputs if rows.paired.all() else config.enc_dim
     yield from rows.slices(settings, numbers)
 
 
-def results_of(
+def compute_results(
     rows: Rows, scorer: "Scorer", max_seq_lens: tuple[int, int] | None = None
 ) -> Results:
     """Scores pairs and embeds single sides, which are cut at `max_seq_lens` if given.
@@ -110,13 +112,16 @@ def results_of(
     Raises:
         InputError: these are not two lengths in 1..5000.
     """
-    records, paired, longest = rows.records, rows.paired, max_seq_lens
+    records = rows.records
+    paired = rows.paired
+    longest = max_seq_lens
     if paired.all():
         scores = scorer.score(records.in0, records.in1, max_seq_lens=longest)
         return Results(rows, scores, _none(scorer.config.enc_dim))
     pairs = [records.in0.take(_numbers(records.has0, paired))]
     pairs.append(records.in1.take(_numbers(records.has1, paired)))
-    only0, only1 = records.has0 & ~paired, records.has1 & ~paired
+    only0 = records.has0 & ~paired
+    only1 = records.has1 & ~paired
     embeddings = np.empty((len(records), scorer.config.enc_dim), np.float32)
     if only0.any():
         in0 = records.in0.take(_numbers(records.has0, only0))
@@ -130,18 +135,18 @@ def results_of(
     return Results(rows, scores, embeddings[~paired] if paired.any() else embeddings)
 
 
-def error_row(error: RecordError) -> bytes:
+def encode_error(error: RecordError) -> bytes:
     """The result of a bad record."""
     return orjson.dumps({"error": str(error)})
 
 
-def edited_texts(
+def edit_answers(
     answers: list[bytes],
     joined: Joined,
     settings: FileSettings,
     *,
     skip: bool,
-    tally: Tally,
+    counts: Counts,
 ) -> Iterator[bytes]:
     """Answers joined with their inputs and filtered, as `settings` has it.
 
@@ -155,14 +160,14 @@ def edited_texts(
             yield answer + settings.ending
             continue
         try:
-            row = edited(answer, joined.inputs[number] if settings.join else None, settings)
+            row = edit_answer(answer, joined.inputs[number] if settings.join else None, settings)
         except InputError as error:
             reason = f"--output-filter: {error}" if settings.output_filter else str(error)
             problem = RecordError(joined.places[number], reason)
             if not skip:
                 raise problem from error
-            tally.errors += 1
-            row = error_row(problem)
+            counts.errors += 1
+            row = encode_error(problem)
         yield row + settings.ending
 
 
@@ -175,12 +180,13 @@ class Answers:
     """
 
     def __init__(self, results: Results, *, lines: bool) -> None:
-        self.rows, self._results = results.rows, results
+        self.rows = results.rows
+        self._results = results
         self._around = (b"", b"\n", b"") if lines else (b'{"predictions":[', b",", b"]}")
         self._kinds = np.full(len(self.rows), _BAD, np.int8)
         self._kinds[self.rows.good] = self.rows.paired
         self._edges = np.flatnonzero(np.diff(self._kinds)) + 1
-        # how many of a kind stand before each row
+        # how many of a kind are before each row
         self._before = {kind: offsets_of(self._kinds == kind) for kind in (_SINGLE, _PAIR)}
 
     def __len__(self) -> int:
@@ -203,7 +209,7 @@ class Answers:
         """The results of neighbours of one kind."""
         kind = int(self._kinds[first])
         if kind == _BAD:
-            yield between.join(error_row(self.rows.errors[row]) for row in range(first, last))
+            yield between.join(encode_error(self.rows.errors[row]) for row in range(first, last))
             return
         values = self._results.scores if kind == _PAIR else self._results.embeddings
         before = self._before[kind]

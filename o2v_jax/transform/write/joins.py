@@ -10,10 +10,11 @@ from o2v_jax.errors import InputError
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.write.jsonpath import Filter
 
-INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
+INPUT = "SageMakerInput"
+OUTPUT = "SageMakerOutput"
 
 
-def filtered(text: bytes, path: Filter | None) -> bytes:
+def apply_filter(text: bytes, path: Filter | None) -> bytes:
     """What a filter leaves of a JSON text.
 
     Raises:
@@ -22,7 +23,7 @@ def filtered(text: bytes, path: Filter | None) -> bytes:
     return text if path is None else _written(path(_read(text)))
 
 
-def edited(answer: bytes, given: bytes | None, settings: FileSettings) -> bytes:
+def edit_answer(answer: bytes, given: bytes | None, settings: FileSettings) -> bytes:
     """A result joined with its input, if there is one, and filtered.
 
     Raises:
@@ -31,7 +32,7 @@ def edited(answer: bytes, given: bytes | None, settings: FileSettings) -> bytes:
     >>> from o2v_jax.transform import Settings
     >>> from pathlib import Path
     >>> settings = Settings(join="Input", output_filter="$['id','SageMakerOutput']")
-    >>> edited(b'{"scores":[0.5]}', b'{"id": 7, "in0": [1]}', settings.of(Path("a.jsonl")))
+    >>> edit_answer(b'{"scores":[0.5]}', b'{"id": 7, "in0": [1]}', settings.of(Path("a.jsonl")))
     b'{"id":7,"SageMakerOutput":{"scores":[0.5]}}'
     """
     value = _read(answer)

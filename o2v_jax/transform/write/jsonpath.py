@@ -1,7 +1,7 @@
 """Filters: the JSONPath of batch transform, and what it makes of a JSON value.
 
 As in the SageMaker developer guide ("Associate Prediction Results with Input Records"): a path to
-one place gives what stands there, names in brackets at the end (`$['id','SageMakerOutput']`) give
+one place gives what is there, names in brackets at the end (`$['id','SageMakerOutput']`) give
 an object of these, and anything else gives a list.
 """
 
@@ -48,7 +48,7 @@ class Filter:
         """What the path selects.
 
         Raises:
-            InputError: there is nothing at its place.
+            InputError: there is nothing at its path.
         """
         found = self._path.finditer(value)
         if self._names:
@@ -65,7 +65,7 @@ class Filter:
         return values[0]
 
 
-def filter_of(text: str) -> Filter | None:
+def parse_filter(text: str) -> Filter | None:
     """The filter, or None for `$`, which changes nothing."""
     return None if text.strip() == ALL else Filter(text.strip())
 

@@ -4,7 +4,6 @@ It is an extended attribute of the file, and not a file beside it, so that the f
 holds results alone. Where the file system has no such attributes, results are of unknown origin.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from o2v_jax.util import hash_bytes
 
 NAME = "user.o2v_jax.transform"
 _FORMAT = 2
@@ -22,7 +23,7 @@ class Origin(msgspec.Struct):
 
     Attributes:
         identity: the settings and the model.
-        input: the `digest_of_path` of its absolute path.
+        input: the `hash_path` of its absolute path.
         size: bytes of the input.
         modified: when the input last was, in ns since 1970.
         records: of which there are results.
@@ -45,9 +46,9 @@ class _Held(msgspec.Struct):
     modified: int
 
 
-def digest_of_path(path: str) -> str:
-    """Stands for a path, which may be long, and have bytes that are no text."""
-    return hashlib.sha256(os.fsencode(path)).hexdigest()
+def hash_path(path: str) -> str:
+    """The digest of a path, which may be long, and have bytes that are not text."""
+    return hash_bytes(os.fsencode(path))
 
 
 def write_origin(results: Path, origin: Origin) -> None:
@@ -69,10 +70,10 @@ def read_origin(results: Path) -> Origin | None:
     return held.origin if same and held.origin.format == _FORMAT else None
 
 
-def differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def describe_differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Which settings differ, for a person to read; empty if none does.
 
-    >>> differences({"accept": None, "split": "Line"}, {"accept": "x", "split": "Line"})
+    >>> describe_differences({"accept": None, "split": "Line"}, {"accept": "x", "split": "Line"})
     'accept was not given, now x'
     """
     names = sorted(held.keys() | now.keys())
@@ -80,7 +81,9 @@ def differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ", ".join(f"{n} was {_shown(held.get(n))}, now {_shown(now.get(n))}" for n in other)
 
 
-_DIGEST, _LONGEST, _SHOWN = 64, 200, 12
+_DIGEST = 64
+_LONGEST = 200
+_SHOWN = 12
 
 
 def _shown(value: object) -> str:

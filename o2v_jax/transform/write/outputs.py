@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from o2v_jax.atomic import sync
 from o2v_jax.errors import InputError, O2VError
 from o2v_jax.transform.engines.local import Step, Written
-from o2v_jax.transform.read.parquet import as_parquet
+from o2v_jax.transform.read.parquet import convert_to_parquet
 from o2v_jax.transform.read.parts import Position
-from o2v_jax.transform.read.sources import Source, os_reason, show_path
+from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.settings import PARQUET, FileSettings, is_parquet
-from o2v_jax.transform.write.answers import Tally
+from o2v_jax.transform.write.answers import Counts
 from o2v_jax.transform.write.origin import Origin, write_origin
-from o2v_jax.transform.write.state import Progress, State, sync
+from o2v_jax.transform.write.state import Progress, State
+from o2v_jax.util import describe_os_error
 
 # what is wrong with one name, and leaves room for others
 _OF_A_NAME = {
@@ -35,14 +37,16 @@ class Output:
     """The results of one file.
 
     Args:
-        state: of the run, which is told what is on the disk.
+        state: of the run, which records what is on the disk.
         number: the file's.
         target: where the results go.
     """
 
     def __init__(self, state: State, number: int, target: Path) -> None:
-        self.tally = Tally()
-        self._state, self._number, self._target = state, number, target
+        self.counts = Counts()
+        self._state = state
+        self._number = number
+        self._target = target
         self._progress = state.of(number)
         self._stream: BinaryIO | None = None
 
@@ -65,20 +69,21 @@ class Output:
         self._progress = Progress(
             position,
             stream.tell(),
-            before.records + self.tally.records,
-            before.errors + self.tally.errors,
+            before.records + self.counts.records,
+            before.errors + self.counts.errors,
         )
-        self.tally = Tally()
+        self.counts = Counts()
         self._state.note(self._number, self._progress)
         if position.final:
             self.close()
-            state, number = self._state, self._number
+            state = self._state
+            number = self._number
             complete(state.partial(number), self._target, state.origin(number))
 
     def close(self) -> None:
         """Gives up what was not kept."""
         if self._stream:
-            with suppress(OSError):  # a full disk, of which the first to write has told
+            with suppress(OSError):  # a full disk, which the first write has reported
                 self._stream.close()
 
     def _opened(self) -> BinaryIO:
@@ -86,7 +91,7 @@ class Output:
             path = self._state.partial(self._number)
             self._stream = path.open("r+b" if path.exists() else "w+b")
             if self._stream.seek(0, os.SEEK_END) < self._progress.written:
-                raise InputError(f"{show_path(path)}: has lost results: give the command again")
+                raise InputError(f"{show_path(path)}: has lost results: rerun the command")
             self._stream.seek(self._progress.written)
             self._stream.truncate()
         return self._stream
@@ -102,7 +107,7 @@ def complete(partial: Path, target: Path, origin: Origin) -> None:
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        finished = _finished(partial, target, origin.errors)
+        finished = _finish(partial, target, origin.errors)
         write_origin(finished, origin)
         finished.rename(target)
     except OSError as error:
@@ -113,12 +118,12 @@ def complete(partial: Path, target: Path, origin: Origin) -> None:
     sync(target.parent)
 
 
-def _finished(partial: Path, target: Path, errors: int) -> Path:
+def _finish(partial: Path, target: Path, errors: int) -> Path:
     """The complete file, still without its name."""
     if not is_parquet(target.with_suffix("")):
         return partial
     finished = partial.with_suffix(PARQUET)
-    as_parquet(partial, finished, show_path(target), errors=errors)
+    convert_to_parquet(partial, finished, show_path(target), errors=errors)
     return finished
 
 
@@ -149,12 +154,12 @@ class Report:
         self.failed.append(path)
 
 
-def cannot_write(folder: Path, error: OSError, target: Path | None = None) -> InputError:
+def explain_write_failure(folder: Path, error: OSError, target: Path | None = None) -> InputError:
     """The error of a full disk and the like: what folder, and at the results of which file."""
-    at = f" with {show_path(target)}" if target else ""
+    where = f" at {show_path(target)}" if target else ""
     return InputError(
-        f"{show_path(folder)}: cannot be written ({os_reason(error)}); what is done is kept: "
-        f"the same command goes on{at}"
+        f"{show_path(folder)}: cannot be written ({describe_os_error(error)}); "
+        f"what is done is kept: the same command resumes{where}"
     )
 
 
@@ -171,8 +176,12 @@ class Writer:
         *,
         skip: bool,
     ) -> None:
-        self._folder, self._sources, self._settings = folder, sources, settings
-        self._state, self._report, self._skip = state, report, skip
+        self._folder = folder
+        self._sources = sources
+        self._settings = settings
+        self._state = state
+        self._report = report
+        self._skip = skip
         self._outputs: dict[int, Output] = {}
         self._failed: set[int] = set()
         self._broken = False  # then nothing more may count as done
@@ -192,7 +201,7 @@ class Writer:
             return self._done(step, results)
         except OSError as error:
             target = self._folder / self._sources[step.number].target
-            raise cannot_write(self._folder, error, target) from error
+            raise explain_write_failure(self._folder, error, target) from error
 
     def close(self) -> None:
         """Gives up what is not complete; on the disk it stays as far as it was noted."""
@@ -218,9 +227,9 @@ class Writer:
         return 0, self._end(output, step.number, step.end)
 
     def _write(self, output: Output, results: Written, settings: FileSettings) -> int:
-        before = output.tally.records
-        output.write(results.text(settings, skip=self._skip, tally=output.tally))
-        return output.tally.records - before
+        before = output.counts.records
+        output.write(results.text(settings, skip=self._skip, counts=output.counts))
+        return output.counts.records - before
 
     def _end(self, output: Output, number: int, end: Position) -> int:
         before = output.progress

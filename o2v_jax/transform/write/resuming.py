@@ -1,4 +1,4 @@
-"""How a run goes on from what earlier commands left, and what of that is guarded.
+"""How a run resumes from what earlier commands left, and what of that is guarded.
 
 Results of records are: no other settings, and no other input, take their place unasked. Where there
 are none, there is nothing to guard, and a corrected command just runs.
@@ -13,41 +13,41 @@ from typing import Any
 from o2v_jax.errors import InputError
 from o2v_jax.transform.read.parts import Position
 from o2v_jax.transform.read.sources import Source, show_path
-from o2v_jax.transform.write.origin import differences, digest_of_path, read_origin
+from o2v_jax.transform.write.origin import describe_differences, hash_path, read_origin
 from o2v_jax.transform.write.outputs import complete
 from o2v_jax.transform.write.state import Entry, Progress, State, UnreadableError
 
 log = logging.getLogger("o2v_jax")
 
-_ANEW = "--no-resume to begin anew"
+_ANEW = "--no-resume to start over"
 
 
-def go_on(
+def resume_run(
     state: State,
     identity: Mapping[str, Any],
     sources: Sequence[Source],
     *,
     knows_model: bool = True,
 ) -> None:
-    """Goes on with the run that there is, or begins one; complete results are kept.
+    """Resumes the run that there is, or begins one; complete results are kept.
 
     Args:
         state: of the run that there is, if there is one.
         identity: the settings and the model.
         sources: the files.
         knows_model: whether another model would have another identity. Where that is not so, an
-            unfinished run goes on, but results of finished ones are in the way.
+            unfinished run resumes, but results of finished ones are in the way.
 
     Raises:
         InputError: results that are to be kept are in the way; says what differs, and what to do.
     """
-    if not _continues(state, identity, sources):
-        state.clear(identity, _empty_results(state))
+    if not _continue_run(state, identity, sources):
+        state.clear(identity, _find_empty_results(state))
     changed = state.number(sources)
     _complete_others(state)
     anew = [number for number in range(len(sources)) if _is_anew(state, number, sources, changed)]
     state.note_all({number: Progress() for number in anew if state.of(number) != Progress()})
-    kept = dict(_kept(state, identity, sources, knows_model=knows_model))
+    kept = dict(_find_kept(state, identity, sources, knows_model=knows_model))
     state.write_manifest()
     state.note_all(kept)
 
@@ -64,7 +64,7 @@ def _complete_others(state: State) -> None:
             log.warning("%s", error)
 
 
-def _continues(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) -> bool:
+def _continue_run(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) -> bool:
     """Whether there is a run of this identity; if it is another one, it has no results."""
     if not state.begun:
         return False
@@ -74,13 +74,13 @@ def _continues(state: State, identity: Mapping[str, Any], sources: Sequence[Sour
     except UnreadableError as error:
         if _has_results(state, sources):
             raise InputError(f"{folder}: {error}: give {_ANEW} and replace results") from error
-        log.warning("%s: %s, but nothing was done: the run is begun anew", folder, error)
+        log.warning("%s: %s, but nothing was done: the run starts over", folder, error)
         return False
-    other = differences(state.manifest.identity, identity)
+    other = describe_differences(state.manifest.identity, identity)
     if other and state.done:
         raise InputError(
             f"{folder}: holds an unfinished run with other settings ({other}): give the same "
-            f"command to go on with it, another --output, or {_ANEW} and replace its results"
+            f"command to resume it, another --output, or {_ANEW} and replace its results"
         )
     return not other
 
@@ -92,7 +92,7 @@ def _has_results(state: State, sources: Sequence[Source]) -> bool:
     return any(os.path.lexists(state.folder.parent / source.target) for source in sources)
 
 
-def _empty_results(state: State) -> list[Path]:
+def _find_empty_results(state: State) -> list[Path]:
     """Of files without a record, which a run left that is given up."""
     folder = state.folder.parent
     others = state.others()  # none has a number yet
@@ -105,8 +105,10 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
     Raises:
         InputError: it is, but of what the file was before.
     """
-    source, progress = sources[number], state.of(number)
-    target, partial = state.folder.parent / source.target, state.partial(number)
+    source = sources[number]
+    progress = state.of(number)
+    target = state.folder.parent / source.target
+    partial = state.partial(number)
     path = show_path(source.path)
     there = os.path.lexists(target) or partial.exists()  # false too for a name that is too long
     if number in changed:
@@ -117,7 +119,7 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
             )
         if progress.position.final and os.path.lexists(target):
             target.unlink()
-        log.info("%s: has changed and is begun anew", path)
+        log.info("%s: has changed and starts over", path)
         return True
     if progress.position.final:
         lost = not there
@@ -128,7 +130,7 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
     return lost
 
 
-def _kept(
+def _find_kept(
     state: State, identity: Mapping[str, Any], sources: Sequence[Source], *, knows_model: bool
 ) -> Iterator[tuple[int, Progress]]:
     """Files whose results are complete by an earlier command, of which the state knows nothing."""
@@ -136,7 +138,7 @@ def _kept(
         target = state.folder.parent / source.target
         if state.of(number).position.final or not os.path.lexists(target):
             continue
-        if progress := _progress_of(target, source, identity):
+        if progress := _read_progress(target, source, identity):
             if progress.records and not knows_model:
                 raise InputError(
                     f"{show_path(target)}: exists already: --no-resume replaces results (a server "
@@ -145,15 +147,16 @@ def _kept(
             yield number, progress
 
 
-def _progress_of(target: Path, source: Source, identity: Mapping[str, Any]) -> Progress | None:
+def _read_progress(target: Path, source: Source, identity: Mapping[str, Any]) -> Progress | None:
     """That of a file with results; those without a record are removed if they are of no use."""
-    origin, shown = read_origin(target), show_path(target)
+    origin = read_origin(target)
+    shown = show_path(target)
     if origin is None:
         raise InputError(f"{shown}: exists already: --no-resume replaces results")
-    other = differences(origin.identity, identity)
+    other = describe_differences(origin.identity, identity)
     now = Entry.of(source)
     same = (origin.input, origin.size, origin.modified) == (
-        digest_of_path(now.input),
+        hash_path(now.input),
         now.size,
         now.modified,
     )

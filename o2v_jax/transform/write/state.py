@@ -11,11 +11,12 @@ from typing import Annotated, Any, BinaryIO, Self
 
 import msgspec
 
-from o2v_jax.atomic import try_lock
+from o2v_jax.atomic import replace_file
 from o2v_jax.errors import InputError
+from o2v_jax.staging import try_lock
 from o2v_jax.transform.read.parts import Position
 from o2v_jax.transform.read.sources import Source, show_path
-from o2v_jax.transform.write.origin import Origin, digest_of_path
+from o2v_jax.transform.write.origin import Origin, hash_path
 
 FOLDER = ".o2v-transform"
 FORMAT = 2
@@ -111,12 +112,12 @@ class State:
     def __exit__(self, *_: object) -> None:
         if not self.begun:
             shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):  # of a full disk it was told before
+        with suppress(OSError):  # a full disk was reported before
             self._journal.close()
 
     @property
     def begun(self) -> bool:
-        """Whether there is a run to go on with."""
+        """Whether there is a run to resume."""
         return self._manifest_file.exists()
 
     @property
@@ -157,7 +158,7 @@ class State:
         self._numbers = []
 
     def begin(self, identity: Mapping[str, Any], sources: Sequence[Source]) -> None:
-        """Begins a run anew; the results that there are of its files are removed."""
+        """Starts a run over; the results that its files have are removed."""
         self.clear(identity, [self.folder.parent / source.target for source in sources])
         self.number(sources)
         self.write_manifest()
@@ -187,7 +188,8 @@ class State:
         files = self.manifest.files
         held = {(entry.input, entry.output): at for at, entry in enumerate(files)}
         entries = [Entry.of(source) for source in sources]
-        self._numbers, changed = [], list[int]()
+        self._numbers = []
+        changed = list[int]()
         for number, entry in enumerate(entries):
             at = held.get((entry.input, entry.output), len(files))
             if at < len(files) and files[at] != entry:
@@ -198,11 +200,11 @@ class State:
 
     def origin_of(self, entry: Entry, progress: Progress) -> Origin:
         """What the complete results of a file are marked with."""
-        read = digest_of_path(entry.input), entry.size, entry.modified
+        read = hash_path(entry.input), entry.size, entry.modified
         return Origin(self.manifest.identity, *read, progress.records, progress.errors)
 
     def origin(self, number: int) -> Origin:
-        """The same by a file's number."""
+        """What the complete results of a file are marked with, by its number."""
         return self.origin_of(self.manifest.files[self._numbers[number]], self.of(number))
 
     def others(self) -> Iterator[tuple[Entry, Progress, Path]]:
@@ -219,13 +221,8 @@ class State:
 
     def write_manifest(self) -> None:
         """Remembers for good which run it is, and its files."""
-        temporary = self._manifest_file.with_suffix(".tmp")
-        with temporary.open("w") as stream:
+        with replace_file(self._manifest_file) as path, path.open("w") as stream:
             json.dump(msgspec.to_builtins(self.manifest), stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.rename(self._manifest_file)
-        sync(self.folder)
 
     @property
     def _manifest_file(self) -> Path:
@@ -254,7 +251,7 @@ class State:
     def _read_journal(self) -> dict[int, Progress]:
         found = {}
         try:
-            for line in _whole_lines(self._journal):
+            for line in _read_whole_lines(self._journal):
                 note = msgspec.json.decode(line, type=_Note)
                 _ = self.manifest.files[note.file]
                 found[note.file] = Progress(note.position, note.written, note.records, note.errors)
@@ -266,16 +263,7 @@ class State:
         return UnreadableError(f"is damaged ({error!s:.200})")
 
 
-def sync(path: Path) -> None:
-    """Brings the names in a folder to the disk, or a file."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _whole_lines(stream: BinaryIO) -> list[bytes]:
+def _read_whole_lines(stream: BinaryIO) -> list[bytes]:
     """All lines but one that a kill cut short, which is taken off."""
     stream.seek(0)
     written = stream.read()

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from reference import network as reference
 
+pytestmark = pytest.mark.slow
+
 NEAR = {"rtol": 1e-5, "atol": 1e-5}
 
 

@@ -10,6 +10,8 @@ from reference import network as reference
 from o2v_jax.model import head_fn
 from o2v_jax.scoring.folding import fold_head
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("hadamard", "concat", "abs_diff")
 COMPARATOR_LISTS = [names for n in (1, 2, 3) for names in permutations(NAMES, n)]
 ENC0, ENC1 = np.random.default_rng(0).normal(size=(2, 9, 8)).astype(np.float32)

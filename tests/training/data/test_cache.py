@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from numpy.lib.format import open_memmap
 
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -71,7 +72,7 @@ def test_columns_are_mapped_at_once_and_when_found_again(files, cache):
 def test_the_second_reading_parses_nothing(files, cache):
     read_dataset(files, CONFIG, cache=cache)
     (entry,) = cache.iterdir()
-    labels = np.memmap(entry / "labels", np.float64, "r+")
+    labels = open_memmap(entry / "labels.npy", mode="r+")
     labels[0] = 2
     labels.flush()
     assert read_dataset(files, CONFIG, cache=cache).labels.tolist() == [2, 0, 1, 0]
@@ -125,7 +126,9 @@ def test_what_was_not_read_to_the_end_is_not_kept(files, cache):
     assert read_dataset(files, CONFIG, cache=cache, skip=True).labels.tolist() == [1, 1, 0]
 
 
-@pytest.mark.parametrize("name", ["in0.ids", "in1.offsets", "labels", "lines", "summary.json"])
+@pytest.mark.parametrize(
+    "name", ["in0.ids.npy", "in1.offsets.npy", "labels.npy", "lines.npy", "summary.json"]
+)
 @pytest.mark.parametrize("damage", ["missing", "short", "long", "directory"])
 def test_a_damaged_entry_is_made_again(files, cache, name, damage):
     expected = content(read_dataset(files, CONFIG, cache=cache))
@@ -148,7 +151,7 @@ def test_a_damaged_entry_is_made_again(files, cache, name, damage):
 
 def test_offsets_that_do_not_rise_are_damage(files, cache):
     read_dataset(files, CONFIG, cache=cache)
-    offsets = np.memmap(next(cache.iterdir()) / "in0.offsets", np.int64, "r+")
+    offsets = open_memmap(next(cache.iterdir()) / "in0.offsets.npy", mode="r+")
     offsets[1] = 99
     offsets.flush()
     assert read_dataset(files, CONFIG, cache=cache).lengths(0).tolist() == [2, 1, 2, 1]
@@ -231,15 +234,14 @@ def test_what_nobody_used_for_long_is_removed_by_the_next_write(files, cache, tm
         (tmp_path / f"{number}.jsonl").write_text(GOOD * (number + 1))
         read_dataset([tmp_path / f"{number}.jsonl"], CONFIG, cache=cache)
     old, used, young = sorted(cache.iterdir(), key=lambda entry: int(entry.name.split("-")[0]))
-    stranger, unfinished = cache / "notes", cache / f".{'0' * 32}.tmp"
-    for entry, days in ((old, 31), (used, 31), (young, 29), (stranger, 99), (unfinished, 3)):
+    stranger = cache / "notes"
+    for entry, days in ((old, 31), (used, 31), (young, 29), (stranger, 99)):
         entry.mkdir(exist_ok=True)
         age(entry, days)
     read_dataset([tmp_path / "1.jsonl"], CONFIG, cache=cache)
     assert old.exists()
     read_dataset(files, CONFIG, cache=cache)
     assert not old.exists()
-    assert not unfinished.exists()
     assert used.exists()
     assert young.exists()
     assert stranger.exists()
@@ -258,6 +260,7 @@ print(len(data), int(data.labels.sum()))
 """
 
 
+@pytest.mark.process
 def test_processes_that_read_at_the_same_time_agree(cache, tmp_path):
     file = tmp_path / "some.jsonl"
     file.write_text((GOOD + OTHER) * 2000)
@@ -273,6 +276,7 @@ def test_processes_that_read_at_the_same_time_agree(cache, tmp_path):
     assert is_mapped(read_dataset([file], CONFIG, cache=cache))
 
 
+@pytest.mark.process
 def test_what_a_killed_process_left_is_removed_and_no_living_ones(files, cache, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

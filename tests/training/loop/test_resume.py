@@ -20,6 +20,8 @@ from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.state import Checkpoints
 from o2v_jax.training.report.metric_lines import Reporter
 
+pytestmark = pytest.mark.slow
+
 BATCHES = 5  # an epoch
 SETTINGS = {
     "adam, dropout, buckets": {"dropout": 0.3, "bucket_width": 2},
@@ -96,7 +98,7 @@ def test_interrupted_runs_end_like_uninterrupted_ones(name, tmp_path):
     expected = whole.fit()
     for batches in [0, 1, 2, 3, 2, 1, 7, 3]:
         run = run_of(config, checkpoints_of(tmp_path), AfterBatches(batches))
-        with pytest.raises(Interrupted, match="the same command goes on from") as stopped:
+        with pytest.raises(Interrupted, match="the same command resumes from") as stopped:
             run.fit()
         run.checkpoints.close()
         assert stopped.value.status == 143
@@ -136,7 +138,7 @@ class SignalledOnce(Checkpoints):
 def test_a_signal_during_a_saving_waits_until_it_is_done(tmp_path):
     checkpoints = SignalledOnce(tmp_path / "state", {"seed": "4"})
     signals = Signals()
-    with signals.caught(), pytest.raises(Interrupted, match="the same command goes on"):
+    with signals.caught(), pytest.raises(Interrupted, match="the same command resumes"):
         run_of(config_of(), checkpoints, signals).fit()
     again = run_of(config_of(), checkpoints_of(tmp_path), AfterBatches(0))
     with pytest.raises(Interrupted):

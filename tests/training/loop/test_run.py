@@ -11,6 +11,8 @@ from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.report.metric_lines import Reporter
 
+pytestmark = pytest.mark.slow
+
 
 def noise(records, seed):
     """Pairs whose labels follow from nothing, so that a run can only learn them by heart."""

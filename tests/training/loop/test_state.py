@@ -15,6 +15,8 @@ from o2v_jax.training.job import Job
 from o2v_jax.training.loop.state import Checkpoints
 from o2v_jax.training.loop.state_files import LISTING, locked
 
+pytestmark = pytest.mark.slow
+
 RUN = {"seed": "4"}
 
 

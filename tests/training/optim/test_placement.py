@@ -20,6 +20,8 @@ from o2v_jax.training.optim.placement import Placement, choose_placement
 from o2v_jax.training.optim.step import _put_batch, _step, start, train_step
 from o2v_jax.training.report.metric_lines import Reporter
 
+pytestmark = pytest.mark.slow
+
 VOCABULARY = 41  # which no number of devices divides
 STEPS, BATCHES = 50, 2
 SPARSE = {"token_embedding_storage_type": "row_sparse"}

@@ -15,6 +15,8 @@ from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.row_sparse import apply_row_updates, pack, put_back, take, update
 from o2v_jax.training.optim.step import _remaps_on_host, evaluation_step, start, train_step
 
+pytestmark = pytest.mark.slow
+
 VOCABULARY = 40
 TABLES = {False: ("embed_0", "embed_1"), True: ("embed_shared",)}
 

@@ -10,6 +10,8 @@ from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.optim.optimizers import note_learning_rate
 from o2v_jax.training.optim.step import evaluation_step, start, train_step
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 
 

@@ -102,6 +102,7 @@ def test_losses_that_are_no_numbers_can_be_drawn(tmp_path):
     shape(plot_curves(tmp_path, history, 0, {"cross_entropy": float("nan")}))
 
 
+@pytest.mark.process
 def test_drawing_says_nothing_and_leaves_no_traces(tmp_path):
     code = """
 import logging, pathlib, sys, warnings

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from o2v_jax.transform import Settings
-from o2v_jax.transform.read.parts import parts_of
-from o2v_jax.transform.read.rows import rows_of
-from o2v_jax.transform.write.joins import edited
+from o2v_jax.transform.read.parts import read_parts
+from o2v_jax.transform.read.rows import read_rows
+from o2v_jax.transform.write.joins import edit_answer
 from o2v_jax.transform.write.state import Position
 
 
@@ -16,8 +16,8 @@ def errors(tmp_path, name, text, **settings):
     file = tmp_path / name
     file.write_text(text)
     settings = Settings(**settings).of(file)
-    (part,) = parts_of(file, settings, Position())
-    return [str(error) for error in rows_of(part, name, settings, (9, 9)).errors.values()]
+    (part,) = read_parts(file, settings, Position())
+    return [str(error) for error in read_rows(part, name, settings, (9, 9)).errors.values()]
 
 
 PAIR = '{"in0": [1], "in1": [2]}'
@@ -48,5 +48,5 @@ def test_half_a_surrogate_pair_is_kept_with_what_it_stands_in(tmp_path, half):
     assert errors(tmp_path, "a.jsonl", record) == []
     assert errors(tmp_path, "a.json", f'{{"instances": [{record}]}}') == []
     assert errors(tmp_path, "a.jsonl", record, input_filter="$['in0','in1','t']") == []
-    joined = edited(b"{}", record.encode(), Settings(join="Input").of(Path("a.jsonl")))
+    joined = edit_answer(b"{}", record.encode(), Settings(join="Input").of(Path("a.jsonl")))
     assert json.loads(joined)["t"] == json.loads(f'"{half}"')

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.transform import Position, Settings, parts_of
+from o2v_jax.transform import Position, Settings, read_parts
 from o2v_jax.transform.read.parts import PART_BYTES
 from o2v_jax.transform.settings import MIB
 
@@ -46,7 +46,7 @@ def comparable(part):
 
 
 def payloads(path, settings, start=START):
-    return [text for part in parts_of(path, settings, start) for text in part.texts if text]
+    return [text for part in read_parts(path, settings, start) for text in part.texts if text]
 
 
 @pytest.mark.parametrize("longest", [3001, 10_000, 99_999, 2**20])
@@ -79,11 +79,11 @@ def test_a_run_goes_on_with_the_parts_of_an_undisturbed_one(tmp_path, longest, c
     content = b"\xef\xbb\xbf" + b"".join(lines)
     path = tmp_path / "a.jsonl"
     path.write_bytes(gzip.compress(content, 1) if compressed else content)
-    parts = list(parts_of(path, settings_of(longest), START))
+    parts = list(read_parts(path, settings_of(longest), START))
     assert len(parts) >= 3
     assert b"".join(text for part in parts for text in part.texts) == content[3:]
     for before, part in enumerate(parts[1:]):
-        again = list(parts_of(path, settings_of(longest), parts[before].end))
+        again = list(read_parts(path, settings_of(longest), parts[before].end))
         assert list(map(comparable, again)) == list(map(comparable, parts[before + 1 :]))
         assert part.line == parts[before].end.lines + 1
     assert [part.end.final for part in parts] == [False] * (len(parts) - 1) + [True]
@@ -95,7 +95,7 @@ def test_parts_are_bounded(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"123456789\n" * (3 * PART_BYTES // 10))
     for longest in (1000, MIB, 6 * MIB, None):
-        parts = list(parts_of(path, settings_of(longest), START))
+        parts = list(read_parts(path, settings_of(longest), START))
         sizes = [sum(map(len, part.texts)) for part in parts]
         assert max(sizes) <= PART_BYTES
         assert len(parts) <= 5
@@ -107,7 +107,7 @@ def test_parts_are_bounded(tmp_path):
 def test_of_a_line_that_is_too_long_only_the_beginning_is_read(tmp_path, length, kept):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"a\n" + b"y" * length + b"\nb\n")
-    parts = list(parts_of(path, settings_of(1000), START))
+    parts = list(read_parts(path, settings_of(1000), START))
     texts = [text for part in parts for text in part.texts]
     lines = b"".join(texts).split(b"\n")
     assert (lines[0], lines[2], lines[3]) == (b"a", b"b", b"")
@@ -129,7 +129,7 @@ def test_long_lines_are_records_where_payloads_may_be_long(tmp_path, longest):
 def test_empty_files_have_one_final_part(tmp_path, content):
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
-    (part,) = parts_of(path, settings_of(), START)
+    (part,) = read_parts(path, settings_of(), START)
     assert part.end.final
     assert not b"".join(part.texts).strip()
 
@@ -139,9 +139,9 @@ def test_damaged_files_are_named(tmp_path):
     whole = gzip.compress(random.Random(0).randbytes(9999))
     path.write_bytes(whole[:-100])
     with pytest.raises(InputError, match=r"a\.jsonl\.gz: is damaged gzip"):
-        list(parts_of(path, settings_of(), START))
+        list(read_parts(path, settings_of(), START))
     path.write_bytes(whole[:500] + b"garbage" + whole[507:])
     with pytest.raises(InputError, match=r"a\.jsonl\.gz: is damaged gzip"):
-        list(parts_of(path, settings_of(), START))
+        list(read_parts(path, settings_of(), START))
     with pytest.raises(InputError, match=r"nothing.jsonl: cannot be read \(No such file"):
-        list(parts_of(tmp_path / "nothing.jsonl", settings_of(), START))
+        list(read_parts(tmp_path / "nothing.jsonl", settings_of(), START))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.transform import sources_of
+from o2v_jax.transform import find_sources
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def targets(*inputs):
-    return [(str(s.path), str(s.target)) for s in sources_of(inputs, Path("out"))]
+    return [(str(s.path), str(s.target)) for s in find_sources(inputs, Path("out"))]
 
 
 def test_a_folder_keeps_its_tree(tree):
@@ -43,21 +43,21 @@ def test_results_are_no_inputs_of_a_glob(tree):
     for name in ("in/a.jsonl.out", "in/out/b.jsonl.out"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("")
-    found = [str(s.path) for s in sources_of(["in/**/*.*"], Path("in/out"))]
+    found = [str(s.path) for s in find_sources(["in/**/*.*"], Path("in/out"))]
     assert found == ["in/a.jsonl", "in/a.jsonl.out", "in/b.jsonl", "in/deep/er/c.json"]
-    assert "in/a.jsonl.out" not in [str(s.path) for s in sources_of(["in/*.*"], Path("in"))]
+    assert "in/a.jsonl.out" not in [str(s.path) for s in find_sources(["in/*.*"], Path("in"))]
 
 
 def test_no_output_replaces_an_input(tree):
     Path("in/a.jsonl.out").write_text("")
     with pytest.raises(InputError, match=r"in/a.jsonl.out: would replace an input"):
-        sources_of(["in/a.jsonl", "in/a.jsonl.out"], Path("in"))
+        find_sources(["in/a.jsonl", "in/a.jsonl.out"], Path("in"))
 
 
 def test_a_linked_folder_has_to_be_named(tree):
     Path("in/link").symlink_to("deep", target_is_directory=True)
     with pytest.raises(InputError, match="in/link: is a link to a folder: name it as an input"):
-        sources_of(["in"], Path("out"))
+        find_sources(["in"], Path("out"))
 
 
 def test_a_name_with_wildcards_that_exists_is_a_name(tree):
@@ -86,7 +86,7 @@ def test_refusals(tree, inputs, output, message):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("")
     with pytest.raises(InputError, match=message):
-        sources_of(inputs, Path(output))
+        find_sources(inputs, Path(output))
 
 
 def test_what_cannot_be_read_is_among_the_files_of_a_glob(tree):
@@ -99,4 +99,4 @@ def test_what_cannot_be_read_is_among_the_files_of_a_glob(tree):
 def test_an_empty_folder_is_refused(tree):
     Path("empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no file"):
-        sources_of(["empty"], Path("out"))
+        find_sources(["empty"], Path("out"))

@@ -3,7 +3,7 @@
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.transform.write.jsonpath import Filter, filter_of
+from o2v_jax.transform.write.jsonpath import Filter, parse_filter
 
 RECORD = {"id": 7, "features": [1, 2, 3, 4, 5, 6], "in0": [3], "field1": {"child1": 1, "child2": 2}}
 
@@ -47,4 +47,4 @@ def test_what_is_no_path_is_refused(path):
 
 
 def test_the_whole_record_is_no_filter():
-    assert filter_of("$") is None
+    assert parse_filter("$") is None

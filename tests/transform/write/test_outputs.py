@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.transform import Position, Report, Settings, Transform, sources_of
+from o2v_jax.transform import Position, Report, Settings, Transform, find_sources
 from o2v_jax.transform.engines.local import Step
 from o2v_jax.transform.write.origin import Origin
 from o2v_jax.transform.write.outputs import Writer, complete
@@ -31,7 +31,7 @@ class Failing:
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError()])
 def test_nothing_behind_a_failed_write_is_done(tmp_path, error):
     (tmp_path / "a.jsonl").write_bytes(b"{}")
-    sources, output = sources_of([str(tmp_path / "a.jsonl")], tmp_path / "out"), tmp_path / "out"
+    sources, output = find_sources([str(tmp_path / "a.jsonl")], tmp_path / "out"), tmp_path / "out"
     settings = [Settings().of(source.path) for source in sources]
     with State(output) as state:
         state.begin({}, sources)
@@ -59,7 +59,7 @@ def room_for(size):
 def test_a_full_disk_names_the_folder_and_the_file(tmp_path):
     file, output = tmp_path / "a.jsonl", tmp_path / "out"
     file.write_bytes(b"{}")
-    sources = sources_of([str(file)], output)
+    sources = find_sources([str(file)], output)
     transform = Transform(
         sources, output, Settings(), SimpleNamespace(identity="x", knows_model=True)
     )
@@ -72,7 +72,7 @@ def test_a_full_disk_names_the_folder_and_the_file(tmp_path):
         settings = [Settings().of(file)]
         writer = Writer(output, sources, settings, state, Report(1), skip=False)
         error = OSError(errno.EDQUOT, "Disk quota exceeded")
-        with pytest.raises(InputError, match=rf"goes on with {output}/a.jsonl.out$"):
+        with pytest.raises(InputError, match=rf"resumes at {output}/a.jsonl.out$"):
             writer.do((Step(0, work=1), Failing(error)))
         writer.close()
 

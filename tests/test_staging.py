@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from o2v_jax.atomic import is_staging, remove_abandoned, staging
+from o2v_jax.staging import is_staging, open_staging, remove_abandoned
 
 HOLDER = """
 import sys
 from pathlib import Path
-from o2v_jax.atomic import staging
-with staging(Path(sys.argv[1]), ".data.", ".tmp") as directory:
+from o2v_jax.staging import open_staging
+with open_staging(Path(sys.argv[1]), ".data.", ".tmp") as directory:
     (directory / "folder").mkdir()
     (directory / "folder" / "half").touch()
     print(directory, flush=True)
@@ -37,23 +37,24 @@ def holder(tmp_path):
         process.kill()
 
 
+@pytest.mark.process
 def test_only_what_no_living_process_holds_is_removed(tmp_path, holder):
     others = names(tmp_path)
-    with staging(tmp_path, ".data.", ".tmp") as own:
+    with open_staging(tmp_path, ".data.", ".tmp") as own:
         assert set(others) < set(names(tmp_path))
     assert names(tmp_path) == others
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     assert names(tmp_path) == others
-    with staging(tmp_path, ".data.", ".tmp") as own:
+    with open_staging(tmp_path, ".data.", ".tmp") as own:
         assert names(tmp_path) == [own.name, f"{own.name}.lock"]
     assert names(tmp_path) == []
 
 
 def test_it_is_gone_after_an_error_and_after_it_was_renamed(tmp_path):
-    with pytest.raises(KeyError), staging(tmp_path, "a") as directory:
+    with pytest.raises(KeyError), open_staging(tmp_path, "a") as directory:
         raise KeyError(directory)
-    with staging(tmp_path, "a", names=["file"]) as directory:
+    with open_staging(tmp_path, "a", names=["file"]) as directory:
         (directory / "file").touch()
         directory.rename(tmp_path / "result")
     assert names(tmp_path) == ["result"]
@@ -79,7 +80,7 @@ def test_what_others_made_under_such_a_name_does_no_harm(tmp_path, kind):
 
 
 def test_only_named_files_are_deleted(tmp_path):
-    with staging(tmp_path, "a", names=["file"]) as directory:
+    with open_staging(tmp_path, "a", names=["file"]) as directory:
         (directory / "file").touch()
         (directory / "notes").touch()
     assert names(directory) == ["notes"]

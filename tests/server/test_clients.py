@@ -217,7 +217,7 @@ def test_boto3_tries_again_where_the_server_is_busy_or_failed(session, monkeypat
         with pytest.raises(client.exceptions.ServiceUnavailable, match="is stopping") as e:
             client.invoke_endpoint(EndpointName="snli", Body=body)
     assert e.value.response["ResponseMetadata"]["RetryAttempts"] == 2
-    assert 'o2v_requests_total{code="503"} 3.0' in service.metrics.text().decode()
+    assert 'o2v_requests_total{code="503"} 3.0' in service.metrics.render().decode()
     scorer.may_warm.set()
 
 

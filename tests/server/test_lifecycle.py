@@ -13,6 +13,8 @@ import pytest
 
 import o2v_jax
 
+pytestmark = pytest.mark.process
+
 RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
 MANY = b"\n".join(
     b'{"in0": [%d, %d], "in1": [%d]}' % (i % 37, i % 31, i % 29) for i in range(60_000)
@@ -178,7 +180,7 @@ def test_the_default_drain_ends_before_sagemaker_kills():
         (["--model", "/nowhere"], {}, "/nowhere does not exist: name a model directory"),
         (["--model", "/dev/null"], {}, "/dev/null is neither a model directory nor a .tar.gz"),
         (["--model", "/dev"], {}, "/dev holds no config.json"),
-        (["--model", __file__], {}, "test_app_lifecycle.py is neither a model directory nor"),
+        (["--model", __file__], {}, "test_lifecycle.py is neither a model directory nor"),
         (["--host", "256.0.0.1"], {}, "cannot listen on 256.0.0.1 port"),
     ],
 )

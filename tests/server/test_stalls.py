@@ -11,7 +11,7 @@ import pytest
 
 import o2v_jax
 from o2v_jax import Hyperparameters, Model
-from o2v_jax.server.service import MAX_NUMBERS
+from o2v_jax.server.limits import MAX_NUMBERS
 
 STALL_S = 2
 IDLE = 1200

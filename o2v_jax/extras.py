@@ -1,0 +1,39 @@
+"""Optional dependencies: the extra that holds each, and the error where one is missing.
+
+The core needs none of them. pyproject.toml lists the same extras with their version ranges.
+"""
+
+from importlib.util import find_spec
+
+from o2v_jax.errors import MissingExtraError
+
+_DATA = ("nltk", "pyarrow")
+_TRAIN = (*_DATA, "matplotlib", "optax", "orbax")
+_TRANSFORM = ("jsonpath", "pyarrow", "urllib3", "werkzeug")
+# extra -> the modules that it brings, those of the extras that it includes too
+EXTRAS = {
+    "data": _DATA,
+    "serve": ("flask", "granian", "prometheus_client", "werkzeug"),
+    "train": _TRAIN,
+    "transform": _TRANSFORM,
+    "ray": (*_TRANSFORM, "ray"),
+    "tune": (*_TRAIN, "optuna"),
+}
+
+
+def require_extra(extra: str, user: str, *modules: str) -> None:
+    """Checks that what an extra brings is installed, without importing it.
+
+    Args:
+        extra: a name in `EXTRAS`.
+        user: what needs it, as the message calls it: a command, a module or an option.
+        modules: the needed ones; default all of the extra.
+
+    Raises:
+        MissingExtraError: modules are missing.
+
+    >>> require_extra("data", "o2v prepare")
+    """
+    missing = [name for name in modules or EXTRAS[extra] if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(extra, user, missing)
