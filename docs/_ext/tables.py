@@ -12,7 +12,17 @@ from http import HTTPStatus
 
 from o2v_jax.errors import LONGEST_REQUEST, STALL_S
 from o2v_jax.hyperparameters import hyperparameter_table
-from o2v_jax.server import batcher, http, limits, metrics, run, service, settings
+from o2v_jax.server import (
+    batcher,
+    errors,
+    http,
+    limits,
+    media_types,
+    metrics,
+    run,
+    service,
+    settings,
+)
 
 ROUTES = {
     "POST /invocations": "scores pairs, embeds single objects",
@@ -71,19 +81,22 @@ def statuses() -> str:
     """The status of every kind of error, and those of the server itself."""
     rows = [
         (status, (inspect.getdoc(kind) or "").partition("\n")[0])
-        for kind, status in sorted(http.STATUS.items(), key=lambda item: item[1])
+        for kind, status in sorted(errors.STATUS.items(), key=lambda item: item[1])
     ]
-    rows += [(404, "There is no such path."), (405, "The path has no such method.")]
     rows += [(500, "The server failed: its log says why.")]
     return markdown(
         ("status", "when"),
-        ((f"{status} {HTTPStatus(status).phrase}", text) for status, text in sorted(rows)),
+        ((f"{status} {_phrase(status)}", text) for status, text in sorted(rows)),
     )
 
 
-def media_types() -> str:
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in {*HTTPStatus} else "Client Closed Request"
+
+
+def media_type_names() -> str:
     """What a Content-Type may name."""
-    rows = ((f"`{name}`", f"`{kind.value}`") for name, kind in http.MEDIA_TYPES.items())
+    rows = ((f"`{name}`", f"`{kind.value}`") for name, kind in media_types.MEDIA_TYPES.items())
     return markdown(("Content-Type", "is read as"), rows)
 
 
@@ -92,13 +105,13 @@ def server_limits() -> str:
     rows = (
         ("MiB of a body", settings.MAX_PAYLOAD_IN_MB, "413; `SAGEMAKER_MAX_PAYLOAD_IN_MB` sets it"),
         ("tokens in `infer_max_seqlens`", LONGEST_REQUEST, "400"),
-        ("numbers in an answer", service.MAX_NUMBERS, "413"),
-        ("numbers in an answer that is sent as a whole", service.LONG_ANSWER, "it is streamed"),
+        ("numbers in an answer", limits.MAX_NUMBERS, "413"),
+        ("numbers in an answer that is sent as a whole", service.LONG_RESPONSE, "it is streamed"),
         ("bodies that arrive at a time", limits.UPLOADS, "503"),
         ("requests decoded, waiting or being scored", limits.REQUESTS, "503"),
         ("records of all these requests", limits.RECORDS, "503"),
         ("long answers that are sent at a time", limits.STREAMS, "503"),
-        ("seconds that a request waits for the device", batcher.PATIENCE_S, "503"),
+        ("seconds that a request waits for the device", batcher.QUEUE_TIMEOUT_S, "503"),
         ("seconds without a byte of a body", STALL_S, "408; `--stall-seconds` sets it"),
         ("seconds of an idle connection", run.IDLE_S, "it is closed"),
         ("open connections", run.CONNECTIONS, "further ones wait"),
@@ -118,7 +131,7 @@ TABLES: Mapping[str, Callable[[], str]] = {  # by the name of the directive
     "environment-table": environment,
     "hyperparameter-table": hyperparameters,
     "limit-table": server_limits,
-    "media-type-table": media_types,
+    "media-type-table": media_type_names,
     "metric-list": metric_names,
     "route-table": routes,
     "status-table": statuses,

@@ -10,7 +10,7 @@ import pytest
 import o2v_jax
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import hyperparameter_table
-from o2v_jax.server import http, metrics, settings
+from o2v_jax.server import errors, http, media_types, metrics, settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def test_every_route_has_a_row(tables):
 
 def test_every_status_has_a_row(tables):
     codes = [int(row.split()[0]) for row in first_column(tables.statuses())]
-    assert set(codes) == {*http.STATUS.values(), 404, 405, 500}
+    assert set(codes) == {*errors.STATUS.values(), 500}
     assert codes == sorted(codes)
 
 
@@ -54,13 +54,13 @@ def test_every_variable_has_a_row_and_is_read(tables):
 
 
 def test_every_media_type_and_limit_has_a_row(tables):
-    assert first_column(tables.media_types()) == list(http.MEDIA_TYPES)
+    assert first_column(tables.media_type_names()) == list(media_types.MEDIA_TYPES)
     assert f"| {settings.MAX_PAYLOAD_IN_MB} |" in tables.server_limits()
 
 
 def test_every_metric_is_listed(tables):
     live = metrics.Live(*[0] * len(metrics.Live._fields))
-    served = metrics.Metrics(lambda: live).text().decode()
+    served = metrics.Metrics(lambda: live).render().decode()
     names = set(re.findall(r"^# TYPE (\w+) (?:counter|gauge|histogram)$", served, re.MULTILINE))
     listed = set(re.findall(r"`(o2v_\w+)", tables.metric_names()))
     assert listed == {name for name in names if not name.endswith("_created")}
