@@ -14,8 +14,6 @@ from o2v_jax.model.ops.winograd_transforms import (
 )
 from o2v_jax.scoring.folding.hcnn import convolve_folded, fold_kernel
 
-pytestmark = pytest.mark.usefixtures("tiles_pay")
-
 LENGTHS = range(1, 14)  # shorter than any filter, a tile's multiples and all between
 
 
