@@ -8,7 +8,7 @@ import numpy as np
 import bench.lengths as lengths_of
 from o2v_jax import Hyperparameters, Model, Ragged, Scorer, init
 from o2v_jax.checkpoint import flatten, nest
-from o2v_jax.data.ragged import unique_rows
+from o2v_jax.data.ragged import find_unique_rows
 from o2v_jax.scoring.buckets import plan
 
 VOCABULARY = 20_000
@@ -36,7 +36,7 @@ def useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
     """Real tokens over all tokens that the encoders compute, padding included."""
     real = computed = 0
     for side, rows in enumerate(_distinct(sides)):
-        steps = plan(rows.lengths, scorer.layout.encode[side])
+        steps = plan(rows.lengths, scorer.shapes.extended[side])
         real += len(rows.ids)
         computed += sum(step.batch * step.length for step in steps)
     return real / computed
@@ -53,4 +53,4 @@ def useful_flops(model: Model, sides: tuple[Ragged, Ragged]) -> int:
 
 def _distinct(sides: tuple[Ragged, Ragged]) -> Iterator[Ragged]:
     """Each side without its repetitions, which are encoded once."""
-    return (rows.take(unique_rows(rows)[0]) for rows in sides)
+    return (rows.take(find_unique_rows(rows)[0]) for rows in sides)

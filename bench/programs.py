@@ -22,8 +22,8 @@ from bench.results import finish
 from bench.timing import alternate
 from o2v_jax import Model
 from o2v_jax.errors import DType
-from o2v_jax.scoring.shapes import layout_of
-from o2v_jax.scoring.weights import Parameters
+from o2v_jax.scoring.shapes import choose_model_shapes
+from o2v_jax.scoring.weights import Weights
 
 IN_A_ROW = 10
 TORCH = {"cpu": "cpu", "gpu": "cuda"}
@@ -33,12 +33,12 @@ Ids = np.ndarray
 def measure(encoder: str, dtype: DType, device: str, lengths: int, rounds: int) -> list[Any]:
     """Rows for so many length buckets of SNLI, each with its largest batch."""
     model = model_of(encoder, "snli")
-    params, table = Parameters(model, dtype), layout_of(model).usual[0]
+    params, table = Weights(model, dtype), choose_model_shapes(model).usual[0]
     chosen = np.linspace(0, len(table.lengths) - 1, lengths).round().astype(int)
     rate = matmul.gflops(dtype) if encoder == "hcnn" else None
     rows = []
     for bucket in chosen:
-        batch, length = table.batches[bucket][-1], table.lengths[bucket]
+        batch, length = table.batch_sizes[bucket][-1], table.lengths[bucket]
         ids = np.random.default_rng(0).integers(1, VOCABULARY, (batch, length)).astype(np.int32)
         began = time.perf_counter()
         ours = _ours(params, ids)
@@ -50,14 +50,14 @@ def measure(encoder: str, dtype: DType, device: str, lengths: int, rounds: int) 
     return rows
 
 
-def _ours(params: Parameters, ids: Ids) -> Callable[[], object]:
-    program, given = params.encode_into(len(ids), 0, *ids.shape), jax.device_put(ids)
-    table, first = params.table(len(ids)), params.first_row
+def _ours(params: Weights, ids: Ids) -> Callable[[], object]:
+    program, given = params.compile_encode(len(ids), 0, *ids.shape), jax.device_put(ids)
+    table, first = params.make_table(len(ids)), params.first_row
 
     def work() -> None:
         nonlocal table
         for _ in range(IN_A_ROW):
-            table, _ = program(table, first, *params.tower(0), given)
+            table, _ = program(table, first, *params.get_encoder(0), given)
         table.block_until_ready()
 
     work()

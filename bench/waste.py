@@ -1,8 +1,13 @@
 """How much of what is computed is padding, by the planner alone."""
 
 import bench.lengths as lengths_of
-from o2v_jax.scoring.buckets import fitted_ladder, geometric_ladder, plan, shapes
-from o2v_jax.scoring.shapes import CPU
+from o2v_jax.scoring.buckets import (
+    fit_boundaries,
+    make_bucket_table,
+    make_geometric_boundaries,
+    plan,
+)
+from o2v_jax.scoring.device_profile import CPU
 
 RECORDS = 1000
 
@@ -19,10 +24,10 @@ def share(name: str, buckets: int, *, fitted: bool) -> float:
     longest = max(len(counts) - 1 for counts in histograms)
     total = sum_of(histograms, longest)
     if fitted:
-        boundaries = fitted_ladder(total, longest, buckets)
+        boundaries = fit_boundaries(total, longest, buckets)
     else:
-        boundaries = geometric_ladder(longest, buckets)
-    table = shapes(boundaries, CPU.tokens["hcnn"])
+        boundaries = make_geometric_boundaries(longest, buckets)
+    table = make_bucket_table(boundaries, CPU.max_tokens["hcnn"])
     real = computed = 0
     for rows in lengths_of.pairs(name, RECORDS, vocab_size=2):
         real += len(rows.ids)

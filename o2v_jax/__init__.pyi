@@ -14,7 +14,6 @@ from .errors import O2VError as O2VError
 from .errors import RecordError as RecordError
 from .hyperparameters import EncoderConfig as EncoderConfig
 from .hyperparameters import Hyperparameters as Hyperparameters
-from .memory import keep_freed_memory as keep_freed_memory
 from .model import Object2Vec as Object2Vec
 from .model import compare_fn as compare_fn
 from .model import encode_fn as encode_fn

@@ -39,7 +39,7 @@ def require_devices() -> str:
     try:
         backend: str = jax.default_backend()
     except (RuntimeError, AssertionError) as error:  # of a plugin that is missing it says nothing
-        raise InputError(_no_device(error)) from error
+        raise InputError(_describe_no_device(error)) from error
     _process.has_devices = True
     return backend
 
@@ -67,7 +67,7 @@ def default_device() -> jax.Device:
     try:
         (device,) = jax.device_put(np.zeros((), np.float32)).devices()
     except RuntimeError as error:
-        raise InputError(_no_device(error)) from error
+        raise InputError(_describe_no_device(error)) from error
     found: jax.Device = device
     return found
 
@@ -102,7 +102,7 @@ def own_settings() -> Iterator[None]:
         yield
 
 
-def _no_device(error: Exception) -> str:
+def _describe_no_device(error: Exception) -> str:
     named = getattr(jax.config, "jax_platforms", None)
     asked = f" with JAX_PLATFORMS={named}" if named else ""
     reason = str(error).partition("\n")[0][:300]

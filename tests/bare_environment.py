@@ -1,15 +1,15 @@
 """A new environment that holds a wheel and what it depends on, and nothing else of this one.
 
-What the wheel depends on is linked from the environment of the tests, file by file, which takes
-seconds and no network; pip then installs the wheel, and refuses if a dependency is missing.
+What the wheel depends on is linked from the environment of the tests, package by package, which
+takes a second and no network; pip then installs the wheel.
 """
 
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import Distribution, distribution
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -23,9 +23,17 @@ def create_environment(folder: Path, wheel: Path, extras: Sequence[str] = ()) ->
     (described,) = Distribution.discover(name="o2v_jax", path=[str(wheel)])
     for installed in _closure(described, extras):
         _link(installed, site)
-    named = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-index", named]
-    subprocess.run([*pip, "--disable-pip-version-check", "--quiet"], check=True)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--no-deps",
+        "--no-index",
+    ]
+    subprocess.run([*pip, "--disable-pip-version-check", "--quiet", wheel], check=True)
     return python
 
 
@@ -57,9 +65,14 @@ def _requirements(needing: Distribution, extras: Sequence[str]) -> Iterator[Requ
 
 
 def _link(installed: Distribution, site: Path) -> None:
-    for file in installed.files or ():
-        if ".." in file.parts:  # a script, or a manual
-            continue
-        target = site / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(Path(str(installed.locate_file(file))))
+    files = [file for file in installed.files or () if ".." not in file.parts]  # no scripts
+    packages = {file.parent for file in files if file.name == "__init__.py"}
+    for path in {_whole(file, packages) for file in files}:
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).symlink_to(Path(str(installed.locate_file(path))))
+
+
+def _whole(file: PurePath, packages: Collection[PurePath]) -> PurePath:
+    """The outermost folder around a file that is one distribution's own; else the file."""
+    folders = reversed(file.parents)
+    return next((f for f in folders if f in packages or f.suffix == ".dist-info"), file)

@@ -16,8 +16,8 @@ from hypothesis import settings
 
 MAPPED = 15_000  # of 65,530; a compiled program takes several
 
-# fixtures that start `o2v train`, or a server
-_STARTING = {"trained", "server", "start", "start_in"}
+# fixtures that start `o2v train`, a server, a new environment, or what a page of docs shows
+_STARTING = {"bare", "open_page", "server", "start", "start_in", "trained", "wheel"}
 
 # how long an example takes depends on the machine, and says nothing of the code
 settings.register_profile("any machine", deadline=None)
@@ -67,12 +67,6 @@ def _few_programs():
     if maps.exists() and maps.read_bytes().count(b"\n") > MAPPED:
         jax.clear_caches()
         gc.collect()
-
-
-@pytest.fixture
-def tiles_pay(monkeypatch):
-    """Lets small convolutions take fewer products too, which only large ones gain by."""
-    monkeypatch.setattr("o2v_jax.model.ops.winograd.FEWEST_NUMBERS", 1)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def results(network):
     params = parameters(config)
     scorer = o2v_jax.Scorer(o2v_jax.Model(config, params), max_programs=24)
     score = o2v_jax.score_fn(config)
-    yield "few", scorer.score(IN0[:2], IN1[:2])
+    yield "fused", scorer.score(IN0[:2], IN1[:2])
     yield "many", scorer.score(IN0, IN1)
     yield "rank", scorer.rank([3, 1], IN1[:4], 2).scores
     yield "ranked encodings", scorer.rank([3, 1], scorer.embed(in1=IN1[:4]), 2).scores

@@ -5,14 +5,15 @@ import threading
 import numpy as np
 
 from o2v_jax import Hyperparameters
-from o2v_jax.scoring import layout
+from o2v_jax.data.ragged import expand_rows
+from o2v_jax.scoring import choose_shapes
 
 
 class LengthScorer:
     """Scores a pair by its lengths, when it is let, so that a test sees order and overlap."""
 
     config = Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=40, enc_dim=16)
-    layout = layout(config)
+    shapes = choose_shapes(config)
     useful_tokens = computed_tokens = compiled = waits = 0
 
     def __init__(self):
@@ -43,6 +44,12 @@ class LengthScorer:
         rows, sign = (in0, 1) if in1 is None else (in1, -1)
         self._call(rows.lengths)
         return sign * np.repeat(np.float32(rows.lengths)[:, None], self.config.enc_dim, axis=1)
+
+    def score_validated(self, in0, in1):
+        return self.score(expand_rows(in0), expand_rows(in1))
+
+    def embed_validated(self, side, rows):
+        return self.embed(**{f"in{side}": expand_rows(rows)})
 
     def _call(self, lengths):
         self.calls.append(lengths.tolist())

@@ -58,7 +58,7 @@ WRONG = {
     "Scorer.max_programs": scorer_of(max_programs=None),
     "Scorer.dtype": scorer_of(dtype=np.float32),
     "Scorer.device": scorer_of(device="cpu"),
-    "Scorer.machine": scorer_of(machine="cpu"),
+    "Scorer.profile": scorer_of(profile="cpu"),
     "Scorer.score.in0": lambda m: m.scorer.score(None, ROWS),
     "Scorer.score.in1": lambda m: m.scorer.score(ROWS, [1, 2]),
     "Scorer.score.max_seq_lens": lambda m: m.scorer.score(ROWS, ROWS, max_seq_lens=5),

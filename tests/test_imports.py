@@ -101,7 +101,7 @@ def test_imports_go_one_way(path):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("o2v_jax.data.ragged", "from o2v_jax.scoring.shapes import layout_of"),
+        ("o2v_jax.data.ragged", "from o2v_jax.scoring.shapes import choose_model_shapes"),
         ("o2v_jax.model.hcnn", "from o2v_jax import Scorer"),
         ("o2v_jax.scoring.shapes", "def f():\n    import serving.app"),
         ("o2v_jax.data", "if TYPE_CHECKING:\n    from o2v_jax.model import init"),

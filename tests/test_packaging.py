@@ -65,7 +65,8 @@ def wheel(tmp_path_factory):
 def elsewhere():
     """The variables of a process that is told nothing of the checkout."""
     ours = ("PYTHON", "O2V_", "VIRTUAL_ENV")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return kept | {"O2V_CACHE_DIR": os.environ["O2V_CACHE_DIR"]}
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ class OnnxRuntime(Peer):
         """Encodings `[rows, enc_dim]` on the host."""
         out = np.empty((len(rows), self.config.enc_dim), np.float32)
         for places, batch in sorted_batches(rows, self.batch):
-            ids = batch.padded(len(batch), max(1, int(batch.lengths.max())))
+            ids = batch.pad(len(batch), max(1, int(batch.lengths.max())))
             feed = {"ids": ids, "lengths": batch.lengths.astype(np.int32)}
             known = {given.name for given in self.encoders[side].get_inputs()}
             feed = {name: array for name, array in feed.items() if name in known}

@@ -60,7 +60,7 @@ class TorchNetwork:
     def padded(self, rows: Ragged) -> Any:
         """Ids `[rows, longest]`, filled up with 0."""
         longest = max(1, int(rows.lengths.max(initial=1)))
-        return torch.from_numpy(rows.padded(len(rows), longest)).to(self.device)
+        return torch.from_numpy(rows.pad(len(rows), longest)).to(self.device)
 
     def pooled(self, table: Any, ids: Any, starts: Any) -> Any:
         """Mean of the token vectors of each row."""

@@ -12,26 +12,18 @@ from http import HTTPStatus
 
 from o2v_jax.errors import LONGEST_REQUEST, STALL_S
 from o2v_jax.hyperparameters import hyperparameter_table
-from o2v_jax.server import (
-    batcher,
-    errors,
-    http,
-    limits,
-    media_types,
-    metrics,
-    run,
-    service,
-    settings,
-)
+from o2v_jax.server import batcher, http, limits, metrics, run, service, settings
+from o2v_jax.server.errors import STATUS
+from o2v_jax.server.media_types import MEDIA_TYPES
 
 ROUTES = {
-    "POST /invocations": "scores pairs, embeds single objects",
-    "POST /endpoints/NAME/invocations": "the same for boto3, with any name",
-    "GET /ping": "200 with an empty body once requests are answered quickly; 503 before, and while "
+    "/invocations": "scores pairs, embeds single objects",
+    "/endpoints/NAME/invocations": "the same for boto3, with any name",
+    "/ping": "200 with an empty body once requests are answered quickly; 503 before, and while "
     "the device fails",
-    "GET /execution-parameters": "what batch transform asks for: `MaxConcurrentTransforms`, "
+    "/execution-parameters": "what batch transform asks for: `MaxConcurrentTransforms`, "
     "`BatchStrategy`, `MaxPayloadInMB`",
-    "GET /metrics": "metrics in the Prometheus text format",
+    "/metrics": "metrics in the Prometheus text format",
 }
 
 
@@ -48,9 +40,9 @@ def hyperparameters() -> str:
 
 
 def routes() -> str:
-    """Every route that the server has."""
-    names = re.findall(r"(?:GET|POST) /[\w/-]+", http.PATHS)
-    return markdown(("route", "answer"), ((f"`{name}`", ROUTES[name]) for name in names))
+    """Every route that the server has, with the methods it takes."""
+    rows = ((f"`{path}`", ", ".join(taken), ROUTES[path]) for path, taken in http.ROUTES.items())
+    return markdown(("path", "methods", "answer"), rows)
 
 
 def environment() -> str:
@@ -78,25 +70,23 @@ def _default(value: object) -> str:
 
 
 def statuses() -> str:
-    """The status of every kind of error, and those of the server itself."""
+    """The status of every kind of error, and that of the server's own."""
     rows = [
         (status, (inspect.getdoc(kind) or "").partition("\n")[0])
-        for kind, status in sorted(errors.STATUS.items(), key=lambda item: item[1])
+        for kind, status in sorted(STATUS.items(), key=lambda item: item[1])
     ]
     rows += [(500, "The server failed: its log says why.")]
-    return markdown(
-        ("status", "when"),
-        ((f"{status} {_phrase(status)}", text) for status, text in sorted(rows)),
-    )
+    return markdown(("status", "when"), ((_named(code), text) for code, text in sorted(rows)))
 
 
-def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase if status in {*HTTPStatus} else "Client Closed Request"
+def _named(code: int) -> str:
+    """A status with its name; 499, which nginx came up with, has none."""
+    return f"{code} {HTTPStatus(code).phrase}" if code in set(HTTPStatus) else str(code)
 
 
-def media_type_names() -> str:
+def media_types() -> str:
     """What a Content-Type may name."""
-    rows = ((f"`{name}`", f"`{kind.value}`") for name, kind in media_types.MEDIA_TYPES.items())
+    rows = ((f"`{name}`", f"`{kind.value}`") for name, kind in MEDIA_TYPES.items())
     return markdown(("Content-Type", "is read as"), rows)
 
 
@@ -131,7 +121,7 @@ TABLES: Mapping[str, Callable[[], str]] = {  # by the name of the directive
     "environment-table": environment,
     "hyperparameter-table": hyperparameters,
     "limit-table": server_limits,
-    "media-type-table": media_type_names,
+    "media-type-table": media_types,
     "metric-list": metric_names,
     "route-table": routes,
     "status-table": statuses,

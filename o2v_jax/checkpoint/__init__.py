@@ -14,7 +14,7 @@ Nothing in it is pickled, so a model from a stranger can be wrong but cannot run
 from o2v_jax.checkpoint.archive import pack
 from o2v_jax.checkpoint.config_file import check_vocabulary
 from o2v_jax.checkpoint.loading import find_model, load
-from o2v_jax.checkpoint.model import Histogram, Model, Params, default_model, flatten, nest
+from o2v_jax.checkpoint.model import Histogram, Model, default_model, flatten, nest
 from o2v_jax.checkpoint.saving import check_target, save
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, is_archive
 
@@ -22,7 +22,6 @@ __all__ = [
     "MAX_ARCHIVE_BYTES",
     "Histogram",
     "Model",
-    "Params",
     "check_target",
     "check_vocabulary",
     "default_model",

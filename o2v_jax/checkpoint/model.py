@@ -1,6 +1,6 @@
 """The model in memory, its nested parameters, and which model is the default."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.data.nested import Params, iterate_leaves
 from o2v_jax.data.ragged import Index
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.util import require_local
 
-Params: TypeAlias = dict[str, Any]
 Histogram: TypeAlias = tuple[Index, Index]
 
 CONFIG = "config.json"
@@ -51,7 +51,7 @@ class Model:
 
 def flatten(params: Params) -> dict[str, npt.NDArray[Any]]:
     """Nested parameters as `{"embed_0.weight": array, ...}`, contiguous NumPy arrays."""
-    return {name: np.asarray(array, order="C") for name, array in _iterate_leaves(params, "")}
+    return {name: np.asarray(array, order="C") for name, array in iterate_leaves(params)}
 
 
 def nest(arrays: Mapping[str, npt.NDArray[Any]]) -> Params:
@@ -68,14 +68,6 @@ def nest(arrays: Mapping[str, npt.NDArray[Any]]) -> Params:
             branch = branch.setdefault(key, {})
         branch[last] = array
     return params
-
-
-def _iterate_leaves(params: Params, prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in params.items():
-        if isinstance(value, dict):
-            yield from _iterate_leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")

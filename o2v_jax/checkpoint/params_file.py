@@ -9,24 +9,16 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.arguments import show
 from o2v_jax.checkpoint import header
 from o2v_jax.checkpoint.config_file import Problems
 from o2v_jax.checkpoint.header import Header, MalformedError, Tensor
 from o2v_jax.checkpoint.model import PARAMS
+from o2v_jax.data.nested import ArrayShapes, ArraySpec, find_mismatches
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.util import HashingReader
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Digests: TypeAlias = Mapping[str, str]
-Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
-
-
-class Spec(NamedTuple):
-    """An array before it is read."""
-
-    dtype: str
-    shape: tuple[int, ...]
 
 
 class Contents(NamedTuple):
@@ -43,13 +35,14 @@ class Contents(NamedTuple):
 
 
 _FLOAT32 = "F32"  # as safetensors files call it
+_WANTED = "float32 (F32)"
 _ITEM_BYTES = 4  # of a float32
 _DIGESTS = "files_sha256"  # the metadata that holds them, as JSON: an order of its own has none
 ALIGNMENT = 64  # bytes; what XLA's CPU device asks of memory that it shares
 AT_A_TIME = 1 << 24  # bytes
 
 
-def expected_shapes(config: Hyperparameters) -> Shapes:
+def expected_shapes(config: Hyperparameters) -> ArrayShapes:
     """The shapes that a model of this configuration has, by dotted name."""
     from o2v_jax.model import parameter_shapes  # noqa: PLC0415  its import takes a second
 
@@ -62,7 +55,7 @@ def metadata(digests: Digests) -> dict[str, str]:
 
 
 def read(
-    file: BinaryIO, expected: Shapes | None, checksum: str | None, problems: Problems
+    file: BinaryIO, expected: ArrayShapes | None, checksum: str | None, problems: Problems
 ) -> Contents:
     """Reads the arrays; what is wrong with the file or with them goes to `problems`.
 
@@ -81,9 +74,11 @@ def read(
     wrong = Problems()
     try:
         found = _read_header(source)
-        wrong += find_mismatches(
-            {n: Spec(t.dtype, t.shape) for n, t in found.tensors.items()}, expected
-        )
+        specs = {
+            name: ArraySpec(tensor.dtype, tensor.shape, tensor.dtype == _FLOAT32)
+            for name, tensor in found.tensors.items()
+        }
+        wrong += find_mismatches(specs, expected, _WANTED)
         digests = _read_digests(found)
         if source.is_small or not (wrong or expected is None):
             arrays = _read_arrays(source, found, expected or {})
@@ -115,7 +110,7 @@ def _read_digests(found: Header) -> Digests | None:
     return digests
 
 
-def _read_arrays(source: "_Source", found: Header, expected: Shapes) -> Arrays:
+def _read_arrays(source: "_Source", found: Header, expected: ArrayShapes) -> Arrays:
     """The arrays that are as they should be, read in the order of the file."""
     arrays = {}
     for name, tensor in found.tensors.items():
@@ -170,24 +165,14 @@ def _allocate_aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     return memory[start : start + size].view(np.float32).reshape(shape)
 
 
-def check(arrays: Arrays, expected: Shapes) -> Iterator[str]:
+def check(arrays: Arrays, expected: ArrayShapes) -> Iterator[str]:
     """What would be wrong with these arrays in a file, a sentence each."""
-    yield from find_mismatches({name: _spec(array) for name, array in arrays.items()}, expected)
+    specs = {
+        name: ArraySpec(array.dtype.name, array.shape, array.dtype == np.float32)
+        for name, array in arrays.items()
+    }
+    yield from find_mismatches(specs, expected, _WANTED)
     yield from find_not_finite({n: a for n, a in arrays.items() if a.dtype == np.float32})
-
-
-def find_mismatches(found: Mapping[str, Spec], expected: Shapes | None) -> Iterator[str]:
-    """A sentence for each array that is missing, unexpected, misshapen or not float32."""
-    expected_names = found.keys() if expected is None else expected.keys()
-    for name in sorted(expected_names - found.keys()):
-        yield f"parameter {name!r} is missing"
-    for name in sorted(found.keys() - expected_names):
-        yield f"parameter {show(name)} is unexpected: the hyperparameters give no such parameter"
-    for name, spec in sorted(found.items()):
-        if spec.dtype != _FLOAT32:
-            yield f"parameter {show(name)} must be float32 (F32), but it is {spec.dtype:.50}"
-        if expected and spec.shape != expected.get(name, spec.shape):
-            yield f"parameter {name!r} must have shape {expected[name]}, but it has {spec.shape}"
 
 
 def find_not_finite(arrays: Arrays) -> Iterator[str]:
@@ -199,7 +184,3 @@ def find_not_finite(arrays: Arrays) -> Iterator[str]:
         wrong = array.size - sum(np.count_nonzero(np.isfinite(part)) for part in parts)
         if wrong:
             yield f"parameter {name!r} has {wrong} of {array.size} values that are not finite"
-
-
-def _spec(array: npt.NDArray[Any]) -> Spec:
-    return Spec(_FLOAT32 if array.dtype == np.float32 else array.dtype.name, array.shape)

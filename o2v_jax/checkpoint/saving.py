@@ -73,11 +73,11 @@ def save(model: Model, directory: str | Path) -> Path:
 
 
 def _flatten_params(model: Model, target: Path) -> Arrays:
-    from o2v_jax.model import plain  # noqa: PLC0415  its import takes a second
+    from o2v_jax.model import to_plain  # noqa: PLC0415  its import takes a second
 
     require_instance("model", model, Model, "a Model")
     try:
-        return flatten(plain(model.params))
+        return flatten(to_plain(model.params))
     except InputError as error:
         raise CheckpointError(target, [str(error)]) from error
 

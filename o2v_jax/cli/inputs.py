@@ -10,8 +10,8 @@ import numpy as np
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.data import Format, Places, Records, WrongFormatError, decode, read_lines
-from o2v_jax.data.kinds import head_of, is_document, require_text, table_kind
-from o2v_jax.data.lines import MIB, chunks_of, read_bounded_lines
+from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
+from o2v_jax.data.lines import MIB, read_bounded_lines, split_chunks
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError, RecordError
@@ -48,7 +48,7 @@ def open_input(file: Path) -> Iterator[BinaryIO]:
 def _content(stream: BinaryIO, name: str) -> BinaryIO:
     with translate_read_errors(name):
         content = decompress(stream)
-        require_text(head_of(content), name)
+        require_text(peek_head(content), name)
     return content
 
 
@@ -101,14 +101,14 @@ def require_vocabulary(vocabulary: Vocabulary | None) -> Vocabulary:
 def _lines(
     stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: bool
 ) -> Iterator[Records]:
-    head = head_of(stream)
+    head = peek_head(stream)
     lines = read_bounded_lines(stream, name)
     try:
         yield from read_lines(lines, name, vocab_sizes=sizes, labelled=labelled, chunk_lines=CHUNK)
     except RecordError as error:
         if is_document(head):
             raise RecordError(name, "is one JSON document: give --format json") from error
-        if kind := table_kind(head):
+        if kind := describe_table(head):
             raise RecordError(error.where, f"looks like {kind}: {_WAYS[kind]}") from error
         raise
 
@@ -140,7 +140,7 @@ def _whole(stream: BinaryIO, name: str) -> bytes:
 def _texts(
     stream: BinaryIO, name: str, vocabulary: Vocabulary, *, labelled: bool
 ) -> Iterator[Records]:
-    for first, chunk in chunks_of(read_bounded_lines(stream, name), CHUNK):
+    for first, chunk in split_chunks(read_bounded_lines(stream, name), CHUNK):
         numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip(b"\r\n")]
         rows = [_columns(name, n, line, labelled=labelled) for n, line in numbered]
         if rows:
@@ -173,7 +173,8 @@ def read_text_rows(
         raise RecordError(places.of(at), "pairs and single texts cannot be mixed")
     in0 = Ragged.of([vocabulary.encode(row[0]) for row in texts])
     in1 = Ragged.of([vocabulary.encode(row[1]) for row in texts if len(row) > 1])
-    return Records(in0, in1, np.ones(len(rows), np.bool_), pairs, labels, places)
+    has0 = np.ones(len(rows), np.bool_)
+    return Records(in0, in1, labels, has0=has0, has1=pairs, places=places)
 
 
 def _labels(

@@ -36,9 +36,9 @@ def inspect(model_path: Path | None, as_json: bool) -> None:
 def describe(model: "Model") -> dict[str, Any]:
     """A model in plain data: hyperparameters, parameters, shapes and programs, metrics."""
     from o2v_jax.checkpoint import flatten
-    from o2v_jax.scoring import layout_of
+    from o2v_jax.scoring import choose_model_shapes
 
-    shapes = layout_of(model)
+    shapes = choose_model_shapes(model)
     parameters = [
         {"name": name, "shape": list(array.shape), "count": array.size, "bytes": array.nbytes}
         for name, array in sorted(flatten(model.params).items())
@@ -50,8 +50,8 @@ def describe(model: "Model") -> dict[str, Any]:
         "bytes": sum(row["bytes"] for row in parameters),
         "vocabulary": None if model.vocabulary is None else len(model.vocabulary.tokens),
         "buckets": _buckets(shapes),
-        "programs": len(shapes.programs()),
-        "programs_on_demand": len(shapes.on_demand()),
+        "programs": len(shapes.list_programs()),
+        "programs_on_demand": len(shapes.list_on_demand()),
         "metrics": dict(model.metrics),
         "provenance": dict(model.provenance),
     }
@@ -59,12 +59,12 @@ def describe(model: "Model") -> dict[str, Any]:
 
 def _buckets(shapes: Any) -> list[dict[str, Any]]:
     """For each part of the network: its padded lengths, each with its batch sizes."""
-    parts = dict(zip(shapes.towers, shapes.usual, strict=True))
-    parts |= {"pairs": shapes.few, "head": shapes.head, "rows": shapes.rows}
+    parts = dict(zip(shapes.encoder_names, shapes.usual, strict=True))
+    parts |= {"pairs": shapes.fused, "head": shapes.head, "rows": shapes.fetch}
     return [
         {"part": part, "length": length, "batches": list(batches)}
         for part, table in parts.items()
-        for length, batches in zip(table.lengths, table.batches, strict=True)
+        for length, batches in zip(table.lengths, table.batch_sizes, strict=True)
     ]
 
 

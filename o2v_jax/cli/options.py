@@ -106,7 +106,7 @@ def dtype_option(function: F) -> F:
         default="float32",
         show_default=True,
         show_envvar=True,
-        help="What the encoders hold and multiply.",
+        help="Sets the dtype of the encoders and of their products.",
     )(function)
 
 

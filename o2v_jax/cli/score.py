@@ -125,18 +125,18 @@ def _run(
 ) -> None:
     """Reads, computes and writes chunk by chunk."""
     from o2v_jax.checkpoint import load
-    from o2v_jax.data.warnings import Notices
+    from o2v_jax.data.warnings import DataWarnings
     from o2v_jax.progress import RecordCounter
     from o2v_jax.scoring import Scorer, use_compilation_cache
 
     use_compilation_cache()
     model = load(model_path_of(model_path))
-    scorer, notices = Scorer(model, dtype=dtype), Notices(model.config)
+    scorer, notices = Scorer(model, dtype=dtype), DataWarnings(model.config)
     with RecordCounter() as counter:
         for records in filter(len, source.records(model)):
             name = records.places.name or str(source.file)
-            notices.look(0, records.in0, name)
-            notices.look(1, records.in1, name)
+            notices.check(0, records.in0, name)
+            notices.check(1, records.in1, name)
             _write(compute(scorer, records), key)
             counter.advance(len(records))
 

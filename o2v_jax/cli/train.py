@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Spread the rows of token tables over the devices, for tables that do not fit one.",
 )
-@click.option("--hosts", type=click.IntRange(1), metavar="N", help="Hosts that train together.")
+@click.option("--hosts", type=click.IntRange(1), metavar="N", help="Hosts that share a run.")
 @click.option(
     "--host-index", type=click.IntRange(0), metavar="I", help="Which one this is, from 0."
 )

@@ -8,10 +8,10 @@ Decoding keeps no Python object per record, and the first thing that is wrong is
 """
 
 from o2v_jax.data.decoding import WrongFormatError, decode, read_lines, sniff
-from o2v_jax.data.each import Each, instances_of, read_each
+from o2v_jax.data.each import Each, read_each, split_instances
 from o2v_jax.data.encoding import encode, encode_pieces, encode_rows
 from o2v_jax.data.records import Format, Places, Records, at_line
-from o2v_jax.data.validate import Fault, outside
+from o2v_jax.data.validate import Fault, describe_outside
 
 __all__ = [
     "Each",
@@ -22,12 +22,12 @@ __all__ = [
     "WrongFormatError",
     "at_line",
     "decode",
+    "describe_outside",
     "encode",
     "encode_pieces",
     "encode_rows",
-    "instances_of",
-    "outside",
     "read_each",
     "read_lines",
     "sniff",
+    "split_instances",
 ]

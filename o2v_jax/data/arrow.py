@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json as pj
 
 from o2v_jax.data.ragged import Index, Ragged
-from o2v_jax.data.records import LINE, Labelled, decode_utf8
+from o2v_jax.data.records import LINE, Labels, Pairs, decode_utf8
 from o2v_jax.data.validate import Fault, explain
 
 _LIST_TYPES = (
@@ -31,13 +30,21 @@ _READ = pj.ReadOptions(use_threads=True, block_size=2**20)  # what one thread pa
 _NEWLINE, _RETURN, _OPEN = b"\n\r{"
 
 
-class Plain(NamedTuple):
-    """Records: their sides, labels (float64 `[records]`), and lines (int64, from 0)."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LabelledPairs(Pairs):
+    """The labelled pairs of consecutive lines.
 
-    in0: Ragged
-    in1: Ragged
-    labels: npt.NDArray[np.float64]
+    Attributes:
+        labels: float64 `[records]`.
+        lines: int64 `[records]`, line numbers.
+        bad: how many lines are neither blank nor a record.
+        faults: the numbers of the first bad lines, and what is wrong with them.
+    """
+
+    labels: Labels
     lines: Index
+    bad: int = 0
+    faults: tuple[tuple[int, Fault], ...] = ()
 
 
 class Sides(NamedTuple):
@@ -52,8 +59,11 @@ def is_list_type(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in _LIST_TYPES)
 
 
-def read_plain(text: bytes) -> Plain | None:
-    """The records of whole lines, if every line is blank or plainly one record."""
+def read_plain(text: bytes, first: int = 1) -> LabelledPairs | None:
+    """The records of whole lines, if every line is blank or plainly one record.
+
+    The lines are numbered from `first`.
+    """
     lines = _object_lines(text)
     table = _table(text, lines)
     if table is None or lines is None or any(column.null_count for column in table.columns):
@@ -61,11 +71,11 @@ def read_plain(text: bytes) -> Plain | None:
     in0, in1, labels = _ragged(table["in0"]), _ragged(table["in1"]), table["label"].to_numpy()
     if in0 is None or in1 is None or not np.isfinite(labels).all():
         return None
-    return Plain(in0, in1, labels, lines)
+    return LabelledPairs(in0, in1, labels=labels, lines=lines + first)
 
 
 def read_sides(text: bytes) -> Sides | None:
-    """The same without labels, which may stand there, and perhaps with one side only."""
+    """The sides of whole lines that plainly give the same; labels may stand there."""
     table = _table(text, _object_lines(text))
     # a name with an escape in it could not be found below
     if table is None or b"\\" in text or not _plain_labels(table["label"]):
@@ -122,27 +132,6 @@ def _ragged(column: pa.ChunkedArray) -> Ragged | None:
     return Ragged(ids, offsets - offsets[0])
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledPairs:
-    """The records of consecutive lines.
-
-    Attributes:
-        in0: the in0 sides, `[records]` rows.
-        in1: the in1 sides, `[records]` rows.
-        labels: float64 `[records]`.
-        lines: int64 `[records]`, line numbers.
-        bad: how many lines are neither blank nor a record.
-        faults: the numbers of the first bad lines, and what is wrong with them.
-    """
-
-    in0: Ragged
-    in1: Ragged
-    labels: npt.NDArray[np.float64]
-    lines: Index
-    bad: int = 0
-    faults: tuple[tuple[int, Fault], ...] = ()
-
-
 def read_labelled(text: bytes, first: int = 1, *, explained: int = 1000) -> LabelledPairs:
     r"""The records of whole lines.
 
@@ -155,10 +144,8 @@ def read_labelled(text: bytes, first: int = 1, *, explained: int = 1000) -> Labe
     >>> pairs.in0.ids, pairs.bad, pairs.faults[0][0]
     (array([3], dtype=int32), 1, 2)
     """
-    plain = read_plain(text)
-    if plain is None:
-        return read_each_line(text, first, explained=explained)
-    return LabelledPairs(plain.in0, plain.in1, plain.labels, plain.lines + first)
+    plain = read_plain(text, first)
+    return read_each_line(text, first, explained=explained) if plain is None else plain
 
 
 def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> LabelledPairs:
@@ -174,9 +161,11 @@ def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> Lab
             bad += 1
             if bad <= explained:
                 faults.append((number, explain(error, line, is_line=True)))
-    return LabelledPairs(*_arrays(rows), np.array(lines, np.int64), bad, tuple(faults))
-
-
-def _arrays(rows: list[Labelled]) -> tuple[Ragged, Ragged, npt.NDArray[np.float64]]:
-    labels = np.fromiter((row.label for row in rows), np.float64, len(rows))
-    return Ragged.of([row.in0 for row in rows]), Ragged.of([row.in1 for row in rows]), labels
+    return LabelledPairs(
+        Ragged.of([row.in0 for row in rows]),
+        Ragged.of([row.in1 for row in rows]),
+        labels=np.fromiter((row.label for row in rows), np.float64, len(rows)),
+        lines=np.array(lines, np.int64),
+        bad=bad,
+        faults=tuple(faults),
+    )

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from o2v_jax.data.lines import chunks_of
+from o2v_jax.data.lines import split_chunks
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import (
     BODY,
@@ -20,7 +20,7 @@ from o2v_jax.data.records import (
     at_line,
     decode_utf8,
 )
-from o2v_jax.data.validate import SEVERAL, VocabSizes, explain, first_problem, mixed
+from o2v_jax.data.validate import SEVERAL, VocabSizes, explain, find_first_problem, make_mixed_error
 from o2v_jax.errors import RecordError
 from o2v_jax.util import BOM
 
@@ -62,7 +62,7 @@ def decode(
         labelled: every record must give a number as `label` (otherwise labels are ignored).
 
     Raises:
-        RecordError: the first thing that is wrong, with its place.
+        RecordError: the first thing that is wrong, with its JSON path.
 
     >>> from o2v_jax.data import Format, decode
     >>> records = decode(b'{"instances": [{"in0": [3, 1], "in1": []}]}', Format.JSON,
@@ -79,7 +79,7 @@ def decode(
     else:
         records, error = _decode_lines(body.split(b"\n"), 1, None, vocab_sizes, labelled)
     if error:
-        raise _wrong_format(body, sent_as) or error
+        raise _find_wrong_format(body, sent_as) or error
     return records
 
 
@@ -104,11 +104,11 @@ def read_lines(
         RecordError: the first thing that is wrong, as `name:line $.in0[3]: ...`.
     """
     paired = None
-    for first, chunk in chunks_of(stream, chunk_lines):
+    for first, chunk in split_chunks(stream, chunk_lines):
         records, error = _decode_lines(chunk, first, name, vocab_sizes, labelled)
         if len(records):
             if paired not in (None, records.paired):
-                raise mixed(records, 0, f"the lines before {name}:{first}")
+                raise make_mixed_error(records, 0, f"the lines before {name}:{first}")
             paired = records.paired
             yield records
         if error:
@@ -118,7 +118,7 @@ def read_lines(
 def sniff(body: bytes) -> Format:
     """The format of a body without a media type: JSON Lines if its first line is a record."""
     line = body.removeprefix(BOM).lstrip().partition(b"\n")[0]
-    probe = _probe(line)
+    probe = _decode_probe(line)
     if probe and probe.instances is UNSET and (probe.in0, probe.in1) != (UNSET, UNSET):
         return Format.JSON_LINES
     return Format.JSON
@@ -132,8 +132,8 @@ def _decode_document(
     except (ValueError, RecursionError) as error:
         fault = explain(error, body, is_line=False)
         problem = RecordError(fault.path, fault.reason(vocab_sizes))
-        return records_of([], Places(), labelled), problem
-    return _checked(rows, Places(), vocab_sizes, labelled)
+        return make_records([], Places(), labelled), problem
+    return _check_records(rows, Places(), vocab_sizes, labelled)
 
 
 def _decode_lines(
@@ -155,23 +155,23 @@ def _decode_lines(
             break
         numbers.append(number)
     places = Places(name, np.asarray(numbers, np.int64))
-    records, earlier = _checked(rows, places, vocab_sizes, labelled)
+    records, earlier = _check_records(rows, places, vocab_sizes, labelled)
     return records, earlier or failure
 
 
-def _checked(
+def _check_records(
     rows: Sequence[Record], places: Places, vocab_sizes: VocabSizes, labelled: bool
 ) -> tuple[Records, RecordError | None]:
     """The records before the first bad one, and what is wrong with that."""
-    records = records_of(rows, places, labelled)
-    first = first_problem(records, vocab_sizes)
+    records = make_records(rows, places, labelled)
+    first = find_first_problem(records, vocab_sizes)
     if first is None:
         return records, None
     good, error = first
-    return records_of(rows[:good], places, labelled), error
+    return make_records(rows[:good], places, labelled), error
 
 
-def records_of(rows: Sequence[Record], places: Places, labelled: bool = False) -> Records:
+def make_records(rows: Sequence[Record], places: Places, labelled: bool = False) -> Records:
     """Decoded rows as arrays."""
     in0 = [row.in0 for row in rows if row.in0 is not UNSET]
     in1 = [row.in1 for row in rows if row.in1 is not UNSET]
@@ -180,7 +180,7 @@ def records_of(rows: Sequence[Record], places: Places, labelled: bool = False) -
         has0[:] = [row.in0 is not UNSET for row in rows]
         has1[:] = [row.in1 is not UNSET for row in rows]
     labels = np.array([r.label for r in rows if isinstance(r, Labelled)]) if labelled else None
-    return Records(_ragged(in0), _ragged(in1), has0, has1, labels, places)
+    return Records(_ragged(in0), _ragged(in1), labels, has0=has0, has1=has1, places=places)
 
 
 def _ragged(rows: Sequence[list[int]]) -> Ragged:
@@ -189,8 +189,8 @@ def _ragged(rows: Sequence[list[int]]) -> Ragged:
     return Ragged(np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets)
 
 
-def _wrong_format(body: bytes, sent_as: Format) -> WrongFormatError | None:
-    is_lines, probe = sniff(body) is Format.JSON_LINES, _probe(body)
+def _find_wrong_format(body: bytes, sent_as: Format) -> WrongFormatError | None:
+    is_lines, probe = sniff(body) is Format.JSON_LINES, _decode_probe(body)
     if sent_as is Format.JSON and is_lines:
         actual = Format.JSON_LINES
     elif sent_as is Format.JSON_LINES and probe and probe.instances is not UNSET:
@@ -201,7 +201,7 @@ def _wrong_format(body: bytes, sent_as: Format) -> WrongFormatError | None:
     return WrongFormatError("$", reason, actual)
 
 
-def _probe(text: bytes) -> _Probe | None:
+def _decode_probe(text: bytes) -> _Probe | None:
     try:
         return decode_utf8(_PROBE, text)  # type: ignore[no-any-return]
     except (ValueError, RecursionError):

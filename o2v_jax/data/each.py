@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.decoding import WrongFormatError, decode, records_of
+from o2v_jax.data.decoding import WrongFormatError, decode, make_records
 from o2v_jax.data.kinds import is_document
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import LINE, Format, Places, Records, decode_utf8
-from o2v_jax.data.validate import NEITHER, VocabSizes, explain, outside
+from o2v_jax.data.validate import NEITHER, VocabSizes, describe_outside, explain, iterate_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.util import BOM
 
@@ -61,10 +61,10 @@ def read_each(texts: Sequence[bytes], place_of: PlaceOf, vocab_sizes: VocabSizes
         for first in range(0, len(texts), _CHUNK)
     ]
     good[list(errors)] = False
-    return Each(_joined(parts), good, errors)
+    return Each(_concatenate(parts), good, errors)
 
 
-def instances_of(document: bytes) -> list[bytes]:
+def split_instances(document: bytes) -> list[bytes]:
     """The texts of the records of a JSON document.
 
     Raises:
@@ -94,39 +94,39 @@ def _read_chunk(
             fault = explain(error, text, is_line=True)
             where = place_of(number) + fault.path.removeprefix("$")
             errors[number] = RecordError(where, fault.reason(vocab_sizes))
-    records = records_of(rows, Places())
-    bad = dict(_problems(records, vocab_sizes))
+    records = make_records(rows, Places())
+    bad = dict(_find_problems(records, vocab_sizes))
     if not bad:
         return records
     for at, (path, reason) in bad.items():
         number = numbers[at]
-        errors[number] = _error(place_of(number) + path, reason, texts[number - first])
-    return records_of([row for at, row in enumerate(rows) if at not in bad], Places())
+        errors[number] = _make_error(place_of(number) + path, reason, texts[number - first])
+    return make_records([row for at, row in enumerate(rows) if at not in bad], Places())
 
 
-def _error(where: str, reason: str, text: bytes) -> RecordError:
+def _make_error(where: str, reason: str, text: bytes) -> RecordError:
     if reason == NEITHER and is_document(text):
         return WrongFormatError(where, "is one JSON document", Format.JSON)
     return RecordError(where, reason)
 
 
-def _problems(records: Records, vocab_sizes: VocabSizes) -> Iterator[tuple[int, tuple[str, str]]]:
+def _find_problems(
+    records: Records, vocab_sizes: VocabSizes
+) -> Iterator[tuple[int, tuple[str, str]]]:
     """By record, the path and the reason; of several in a record the first comes last."""
     sides = ((records.in0, records.has0), (records.in1, records.has1))
     for side, size in reversed(list(enumerate(vocab_sizes or ()))):
         ragged, has = sides[side]
-        bad = np.flatnonzero(ragged.ids >= size)[::-1]
-        owners = np.searchsorted(ragged.offsets, bad, side="right") - 1
-        for at, row in zip(bad.tolist(), owners.tolist(), strict=True):
-            path = f".in{side}[{at - int(ragged.offsets[row])}]"
-            yield int(np.flatnonzero(has)[row]), (path, outside(int(ragged.ids[at]), size))
+        for value, row, position in reversed(list(iterate_outside(ragged, size))):
+            path = f".in{side}[{position}]"
+            yield int(np.flatnonzero(has)[row]), (path, describe_outside(value, size))
     for record in np.flatnonzero(~(records.has0 | records.has1)).tolist():
         yield record, ("", NEITHER)
 
 
-def _joined(parts: list[Records]) -> Records:
+def _concatenate(parts: list[Records]) -> Records:
     if not parts:
-        return records_of([], Places())
+        return make_records([], Places())
     has0, has1 = (np.concatenate([getattr(p, name) for p in parts]) for name in ("has0", "has1"))
-    in0, in1 = (Ragged.joined([getattr(p, name) for p in parts]) for name in ("in0", "in1"))
-    return Records(in0, in1, has0, has1, None, Places())
+    in0, in1 = (Ragged.concatenate([getattr(p, name) for p in parts]) for name in ("in0", "in1"))
+    return Records(in0, in1, has0=has0, has1=has1, places=Places())

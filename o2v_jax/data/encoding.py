@@ -43,9 +43,9 @@ def encode_pieces(
     Raises:
         ValueError: as `encode`, before the first piece.
     """
-    if not all(np.isfinite(part).all() for part in _parts(values)):
+    if not all(np.isfinite(part).all() for part in _split_parts(values)):
         raise ValueError(f"the {key} hold values that are not finite")
-    return _pieces(values, key, Format(media_type) is Format.JSON_LINES)
+    return _make_pieces(values, key, Format(media_type) is Format.JSON_LINES)
 
 
 def encode_rows(
@@ -53,12 +53,12 @@ def encode_rows(
 ) -> Iterator[bytes]:
     """The results alone, an object each, with `between` between two; in pieces, unchecked."""
     before = b""
-    for part in _parts(values):
-        yield before + _rows(part, key, between)
+    for part in _split_parts(values):
+        yield before + _encode_part(part, key, between)
         before = between
 
 
-def _pieces(
+def _make_pieces(
     values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], lines: bool
 ) -> Iterator[bytes]:
     if lines:
@@ -71,12 +71,12 @@ def _pieces(
     yield start + end
 
 
-def _parts(values: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+def _split_parts(values: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
     step = max(1, _CHUNK // max(1, values.shape[1]))
     return (values[first : first + step] for first in range(0, len(values), step))
 
 
-def _rows(values: npt.NDArray[np.float32], key: str, between: bytes) -> bytes:
+def _encode_part(values: npt.NDArray[np.float32], key: str, between: bytes) -> bytes:
     start = b'{"%s":[' % key.encode()
     rows = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     # The matrix is nothing but numbers, so "],[" stands between its rows and nowhere else.

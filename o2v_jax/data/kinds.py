@@ -57,7 +57,7 @@ _DOCUMENT = re.compile(rb'\s*\{\s*"instances"\s*:\s*[\[{]')
 _DELIMITERS = {b"\t": "tab-separated text", b",": "CSV", b";": "CSV", b"|": "CSV"}
 
 
-def head_of(stream: BinaryIO) -> bytes:
+def peek_head(stream: BinaryIO) -> bytes:
     """The first bytes of a buffered stream, which stay there to be read."""
     return cast("io.BufferedReader", stream).peek(HEAD_BYTES)[:HEAD_BYTES].removeprefix(BOM)
 
@@ -93,7 +93,7 @@ def is_document(head: bytes) -> bool:
     return _DOCUMENT.match(head) is not None
 
 
-def table_kind(head: bytes) -> str:
+def describe_table(head: bytes) -> str:
     """What a table in text is called, where the first lines look like one; else nothing."""
     lines = head.split(b"\n")
     if any(line.lstrip().startswith((b"{", b"[")) for line in lines):

@@ -29,7 +29,7 @@ def read_bounded_lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
             yield line
 
 
-def chunks_of(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[bytes]]]:
+def split_chunks(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[bytes]]]:
     """Up to `most` lines at a time, fewer if they are long, with the number of the first of them.
 
     A byte order mark in front is left out. Where reading fails, what was read before comes first.

@@ -1,6 +1,6 @@
 """Ragged arrays of token ids, and deduplication of their rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -13,8 +13,9 @@ from o2v_jax.errors import InputError
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 Index: TypeAlias = npt.NDArray[np.int64]
+Hashes: TypeAlias = npt.NDArray[np.uint64]
 
-_SLICE = 2**20  # offsets looked at together
+_SLICE = 2**20  # offsets that are compared at a time
 _INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 _BOUNDS = np.iinfo(np.int32)  # looking them up costs more than all else here for one short row
 
@@ -43,11 +44,11 @@ class Ragged:
 
     def __post_init__(self) -> None:
         if _needs_conversion(self.ids, _INT32):
-            object.__setattr__(self, "ids", _int32(array_of(self.ids)))
+            object.__setattr__(self, "ids", _convert_ids(array_of(self.ids)))
         if _needs_conversion(self.offsets, _INT64):
-            object.__setattr__(self, "offsets", _offsets(array_of(self.offsets)))
+            object.__setattr__(self, "offsets", _convert_offsets(array_of(self.offsets)))
         ends = self.offsets[:1].tolist() + self.offsets[-1:].tolist()
-        if ends != [0, len(self.ids)] or not _rises(self.offsets):
+        if ends != [0, len(self.ids)] or not _is_rising(self.offsets):
             raise InputError(f"offsets must rise from 0 to {len(self.ids)}, the number of ids")
 
     @classmethod
@@ -73,7 +74,7 @@ class Ragged:
         Raises:
             InputError: they are not integers that fit int32.
         """
-        return cls(_int32(given.values), offsets_of(given.lengths))
+        return cls(_convert_ids(given.values), offsets_of(given.lengths))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -84,10 +85,10 @@ class Ragged:
         return self.offsets[1:] - self.offsets[:-1]
 
     @classmethod
-    def joined(cls, parts: "Sequence[Ragged]") -> "Ragged":
+    def concatenate(cls, parts: "Sequence[Ragged]") -> "Ragged":
         """The rows of all parts, one after the other.
 
-        >>> Ragged.joined([Ragged.of([[3, 1], [5]]), Ragged.of([[4]])]).offsets
+        >>> Ragged.concatenate([Ragged.of([[3, 1], [5]]), Ragged.of([[4]])]).offsets
         array([0, 2, 3, 4])
         """
         if len(parts) == 1:
@@ -98,6 +99,15 @@ class Ragged:
         joined = np.concatenate([_NONE, *offsets])
         joined[1:] += shift
         return cls(np.concatenate([part.ids for part in parts]), joined)
+
+    def locate(self, positions: Index) -> tuple[Index, Index]:
+        """For positions in `ids` the rows that hold them, and the places in these rows.
+
+        >>> Ragged.of([[3, 1], [], [4]]).locate(np.array([1, 2]))
+        (array([0, 2]), array([1, 0]))
+        """
+        rows = np.searchsorted(self.offsets, positions, side="right") - 1
+        return rows, positions - self.offsets[rows]
 
     def row(self, index: int) -> Ids:
         """The ids of one row, int32 `[length]`."""
@@ -135,7 +145,7 @@ class Ragged:
         position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
         return Ragged(self.ids[position < max_length], offsets_of(np.minimum(lengths, max_length)))
 
-    def padded(self, batch: int, length: int, rows: npt.NDArray[np.integer] | None = None) -> Ids:
+    def pad(self, batch: int, length: int, rows: npt.NDArray[np.integer] | None = None) -> Ids:
         """These rows, or all, as int32 `[batch, length]`, with id 0 on the right and below.
 
         None of them may be longer.
@@ -143,11 +153,12 @@ class Ragged:
         starts, ends = self.offsets[:-1], self.offsets[1:]
         if rows is not None:
             starts, ends = starts[rows], ends[rows]
-        out, place = np.zeros((batch, length), np.int32), np.arange(length)
+        out = np.zeros((batch, length), np.int32)
+        position = np.arange(length)
         if len(self.ids):
             filled = out[: len(starts)]
-            self.ids.take(starts[:, None] + place, out=filled, mode="clip")
-            filled *= place < (ends - starts)[:, None]
+            self.ids.take(starts[:, None] + position, out=filled, mode="clip")
+            filled *= position < (ends - starts)[:, None]
         return out
 
 
@@ -158,14 +169,14 @@ def _needs_conversion(array: Any, kind: np.dtype[Any]) -> bool:
     return not isinstance(array, np.ndarray) or array.dtype != kind or array.ndim != 1
 
 
-def _offsets(offsets: npt.NDArray[Any]) -> Index:
+def _convert_offsets(offsets: npt.NDArray[Any]) -> Index:
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or not len(offsets):
         kind = f"{offsets.dtype} of shape {offsets.shape}"
         raise InputError(f"offsets must be integers [rows + 1], but these are {kind}")
     return offsets.astype(np.int64)
 
 
-def _rises(offsets: Index) -> bool:
+def _is_rising(offsets: Index) -> bool:
     """Whether none is less than the one before; in slices, because there may be very many."""
     if len(offsets) <= 2:  # noqa: PLR2004 - one row, as most requests have: no need of arrays
         return int(offsets[0]) <= int(offsets[-1])
@@ -173,7 +184,7 @@ def _rises(offsets: Index) -> bool:
     return all((part[1:] >= part[:-1]).all() for part in slices)
 
 
-def _int32(ids: npt.NDArray[Any]) -> Ids:
+def _convert_ids(ids: npt.NDArray[Any]) -> Ids:
     if ids.ndim != 1:
         raise InputError(f"ids must be of one dimension, [tokens], but they are {ids.shape}")
     if not ids.size:
@@ -192,19 +203,73 @@ def offsets_of(lengths: npt.NDArray[np.integer]) -> Index:
     return offsets
 
 
-FEW_ROWS = 64  # compared as they are
+SMALL_ROWS = 64  # so few are compared as they are, in less time than by hashes
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def unique_rows(ragged: Ragged) -> tuple[Index, Index]:
-    """Rows without repetition: (first row of each kind, for every row the kind it is of).
+@dataclass(frozen=True, eq=False)
+class DistinctRows:
+    """Sequences of which each is held once.
+
+    Attributes:
+        rows: the sequences, none twice.
+        inverse: int64 `[records]`, for each record its row in `rows`.
+    """
+
+    rows: Ragged
+    inverse: Index
+
+    def __len__(self) -> int:
+        return len(self.inverse)
+
+    @property
+    def lengths(self) -> Index:
+        """Int64 `[records]`, tokens of each record's row."""
+        lengths: Index = self.rows.lengths[self.inverse]
+        return lengths
+
+    def take(self, records: npt.NDArray[np.integer]) -> "DistinctRows":
+        """The given records, in the given order.
+
+        >>> deduplicate_rows(Ragged.of([[3], [1], [3]])).take(np.array([2, 0])).rows.ids
+        array([3], dtype=int32)
+        """
+        used, inverse = np.unique(self.inverse[records], return_inverse=True)
+        return DistinctRows(self.rows.take(used), inverse.astype(np.int64))
+
+    def expand(self) -> Ragged:
+        """The rows of all records, repetitions included."""
+        return self.rows.take(self.inverse)
+
+
+def expand_rows(rows: Ragged | DistinctRows) -> Ragged:
+    """The rows of all records, repetitions included."""
+    return rows if isinstance(rows, Ragged) else rows.expand()
+
+
+def deduplicate_rows(ragged: Ragged) -> DistinctRows:
+    """The rows without repetition."""
+    first, inverse = find_unique_rows(ragged)
+    rows = ragged if len(first) == len(ragged) else ragged.take(first)
+    return DistinctRows(rows, inverse)
+
+
+def find_unique_rows(
+    ragged: Ragged, hash_rows: Callable[[Ragged], Hashes] | None = None
+) -> tuple[Index, Index]:
+    """The first row of each kind, and for every row the number of its kind.
 
     Rows are grouped by a 64-bit hash and then compared in full, so that a collision of hashes
     costs speed and never a wrong answer.
+
+    Args:
+        ragged: the rows.
+        hash_rows: another hash, uint64 `[rows]`.
     """
-    if len(ragged) <= FEW_ROWS:
-        return _unique_few(ragged)
-    hashes, everything = _hashes(ragged), np.arange(len(ragged))
+    if len(ragged) <= SMALL_ROWS:
+        return _find_unique_in_few(ragged)
+    hashes = (hash_rows or _hash_rows)(ragged)
+    everything = np.arange(len(ragged))
     ordered = np.sort(hashes)
     if (ordered[1:] != ordered[:-1]).all():  # found in a quarter of the time of what follows
         return everything, everything
@@ -214,32 +279,26 @@ def unique_rows(ragged: Ragged) -> tuple[Index, Index]:
     return everything, everything
 
 
-def distinct_rows(ragged: Ragged) -> tuple[Ragged, Index]:
-    """The rows without repetition, and for every row the one that is equal."""
-    first, kind = unique_rows(ragged)
-    return (ragged if len(first) == len(ragged) else ragged.take(first)), kind
-
-
-def _unique_few(ragged: Ragged) -> tuple[Index, Index]:
-    """The same for few rows, in less time."""
+def _find_unique_in_few(ragged: Ragged) -> tuple[Index, Index]:
+    """`find_unique_rows` by a dict of their bytes."""
     content, ends = ragged.ids.tobytes(), (ragged.offsets * ragged.ids.itemsize).tolist()
     rows = [content[start:end] for start, end in pairwise(ends)]
     first = {row: number for number, row in reversed(list(enumerate(rows)))}
     order = sorted(first.values())
-    places = {rows[number]: place for place, number in enumerate(order)}
-    return np.array(order, np.int64), np.array([places[row] for row in rows], np.int64)
+    kinds = {rows[number]: kind for kind, number in enumerate(order)}
+    return np.array(order, np.int64), np.array([kinds[row] for row in rows], np.int64)
 
 
-def _hashes(ragged: Ragged) -> npt.NDArray[np.uint64]:
-    """One uint64 a row: its ids, each times a number for its place, and its length, added up.
+def _hash_rows(ragged: Ragged) -> Hashes:
+    """One uint64 a row: its ids, each times a factor for its position, and its length, added up.
 
     Carter and Wegman (1979), "Universal classes of hash functions".
     """
     lengths = ragged.lengths
-    place = np.arange(len(ragged.ids)) - np.repeat(ragged.offsets[:-1], lengths)
+    position = np.arange(len(ragged.ids)) - np.repeat(ragged.offsets[:-1], lengths)
     factors = _mix(np.arange(1, lengths.max() + 2, dtype=np.uint64))
     total = np.zeros(len(ragged.ids) + 1, np.uint64)
-    np.cumsum(ragged.ids.astype(np.uint64) * factors[place], out=total[1:])
+    np.cumsum(ragged.ids.astype(np.uint64) * factors[position], out=total[1:])
     sums: npt.NDArray[np.uint64] = total[ragged.offsets[1:]] - total[ragged.offsets[:-1]]
     return sums + lengths.astype(np.uint64)
 

@@ -13,6 +13,8 @@ from msgspec import UNSET, UnsetType
 
 from o2v_jax.data.ragged import Index, Ragged
 
+Labels: TypeAlias = npt.NDArray[np.float64]
+
 
 class Format(StrEnum):
     """The two formats of requests and answers, by their media types."""
@@ -41,23 +43,42 @@ class Places:
 
 
 @dataclass(frozen=True, eq=False)
-class Records:
-    """Validated records, in their order.
+class Pairs:
+    """Sequences of both sides, and perhaps labels: what every container of records holds.
 
     Attributes:
-        in0: the in0 sides that are present, `[has0.sum()]` rows.
-        in1: the in1 sides that are present, `[has1.sum()]` rows.
-        has0: bool `[records]`, which records give in0.
-        has1: bool `[records]`, which records give in1.
-        labels: float64 `[records]`, or None where labels were not asked for.
-        places: where each record stood, for messages about it.
+        in0: token ids of the in0 sides.
+        in1: token ids of the in1 sides.
+        labels: float64 `[records]`; None: not asked for.
     """
 
     in0: Ragged
     in1: Ragged
+    labels: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.in0)
+
+    @property
+    def sides(self) -> tuple[Ragged, Ragged]:
+        """in0 and in1."""
+        return self.in0, self.in1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Records(Pairs):
+    """Validated records, in their order; any may lack a side.
+
+    `in0` and `in1` hold the sides that are present: `[has0.sum()]` and `[has1.sum()]` rows.
+
+    Attributes:
+        has0: bool `[records]`, which records give in0.
+        has1: bool `[records]`, which records give in1.
+        places: where each record stood, for messages about it.
+    """
+
     has0: npt.NDArray[np.bool_]
     has1: npt.NDArray[np.bool_]
-    labels: npt.NDArray[np.float64] | None
     places: Places
 
     def __len__(self) -> int:

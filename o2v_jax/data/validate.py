@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from o2v_jax.arguments import describe, require_integer
-from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.ragged import Index, Ragged
 from o2v_jax.data.records import Records, decode_utf8
 from o2v_jax.errors import LONGEST_REQUEST, InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -40,7 +41,7 @@ class Fault(NamedTuple):
     """What is wrong with a text.
 
     Attributes:
-        path: the JSON path of the place.
+        path: the JSON path.
         text: the reason; where an id is out of range, the id as it is shown.
         is_id: whether an id is out of range. The reason then names the vocabulary.
     """
@@ -54,10 +55,10 @@ class Fault(NamedTuple):
         if not self.is_id:
             return self.text
         side = int(self.path[self.path.rindex(".in") + 3])
-        return outside(self.text, vocab_sizes[side] if vocab_sizes else None)
+        return describe_outside(self.text, vocab_sizes[side] if vocab_sizes else None)
 
 
-def outside(value: int | str, size: int | None) -> str:
+def describe_outside(value: int | str, size: int | None) -> str:
     """The reason for an id that is not in the vocabulary 0..size-1 (None: any int32 id)."""
     valid = f"the vocabulary 0..{size - 1}" if size else f"the range of ids 0..{_INT32_IDS - 1}"
     return f"{_clip(str(value))} is outside {valid}"
@@ -76,16 +77,16 @@ def explain(error: Exception, text: bytes, *, is_line: bool) -> Fault:
     if isinstance(error, UnicodeDecodeError):
         return Fault("$", f"not UTF-8: byte {error.start} is 0x{text[error.start]:02x}")
     if not isinstance(error, msgspec.ValidationError):
-        return Fault("$", _malformed(_plain(str(error)), text, is_line=is_line))
+        return Fault("$", _describe_malformed(_simplify(str(error)), text, is_line=is_line))
     found = _PATH.search(str(error))
     path = found["path"] if found else "$"
-    value = _value_at(text, path)
+    value = _read_value_at(text, path)
     if path == "$" and not is_line:
-        return Fault(path, _invalid_document(str(error), value))
-    return _invalid(str(error), path, value)
+        return Fault(path, _describe_invalid_document(str(error), value))
+    return _describe_invalid(str(error), path, value)
 
 
-def _malformed(message: str, text: bytes, *, is_line: bool) -> str:
+def _describe_malformed(message: str, text: bytes, *, is_line: bool) -> str:
     if found := _TRAILING.search(message):
         if text[int(found["at"]) - 1 :].lstrip().startswith((b"{", b"[")):
             return SEVERAL if is_line else SEVERAL_DOCUMENTS
@@ -94,14 +95,14 @@ def _malformed(message: str, text: bytes, *, is_line: bool) -> str:
     return f"not valid JSON: {message}"
 
 
-def _invalid_document(message: str, value: Any) -> str:
+def _describe_invalid_document(message: str, value: Any) -> str:
     if message.startswith("Object missing"):
         return 'the field "instances" is missing: expected {"instances": [...]}'
     hint = ': wrap it as {"instances": [the list]}' if isinstance(value, list) else ""
-    return f'expected {{"instances": [...]}}{_got(value)}{hint}'
+    return f'expected {{"instances": [...]}}{_describe_got(value)}{hint}'
 
 
-def _invalid(message: str, path: str, value: Any) -> Fault:
+def _describe_invalid(message: str, path: str, value: Any) -> Fault:
     if path == "$" and isinstance(value, dict) and _FIELDS & value.keys() == {"instances"}:
         return Fault(path, DOCUMENT)
     if missing := re.match(r"Object missing required field `(\w+)`", message):
@@ -109,14 +110,14 @@ def _invalid(message: str, path: str, value: Any) -> Fault:
     wanted = next((name for pattern, name in _WANTED if pattern.search(path)), _RECORD)
     if wanted == "an integer token id" and _is_out_of_range(message):
         return Fault(path, _clip(str(value)) if type(value) is int else "the integer", is_id=True)
-    return Fault(path, f"expected {wanted}{_got(value)}")
+    return Fault(path, f"expected {wanted}{_describe_got(value)}")
 
 
 def _is_out_of_range(message: str) -> bool:
     return message.startswith(("Integer value out of range", "Expected `int` "))
 
 
-def _value_at(text: bytes, path: str) -> Any:
+def _read_value_at(text: bytes, path: str) -> Any:
     """What stands at a path, or UNSET where the text cannot be read as a whole."""
     if len(text) > _LONGEST_READ:
         return msgspec.UNSET
@@ -129,7 +130,7 @@ def _value_at(text: bytes, path: str) -> Any:
     return value
 
 
-def _got(value: Any) -> str:
+def _describe_got(value: Any) -> str:
     if value is msgspec.UNSET:
         return ""
     if isinstance(value, NoneType):
@@ -144,7 +145,7 @@ def _clip(shown: str) -> str:
     return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
 
 
-def _plain(message: str) -> str:
+def _simplify(message: str) -> str:
     return message.removeprefix("JSON is malformed: ").replace("`", "")
 
 
@@ -154,13 +155,13 @@ Problem: TypeAlias = tuple[int, RecordError] | None
 NEITHER = "holds neither in0 nor in1: give both for scores, one for its embedding"
 
 
-def first_problem(records: Records, vocab_sizes: VocabSizes) -> Problem:
+def find_first_problem(records: Records, vocab_sizes: VocabSizes) -> Problem:
     """The index of the first bad record and what is wrong with it, or None."""
-    problems = [_side_problem(records), *_vocabulary_problems(records, vocab_sizes)]
+    problems = [_find_side_problem(records), *_find_vocabulary_problems(records, vocab_sizes)]
     return min((p for p in problems if p), key=lambda p: p[0], default=None)
 
 
-def _side_problem(records: Records) -> Problem:
+def _find_side_problem(records: Records) -> Problem:
     if records.paired:
         return None
     both, none = records.has0 & records.has1, ~(records.has0 | records.has1)
@@ -170,16 +171,16 @@ def _side_problem(records: Records) -> Problem:
     first = int(odd[0])
     if none[first]:
         return first, RecordError(records.places.of(first), NEITHER)
-    return first, mixed(records, first, records.places.of(0))
+    return first, make_mixed_error(records, first, records.places.of(0))
 
 
-def mixed(records: Records, record: int, other: str) -> RecordError:
+def make_mixed_error(records: Records, record: int, other: str) -> RecordError:
     """The error of a record that gives one side where others give both, or the reverse."""
     pair = bool(records.has0[record] and records.has1[record])
-    return RecordError(records.places.of(record), mixed_reason(other, pair=pair))
+    return RecordError(records.places.of(record), describe_mixed(other, pair=pair))
 
 
-def mixed_reason(other: str, *, pair: bool) -> str:
+def describe_mixed(other: str, *, pair: bool) -> str:
     """Why a record, a pair or not, cannot stand beside the other."""
     here, there = ("both sides", "only one") if pair else ("only one side", "both")
     return (
@@ -188,35 +189,49 @@ def mixed_reason(other: str, *, pair: bool) -> str:
     )
 
 
-def _vocabulary_problems(records: Records, vocab_sizes: VocabSizes) -> Iterator[Problem]:
+def find_outside(ids: npt.NDArray[np.integer], vocab_size: int) -> Index:
+    """Where ids are outside the vocabulary 0..vocab_size-1: int64 positions, in order.
+
+    >>> find_outside(np.array([4, -1, 5]), 5)
+    array([1, 2])
+    """
+    if not len(ids) or (ids.min() >= 0 and ids.max() < vocab_size):  # no array is made for these
+        return np.zeros(0, np.int64)
+    return np.flatnonzero((ids < 0) | (ids >= vocab_size))
+
+
+def iterate_outside(
+    rows: Ragged, vocab_size: int, most: int | None = None
+) -> Iterator[tuple[int, int, int]]:
+    """The first `most` ids outside the vocabulary, or all: (id, row, position in it)."""
+    at = find_outside(rows.ids, vocab_size)[:most]
+    places = (part.tolist() for part in rows.locate(at))
+    return zip(rows.ids[at].tolist(), *places, strict=True)
+
+
+def _find_vocabulary_problems(records: Records, vocab_sizes: VocabSizes) -> Iterator[Problem]:
     sides = ((records.in0, records.has0), (records.in1, records.has1))
     for side, ((ragged, has), size) in enumerate(zip(sides, vocab_sizes or (), strict=False)):
-        if not len(ragged.ids) or ragged.ids.max() < size:
-            continue
-        at = int(np.argmax(ragged.ids >= size))
-        row = int(np.searchsorted(ragged.offsets, at, side="right")) - 1
-        record = int(np.flatnonzero(has)[row])
-        where = records.places.of(record, f".in{side}[{at - ragged.offsets[row]}]")
-        yield record, RecordError(where, outside(int(ragged.ids[at]), size))
+        for value, row, position in iterate_outside(ragged, size, most=1):
+            record = int(np.flatnonzero(has)[row])
+            where = records.places.of(record, f".in{side}[{position}]")
+            yield record, RecordError(where, describe_outside(value, size))
 
 
-def checked(rows: Ragged, side: int, vocab_size: int) -> Ragged:
-    """The rows, if all their ids lie in the vocabulary.
+def require_in_vocabulary(rows: Ragged, side: int, vocab_size: int) -> None:
+    """Checks ids that a caller gives.
 
     Raises:
-        RecordError: names the first id outside it.
+        RecordError: names the first id outside the vocabulary.
     """
-    outside = (rows.ids < 0) | (rows.ids >= vocab_size)
-    if outside.any():
-        at = int(outside.argmax())
-        record = int(np.searchsorted(rows.offsets, at, side="right")) - 1
-        where = f"record {record}: in{side}[{at - int(rows.offsets[record])}]"
-        bounds = f"0..{vocab_size - 1}"
-        raise RecordError(where, f"{rows.ids[at]} is outside the vocabulary {bounds}")
-    return rows
+    for value, record, position in iterate_outside(rows, vocab_size, most=1):
+        reason = describe_outside(value, vocab_size)
+        raise RecordError(f"record {record}: in{side}[{position}]", reason)
 
 
-def cut_lengths(config: Hyperparameters, max_seq_lens: tuple[int, int] | None) -> tuple[int, int]:
+def resolve_max_seq_lens(
+    config: Hyperparameters, max_seq_lens: tuple[int, int] | None
+) -> tuple[int, int]:
     """Where sequences are cut: at `max_seq_lens` if given, else at the model's max_seq_len.
 
     Raises:

@@ -166,7 +166,7 @@ def tokenize(text: str, lowercase: bool = True) -> list[str]:
     >>> tokenize("A man isn't sleeping.")
     ['a', 'man', 'is', "n't", 'sleeping', '.']
     """
-    return [normalised(token, lowercase) for token in _treebank().tokenize(text)]
+    return [normalize_token(token, lowercase) for token in _treebank().tokenize(text)]
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _is_text(token: str) -> bool:
     return True
 
 
-def normalised(token: str, lowercase: bool) -> str:
+def normalize_token(token: str, lowercase: bool) -> str:
     """The form of a token that a vocabulary holds: one double quote, lower case if asked for."""
     token = _QUOTES.get(token, token)
     return token.lower() if lowercase else token
@@ -251,7 +251,7 @@ def _normalised(tokens: Iterable[str], lowercase: bool) -> list[str]:
         what = "is one text, and its letters are no tokens: give it to `tokenize` first"
         raise InputError(f"{describe(tokens)} {what}")
     try:
-        return [normalised(token, lowercase) for token in tokens]
+        return [normalize_token(token, lowercase) for token in tokens]
     except (TypeError, AttributeError) as error:
         raise InputError(f"tokens must be texts in a sequence, got {describe(tokens)}") from error
 

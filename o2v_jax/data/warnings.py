@@ -10,14 +10,14 @@ from o2v_jax.hyperparameters import Hyperparameters
 log = logging.getLogger(__name__)
 
 
-class Notices:
+class DataWarnings:
     """Says each thing once, however much data it looks at."""
 
     def __init__(self, config: Hyperparameters) -> None:
         self._config = config
         self._said: set[str] = set()
 
-    def look(self, side: int, rows: Ragged, name: str) -> None:
+    def check(self, side: int, rows: Ragged, name: str) -> None:
         """Warns of over-long sequences and of id 0 in front of other ids.
 
         Args:
@@ -26,9 +26,9 @@ class Notices:
             name: where they come from.
         """
         longest = self._config.encoder(side).max_seq_len
-        self.tell(side, int((rows.lengths > longest).sum()), zero_inside(rows), name)
+        self.warn(side, int((rows.lengths > longest).sum()), zero_inside(rows), name)
 
-    def tell(self, side: int, over: int, zero: bool, name: str) -> None:
+    def warn(self, side: int, over: int, zero: bool, name: str) -> None:
         """The same for what was counted already.
 
         Args:

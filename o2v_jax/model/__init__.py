@@ -1,24 +1,27 @@
 """The network: flax.nnx modules, and pure functions over a plain dict of their parameters."""
 
+from o2v_jax.data.nested import Params
 from o2v_jax.model.functional import (
-    RANDOM_NUMBERS,
     compare_fn,
     encode_fn,
-    fitting,
+    encoder_fn,
     head_fn,
-    init,
-    init_from_key,
     logits_fn,
-    multiplications,
-    parameter_shapes,
-    random_key,
     score_fn,
-    tower_fn,
     unchecked_logits_fn,
 )
-from o2v_jax.model.layers import BATCH_AXIS, encoders_in
+from o2v_jax.model.initialize import (
+    RANDOM_NUMBERS,
+    count_multiplications,
+    init,
+    init_from_key,
+    parameter_shapes,
+    random_key,
+    require_fitting_params,
+)
+from o2v_jax.model.layers import BATCH_AXIS, cast_encoders
 from o2v_jax.model.object2vec import NETWORK_NAMES, Object2Vec, table_name
-from o2v_jax.model.parameters import Params, plain
+from o2v_jax.model.parameters import to_plain
 
 __all__ = [
     "BATCH_AXIS",
@@ -26,20 +29,20 @@ __all__ = [
     "RANDOM_NUMBERS",
     "Object2Vec",
     "Params",
+    "cast_encoders",
     "compare_fn",
+    "count_multiplications",
     "encode_fn",
-    "encoders_in",
-    "fitting",
+    "encoder_fn",
     "head_fn",
     "init",
     "init_from_key",
     "logits_fn",
-    "multiplications",
     "parameter_shapes",
-    "plain",
     "random_key",
+    "require_fitting_params",
     "score_fn",
     "table_name",
-    "tower_fn",
+    "to_plain",
     "unchecked_logits_fn",
 ]

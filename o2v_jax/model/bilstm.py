@@ -26,7 +26,7 @@ class LSTM(nnx.Module):
         # a forget gate that starts open lets gradients through long sequences
         self.bias = nnx.Param(jnp.zeros(4 * units, jnp.float32).at[units : 2 * units].set(1.0))
 
-    def gates(self, x: Float[Array, "rows inputs"]) -> Float[Array, "rows gates"]:
+    def compute_gates(self, x: Float[Array, "rows inputs"]) -> Float[Array, "rows gates"]:
         """What the inputs alone give the gates."""
         bias = self.bias[...].astype(jnp.float32)
         return multiply(x, self.weight_input[...]) + bias[None, :]
@@ -56,22 +56,22 @@ class BiLSTM(nnx.Module):
     ) -> Float[Array, "batch enc_dim"]:
         """Encodes each row of ids; `rngs` draws the dropout, none means inference."""
         steps, mask = ids.T, real_tokens(ids.T)
-        states = self._layer(0, *_inputs(table, steps), mask)
+        states = self._run_layer(0, *_select_inputs(table, steps), mask)
         for k in range(1, self.depth):
-            x = jnp.swapaxes(_in_order(states), 0, 1)  # dropout draws a row a record
+            x = jnp.swapaxes(_restore_order(states), 0, 1)  # dropout draws a row a record
             x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
-            states = self._layer(k, *_one_each(jnp.swapaxes(x, 0, 1)), mask)
-        real = _both(mask)[..., None]
+            states = self._run_layer(k, *_list_steps(jnp.swapaxes(x, 0, 1)), mask)
+        real = _stack_directions(mask)[..., None]
         pooled = jnp.where(real, states, -jnp.inf).max(axis=0)
         joined = jnp.concatenate([pooled[0], pooled[1]], axis=-1)
         return jnp.where(mask.any(axis=0)[:, None], joined, 0.0)
 
-    def _layer(self, k: int, rows: Array, at: Array, mask: Array) -> States:
-        ways = getattr(self, f"forward_{k}"), getattr(self, f"backward_{k}")
-        return both_ways(*ways, rows, at, mask)
+    def _run_layer(self, k: int, rows: Array, at: Array, mask: Array) -> States:
+        directions = getattr(self, f"forward_{k}"), getattr(self, f"backward_{k}")
+        return run_both_directions(*directions, rows, at, mask)
 
 
-def both_ways(
+def run_both_directions(
     forward: LSTM,
     backward: LSTM,
     rows: Float[Array, "rows inputs"],
@@ -82,12 +82,12 @@ def both_ways(
 
     Step t of sequence b reads the row `at[t, b]`; a masked step leaves the state as it was.
     """
-    gates = jnp.stack([forward.gates(rows), backward.gates(rows)])
+    gates = jnp.stack([forward.compute_gates(rows), backward.compute_gates(rows)])
     weight = jnp.stack([forward.weight_hidden[...], backward.weight_hidden[...]])
-    return recur(gates, _both(at), _both(mask), weight)
+    return recur(gates, _stack_directions(at), _stack_directions(mask), weight)
 
 
-def _inputs(
+def _select_inputs(
     table: Float[Array, "vocab dim"], steps: Int[Array, "length batch"]
 ) -> tuple[Float[Array, "rows dim"], Int[Array, "length batch"]]:
     """The token vectors, and which one each step reads.
@@ -96,12 +96,12 @@ def _inputs(
     multiplied twice: training hands over the rows that a batch names.
     """
     if len(table) > steps.size:
-        return _one_each(embed(table, steps))
+        return _list_steps(embed(table, steps))
     padding = jnp.arange(len(table)) == PADDING_ID
     return jnp.where(padding[:, None], 0.0, table).astype(table.dtype), steps
 
 
-def _one_each(
+def _list_steps(
     x: Float[Array, "length batch inputs"],
 ) -> tuple[Float[Array, "rows inputs"], Int[Array, "length batch"]]:
     """A row for every step."""
@@ -109,11 +109,11 @@ def _one_each(
     return x.reshape(-1, x.shape[2]), at.reshape(x.shape[:2])
 
 
-def _both(steps: Array) -> Array:
+def _stack_directions(steps: Array) -> Array:
     """Steps `[length, batch]` in the order of each direction, `[length, 2, batch]`."""
     return jnp.stack([steps, steps[::-1]], axis=1)
 
 
-def _in_order(states: States) -> Float[Array, "length batch states"]:
+def _restore_order(states: States) -> Float[Array, "length batch states"]:
     """The states of both directions side by side, in the order of the tokens."""
     return jnp.concatenate([states[:, 0], states[::-1, 1]], axis=-1)

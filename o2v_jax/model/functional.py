@@ -5,7 +5,7 @@ dict, which JAX flattens in C, and not module state, which would be flattened in
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import jax
@@ -15,13 +15,14 @@ from flax import nnx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from o2v_jax.arguments import require_choice, require_instance, require_integer
-from o2v_jax.devices import own_settings, require_devices
+from o2v_jax.arguments import require_choice
+from o2v_jax.data.nested import Params
+from o2v_jax.devices import require_devices
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.head import Head
+from o2v_jax.model.initialize import make_abstract, require_config, require_fitting_params
 from o2v_jax.model.object2vec import NETWORKS, Object2Vec
-from o2v_jax.model.parameters import Params, plain, require_fitting
 
 AnyParams: TypeAlias = Mapping[str, Any]  # dicts, FrozenDict, nnx.State
 Given: TypeAlias = Any  # what the functions below check themselves
@@ -30,58 +31,6 @@ Scores: TypeAlias = Float[Array, "batch outputs"]
 AnyArray: TypeAlias = Array | np.ndarray
 Batch: TypeAlias = Int[AnyArray, "batch length"]
 Vectors: TypeAlias = Float[AnyArray, "batch enc_dim"]
-
-READING = 64
-RANDOM_NUMBERS = "threefry2x32"  # whatever JAX's default is: a seed stands for the same numbers
-
-
-def init(config: Hyperparameters, seed: int = 0) -> Params:
-    """Initial parameters: a nested dict of float32 arrays, keyed like the module's attributes.
-
-    Raises:
-        InputError: `config` is of another type, or `seed` is not an integer in 0..2**63 - 1.
-    """
-    with own_settings():
-        params: Params = init_from_key(_config(config), random_key(seed))
-    return params
-
-
-def random_key(seed: int) -> Array:
-    """JAX's key of a seed, whatever generator is its default.
-
-    Raises:
-        InputError: the seed is not an integer in 0..2**63 - 1, or JAX finds no device.
-    """
-    seed = require_integer("seed", seed, 0, 2**63 - 1)
-    require_devices()
-    key: Array = jax.random.key(seed, impl=RANDOM_NUMBERS)
-    return key
-
-
-# one program instead of one for each initialiser
-@partial(jax.jit, static_argnums=0)
-def init_from_key(config: Hyperparameters, key: Array) -> Params:
-    """`init` as a traceable function of a key."""
-    network = Object2Vec(config, rngs=nnx.Rngs(params=key))
-    return dict(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
-
-
-def parameter_shapes(config: Hyperparameters) -> dict[str, tuple[int, ...]]:
-    """Every parameter's dotted name, such as "source.layer_0.weight", and its shape."""
-    state = nnx.to_pure_dict(_abstract(Object2Vec, config)[1])
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {".".join(key.key for key in path): leaf.shape for path, leaf in leaves}
-
-
-def multiplications(config: EncoderConfig) -> int:
-    """About how many multiplications an encoder takes for a token.
-
-    Each weight is used once a token. Reading a token's vector, all that pooled_embedding does,
-    takes a CPU as long as `READING` multiplications for each of its numbers.
-    """
-    _, state = _abstract(NETWORKS[config.network], config)
-    weights: int = sum(leaf.size for leaf in jax.tree.leaves(nnx.to_pure_dict(state)))
-    return weights + READING * config.token_embedding_dim
 
 
 def score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
@@ -107,14 +56,14 @@ def score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLi
     >>> score(init(config), np.array([[4, 7, 0]], np.int32), np.array([[9, 1]], np.int32)).shape
     (1, 2)
     """
-    return _score_fn(_config(config))
+    return _score_fn(require_config(config))
 
 
 @lru_cache(maxsize=64)
 def _score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
     def score(params: Given, in0: Given, in1: Given) -> Scores:
-        network = _bind(Object2Vec, config, fitting(config, params))
-        scores: Scores = network(*_pairs(in0, in1))
+        network = _bind(Object2Vec, config, require_fitting_params(config, params))
+        scores: Scores = network(*_check_pairs(in0, in1))
         return scores
 
     return score
@@ -125,7 +74,7 @@ def logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
 
     Arguments and errors are those of `score_fn`; the key is one of `jax.random.key`.
     """
-    return _logits_fn(_config(config))
+    return _logits_fn(require_config(config))
 
 
 @lru_cache(maxsize=64)
@@ -133,19 +82,30 @@ def _logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
     unchecked = unchecked_logits_fn(config)
 
     def logits(params: Given, in0: Given, in1: Given, dropout_key: Array | None = None) -> Scores:
-        return unchecked(fitting(config, params), *_pairs(in0, in1), dropout_key)
+        return unchecked(
+            require_fitting_params(config, params), *_check_pairs(in0, in1), dropout_key
+        )
 
     return logits
 
 
-def unchecked_logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
-    """`logits_fn` for parameters of which token tables may hold only the rows that ids name."""
+def unchecked_logits_fn(
+    config: Hyperparameters, *, winograd_min_numbers: int | None = None
+) -> Callable[..., Scores]:
+    """`logits_fn` for parameters of which token tables may hold only the rows that ids name.
+
+    Args:
+        config: of the network.
+        winograd_min_numbers: an hcnn's kernels whose width times channels is at least this are
+            convolved by `ops.winograd`, which trains faster on a CPU and has no forward-mode
+            derivative; None: none are. `winograd.choose_min_numbers` has the measured figure.
+    """
 
     def logits(
         params: Params, in0: AnyArray, in1: AnyArray, dropout_key: Array | None = None
     ) -> Scores:
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
-        network = _bind(Object2Vec, config, params)
+        network = _bind(Object2Vec, config, params, winograd_min_numbers=winograd_min_numbers)
         outputs: Scores = network.logits(jnp.asarray(in0), jnp.asarray(in1), rngs)
         return outputs
 
@@ -168,14 +128,14 @@ def encode_fn(config: Hyperparameters, side: int) -> Callable[[AnyParams, ArrayL
     (1, 16)
     """
     require_choice("side", side, (0, 1), "0 (in0) or 1 (in1)")
-    return _encode_fn(_config(config), int(side))
+    return _encode_fn(require_config(config), int(side))
 
 
 @lru_cache(maxsize=128)
 def _encode_fn(config: Hyperparameters, side: int) -> Callable[[AnyParams, ArrayLike], Encodings]:
     def encode(params: Given, ids: Given) -> Encodings:
-        network = _bind(Object2Vec, config, fitting(config, params))
-        encodings: Encodings = network.encode(side, _ids(f"in{side}", ids))
+        network = _bind(Object2Vec, config, require_fitting_params(config, params))
+        encodings: Encodings = network.encode(side, _check_ids(f"in{side}", ids))
         return encodings
 
     return encode
@@ -196,7 +156,7 @@ def compare_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, Array
     >>> jax.jit(compare_fn(config))(init(config), enc0, enc1).shape
     (5, 2)
     """
-    return _compare_fn(_config(config))
+    return _compare_fn(require_config(config))
 
 
 @lru_cache(maxsize=64)
@@ -204,33 +164,17 @@ def _compare_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, Arra
     head = head_fn(config)
 
     def compare(params: Given, enc0: Given, enc1: Given) -> Scores:
-        vectors = [_vectors(f"enc{k}", enc, config.enc_dim) for k, enc in enumerate((enc0, enc1))]
+        vectors = [
+            _check_vectors(f"enc{k}", enc, config.enc_dim) for k, enc in enumerate((enc0, enc1))
+        ]
         _require_pairs("enc0", vectors[0], "enc1", vectors[1])
-        return head(fitting(config, params)["head"], *vectors)
+        return head(require_fitting_params(config, params)["head"], *vectors)
 
     return compare
 
 
-def fitting(config: Hyperparameters, params: Given, *, float32: bool = False) -> Params:
-    """Parameters of the whole network as plain dicts, if they are those of the configuration.
-
-    Raises:
-        InputError: they have other names or shapes, or are not floating-point numbers (float32,
-            if asked for).
-    """
-    found = plain(params)
-    require_fitting(found, parameter_shapes(config), "the hyperparameters", float32=float32)
-    return found
-
-
-def _config(config: Given) -> Hyperparameters:
-    require_instance("config", config, Hyperparameters, "Hyperparameters")
-    checked: Hyperparameters = config
-    return checked
-
-
-def _pairs(in0: Given, in1: Given) -> tuple[Array, Array]:
-    one, two = _ids("in0", in0), _ids("in1", in1)
+def _check_pairs(in0: Given, in1: Given) -> tuple[Array, Array]:
+    one, two = _check_ids("in0", in0), _check_ids("in1", in1)
     _require_pairs("in0", one, "in1", two)
     return one, two
 
@@ -240,8 +184,8 @@ def _require_pairs(name0: str, one: Array, name1: str, two: Array) -> None:
         raise InputError(f"{name0} has {one.shape[0]} rows and {name1} has {two.shape[0]}")
 
 
-def _ids(name: str, ids: Given) -> Array:
-    array = _array(name, ids)
+def _check_ids(name: str, ids: Given) -> Array:
+    array = _to_array(name, ids)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise InputError(f"{name}: token ids must be integers, but these are {array.dtype} values")
     if array.ndim != 2 or not array.shape[1]:  # noqa: PLR2004 - batch and length
@@ -251,8 +195,8 @@ def _ids(name: str, ids: Given) -> Array:
     return array.astype(jnp.int32)
 
 
-def _vectors(name: str, vectors: Given, enc_dim: int) -> Array:
-    array = _array(name, vectors)
+def _check_vectors(name: str, vectors: Given, enc_dim: int) -> Array:
+    array = _to_array(name, vectors)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise InputError(f"{name}: encodings must be floats, but these are {array.dtype} values")
     if array.ndim != 2 or array.shape[1] != enc_dim:  # noqa: PLR2004 - batch and enc_dim
@@ -260,7 +204,7 @@ def _vectors(name: str, vectors: Given, enc_dim: int) -> Array:
     return array.astype(jnp.float32) if array.dtype.itemsize < 4 else array  # noqa: PLR2004
 
 
-def _array(name: str, given: Given) -> Array:
+def _to_array(name: str, given: Given) -> Array:
     require_devices()
     try:
         return jnp.asarray(given)
@@ -269,17 +213,17 @@ def _array(name: str, given: Given) -> Array:
         raise InputError(f"{name} is not an array, nor what makes one: {reason}") from error
 
 
-def tower_fn(config: EncoderConfig) -> Callable[[Array, Params, Batch], Encodings]:
+def encoder_fn(config: EncoderConfig) -> Callable[[Array, Params, Batch], Encodings]:
     """A pure function (token table, encoder parameters, ids) -> encodings.
 
-    Towers of one shape share one function, and so one compiled program, whichever side they are.
+    Encoders of one shape share one function, and so one compiled program, whichever side they are.
     """
 
-    def tower(table: Array, params: Params, ids: Batch) -> Encodings:
+    def encode(table: Array, params: Params, ids: Batch) -> Encodings:
         encodings: Encodings = _bind(NETWORKS[config.network], config, params)(table, ids)
         return encodings
 
-    return tower
+    return encode
 
 
 def head_fn(config: Hyperparameters) -> Callable[[Params, Vectors, Vectors], Scores]:
@@ -292,13 +236,9 @@ def head_fn(config: Hyperparameters) -> Callable[[Params, Vectors, Vectors], Sco
     return head
 
 
-@lru_cache(maxsize=64)
-def _abstract(module: Any, config: Hyperparameters | EncoderConfig) -> tuple[Any, Any]:
-    """A module's graph and the shapes of its parameters, without making any."""
-    graph, state = nnx.split(nnx.eval_shape(lambda: module(config, rngs=nnx.Rngs(0))))
-    return graph, state
-
-
-def _bind(module: Any, config: Hyperparameters | EncoderConfig, params: Params) -> Any:
+def _bind(
+    module: Any, config: Hyperparameters | EncoderConfig, params: Params, **options: Any
+) -> Any:
     """The module with these parameters; NumPy arrays, as a checkpoint gives them, do as well."""
-    return nnx.merge(_abstract(module, config)[0], jax.tree.map(jnp.asarray, params))
+    graph, _ = make_abstract(module, config, **options)
+    return nnx.merge(graph, jax.tree.map(jnp.asarray, params))

@@ -9,17 +9,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import embed, real_tokens, spread_like
-from o2v_jax.model.ops.winograd import (
-    correlate,
-    evaluated,
-    gradients,
-    pays,
-    sees_something,
-    takes_fewer,
-    taps_in_reach,
-    tiled_length,
-)
+from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.ops import winograd
 
 Convolve: TypeAlias = Callable[[Array, Array], Array]
 
@@ -48,7 +39,7 @@ class Convolution(nnx.Module):
         return jnp.where(mask[..., None], y, 0.0)
 
 
-def convolved(
+def convolve(
     x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
 ) -> Float[Array, "batch length filters"]:
     """Same-length convolution without bias, at the precision of `weight`, added up in float32.
@@ -56,68 +47,30 @@ def convolved(
     XLA's convolution on a CPU is 15 to 30 times slower where a sequence is shorter than the filter
     (measured at widths 3 and 5), so there the windows are laid out for one matrix product.
     """
-    width, length, x = weight.shape[0], x.shape[1], x.astype(weight.dtype)
-    if length >= width:
-        layout = ("NWC", "WIO", "NWC")
-        return jax.lax.conv_general_dilated(
-            x,
-            weight,
-            (1,),
-            "SAME",
-            dimension_numbers=layout,
-            preferred_element_type=jnp.float32,
-        )
-    return convolved_as_product(x, weight)
+    x = x.astype(weight.dtype)
+    if x.shape[1] < weight.shape[0]:
+        return convolve_windows(x, weight)
+    return jax.lax.conv_general_dilated(
+        x,
+        weight,
+        (1,),
+        "SAME",
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        preferred_element_type=jnp.float32,
+    )
 
 
-def convolved_as_product(
+def convolve_windows(
     x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
 ) -> Float[Array, "batch length filters"]:
     """The same as one matrix product of all windows, without the taps that see no step."""
     width, length = weight.shape[0], x.shape[1]
     before = (width - 1) // 2
     padded = jnp.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
-    taps = taps_in_reach(width, length)
-    windows, weight = [padded[:, k : k + length] for k in taps], weight[taps.start : taps.stop]
-    rows, flat = jnp.concatenate(windows, axis=-1), weight.reshape(-1, weight.shape[-1])
-    return jnp.matmul(rows, flat, preferred_element_type=jnp.float32)
-
-
-def convolved_in_tiles(
-    x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
-) -> Float[Array, "batch length filters"]:
-    """The same in fewer products, in float32; without forward-mode differentiation."""
-    return _in_tiles(spread_like(x, weight), spread_like(weight, x))
-
-
-@jax.custom_vjp
-def _in_tiles(x: Array, weight: Array) -> Array:
-    return _forward(x, weight)[0]
-
-
-def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, ...]]:
-    width, kernel = len(weight), evaluated(weight)
-    y = correlate(x, kernel, width)
-    # exactly zero of zeros, as defined: the ReLU that follows has a gradient above, none at zero
-    return jnp.where(sees_something(x, width)[..., None], y, 0.0), (x, weight, kernel)
-
-
-def _backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array]:
-    x, weight, kernel = saved
-    return gradients(x, kernel, len(weight), gradient)
-
-
-_in_tiles.defvjp(_forward, _backward)
-
-
-def filled(ids: Int[Array, "batch length"], width: int) -> Int[Array, "batch longer"]:
-    """The rows, padded to whole tiles of `convolved_in_tiles` once instead of in every layer."""
-    return jnp.pad(ids, ((0, 0), (0, tiled_length(ids.shape[1], width) - ids.shape[1])))
-
-
-def _pays(weight: Array, length: int) -> bool:
-    in_float32 = weight.dtype == jnp.float32
-    return in_float32 and pays(*weight.shape) and takes_fewer(len(weight), length)
+    taps = winograd.find_taps(width, length)
+    windows = jnp.concatenate([padded[:, k : k + length] for k in taps], axis=-1)
+    flat = weight[taps.start : taps.stop].reshape(-1, weight.shape[-1])
+    return jnp.matmul(windows, flat, preferred_element_type=jnp.float32)
 
 
 class HierarchicalCNN(nnx.Module):
@@ -127,10 +80,20 @@ class HierarchicalCNN(nnx.Module):
     stands between the layers. A sequence without tokens encodes to the zero vector: the outputs
     are not negative, so that zero at padding leaves the maximum of a real sequence as it is.
     Source: Object2Vec's own logs; masking is this project's, so that padding changes nothing.
+
+    Args:
+        config: of the encoder.
+        rngs: draws the initial parameters.
+        winograd_min_numbers: kernels whose width times channels is at least this are convolved by
+            `ops.winograd`, which has no forward-mode derivative; None: none are.
     """
 
-    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs) -> None:
-        self.depth, self.width = config.layers, config.cnn_filter_width
+    def __init__(
+        self, config: EncoderConfig, *, rngs: nnx.Rngs, winograd_min_numbers: int | None = None
+    ) -> None:
+        self.depth = config.layers
+        self.width = config.cnn_filter_width
+        self.winograd_min_numbers = winograd_min_numbers
         self.dropout = nnx.Dropout(config.dropout)
         filters = config.enc_dim // config.layers
         inputs = config.token_embedding_dim
@@ -147,14 +110,22 @@ class HierarchicalCNN(nnx.Module):
     ) -> Float[Array, "batch enc_dim"]:
         """Encodes each row of ids; `rngs` draws the dropout, none means inference."""
         layers = [getattr(self, f"layer_{k}") for k in range(self.depth)]
-        # for training on a CPU; a GPU's convolutions have units of their own
-        on_cpu = rngs is not None and jax.default_backend() == "cpu"
-        in_tiles = [on_cpu and _pays(layer.weight[...], ids.shape[1]) for layer in layers]
-        ids = filled(ids, self.width) if any(in_tiles) else ids
-        mask, x, pools = real_tokens(ids), embed(table, ids), []
+        by_winograd = [self._takes_winograd(layer.weight[...], ids.shape[1]) for layer in layers]
+        if any(by_winograd):  # to whole tiles once instead of in every layer
+            more = winograd.round_to_tiles(ids.shape[1], self.width) - ids.shape[1]
+            ids = jnp.pad(ids, ((0, 0), (0, more)))
+        mask, x = real_tokens(ids), embed(table, ids)
+        pools = []
         for k, layer in enumerate(layers):
             if k > 0:
                 x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
-            x = layer(x, mask, convolved_in_tiles if in_tiles[k] else convolved)
+            x = layer(x, mask, winograd.convolve if by_winograd[k] else convolve)
             pools.append(x.max(axis=1))
         return jnp.concatenate(pools, axis=-1)
+
+    def _takes_winograd(self, weight: Array, length: int) -> bool:
+        least = self.winograd_min_numbers
+        if least is None or weight.dtype != jnp.float32:
+            return False
+        is_profitable = winograd.is_profitable(weight.shape, least)
+        return is_profitable and winograd.saves_products(len(weight), length)

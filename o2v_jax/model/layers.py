@@ -9,8 +9,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from o2v_jax.data.nested import Params
 from o2v_jax.errors import DType
-from o2v_jax.model.parameters import Params
 
 PADDING_ID = 0
 BATCH_AXIS = "o2v_batch"  # of a mesh whose devices share the rows of a batch, as training does
@@ -75,18 +75,18 @@ def embed(
     return jnp.where(real_tokens(ids)[..., None], vectors, 0.0)
 
 
-def encoders_in(params: Params, dtype: DType) -> Params:
+def cast_encoders(params: Params, dtype: DType) -> Params:
     """The parameters with those of the encoders as `dtype` holds them; the head's remain float32.
 
     The encoders multiply in the dtype of their parameters, and add up and return float32.
     """
     held = jnp.dtype("bfloat16" if dtype == "bfloat16" else "float32")
     return {
-        name: part if name == "head" else jax.tree.map(lambda leaf: _in(leaf, held), part)
+        name: part if name == "head" else jax.tree.map(lambda leaf: _cast(leaf, held), part)
         for name, part in params.items()
     }
 
 
-def _in(leaf: Array | np.ndarray, dtype: np.dtype[Any]) -> Array | np.ndarray:
+def _cast(leaf: Array | np.ndarray, dtype: np.dtype[Any]) -> Array | np.ndarray:
     """Itself where it can be: a table may fill most of the memory."""
     return leaf if leaf.dtype == dtype else leaf.astype(dtype)

@@ -1,18 +1,16 @@
 """Parameters as callers hold them: which maps are taken, and whether they fit a configuration."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 
+from o2v_jax.data.nested import ArrayShapes, ArraySpec, Params, find_mismatches, iterate_leaves
 from o2v_jax.errors import InputError, shorten
 
-Params: TypeAlias = dict[str, Any]
-Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
-
-def plain(params: Any) -> Params:
+def to_plain(params: Any) -> Params:
     """Nested parameters as plain dicts, the arrays themselves untouched.
 
     Args:
@@ -24,22 +22,22 @@ def plain(params: Any) -> Params:
     if not isinstance(params, Mapping):
         kind = type(params).__name__
         raise InputError(f"params must be a nested map of arrays (a dict, say), but it is a {kind}")
-    return {_text(key): _plain_part(value) for key, value in params.items()}
+    return {_require_text(key): _convert(value) for key, value in params.items()}
 
 
-def _text(key: Any) -> str:
+def _require_text(key: Any) -> str:
     if not isinstance(key, str):
         raise InputError(f"the keys of params must be texts, but {key!r:.50} is one of them")
     return key
 
 
-def _plain_part(value: Any) -> Any:
+def _convert(value: Any) -> Any:
     if isinstance(value, nnx.Variable):
         return value.get_value()
-    return plain(value) if isinstance(value, Mapping) else value
+    return to_plain(value) if isinstance(value, Mapping) else value
 
 
-def require_fitting(params: Params, expected: Shapes, source: str, *, float32: bool) -> None:
+def require_fitting(params: Params, expected: ArrayShapes, source: str, *, float32: bool) -> None:
     """Checks names, shapes and dtypes of parameters; nothing of their values is read.
 
     Args:
@@ -51,35 +49,16 @@ def require_fitting(params: Params, expected: Shapes, source: str, *, float32: b
     Raises:
         InputError: says of each that is missing, unexpected or another what it should be.
     """
-    problems = list(_problems(dict(_leaves(params, "")), expected, float32=float32))
+    wanted = "a float32 array" if float32 else "a floating-point array"
+    specs = {name: _describe(leaf, float32=float32) for name, leaf in iterate_leaves(params)}
+    problems = list(find_mismatches(specs, expected, wanted))
     if problems:
         raise InputError(f"the parameters do not fit {source}: " + "; ".join(shorten(problems)))
 
 
-def _leaves(params: Params, prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in params.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _problems(found: Mapping[str, Any], expected: Shapes, *, float32: bool) -> Iterator[str]:
-    wanted = "float32" if float32 else "floating-point"
-    for name in sorted(expected.keys() - found.keys()):
-        yield f"parameter {name!r} is missing"
-    for name in sorted(found.keys() - expected.keys()):
-        yield f"parameter {name!r} is unexpected: the hyperparameters give no such parameter"
-    for name in sorted(found.keys() & expected.keys()):
-        array, dtype = found[name], getattr(found[name], "dtype", None)
-        if not _is_float(dtype, float32=float32):
-            kind = type(array).__name__ if dtype is None else dtype
-            yield f"parameter {name!r} must be a {wanted} array, but it is {kind}"
-        elif tuple(array.shape) != expected[name]:
-            yield f"parameter {name!r} must have shape {expected[name]}, but it has {array.shape}"
-
-
-def _is_float(dtype: Any, *, float32: bool) -> bool:
+def _describe(leaf: Any, *, float32: bool) -> ArraySpec:
+    dtype = getattr(leaf, "dtype", None)
     if dtype is None:
-        return False
-    return bool(dtype == jnp.float32 if float32 else jnp.issubdtype(dtype, jnp.floating))
+        return ArraySpec(type(leaf).__name__, None, is_right=False)
+    is_right = dtype == jnp.float32 if float32 else jnp.issubdtype(dtype, jnp.floating)
+    return ArraySpec(str(dtype), tuple(leaf.shape), bool(is_right))

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Ids, Index, Ragged, offsets_of
-from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalised, tokenize
+from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalize_token, tokenize
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import Cells
 
@@ -199,7 +199,7 @@ def _cell(text: str) -> list[str]:
 
 
 def _split_blanks(text: str) -> list[str]:
-    return [normalised(token, lowercase=True) for token in text.split()]
+    return [normalize_token(token, lowercase=True) for token in text.split()]
 
 
 _SPLIT: dict[Kind, Callable[[str], list[str]]] = {
@@ -221,7 +221,7 @@ def _encode_lists(kind: Kind, cells: Cells, words: Words) -> Sequences:
         return Ragged(ids, offsets), _find_first_wrong(offsets, flat, wrong, _NO_ID)
     if kind == "tokens" and (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):
         numbers = words.numbers(
-            normalised(token or "", lowercase=True) for token in flat.to_pylist()
+            normalize_token(token or "", lowercase=True) for token in flat.to_pylist()
         )
         missing = flat.is_null().to_numpy(zero_copy_only=False)
         return Ragged(numbers, offsets), _find_first_wrong(offsets, flat, missing, "is not a token")

@@ -2,17 +2,19 @@
 
 from o2v_jax.devices import local_devices
 from o2v_jax.scoring.compiler import use_compilation_cache
+from o2v_jax.scoring.device_profile import DeviceProfile, get_device_profile
 from o2v_jax.scoring.ranking import Ranking
 from o2v_jax.scoring.scorer import Scorer
-from o2v_jax.scoring.shapes import Layout, layout, layout_of, machine_of
+from o2v_jax.scoring.shapes import ShapeTable, choose_model_shapes, choose_shapes
 
 __all__ = [
-    "Layout",
+    "DeviceProfile",
     "Ranking",
     "Scorer",
-    "layout",
-    "layout_of",
+    "ShapeTable",
+    "choose_model_shapes",
+    "choose_shapes",
+    "get_device_profile",
     "local_devices",
-    "machine_of",
     "use_compilation_cache",
 ]

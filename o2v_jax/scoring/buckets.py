@@ -1,7 +1,7 @@
-"""Which rows go into which padded shape, and how to get them back. Integers only, no JAX.
+"""Length buckets: which rows go into which padded shape, and how to get them back.
 
-A ladder is an increasing tuple of sizes. Rows of tokens are padded up to a rung of the length
-ladder and a batch up to a rung of the batch ladder, so that few compiled shapes serve all traffic.
+Integers only, no JAX. Rows of tokens are padded to the next of a few lengths, the bucket
+boundaries, and a batch to the next of a few sizes, so that few compiled programs serve all traffic.
 """
 
 from bisect import bisect_left
@@ -15,58 +15,62 @@ import numpy.typing as npt
 
 Counts: TypeAlias = npt.NDArray[np.int64]
 
-# The fitted ladder weighs about this many lengths at most; its work grows with their square.
-CANDIDATES = 512
+# Lengths that are tried as boundaries, at most: the work grows with the square of their number.
+MAX_CANDIDATES = 512
+CALL_COST = 64.0  # padded tokens, where no device profile gives another figure
+SMALL_PLAN_ROWS = 64  # so few rows are planned in less time without NumPy
 
 
-def geometric_ladder(longest: int, rungs: int) -> tuple[int, ...]:
-    """At most `rungs` lengths up to `longest`, each about the same factor above the one before.
+def make_geometric_boundaries(longest: int, buckets: int) -> tuple[int, ...]:
+    """At most `buckets` lengths up to `longest`, each about the same factor above the one before.
 
-    >>> geometric_ladder(82, 6)
+    >>> make_geometric_boundaries(82, 6)
     (3, 5, 10, 19, 40, 82)
     """
-    powers = np.arange(1, rungs + 1) / rungs
+    powers = np.arange(1, buckets + 1) / buckets
     return tuple(sorted({max(1, int(np.ceil(longest**p - 1e-9))) for p in powers}))
 
 
-def fitted_ladder(histogram: npt.NDArray[np.integer], longest: int, rungs: int) -> tuple[int, ...]:
-    """The at most `rungs` lengths that pad sequences of this histogram the least.
+def fit_boundaries(
+    histogram: npt.NDArray[np.integer], longest: int, buckets: int
+) -> tuple[int, ...]:
+    """The at most `buckets` lengths that pad sequences of this histogram the least.
 
     `histogram[n]` counts the sequences of n tokens; those above `longest` are cut to it. The last
-    rung is always `longest`, the others are lengths that occur. Dynamic programme over (rungs
-    used, longest length covered); exact up to `CANDIDATES` different lengths.
+    length is always `longest`, the others occur. A dynamic programme over (buckets used, longest
+    length covered); exact up to `MAX_CANDIDATES` different lengths.
 
-    >>> fitted_ladder(np.array([0, 0, 5, 0, 0, 0, 0, 5, 0, 0]), 9, 3)
+    >>> fit_boundaries(np.array([0, 0, 5, 0, 0, 0, 0, 5, 0, 0]), 9, 3)
     (2, 7, 9)
     """
-    counts = np.zeros(
-        longest + 1, np.int64
-    )  # empty sequences pad to the first rung, like one token
+    counts = np.zeros(longest + 1, np.int64)
+    # empty sequences pad to the first bucket, like those of one token
     np.add.at(counts, np.clip(np.arange(len(histogram)), 1, longest), histogram)
-    candidates = _candidates(counts, rungs)
+    candidates = _pick_candidates(counts, buckets)
     up_to = np.cumsum(counts)[candidates]
-    choices = _best_rungs(candidates, up_to, min(rungs, len(candidates)))
+    choices = _choose_buckets(candidates, up_to, min(buckets, len(candidates)))
     return tuple(int(length) for length in candidates[_walk_back(choices, len(candidates) - 1)])
 
 
-def _candidates(counts: Counts, rungs: int) -> Counts:
-    """The lengths worth a rung: those that occur, or their quantiles and a geometric ladder."""
+def _pick_candidates(counts: Counts, buckets: int) -> Counts:
+    """The lengths worth a bucket: those that occur, or their quantiles and geometric ones."""
     longest = len(counts) - 1
     occurring = np.flatnonzero(counts)
-    if len(occurring) > CANDIDATES:
+    if len(occurring) > MAX_CANDIDATES:
         share = np.cumsum(counts[occurring]) / counts[occurring].sum()
-        picked = np.searchsorted(share, np.linspace(0, 1, CANDIDATES, endpoint=False))
-        occurring = np.union1d(occurring[picked], geometric_ladder(longest, rungs))
+        picked = np.searchsorted(share, np.linspace(0, 1, MAX_CANDIDATES, endpoint=False))
+        occurring = np.union1d(occurring[picked], make_geometric_boundaries(longest, buckets))
     return np.union1d(occurring, [longest])
 
 
-def _best_rungs(candidates: Counts, up_to: Counts, rungs: int) -> list[Counts]:
-    """For every number of rungs above one and every last rung: the rung before it, or -1."""
-    # cost[a, b]: padded tokens if rung b takes every sequence longer than rung a
+def _choose_buckets(candidates: Counts, up_to: Counts, buckets: int) -> list[Counts]:
+    """For every number of buckets above one and every last bucket: the bucket before it, or -1."""
+    # cost[a, b]: padded tokens if bucket b takes every sequence longer than bucket a
     cost = (up_to[None, :] - up_to[:, None]) * candidates[None, :].astype(np.float64)
     cost[np.tril_indices(len(candidates))] = np.inf
-    best, choices = (up_to * candidates).astype(np.float64), []
-    for _ in range(rungs - 1):
+    best = (up_to * candidates).astype(np.float64)
+    choices: list[Counts] = []
+    for _ in range(buckets - 1):
         total = best[:, None] + cost
         choices.append(np.where(total.min(0) < best, total.argmin(0), -1))
         best = np.minimum(best, total.min(0))
@@ -74,27 +78,29 @@ def _best_rungs(candidates: Counts, up_to: Counts, rungs: int) -> list[Counts]:
 
 
 def _walk_back(choices: Sequence[Counts], last: int) -> list[int]:
-    """Indices of the rungs that lead to the last one at the least cost."""
-    ladder = [last]
+    """Indices of the buckets that lead to the last one at the least cost."""
+    boundaries = [last]
     for choice in reversed(choices):
-        previous = int(choice[ladder[0]])
+        previous = int(choice[boundaries[0]])
         if previous >= 0:
-            ladder.insert(0, previous)
-    return ladder
+            boundaries.insert(0, previous)
+    return boundaries
 
 
-def batch_ladder(
+def make_batch_sizes(
     length: int, token_budget: int, ratio: int = 4, *, base: int = 2
 ) -> tuple[int, ...]:
     """Batch sizes for one length: up to the largest power of `base` that the token budget holds.
 
-    >>> batch_ladder(length=20, token_budget=8192), batch_ladder(20, 16384), batch_ladder(20, 40960)
-    ((1, 4, 16, 64, 256), (1, 2, 8, 32, 128, 512), (1, 2, 8, 32, 128, 512, 2048))
-    >>> batch_ladder(length=20, token_budget=16384, base=4)
+    >>> make_batch_sizes(length=20, token_budget=8192)
+    (1, 4, 16, 64, 256)
+    >>> make_batch_sizes(length=20, token_budget=16384), make_batch_sizes(20, 40960)
+    ((1, 2, 8, 32, 128, 512), (1, 2, 8, 32, 128, 512, 2048))
+    >>> make_batch_sizes(length=20, token_budget=16384, base=4)
     (1, 4, 16, 64, 256)
     """
-    top, room = 1, max(1, token_budget // length)
-    while top * base <= room:
+    top = 1
+    while top * base * length <= token_budget:
         top *= base
     sizes = {1}
     while top > 1:
@@ -103,39 +109,35 @@ def batch_ladder(
     return tuple(sorted(sizes))
 
 
-CALL = 64.0  # padded tokens
-FEW_ROWS = 64  # so many are planned in less time without NumPy
-
-
 @dataclass(frozen=True)
-class Shapes:
-    """The padded shapes of one encoder: for every rung of the length ladder its batch ladder.
+class BucketTable:
+    """The padded shapes of one encoder: lengths, each with its batch sizes.
 
     Attributes:
-        lengths: the length ladder.
-        batches: for each length its batch ladder.
-        call: what a program call costs besides its padded tokens, in the time of one of these.
-        step: what each step of a recurrence costs besides the rows in it, likewise.
+        lengths: the bucket boundaries, increasing.
+        batch_sizes: of each length, increasing.
+        call_cost: of a program call besides its padded tokens, in the time of one of these.
+        step_cost: of each step of a recurrence besides the rows in it, likewise.
     """
 
     lengths: tuple[int, ...]
-    batches: tuple[tuple[int, ...], ...]
-    call: float = CALL
-    step: float = 0.0
+    batch_sizes: tuple[tuple[int, ...], ...]
+    call_cost: float = CALL_COST
+    step_cost: float = 0.0
 
     def cost(self, batch: int, length: int) -> float:
         """The cost of a call of this shape, in padded tokens."""
-        return self.call + (self.step + batch) * length
+        return self.call_cost + (self.step_cost + batch) * length
 
-    def pairs(self) -> list[tuple[int, int]]:
-        """All (batch, length) pairs, the small ones first."""
-        rungs = zip(self.lengths, self.batches, strict=True)
-        pairs = [(batch, length) for length, ladder in rungs for batch in ladder]
-        return sorted(pairs, key=lambda pair: pair[0] * pair[1])
+    def shapes(self) -> list[tuple[int, int]]:
+        """All shapes (batch, length), the small ones first."""
+        buckets = zip(self.lengths, self.batch_sizes, strict=True)
+        found = [(batch, length) for length, sizes in buckets for batch in sizes]
+        return sorted(found, key=lambda shape: shape[0] * shape[1])
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class PaddedBatch:
     """One program call: these rows, padded to `[batch, length]`."""
 
     rows: npt.NDArray[np.int64]
@@ -143,88 +145,99 @@ class Step:
     length: int
 
 
-def shapes(
+def make_bucket_table(
     lengths: tuple[int, ...],
     token_budget: int,
-    call: float = CALL,
-    step: float = 0.0,
+    call_cost: float = CALL_COST,
+    step_cost: float = 0.0,
     base: int = 2,
-    most_rows: int | None = None,
-) -> Shapes:
-    """The padded shapes of a length ladder; the longer the rows, the fewer of them a batch."""
+    max_rows: int | None = None,
+) -> BucketTable:
+    """The padded shapes of these lengths; the longer the rows, the fewer of them a batch.
+
+    Args:
+        lengths: the bucket boundaries, increasing.
+        token_budget: padded tokens of the largest batch.
+        call_cost: as of `BucketTable`.
+        step_cost: as of `BucketTable`.
+        base: batch sizes are powers of it.
+        max_rows: of the largest batch; None: no bound but the token budget.
+    """
     budgets = [
-        token_budget if most_rows is None else min(token_budget, n * most_rows) for n in lengths
+        token_budget if max_rows is None else min(token_budget, n * max_rows) for n in lengths
     ]
     sizes = zip(lengths, budgets, strict=True)
-    batches = tuple(batch_ladder(length, budget, base=base) for length, budget in sizes)
-    return Shapes(lengths, batches, call, step)
+    batch_sizes = tuple(make_batch_sizes(length, budget, base=base) for length, budget in sizes)
+    return BucketTable(lengths, batch_sizes, call_cost, step_cost)
 
 
-def plan(lengths: npt.NDArray[np.integer], table: Shapes) -> list[Step]:
+def plan(lengths: npt.NDArray[np.integer], table: BucketTable) -> list[PaddedBatch]:
     """Puts rows of the given lengths into padded batches.
 
-    Rows are taken from the longest down. Where it costs less, the rows of a rung join those of a
-    longer one; free places in a batch are filled with the next shorter rows. Every row stands in
-    exactly one step, and no row may be longer than the last rung.
+    Rows are taken from the longest down. Where it costs less, the rows of a bucket join those of a
+    longer one; free rows of a batch are filled with the next shorter ones. Every row is in exactly
+    one batch, and no row may be longer than the last bucket. `out[batch.rows] = results` undoes it.
     Cost: one sort and one small loop turn a batch.
     """
-    if (together := _together(lengths, table)) is not None:
-        return [together]
+    if (single := _plan_single(lengths, table)) is not None:
+        return [single]
     order = np.argsort(-lengths, kind="stable")
-    rung = np.searchsorted(table.lengths, lengths[order])
-    group = _joined(np.bincount(rung, minlength=len(table.lengths)), table)[rung]
+    bucket = np.searchsorted(table.lengths, lengths[order])
+    group = _join_buckets(np.bincount(bucket, minlength=len(table.lengths)), table)[bucket]
     ends = np.searchsorted(-group, -np.arange(len(table.lengths)), side="right")
-    steps, at = [], 0
+    batches: list[PaddedBatch] = []
+    at = 0
     while at < len(order):
-        k = int(rung[at])
-        batch = _first_batch(table, k, int(ends[group[at]]) - at)
-        steps.append(Step(order[at : at + batch], batch, table.lengths[k]))
+        k = int(bucket[at])
+        batch = _choose_first_batch(table, k, int(ends[group[at]]) - at)
+        batches.append(PaddedBatch(order[at : at + batch], batch, table.lengths[k]))
         at += batch
-    return steps
+    return batches
 
 
-def _together(lengths: npt.NDArray[np.integer], table: Shapes) -> Step | None:
-    """All rows as one step, where two could not cost less; found without planning any further."""
-    if not 0 < len(lengths) <= FEW_ROWS:
+def _plan_single(lengths: npt.NDArray[np.integer], table: BucketTable) -> PaddedBatch | None:
+    """All rows as one batch, where two could not cost less; None where planning must go on."""
+    if not 0 < len(lengths) <= SMALL_PLAN_ROWS:
         return None
     counts: list[int] = lengths.tolist()
-    rung = bisect_left(table.lengths, max(counts))
-    batch = next((b for b in table.batches[rung] if b >= len(counts)), None)
+    bucket = bisect_left(table.lengths, max(counts))
+    batch = next((b for b in table.batch_sizes[bucket] if b >= len(counts)), None)
     if batch is None:
         return None
-    least = 2 * table.call + sum(counts)
-    if table.cost(batch, table.lengths[rung]) > least:
+    least = 2 * table.call_cost + sum(counts)
+    if table.cost(batch, table.lengths[bucket]) > least:
         return None
-    return Step(np.arange(len(counts)), batch, table.lengths[rung])
+    return PaddedBatch(np.arange(len(counts)), batch, table.lengths[bucket])
 
 
-def prepare(table: Shapes) -> None:
-    """Works out beforehand what `plan` remembers of these shapes, so that no request waits."""
-    for rung in range(len(table.lengths)):
-        _cover(table, rung)
+def precompute_costs(table: BucketTable) -> None:
+    """Fills the cache that `plan` uses for this table, so that no request waits for it."""
+    for bucket in range(len(table.lengths)):
+        _cover_costs(table, bucket)
 
 
-def _joined(rows: npt.NDArray[np.integer], table: Shapes) -> npt.NDArray[np.int64]:
-    """For every rung the one whose length its rows are padded to: its own, or a longer one.
+def _join_buckets(rows: npt.NDArray[np.integer], table: BucketTable) -> npt.NDArray[np.int64]:
+    """For every bucket the one whose length its rows are padded to: its own, or a longer one.
 
-    Neighbouring rungs are joined where that costs the least in all: a dynamic programme over the
-    rungs in use, from the shortest up.
+    Neighbouring buckets are joined where that costs the least in all: a dynamic programme over the
+    buckets in use, from the shortest up.
     """
-    used, best = np.flatnonzero(rows).tolist(), [(0.0, 0)]
+    used: list[int] = np.flatnonzero(rows).tolist()
+    best = [(0.0, 0)]
     if len(used) == 1:
         return np.arange(len(rows))
-    for end, rung in enumerate(used):
-        cost, options, together = _cost_of(table, rung), [], 0
+    for end, bucket in enumerate(used):
+        cost, options, count = _make_cost(table, bucket), list[tuple[float, int]](), 0
         for begin in range(end, -1, -1):
-            together += int(rows[used[begin]])
-            options.append((best[begin][0] + cost(together), begin))
+            count += int(rows[used[begin]])
+            options.append((best[begin][0] + cost(count), begin))
         best.append(min(options))
-    return _longest(used, [begin for _, begin in best], len(rows))
+    return _map_to_last(used, [begin for _, begin in best], len(rows))
 
 
-def _longest(used: list[int], begins: list[int], rungs: int) -> npt.NDArray[np.int64]:
-    """For every rung the last one of its group; `begins[n]` is where the group before n begins."""
-    to, end = np.arange(rungs), len(used)
+def _map_to_last(used: list[int], begins: list[int], buckets: int) -> npt.NDArray[np.int64]:
+    """For every bucket the last of its group; `begins[n]` is where the group before n begins."""
+    to, end = np.arange(buckets), len(used)
     while end:
         begin = begins[end]
         to[used[begin:end]] = used[end - 1]
@@ -232,23 +245,23 @@ def _longest(used: list[int], begins: list[int], rungs: int) -> npt.NDArray[np.i
     return to
 
 
-def _cost_of(table: Shapes, rung: int) -> Callable[[int], float]:
-    """The cost of the cheapest cover of a number of rows."""
-    top, cover = table.batches[rung][-1], _cover(table, rung)
-    whole = table.cost(top, table.lengths[rung])
+def _make_cost(table: BucketTable, bucket: int) -> Callable[[int], float]:
+    """A function: the cost of the cheapest cover of a number of rows."""
+    top, cover = table.batch_sizes[bucket][-1], _cover_costs(table, bucket)
+    whole = table.cost(top, table.lengths[bucket])
     return lambda rows: rows // top * whole + cover[rows % top][0]
 
 
-def _first_batch(table: Shapes, rung: int, rows: int) -> int:
+def _choose_first_batch(table: BucketTable, bucket: int, rows: int) -> int:
     """Size of the largest batch in the cheapest cover of `rows` rows."""
-    top = table.batches[rung][-1]
-    return top if rows >= top else _cover(table, rung)[rows][1]
+    top = table.batch_sizes[bucket][-1]
+    return top if rows >= top else _cover_costs(table, bucket)[rows][1]
 
 
 @lru_cache(maxsize=1024)
-def _cover(table: Shapes, rung: int) -> list[tuple[float, int]]:
+def _cover_costs(table: BucketTable, bucket: int) -> list[tuple[float, int]]:
     """For every number of rows below the largest batch: its cheapest cover's cost, first batch."""
-    prices = [(b, table.cost(b, table.lengths[rung])) for b in table.batches[rung]]
+    prices = [(b, table.cost(b, table.lengths[bucket])) for b in table.batch_sizes[bucket]]
     cover = [(0.0, 0)]
     for rows in range(1, prices[-1][0]):
         # of equally cheap covers the one that begins with the largest batch

@@ -38,16 +38,16 @@ class Compiler:
         jitted = jax.jit(function, donate_argnums=donate)
         with own_settings(), jax.default_matmul_precision(self.precision):
             program: Program = jitted.lower(*arguments).compile(self._options)
-        return _with_own_settings(program) if _are_needed() else program
+        return _wrap_in_own_settings(program) if _need_own_settings() else program
 
 
-def _are_needed() -> bool:
+def _need_own_settings() -> bool:
     """Whether calls too need `own_settings`, which take longer than a short program."""
     guard = getattr(jax.config, "jax_transfer_guard", None)
     return bool(getattr(jax.config, "jax_disable_jit", False)) or guard not in (None, "allow")
 
 
-def _with_own_settings(program: Program) -> Program:
+def _wrap_in_own_settings(program: Program) -> Program:
     def call(*arguments: Any) -> Any:
         with own_settings():
             return program(*arguments)

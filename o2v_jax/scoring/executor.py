@@ -11,39 +11,39 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.ragged import Ragged, distinct_rows
-from o2v_jax.scoring.buckets import Shapes, Step, plan
+from o2v_jax.data.ragged import DistinctRows, Ragged, deduplicate_rows, expand_rows
+from o2v_jax.scoring.buckets import BucketTable, PaddedBatch, plan
 from o2v_jax.scoring.programs import Key, Program, ProgramTable
-from o2v_jax.scoring.schedule import Lane, Objects, Room, Slice, slices
-from o2v_jax.scoring.shapes import Layout, few_shape
-from o2v_jax.scoring.weights import Parameters
+from o2v_jax.scoring.schedule import Capacity, Slice, plan_slices
+from o2v_jax.scoring.shapes import ShapeTable, find_fused_shape
+from o2v_jax.scoring.streams import Stream
+from o2v_jax.scoring.weights import Weights
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 RowNumbers: TypeAlias = npt.NDArray[np.int64]
-
-# Enough to keep a device busy; more would only hold more batches in memory.
-STEPS_AHEAD = 8
+Rows: TypeAlias = Ragged | DistinctRows
 
 
-class Fetched:
-    """Puts rows, as they come to the host, where they belong in `out`; all when the block ends.
+class ResultFetcher:
+    """Writes results, as they come to the host, where they belong in `out`.
 
-    The device works on the next results while one is fetched, and memory does not grow with their
-    number.
+    The device works on the next results while one is fetched; at most `max_in_flight` are started,
+    so that memory does not grow with their number. All are there when the block ends.
     """
 
-    def __init__(self, out: Floats) -> None:
+    def __init__(self, out: Floats, max_in_flight: int) -> None:
         self._out = out
+        self._max_in_flight = max_in_flight
         self._started: deque[tuple[RowNumbers, jax.Array]] = deque()
 
     def __enter__(self) -> Self:
         return self
 
-    def later(self, rows: RowNumbers, result: jax.Array) -> None:
+    def add(self, rows: RowNumbers, result: jax.Array) -> None:
         """Has these rows of `out` filled with the first ones of a result."""
         result.copy_to_host_async()
         self._started.append((rows, result))
-        if len(self._started) > STEPS_AHEAD:
+        if len(self._started) > self._max_in_flight:
             self._fetch()
 
     def __exit__(
@@ -61,116 +61,117 @@ class Fetched:
         self._out[rows] = np.asarray(result)[: len(rows)]
 
 
-class Network:
-    """Encodes and compares on the device, in those of a layout's shapes that are in use.
+class Executor:
+    """Encodes and compares on the device, in those shapes that are in use.
 
     Encodings stay there, in tables: ids go to the device and scores come back. Records are taken in
     slices whose objects fit the tables: while the device works on one, the host prepares the next.
-    What repeats within a slice is encoded once. Few short pairs take one program instead, without
-    tables. All rows are in the vocabulary.
+    What repeats within a slice is encoded once; of `DistinctRows` repetitions are not searched for.
+    A few short pairs take one fused program instead, without tables. Ids are not checked here: all
+    are in the vocabulary.
 
     Attributes:
-        shapes: in use; all of the layout at first.
-        params: on the device.
+        shapes: in use; the whole table at first.
+        weights: on the device.
         programs: by shape.
         useful_tokens: encoded so far.
         computed_tokens: the same with padding.
     """
 
-    def __init__(self, layout: Layout, params: Parameters) -> None:
-        self.shapes, self.params, self._towers = layout, params, layout.towers
-        self.programs = ProgramTable([*layout.programs(), *layout.on_demand()], self._compile)
+    def __init__(self, shapes: ShapeTable, weights: Weights) -> None:
+        self.shapes = shapes
+        self.weights = weights
+        self.programs = ProgramTable(
+            [*shapes.list_programs(), *shapes.list_on_demand()], self._compile
+        )
         self.useful_tokens = self.computed_tokens = 0
-        largest = max(batch for shapes in layout.encode for batch, _ in shapes.pairs())
-        # an object of each side fits, whatever batch it is in
-        least = max(largest, -(-2 * largest // layout.lanes))
-        capacity = max(least, layout.table_numbers // layout.lanes // params.enc_dim)
-        self._room = Room(layout.lanes, capacity)
-        self._free: list[Lane] = []
+        self._profile = shapes.profile
+        self._max_fused = max(shapes.profile.fused_batches, default=0)
+        self._encoder_names = shapes.encoder_names
+        self._capacity = _measure_capacity(shapes, weights.enc_dim)
+        self._free: list[list[Stream]] = []
         self._counting = Lock()
 
-    def score(self, in0: Ragged, in1: Ragged) -> Floats:
+    def score(self, in0: Rows, in1: Rows) -> Floats:
         """Scores of pairs, float32 `[pairs, outputs]`."""
-        shape = few_shape((in0, in1), self.shapes.encode, self.shapes.few)
-        if shape is not None:
-            return self._score_few(in0, in1, *shape)
-        out = np.empty((len(in0), self.params.outputs), np.float32)
-        with self._fetched(out) as fetched:
-            for start, tables, at in self._encoded(len(in0), [(0, in0), (1, in1)]):
-                for step, rows in _by_row(at, self.shapes.head):
-                    head = self.programs["head", step.batch, 1]
-                    fetched.later(start + step.rows, head(self.params.head, tables, rows))
+        if len(in0) <= self._max_fused:
+            pairs = expand_rows(in0), expand_rows(in1)
+            shape = find_fused_shape(pairs, self.shapes)
+            if shape is not None:
+                return self._score_fused(*pairs, *shape)
+        out = np.empty((len(in0), self.weights.outputs), np.float32)
+        with self._fetching(out) as fetcher:
+            for start, tables, at in self._encode_slices(len(in0), [(0, in0), (1, in1)]):
+                for batch, rows in _split_rows(at, self.shapes.head):
+                    head = self.programs["head", batch.batch, 1]
+                    fetcher.add(start + batch.rows, head(self.weights.head, tables, rows))
         return out
 
-    def embed(self, side: int, rows: Ragged) -> Floats:
+    def embed(self, side: int, rows: Rows) -> Floats:
         """Encodings, float32 `[rows, enc_dim]`."""
-        out = np.empty((len(rows), self.params.enc_dim), np.float32)
-        with self._fetched(out) as fetched:
-            for start, tables, at in self._encoded(len(rows), [(side, rows)]):
-                for step, (places,) in _by_row(at, self.shapes.rows):
-                    take = self.programs["rows", step.batch, 1]
-                    fetched.later(start + step.rows, take(tables, places))
+        out = np.empty((len(rows), self.weights.enc_dim), np.float32)
+        with self._fetching(out) as fetcher:
+            for start, tables, at in self._encode_slices(len(rows), [(side, rows)]):
+                for batch, (in_tables,) in _split_rows(at, self.shapes.fetch):
+                    take = self.programs["rows", batch.batch, 1]
+                    fetcher.add(start + batch.rows, take(tables, in_tables))
         return out
 
     def encode(self, side: int, rows: Ragged) -> tuple[Floats, RowNumbers]:
         """Encodings of the distinct rows, and for every row the number of its encoding."""
-        distinct, kind = distinct_rows(rows)
-        return self.embed(side, distinct), kind
+        distinct = deduplicate_rows(rows)
+        return self.embed(side, distinct.rows), distinct.inverse
 
     def compare(self, enc0: Floats, row0: RowNumbers, enc1: Floats, row1: RowNumbers) -> Floats:
         """Scores, float32 `[pairs, outputs]`, of pairs of rows of two arrays of encodings."""
-        out = np.empty((len(row0), self.params.outputs), np.float32)
-        with Fetched(out) as fetched:
-            for step in plan(np.ones(len(row0), np.int64), self.shapes.head):
-                one = _filled(enc0, row0[step.rows], step.batch)
-                two = _filled(enc1, row1[step.rows], step.batch)
-                head = self.programs["arrays", step.batch, 1]
-                fetched.later(step.rows, head(self.params.head, one, two))
+        out = np.empty((len(row0), self.weights.outputs), np.float32)
+        with ResultFetcher(out, self._profile.max_in_flight) as fetcher:
+            for batch in plan(np.ones(len(row0), np.int64), self.shapes.head):
+                one = _take_padded(enc0, row0[batch.rows], batch.batch)
+                two = _take_padded(enc1, row1[batch.rows], batch.batch)
+                head = self.programs["arrays", batch.batch, 1]
+                fetcher.add(batch.rows, head(self.weights.head, one, two))
         return out
 
-    def _score_few(self, in0: Ragged, in1: Ragged, batch: int, length: int) -> Floats:
-        """Scores of few pairs, by one program of this shape."""
-        score, (one, two) = self.programs["pairs", batch, length], map(self.params.tower, (0, 1))
-        ids = in0.padded(batch, length), in1.padded(batch, length)
+    def _score_fused(self, in0: Ragged, in1: Ragged, batch: int, length: int) -> Floats:
+        """Scores of a few pairs, by one program of this shape."""
+        score = self.programs["pairs", batch, length]
+        one, two = map(self.weights.get_encoder, (0, 1))
+        ids = in0.pad(batch, length), in1.pad(batch, length)
         self._count(len(in0.ids) + len(in1.ids), 2 * batch * length)
-        return np.array(np.asarray(score(one, two, self.params.head, *ids))[: len(in0)])
+        return np.array(np.asarray(score(one, two, self.weights.head, *ids))[: len(in0)])
 
-    def _encoded(
-        self, records: int, given: list[tuple[int, Ragged]]
+    def _encode_slices(
+        self, records: int, given: list[tuple[int, Rows]]
     ) -> Iterator[tuple[int, tuple[jax.Array, ...], npt.NDArray[np.int32]]]:
         """Slices of the records: the first one's number, tables, and `_fill`'s rows of them.
 
         They are good until the next slice is asked for.
         """
-        shapes = self.shapes.encode
-        for one in slices(slice(0, records), given, shapes, self._room):
-            with self._taken() as lanes:
-                at = self._fill(lanes, one)
-                yield one.start, tuple(lane.encodings for lane in lanes), at
+        tables, start_cost = self.shapes.extended, self._profile.stream_start_cost
+        for part in plan_slices(slice(0, records), given, tables, self._capacity, start_cost):
+            with self._taking_streams() as streams:
+                at = self._fill(streams, part)
+                yield part.start, tuple(stream.encodings for stream in streams), at
 
-    def _fill(self, lanes: list[Lane], given: Slice) -> npt.NDArray[np.int32]:
+    def _fill(self, streams: list[Stream], given: Slice) -> npt.NDArray[np.int32]:
         """Encodes into the tables; returns for each side of every record its row of them."""
-        places = {side.side: np.empty(len(side.rows), np.int32) for side in given.sides}
-        next_rows = [self.params.first_row] * len(lanes)
-        for objects, step, (number, row) in given.batches:
-            at = number * self._room.capacity + row
-            places[objects.side][step.rows] = np.arange(at, at + len(step.rows))
-            next_rows[number] = self._encode(lanes[number], next_rows[number], objects, step)
+        in_tables = {side.side: np.empty(len(side.rows), np.int32) for side in given.sides}
+        for stream in streams:
+            stream.next_row = self.weights.first_row
+        for objects, batch, slot in given.batches:
+            first = slot.stream * self._capacity.rows + slot.row
+            in_tables[objects.side][batch.rows] = np.arange(first, first + len(batch.rows))
+            ids = objects.rows.pad(batch.batch, batch.length, batch.rows)
+            encode = self.programs[self._encoder_names[objects.side], batch.batch, batch.length]
+            streams[slot.stream].run(encode, *self.weights.get_encoder(objects.side), ids)
+        for stream in streams:
+            stream.wait()
         self._count(
             sum(len(side.rows.ids) for side in given.sides),
-            sum(step.batch * step.length for _, step, _ in given.batches),
+            sum(batch.batch * batch.length for _, batch, _ in given.batches),
         )
-        return np.stack([places[objects.side][objects.kind] for objects in given.sides])
-
-    def _encode(self, lane: Lane, first: jax.Array, objects: Objects, step: Step) -> jax.Array:
-        """Starts a program that writes into the lane from row `first` on; returns the row after."""
-        ids = objects.rows.padded(step.batch, step.length, step.rows)
-        encode = self.programs[self._towers[objects.side], step.batch, step.length]
-        arguments = self.params.tower(objects.side)
-        after: jax.Array
-        with lane.running():
-            lane.encodings, after = encode(lane.encodings, first, *arguments, ids)
-        return after
+        return np.stack([in_tables[objects.side][objects.inverse] for objects in given.sides])
 
     def _count(self, useful: int, computed: int) -> None:
         with self._counting:
@@ -178,41 +179,52 @@ class Network:
             self.computed_tokens += computed
 
     @contextmanager
-    def _fetched(self, out: Floats) -> Iterator[Fetched]:
-        """As `Fetched`; an error shows late, when tables that hold it may be free again."""
+    def _fetching(self, out: Floats) -> Iterator[ResultFetcher]:
+        """A `ResultFetcher`; an error shows late, when tables that hold it may be free again."""
         try:
-            with Fetched(out) as fetched:
-                yield fetched
+            with ResultFetcher(out, self._profile.max_in_flight) as fetcher:
+                yield fetcher
         except BaseException:
             self._free.clear()
             raise
 
     @contextmanager
-    def _taken(self) -> Iterator[list[Lane]]:
-        """Lanes that no other call uses. After an error their tables may be gone: so are they."""
-        lanes: list[Lane] = []
-        for _ in range(self._room.lanes):
-            try:
-                lanes.append(self._free.pop())
-            except IndexError:
-                lanes.append(Lane(self.params.table(self._room.capacity)))
-        yield lanes
-        self._free.extend(lanes)
+    def _taking_streams(self) -> Iterator[list[Stream]]:
+        """Streams that no other call uses. After an error their tables may be gone: so are they."""
+        try:
+            streams = self._free.pop()
+        except IndexError:
+            streams = [self._make_stream(number) for number in range(self._capacity.streams)]
+        yield streams
+        self._free.append(streams)
+
+    def _make_stream(self, number: int) -> Stream:
+        table = self.weights.make_table(self._capacity.rows)
+        return Stream(table, in_thread=number > 0)
 
     def _compile(self, key: Key) -> Program:
         part, batch, length = key
         if part == "arrays":
-            return self.params.compare(batch)
+            return self.weights.compile_compare(batch)
         if part == "head":
-            return self.params.compare_rows(*self._room, batch)
+            return self.weights.compile_compare_rows(*self._capacity, batch)
         if part == "pairs":
-            return self.params.score_pairs(batch, length)
+            return self.weights.compile_score_pairs(batch, length)
         if part == "rows":
-            return self.params.take_rows(*self._room, batch)
-        return self.params.encode_into(self._room.capacity, self._towers.index(part), batch, length)
+            return self.weights.compile_take_rows(*self._capacity, batch)
+        side = self._encoder_names.index(part)
+        return self.weights.compile_encode(self._capacity.rows, side, batch, length)
 
 
-def _filled(table: Floats, rows: RowNumbers, batch: int) -> Floats:
+def _measure_capacity(shapes: ShapeTable, enc_dim: int) -> Capacity:
+    """As the device profile allows, but an object of each side fits, whatever batch it is in."""
+    streams = shapes.profile.streams
+    largest = max(batch for table in shapes.extended for batch, _ in table.shapes())
+    least = max(largest, -(-2 * largest // streams))
+    return Capacity(streams, max(least, shapes.profile.table_numbers // streams // enc_dim))
+
+
+def _take_padded(table: Floats, rows: RowNumbers, batch: int) -> Floats:
     """The given rows of a table, and zeros up to `batch` of them."""
     out = np.empty((batch, table.shape[1]), np.float32)
     # unlike a plain index, this writes into `out` at once; all rows are in range
@@ -221,11 +233,11 @@ def _filled(table: Floats, rows: RowNumbers, batch: int) -> Floats:
     return out
 
 
-def _by_row(
-    at: npt.NDArray[np.int32], shapes: Shapes
-) -> Iterator[tuple[Step, npt.NDArray[np.int32]]]:
-    """Batches of records, each with their places `[sides, batch]` in the tables."""
-    for step in plan(np.ones(at.shape[1], np.int64), shapes):
-        places = np.zeros((len(at), step.batch), np.int32)
-        places[:, : len(step.rows)] = at[:, step.rows]
-        yield step, places
+def _split_rows(
+    at: npt.NDArray[np.int32], table: BucketTable
+) -> Iterator[tuple[PaddedBatch, npt.NDArray[np.int32]]]:
+    """Batches of records, each with its rows `[sides, batch]` in the tables of encodings."""
+    for batch in plan(np.ones(at.shape[1], np.int64), table):
+        rows = np.zeros((len(at), batch.batch), np.int32)
+        rows[:, : len(batch.rows)] = at[:, batch.rows]
+        yield batch, rows

@@ -13,6 +13,8 @@ from o2v_jax.errors import InputError
 
 Key: TypeAlias = tuple[str, int, int]
 Program: TypeAlias = Callable[..., Any]
+Table: TypeAlias = Float[Array, "rows enc_dim"]
+RowNumber: TypeAlias = Int[Array, ""]
 
 
 class ProgramTable:
@@ -63,21 +65,19 @@ class ProgramTable:
     def _fill(self, key: Key, future: "Future[Program]") -> None:
         try:
             future.set_result(self._compile_one(key))
-        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+        except BaseException as error:  # noqa: BLE001 - every waiting thread raises it
             with self._lock:
                 del self._programs[key]
             future.set_exception(error)
 
 
-Table: TypeAlias = Float[Array, "rows enc_dim"]
-RowNumber: TypeAlias = Int[Array, ""]
+def write_into_table(
+    encode: Callable[..., Any],
+) -> Callable[..., tuple[Table, RowNumber]]:
+    """Makes a function (table, first row, *arguments) that writes encodings from that row on.
 
-
-def into_table(encode: Callable[..., Any]) -> Callable[..., tuple[Table, RowNumber]]:
-    """A function (table, first row, *arguments) that writes `encode(*arguments)` from that row on.
-
-    Returns the table and the row after. The caller sees to it that the table has so many: the last
-    rows would be overwritten instead.
+    The encodings are `encode(*arguments)`. It returns the table and the row after. The caller sees
+    to it that the table has so many rows: the last ones would be overwritten instead.
     """
 
     def encode_into(table: Table, first: RowNumber, *arguments: Any) -> tuple[Table, RowNumber]:
@@ -88,25 +88,27 @@ def into_table(encode: Callable[..., Any]) -> Callable[..., tuple[Table, RowNumb
     return encode_into
 
 
-def of_tables(head: Callable[..., Any]) -> Callable[..., Any]:
-    """A function (parameters, tables, rows) of `head` and the rows named for either side."""
+def compare_in_tables(head: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a function (parameters, tables, rows) of `head` and the rows named for either side."""
 
     def compare(params: Any, tables: Sequence[Table], rows: Int[Array, "2 batch"]) -> Any:
-        return head(params, rows_of(tables, rows[0]), rows_of(tables, rows[1]))
+        return head(params, take_from_tables(tables, rows[0]), take_from_tables(tables, rows[1]))
 
     return compare
 
 
-def rows_of(tables: Sequence[Table], rows: Int[Array, "batch"]) -> Float[Array, "batch enc_dim"]:
+def take_from_tables(
+    tables: Sequence[Table], rows: Int[Array, "batch"]
+) -> Float[Array, "batch enc_dim"]:
     """The encodings in these rows, which are counted through tables of equal size."""
-    capacity, found = len(tables[0]), _taken(tables[0], rows)
+    capacity, found = len(tables[0]), _take_if_there(tables[0], rows)
     for number, table in enumerate(tables[1:], start=1):
         here = (rows >= number * capacity)[:, None]
-        found = jnp.where(here, _taken(table, rows - number * capacity), found)
+        found = jnp.where(here, _take_if_there(table, rows - number * capacity), found)
     return found
 
 
-def _taken(table: Table, rows: Int[Array, "batch"]) -> Float[Array, "batch enc_dim"]:
+def _take_if_there(table: Table, rows: Int[Array, "batch"]) -> Float[Array, "batch enc_dim"]:
     """Rows of a table, and any where it has none of this number."""
     found: Array = table.at[rows].get(mode="clip")
     return found

@@ -18,13 +18,13 @@ class Ranking(NamedTuple):
     scores: npt.NDArray[np.float32]
 
 
-def best(scores: npt.NDArray[np.float32], k: int) -> Ranking:
+def rank_scores(scores: npt.NDArray[np.float32], k: int) -> Ranking:
     """The k highest of float32 `[n]` scores; of equal ones the earlier first."""
     order = np.argsort(-scores, kind="stable")[:k]
     return Ranking(order, scores[order])
 
 
-def in_class(config: Hyperparameters, class_index: int | None) -> int:
+def choose_class(config: Hyperparameters, class_index: int | None) -> int:
     """The column of the scores that ranks.
 
     Raises:
@@ -36,7 +36,7 @@ def in_class(config: Hyperparameters, class_index: int | None) -> int:
     return require_integer("class_index", class_index, 0, classes - 1)
 
 
-def one_query(query: Any) -> Flat:
+def flatten_query(query: Any) -> Flat:
     """A single query, ids or encoding (of any array type), as one row.
 
     Raises:
@@ -49,7 +49,7 @@ def one_query(query: Any) -> Flat:
         raise InputError(f"{expected}, got {describe(query)}") from error
 
 
-def as_encodings(rows: Flat, enc_dim: int) -> npt.NDArray[np.float32]:
+def require_encodings(rows: Flat, enc_dim: int) -> npt.NDArray[np.float32]:
     """Encodings, of any floating-point type, as float32 `[n, enc_dim]`.
 
     Raises:

@@ -1,104 +1,53 @@
-"""Records in slices whose objects fit the tables, and the batches that these are encoded in."""
+"""Slices of records whose objects fit the tables, and the batches that these are encoded in."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
-import jax
 import numpy as np
 import numpy.typing as npt
-from jaxlib import xla_client
 
-from o2v_jax.data.ragged import Ragged, distinct_rows
-from o2v_jax.scoring.buckets import Shapes, Step, plan
-
-# It is not documented. Without it lanes take turns, which is slower.
-_in_stream: Callable[[int], AbstractContextManager[Any]]
-_in_stream = getattr(xla_client, "execution_stream_id", nullcontext)
-_streams = count(1)
-# What it costs to begin in another lane than the first, in calls: threads wait for each other. With
-# two lanes from the start, 8 to 16 pairs of the demonstration model took a tenth of a ms longer.
-START = 3.0
-
-
-@dataclass
-class Lane:
-    """A table of encodings on the device and a stream of the programs that write into it.
-
-    Each of these programs takes the table over and returns the one that replaces it.
-    """
-
-    encodings: jax.Array
-    stream: int = field(default_factory=lambda: -next(_streams))  # those of threads are positive
-
-    def running(self) -> AbstractContextManager[Any]:
-        """Programs that are started in the block run in this lane."""
-        return _in_stream(self.stream)
-
-
-class Place(NamedTuple):
-    """Where a batch of encodings goes: a lane and the first row of its table."""
-
-    lane: int
-    row: int
-
-
-def shared_out(
-    costs: Sequence[float], batches: Sequence[int], lanes: int, capacity: int
-) -> list[Place] | None:
-    """A place for each batch, so that all lanes have about as much to do.
-
-    Each goes to the lane that has least to do and room for it: best if the costly ones come first.
-    Of little to do the first lane has all.
-
-    Args:
-        costs: of the batches, in calls.
-        batches: rows that each takes.
-        lanes: how many there are.
-        capacity: rows of a lane's table.
-
-    Returns:
-        The places; None if they do not fit.
-    """
-    load, rows, places = [0.0] + [START] * (lanes - 1), [0] * lanes, []
-    for cost, batch in zip(costs, batches, strict=True):
-        fitting = [lane for lane in range(lanes) if rows[lane] + batch <= capacity]
-        if not fitting:
-            return None
-        lane = min(fitting, key=load.__getitem__)
-        places.append(Place(lane, rows[lane]))
-        load[lane] += cost
-        rows[lane] += batch
-    return places
-
+from o2v_jax.data.ragged import DistinctRows, Ragged, deduplicate_rows
+from o2v_jax.scoring.buckets import BucketTable, PaddedBatch, plan
 
 RowNumbers: TypeAlias = npt.NDArray[np.int64]
 
 
-class Room(NamedTuple):
-    """How many lanes there are, and rows in the table of each."""
+class Capacity(NamedTuple):
+    """How many streams there are, and rows in the table of each."""
 
-    lanes: int
-    capacity: int
+    streams: int
+    rows: int
+
+
+class Slot(NamedTuple):
+    """Where a batch of encodings goes: a stream and the first row of its table."""
+
+    stream: int
+    row: int
 
 
 class Objects(NamedTuple):
-    """What a slice of records needs of a side: distinct rows, which is whose, and their batches."""
+    """What a slice of records needs of a side.
+
+    Attributes:
+        side: its number.
+        rows: without repetition.
+        inverse: int64 `[records]`, for each record its row in `rows`.
+        batches: of the rows.
+    """
 
     side: int
     rows: Ragged
-    kind: RowNumbers
-    steps: list[Step]
+    inverse: RowNumbers
+    batches: list[PaddedBatch]
 
 
-class Batch(NamedTuple):
-    """Objects that are encoded together, and where to."""
+class EncoderBatch(NamedTuple):
+    """Objects that are encoded in one call, and where to."""
 
     objects: Objects
-    step: Step
-    place: Place
+    batch: PaddedBatch
+    slot: Slot
 
 
 class Slice(NamedTuple):
@@ -112,49 +61,96 @@ class Slice(NamedTuple):
 
     start: int
     sides: list[Objects]
-    batches: list[Batch]
+    batches: list[EncoderBatch]
 
 
-def slices(
-    records: slice, given: Sequence[tuple[int, Ragged]], shapes: Sequence[Shapes], room: Room
+def plan_slices(
+    records: slice,
+    given: Sequence[tuple[int, Ragged | DistinctRows]],
+    tables: Sequence[BucketTable],
+    capacity: Capacity,
+    start_cost: float,
 ) -> Iterator[Slice]:
-    """Slices of these records, which fit the tables.
+    """Slices of these records, which fit the tables of encodings.
 
     Args:
         records: from which to which.
         given: sides, by number, with their rows.
-        shapes: of both sides.
-        room: has at least a row for each side of a record, whatever batch it is in.
+        tables: padded shapes of both sides.
+        capacity: at least a row for each side of a record, whatever batch it is in.
+        start_cost: of using another stream than the first, in calls.
     """
-    most = max(1, room.lanes * room.capacity // (2 * len(given)))
+    most = max(1, capacity.streams * capacity.rows // (2 * len(given)))
     for first in range(records.start, records.stop, most):
         last = min(records.stop, first + most)
-        sides = [_objects(side, rows.rows(first, last), shapes[side]) for side, rows in given]
-        batches = _batches(sides, shapes, room)
+        sides = [_plan_side(side, rows, slice(first, last), tables[side]) for side, rows in given]
+        batches = _place(sides, tables, capacity, start_cost)
         if batches is not None:
             yield Slice(first, sides, batches)
         else:  # much padding
             middle = (first + last) // 2
-            yield from slices(slice(first, middle), given, shapes, room)
-            yield from slices(slice(middle, last), given, shapes, room)
+            for half in slice(first, middle), slice(middle, last):
+                yield from plan_slices(half, given, tables, capacity, start_cost)
 
 
-def _objects(side: int, given: Ragged, shapes: Shapes) -> Objects:
-    rows, kind = distinct_rows(given)
-    return Objects(side, rows, kind, plan(rows.lengths, shapes))
+def _plan_side(
+    side: int, given: Ragged | DistinctRows, records: slice, table: BucketTable
+) -> Objects:
+    if isinstance(given, Ragged):
+        distinct = deduplicate_rows(given.rows(records.start, records.stop))
+    elif (records.start, records.stop) == (0, len(given)):
+        distinct = given
+    else:
+        distinct = given.take(np.arange(records.start, records.stop))
+    rows = distinct.rows
+    return Objects(side, rows, distinct.inverse, plan(rows.lengths, table))
 
 
-def _batches(sides: list[Objects], shapes: Sequence[Shapes], room: Room) -> list[Batch] | None:
-    """The batches of all sides; None if they do not fit the tables."""
-    works = [(objects, step) for objects in sides for step in objects.steps]
-    # in calls, which cost the same whatever the encoder
-    costs = [
-        shapes[objects.side].cost(step.batch, step.length) / shapes[objects.side].call
-        for objects, step in works
-    ]
-    order = sorted(range(len(works)), key=lambda k: -costs[k])
-    batches = [works[k][1].batch for k in order]
-    places = shared_out([costs[k] for k in order], batches, room.lanes, room.capacity)
-    if places is None:
+def _place(
+    sides: list[Objects], tables: Sequence[BucketTable], capacity: Capacity, start_cost: float
+) -> list[EncoderBatch] | None:
+    """The batches of all sides, each with its slot; None if they do not fit the tables."""
+    pairs = [(objects, batch) for objects in sides for batch in objects.batches]
+    costs = [_count_calls(tables[objects.side], batch) for objects, batch in pairs]
+    order = sorted(range(len(pairs)), key=lambda k: -costs[k])
+    sizes = [pairs[k][1].batch for k in order]
+    slots = assign_slots([costs[k] for k in order], sizes, capacity, start_cost)
+    if slots is None:
         return None
-    return [Batch(*works[k], place) for k, place in zip(order, places, strict=True)]
+    return [EncoderBatch(*pairs[k], slot) for k, slot in zip(order, slots, strict=True)]
+
+
+def _count_calls(table: BucketTable, batch: PaddedBatch) -> float:
+    """The cost of a batch in calls, which cost the same whatever the encoder."""
+    return table.cost(batch.batch, batch.length) / table.call_cost
+
+
+def assign_slots(
+    costs: Sequence[float], sizes: Sequence[int], capacity: Capacity, start_cost: float
+) -> list[Slot] | None:
+    """A slot for each batch, so that all streams have about as much to do.
+
+    Each goes to the stream that has least to do and room for it: best if the costly ones come
+    first. If there is little to do, the first stream has it all.
+
+    Args:
+        costs: of the batches, in calls.
+        sizes: rows that each takes.
+        capacity: of the streams.
+        start_cost: of using another stream than the first, in calls.
+
+    Returns:
+        The slots; None if the batches do not fit.
+    """
+    load = [0.0] + [start_cost] * (capacity.streams - 1)
+    used = [0] * capacity.streams
+    slots: list[Slot] = []
+    for cost, size in zip(costs, sizes, strict=True):
+        fitting = [k for k in range(capacity.streams) if used[k] + size <= capacity.rows]
+        if not fitting:
+            return None
+        stream = min(fitting, key=load.__getitem__)
+        slots.append(Slot(stream, used[stream]))
+        load[stream] += cost
+        used[stream] += size
+    return slots

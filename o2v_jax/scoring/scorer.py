@@ -9,30 +9,38 @@ import numpy.typing as npt
 
 from o2v_jax.arguments import require_choice, require_instance, require_integer
 from o2v_jax.checkpoint import Model
-from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.ragged import DistinctRows, Ragged
 from o2v_jax.data.sequences import Flat, flat
-from o2v_jax.data.validate import checked, cut_lengths
+from o2v_jax.data.validate import require_in_vocabulary, resolve_max_seq_lens
 from o2v_jax.devices import default_device, own_settings, require_own_threads
 from o2v_jax.errors import DType, InputError, Mode
-from o2v_jax.model import Params, fitting
-from o2v_jax.scoring.buckets import prepare
-from o2v_jax.scoring.executor import Network
-from o2v_jax.scoring.programs import Key
-from o2v_jax.scoring.ranking import Ranking, as_encodings, best, in_class, one_query
-from o2v_jax.scoring.shapes import Machine, layout_of, machine_of
-from o2v_jax.scoring.weights import Parameters
+from o2v_jax.model import Params, require_fitting_params
+from o2v_jax.scoring.buckets import precompute_costs
+from o2v_jax.scoring.device_profile import DeviceProfile, get_device_profile
+from o2v_jax.scoring.executor import Executor
+from o2v_jax.scoring.ranking import (
+    Ranking,
+    choose_class,
+    flatten_query,
+    rank_scores,
+    require_encodings,
+)
+from o2v_jax.scoring.shapes import Key, choose_model_shapes
+from o2v_jax.scoring.weights import Weights
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = Any  # whatever `Ragged.of` takes
 Lengths: TypeAlias = tuple[int, int]
+ValidRows: TypeAlias = Ragged | DistinctRows
 
 
 class Scorer:
     """Scores pairs and embeds objects with one model.
 
     Each side is encoded in its own length bucket, and an object that repeats within a call is
-    encoded once; few short pairs are scored by one program instead, where that is faster. Programs
-    come from a table that `warm` compiles ahead of time. Safe to call from several threads.
+    encoded once; a few short pairs are scored by one fused program instead, where that is faster.
+    Programs come from a table that `warm` compiles ahead of time. Safe to call from several
+    threads.
 
     Args:
         model: what `o2v_jax.load` returns.
@@ -44,7 +52,7 @@ class Scorer:
             encoders' parameters in half the memory and multiplies them so, which most CPUs do
             slower; scores keep two to three digits. What the encoders add up is always float32.
         device: holds the parameters and does the work; None: JAX's default device at this moment.
-        machine: which shapes are worth while; None: those of the device's kind.
+        profile: what shapes and schedules are tuned to; None: the device's kind.
 
     What is computed does not depend on JAX's settings for a process (`JAX_ENABLE_X64`,
     `JAX_DISABLE_JIT`, `jax_default_matmul_precision` and so on). A CPU computes with the model's
@@ -53,10 +61,15 @@ class Scorer:
     compiled programs and memory of a device: it does not pickle (a `Model` does), and does not work
     in a process that was forked after JAX had started.
 
+    Attributes:
+        config: of the model.
+        preferred_mode: as given.
+        shapes: the padded shapes that programs are compiled for.
+
     Raises:
         InputError: an argument is of another type or none of these; the parameters do not have the
             names, shapes and dtype (float32) that `config` gives them; JAX finds no device; or
-            `max_programs` is too few for any ladder.
+            `max_programs` is too few for one bucket a side.
 
     >>> import o2v_jax
     >>> config = o2v_jax.Hyperparameters(
@@ -79,25 +92,26 @@ class Scorer:
         max_programs: int = 80,
         dtype: DType = "float32",
         device: jax.Device | None = None,
-        machine: Machine | None = None,
+        profile: DeviceProfile | None = None,
     ) -> None:
-        _check_settings(model, preferred_mode, max_programs, dtype, device, machine)
-        params = fitting(model.config, model.params, float32=True)
-        model, device = replace(model, params=params), device or default_device()
+        _check_settings(model, preferred_mode, max_programs, dtype, device, profile)
+        params = require_fitting_params(model.config, model.params, float32=True)
+        model = replace(model, params=params)
+        device = device or default_device()
+        profile = profile or get_device_profile(device.platform)
+        if preferred_mode == "embedding":  # nothing is compared, in fused programs or others
+            profile = profile._replace(fused_batches=())
         self.config = model.config
         self.preferred_mode = preferred_mode
-        sides = model.config.encoder(0), model.config.encoder(1)
-        self._bounds = [(encoder.vocab_size, encoder.max_seq_len) for encoder in sides]
-        machine = machine or machine_of(device.platform)
-        if preferred_mode == "embedding":  # nothing is compared, few pairs or many
-            machine = machine._replace(few=())
-        self.layout = layout_of(model, machine=machine, max_programs=max_programs)
+        self.shapes = choose_model_shapes(model, profile=profile, max_programs=max_programs)
+        self._vocab_sizes = [model.config.encoder(side).vocab_size for side in (0, 1)]
+        self._max_seq_lens = resolve_max_seq_lens(model.config, None)
         with own_settings():
-            self._network = Network(self.layout, Parameters(model, dtype, device))
+            self._executor = Executor(self.shapes, Weights(model, dtype, device, profile))
         _make_read_only(params)
         self._is_warm = False
         if preferred_mode != "embedding":
-            _ = self._network.params.head
+            _ = self._executor.weights.head
 
     def score(self, in0: Rows, in1: Rows, *, max_seq_lens: Lengths | None = None) -> Floats:
         """Scores pairs: float32 `[records, num_classes]` probabilities, or `[records, 1]` values.
@@ -117,8 +131,8 @@ class Scorer:
         sides = Ragged.of(in0), Ragged.of(in1)
         if len(sides[0]) != len(sides[1]):
             raise InputError(f"in0 has {len(sides[0])} records and in1 has {len(sides[1])}")
-        in0, in1 = (self._checked(side, rows, max_seq_lens) for side, rows in enumerate(sides))
-        return self._network.score(in0, in1)
+        in0, in1 = (self._validate(side, rows, max_seq_lens) for side, rows in enumerate(sides))
+        return self._executor.score(in0, in1)
 
     def embed(
         self,
@@ -136,7 +150,25 @@ class Scorer:
             raise InputError("embed takes exactly one of in0 and in1")
         side, rows = (0, in0) if in1 is None else (1, in1)
         require_own_threads()
-        return self._network.embed(side, self._checked(side, Ragged.of(rows), max_seq_lens))
+        return self._executor.embed(side, self._validate(side, Ragged.of(rows), max_seq_lens))
+
+    def score_validated(self, in0: ValidRows, in1: ValidRows) -> Floats:
+        """As `score`, of ids that were validated and cut before: nothing is checked again.
+
+        What a server decoded goes this way. Ids outside the vocabulary give undefined scores.
+
+        Args:
+            in0: rows of token ids, each at most 5000 long and all in the vocabulary; or
+                `DistinctRows`, whose repetitions are not searched for again.
+            in1: as many.
+        """
+        require_own_threads()
+        return self._executor.score(in0, in1)
+
+    def embed_validated(self, side: Literal[0, 1], rows: ValidRows) -> Floats:
+        """As `embed`, of ids that were validated and cut before; see `score_validated`."""
+        require_own_threads()
+        return self._executor.embed(side, rows)
 
     def rank(
         self,
@@ -170,25 +202,27 @@ class Scorer:
         """
         require_own_threads()
         require_choice("query_side", query_side, (0, 1), "0 (in0) or 1 (in1)")
-        k, column = require_integer("k", k, 1), in_class(self.config, class_index)
-        one, many = self._objects(one_query(query)), self._objects(candidates)
+        k = require_integer("k", k, 1)
+        column = choose_class(self.config, class_index)
+        one = self._read_objects(flatten_query(query))
+        many = self._read_objects(candidates)
         if isinstance(one, Ragged) and isinstance(many, Ragged):
             ones = one.take(np.zeros(len(many), np.int64))
             scores = self.score(*((ones, many) if query_side == 0 else (many, ones)))
         else:
-            scores = self._score_given(query_side, one, many)
-        return best(scores[:, column], k)
+            scores = self._score_encodings(query_side, one, many)
+        return rank_scores(scores[:, column], k)
 
     def warm_first(self, threads: int = 2) -> int:
-        """Compiles a few programs that fit every call; returns how many.
+        """Compiles those few programs that fit every call; returns how many.
 
         Until `warm` has ended, calls use these alone: slower, but none waits for a compilation.
         """
         require_own_threads()
-        first = self.layout.first()
-        count = self._warm(first.programs(), threads)
+        first = self.shapes.make_first()
+        count = self._compile(first.list_programs(), threads)
         if not self._is_warm:
-            self._network.shapes = first
+            self._executor.shapes = first
         return count
 
     def warm(self, threads: int = 2, *, longer: bool = False) -> int:
@@ -200,42 +234,44 @@ class Scorer:
         """
         require_instance("longer", longer, bool, "True or False")
         require_own_threads()
-        count = self._warm(self.layout.programs(), threads)
-        for table in (*self.layout.encode, self.layout.head, self.layout.rows):
-            prepare(table)
-        self._network.shapes, self._is_warm = self.layout, True
-        return count + (self._warm(self.layout.on_demand(), threads) if longer else 0)
+        count = self._compile(self.shapes.list_programs(), threads)
+        for table in (*self.shapes.extended, self.shapes.head, self.shapes.fetch):
+            precompute_costs(table)
+        self._executor.shapes = self.shapes
+        self._is_warm = True
+        return count + (self._compile(self.shapes.list_on_demand(), threads) if longer else 0)
 
-    def warm_keys(self) -> list[Key]:
+    def list_warm_keys(self) -> list[Key]:
         """Keys of the programs that `warm` compiles."""
-        return self._needed(self.layout.programs())
+        return self._select_needed(self.shapes.list_programs())
 
     @property
     def compiled(self) -> int:
         """Programs compiled so far, or loaded from the persistent cache."""
-        return self._network.programs.compiled
+        return self._executor.programs.compiled
 
     @property
     def waits(self) -> int:
         """How often a call waited for a program to be compiled."""
-        return self._network.programs.waits
+        return self._executor.programs.waits
 
     @property
     def useful_tokens(self) -> int:
         """Tokens of the objects encoded so far."""
-        return self._network.useful_tokens
+        return self._executor.useful_tokens
 
     @property
     def computed_tokens(self) -> int:
         """The same with padding."""
-        return self._network.computed_tokens
+        return self._executor.computed_tokens
 
-    def _warm(self, keys: list[Key], threads: int) -> int:
-        threads, needed = require_integer("threads", threads, 1), self._needed(keys)
-        self._network.programs.warm(needed, threads)
+    def _compile(self, keys: list[Key], threads: int) -> int:
+        threads = require_integer("threads", threads, 1)
+        needed = self._select_needed(keys)
+        self._executor.programs.warm(needed, threads)
         return len(needed)
 
-    def _needed(self, keys: list[Key]) -> list[Key]:
+    def _select_needed(self, keys: list[Key]) -> list[Key]:
         return [key for key in keys if self.preferred_mode != "embedding" or key[0] != "head"]
 
     def __reduce__(self) -> NoReturn:
@@ -244,40 +280,44 @@ class Scorer:
             "give other processes the model, or its path, and make a Scorer in each"
         )
 
-    def _objects(self, rows: Any) -> Ragged | Floats:
+    def _read_objects(self, rows: Any) -> Ragged | Floats:
         """Ids, or encodings float32 `[n, enc_dim]`, whichever these numbers are."""
         if isinstance(rows, Ragged):
             return rows
         given = rows if isinstance(rows, Flat) else flat(rows)
-        return as_encodings(given, self.config.enc_dim) if given.is_float else Ragged.of_flat(given)
+        if given.is_float:
+            return require_encodings(given, self.config.enc_dim)
+        return Ragged.of_flat(given)
 
-    def _score_given(
+    def _score_encodings(
         self, side: int, query: Ragged | Floats, candidates: Ragged | Floats
     ) -> Floats:
         """Scores of one query beside all candidates, encodings at least on one side."""
-        one, row = self._encodings(side, query)
-        many, rows = self._encodings(1 - side, candidates)
+        one, row = self._encode(side, query)
+        many, rows = self._encode(1 - side, candidates)
         ones = np.repeat(row, len(rows))
         if side == 0:
-            return self._network.compare(one, ones, many, rows)
-        return self._network.compare(many, rows, one, ones)
+            return self._executor.compare(one, ones, many, rows)
+        return self._executor.compare(many, rows, one, ones)
 
-    def _encodings(self, side: int, rows: Ragged | Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def _encode(self, side: int, rows: Ragged | Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Encodings and each object's row in them, computed or taken as given."""
         if isinstance(rows, Ragged):
-            return self._network.encode(side, self._checked(side, rows, None))
+            return self._executor.encode(side, self._validate(side, rows, None))
         return rows, np.arange(len(rows))
 
-    def _checked(self, side: int, rows: Ragged, max_seq_lens: Lengths | None) -> Ragged:
-        """The rows, whose ids lie in the vocabulary, cut to their length."""
-        vocab_size, longest = self._bounds[side]
-        if max_seq_lens is not None:
-            longest = cut_lengths(self.config, max_seq_lens)[side]
-        return checked(rows, side, vocab_size).cut(longest)
+    def _validate(self, side: int, rows: Ragged, max_seq_lens: Lengths | None) -> Ragged:
+        """The rows, whose ids are in the vocabulary, cut to their length."""
+        if max_seq_lens is None:
+            longest = self._max_seq_lens[side]
+        else:
+            longest = resolve_max_seq_lens(self.config, max_seq_lens)[side]
+        require_in_vocabulary(rows, side, self._vocab_sizes[side])
+        return rows.cut(longest)
 
 
 def _check_settings(
-    model: Any, preferred_mode: Any, max_programs: Any, dtype: Any, device: Any, machine: Any
+    model: Any, preferred_mode: Any, max_programs: Any, dtype: Any, device: Any, profile: Any
 ) -> None:
     require_instance("model", model, Model, "a Model, as `o2v_jax.load` returns")
     modes = get_args(Mode)
@@ -286,7 +326,7 @@ def _check_settings(
     require_choice("dtype", dtype, get_args(DType), f"one of {', '.join(get_args(DType))}")
     require_integer("max_programs", max_programs, 1)
     require_instance("device", device, (jax.Device, type(None)), "one of jax.devices(), or None")
-    require_instance("machine", machine, (Machine, type(None)), "a Machine, or None")
+    require_instance("profile", profile, (DeviceProfile, type(None)), "a DeviceProfile, or None")
 
 
 def _make_read_only(params: Params) -> None:

@@ -18,7 +18,7 @@ from threading import Condition, RLock, Thread
 from time import monotonic
 from typing import TypeAlias
 
-from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.ragged import Ragged, expand_rows
 from o2v_jax.server.errors import BatchFailedError, BusyError
 from o2v_jax.server.queue import (
     Batch,
@@ -34,7 +34,6 @@ from o2v_jax.server.queue import (
 Compute: TypeAlias = Callable[[Kind, Sides], Floats]
 Observe: TypeAlias = Callable[[int, int], None]
 
-BACKLOG_CHUNKS = 4  # waiting chunks that are worth a batch of their own
 QUEUE_TIMEOUT_S = 20.0
 
 log = logging.getLogger(__name__)
@@ -49,6 +48,7 @@ class Batcher:
         chunk_tokens: tokens of the largest chunk of a request, as of `Queue`.
         observe: called with the records and tokens of every batch.
         timeout_s: seconds that a request may wait before a device takes it.
+        chunks_per_batch: as of `Queue`.
         backlog: waiting chunks that are taken although the device is busy; None: none ever are.
     """
 
@@ -58,12 +58,14 @@ class Batcher:
         chunk_tokens: int,
         observe: Observe,
         timeout_s: float = QUEUE_TIMEOUT_S,
+        *,
+        chunks_per_batch: int,
         backlog: int | None = None,
     ) -> None:
         self.timeout_s = timeout_s
         self._chunk_tokens = chunk_tokens
         self._observe = observe
-        self._queue = Queue(chunk_tokens)
+        self._queue = Queue(chunk_tokens, chunks_per_batch)
         self._unfinished: set[ScoringFuture] = set()
         self._closed = False
         self._idle = 0  # devices
@@ -94,7 +96,7 @@ class Batcher:
         with self._queued:
             return self._queue.waiting
 
-    def submit(self, kind: Kind, sides: Sides) -> ScoringFuture:
+    def submit(self, kind: Kind, sides: tuple[Ragged, ...]) -> ScoringFuture:
         """Queues records, at least one, whose sides were validated and cut.
 
         Callbacks of the future are called by any thread, which may hold locks: they must not block.
@@ -237,7 +239,11 @@ def _join(parts: Sequence[Part]) -> Sides:
         future.sides if chunk.rows is None else [side.take(chunk.rows) for side in future.sides]
         for future, chunk in parts
     ]
-    return tuple(Ragged.joined(side) for side in zip(*chosen, strict=True))
+    if len(chosen) == 1:
+        return tuple(chosen[0])
+    return tuple(
+        Ragged.concatenate(list(map(expand_rows, side))) for side in zip(*chosen, strict=True)
+    )
 
 
 def _distribute(values: Floats, parts: Sequence[Part]) -> None:

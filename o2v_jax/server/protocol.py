@@ -1,13 +1,12 @@
 """The part of `o2v_jax.Scorer` that serving needs, so that tests can serve others."""
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from o2v_jax.data.ragged import Ragged
-from o2v_jax.server.queue import Floats
+from o2v_jax.server.queue import Floats, Rows
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
-    from o2v_jax.scoring import Layout
+    from o2v_jax.scoring import ShapeTable
 
 Lengths: TypeAlias = tuple[int, int] | None
 
@@ -17,11 +16,11 @@ class ScorerLike(Protocol):
 
     Attributes:
         config: of the model.
-        layout: its padded shapes.
+        shapes: its padded shapes.
     """
 
     config: "Hyperparameters"
-    layout: "Layout"
+    shapes: "ShapeTable"
 
     @property
     def useful_tokens(self) -> int:
@@ -39,16 +38,10 @@ class ScorerLike(Protocol):
     def waits(self) -> int:
         """How often a call waited for a program to be compiled."""
 
-    def score(self, in0: Ragged, in1: Ragged, *, max_seq_lens: Lengths = None) -> Floats:
+    def score_validated(self, in0: Rows, in1: Rows) -> Floats:
         """Float32 `[records, numbers]`."""
 
-    def embed(
-        self,
-        in0: Ragged | None = None,
-        in1: Ragged | None = None,
-        *,
-        max_seq_lens: Lengths = None,
-    ) -> Floats:
+    def embed_validated(self, side: Literal[0, 1], rows: Rows) -> Floats:
         """Float32 `[records, enc_dim]`."""
 
     def warm_first(self) -> int:

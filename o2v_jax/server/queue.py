@@ -16,16 +16,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.ragged import Ragged, unique_rows
+from o2v_jax.data.ragged import DistinctRows, Ragged, deduplicate_rows
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Index: TypeAlias = npt.NDArray[np.int64]
-Sides: TypeAlias = tuple[Ragged, ...]
-
-# Chunks of a batch: one large request alone fills it, and two have half of it each. With fewer
-# there is more padding (with 4, an hcnn took 1.14 times the tokens); with more, small requests wait
-# longer.
-CHUNKS_PER_BATCH = 16
+Rows: TypeAlias = Ragged | DistinctRows
+Sides: TypeAlias = tuple[Rows, ...]
 
 
 class Kind(Enum):
@@ -64,15 +60,20 @@ class ScoringFuture(Future[Floats]):
         finished: when its last results came, 0 before.
     """
 
-    def __init__(self, kind: Kind, sides: Sides, chunk_tokens: int) -> None:
+    def __init__(self, kind: Kind, sides: tuple[Ragged, ...], chunk_tokens: int) -> None:
         super().__init__()
         self.kind = kind
-        self.sides = sides
+        self.sides: Sides = sides
         self.submitted = perf_counter()
         self.started = 0.0
         self.finished = 0.0
         self._values: Floats | None = None
-        self._chunks = cut_into_chunks(sides, chunk_tokens)[::-1]
+        tokens = len(self) + sum(len(side.ids) for side in sides)
+        self._chunks = [Chunk(None, tokens)]
+        if tokens > chunk_tokens:
+            distinct = tuple(deduplicate_rows(side) for side in sides)
+            self.sides = distinct
+            self._chunks = cut_into_chunks(distinct, chunk_tokens)[::-1]
         self._missing = len(self)
         self._lock = Lock()  # several devices may bring results at the same time
 
@@ -153,15 +154,15 @@ class Queue:
     """Futures in the order of arrival, taken chunk by chunk. Not safe for threads.
 
     Args:
-        chunk_tokens: tokens of the largest chunk; a batch has `CHUNKS_PER_BATCH` times as many,
-            or a chunk more.
+        chunk_tokens: tokens of the largest chunk.
+        chunks_per_batch: tokens of a batch in those of the largest chunk; it may have a chunk more.
 
     Attributes:
         tokens: of all waiting chunks; 0 if and only if the queue is empty.
     """
 
-    def __init__(self, chunk_tokens: int) -> None:
-        self._batch_tokens = CHUNKS_PER_BATCH * chunk_tokens
+    def __init__(self, chunk_tokens: int, chunks_per_batch: int) -> None:
+        self._batch_tokens = chunks_per_batch * chunk_tokens
         self._futures = deque[ScoringFuture]()
         self.tokens = 0
 
@@ -201,20 +202,16 @@ class Queue:
         return batch
 
 
-def cut_into_chunks(sides: Sides, chunk_tokens: int) -> list[Chunk]:
+def cut_into_chunks(sides: Sequence[DistinctRows], chunk_tokens: int) -> list[Chunk]:
     """Cuts records into chunks of about `chunk_tokens` tokens, the longest records first.
 
     Records of a chunk have similar lengths, and those with the same object stand together. A chunk
     costs the tokens of its distinct objects, since each is encoded once, and one for each record.
     """
     count = len(sides[0])
-    tokens = sum(len(side.ids) for side in sides)
-    if tokens + count <= chunk_tokens:
-        return [Chunk(None, tokens + count)]
-    objects = [unique_rows(side)[1] for side in sides]
-    order = _sort_records(sides, objects)
+    order = _sort_records(sides)
     lengths = [side.lengths[order] for side in sides]
-    previous = [_previous_equal(numbers[order]) for numbers in objects]
+    previous = [_previous_equal(side.inverse[order]) for side in sides]
     chunks = []
     start = 0
     while start < count:
@@ -227,13 +224,9 @@ def cut_into_chunks(sides: Sides, chunk_tokens: int) -> list[Chunk]:
     return chunks
 
 
-def _sort_records(sides: Sides, objects: Sequence[Index]) -> Index:
+def _sort_records(sides: Sequence[DistinctRows]) -> Index:
     """Sorts by the length of the first side, then by its object, then likewise the other."""
-    keys = [
-        key
-        for side, numbers in zip(sides, objects, strict=True)
-        for key in (-side.lengths, numbers)
-    ]
+    keys = [key for side in sides for key in (-side.lengths, side.inverse)]
     return np.lexsort(keys[::-1])
 
 

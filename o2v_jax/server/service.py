@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from o2v_jax.data import Format, Records, decode, encode, encode_pieces, sniff
-from o2v_jax.data.validate import cut_lengths
-from o2v_jax.errors import LONGEST_REQUEST
-from o2v_jax.server.batcher import BACKLOG_CHUNKS, QUEUE_TIMEOUT_S, Batcher
+from o2v_jax.data.validate import resolve_max_seq_lens
+from o2v_jax.server.batcher import QUEUE_TIMEOUT_S, Batcher
 from o2v_jax.server.errors import BusyError, TooLargeError
 from o2v_jax.server.health import Health, State, device_bytes
 from o2v_jax.server.limits import MAX_NUMBERS, RECORDS, REQUESTS, STREAMS, UPLOADS, Limit
@@ -30,7 +29,7 @@ from o2v_jax.server.queue import Floats, Kind, ScoringFuture, Sides
 from o2v_jax.server.settings import Settings
 
 if TYPE_CHECKING:
-    from o2v_jax.scoring import Layout
+    from o2v_jax.scoring import ShapeTable
 
 Key: TypeAlias = Literal["scores", "embeddings"]
 
@@ -103,12 +102,17 @@ class Service:
         self.config = scorers[0].config
         self.metrics = Metrics(self._read_metrics)
         computes = [partial(self._compute, device) for device in range(len(scorers))]
-        chunk_tokens = largest_program(scorers[0].layout)
+        profile = scorers[0].shapes.profile
         self.batcher = Batcher(
-            computes, chunk_tokens, self.metrics.batch, timeout_s, BACKLOG_CHUNKS
+            computes,
+            largest_program(scorers[0].shapes),
+            self.metrics.batch,
+            timeout_s,
+            chunks_per_batch=profile.chunks_per_batch,
+            backlog=profile.backlog_chunks,
         )
         self._vocab_sizes = self.config.encoder(0).vocab_size, self.config.encoder(1).vocab_size
-        self._default_lengths = cut_lengths(self.config, None)
+        self._default_lengths = resolve_max_seq_lens(self.config, None)
         self.uploads = Limit(UPLOADS)
         self.requests = Limit(REQUESTS)
         self.records = Limit(RECORDS, always=settings.max_concurrent)
@@ -236,12 +240,12 @@ class Service:
         self.metrics.encode.observe(sum(seconds))
 
     def _compute(self, device: int, kind: Kind, sides: Sides) -> Floats:
-        """Called by a device's threads alone, with records that are cut already."""
-        scorer, uncut = self.scorers[device], (LONGEST_REQUEST, LONGEST_REQUEST)
+        """Called by a device's threads alone, with records that were validated and cut."""
+        scorer = self.scorers[device]
         with self.health.watching(device):
             if kind is Kind.PAIRS:
-                return scorer.score(*sides, max_seq_lens=uncut)
-            return scorer.embed(**{kind.value: sides[0]}, max_seq_lens=uncut)
+                return scorer.score_validated(*sides)
+            return scorer.embed_validated(0 if kind is Kind.IN0 else 1, sides[0])
 
     def _read_metrics(self) -> Live:
         return Live(
@@ -256,9 +260,9 @@ class Service:
         )
 
 
-def largest_program(layout: "Layout") -> int:
+def largest_program(shapes: "ShapeTable") -> int:
     """Returns the padded tokens of the largest batch that any program takes."""
-    return max(batch * length for table in layout.usual for batch, length in table.pairs())
+    return max(batch * length for table in shapes.usual for batch, length in table.shapes())
 
 
 class _Timing:

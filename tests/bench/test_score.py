@@ -26,7 +26,7 @@ def test_most_of_the_computed_tokens_are_useful(distribution, encoder):
     sides = lengths.pairs(distribution, 2000 if encoder == "bilstm" else 1000, 20_000)
     scorer = Scorer(benchmark_model(encoder, distribution))
     assert LEAST[encoder] <= useful_share(scorer, sides) <= 1
-    assert len(scorer.layout.programs()) <= 80
+    assert len(scorer.shapes.list_programs()) <= 80
 
 
 def test_useful_work_counts_each_distinct_token_once(config_of, model_of):

@@ -18,7 +18,7 @@ def test_json_describes_the_model(o2v, model):
     assert described["parameter_count"] == sum(array.size for array in arrays.values())
     assert described["bytes"] == 4 * described["parameter_count"]
     scorer = o2v_jax.Scorer(o2v_jax.load(model))
-    assert described["programs"] == len(scorer.warm_keys())
+    assert described["programs"] == len(scorer.list_warm_keys())
     assert sum(len(row["batches"]) for row in described["buckets"]) == described["programs"]
     assert described["metrics"]["test"]["accuracy"] > 0.5
 

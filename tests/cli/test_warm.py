@@ -21,8 +21,8 @@ def test_a_warm_cache_leaves_nothing_to_compile(model, tmp_path):
     command = [sys.executable, "-m", "o2v_jax", "warm", "--model", model]
     environment = os.environ | {"O2V_CACHE_DIR": str(tmp_path)}
     first = subprocess.check_output(command, env=environment, text=True)
-    layout = o2v_jax.Scorer(o2v_jax.load(model)).layout
-    programs = len(layout.programs()) + len(layout.on_demand())
+    shapes = o2v_jax.Scorer(o2v_jax.load(model)).shapes
+    programs = len(shapes.list_programs()) + len(shapes.list_on_demand())
     assert re.match(rf"{programs} programs in [0-9.]+ s, kept in {tmp_path}\n", first)
     kept = cached(tmp_path)
     assert len(kept) >= programs

@@ -109,7 +109,7 @@ def test_a_large_block_is_read_by_several_threads_in_order():
     lines = [json.dumps({"label": n, "in0": row, "in1": [n]}) for n, row in enumerate(rows)]
     text = "\n".join(lines).encode()
     assert len(text) > 2**21
-    plain = read_plain(text)
+    plain = read_plain(text, 0)
     assert [plain.in0.row(n).tolist() for n in range(len(rows))] == rows
     assert plain.labels.tolist() == plain.in1.ids.tolist() == plain.lines.tolist()
 

@@ -70,7 +70,7 @@ def test_cut_returns_the_same_object_if_no_row_is_longer():
 def test_padded_fills_up_on_the_right_and_below(rows, more_rows, longer):
     longest = max(map(len, rows), default=0) + longer
     batch = len(rows) + more_rows
-    padded = Ragged.of(rows).padded(batch, longest)
+    padded = Ragged.of(rows).pad(batch, longest)
     expected = [row + [0] * (longest - len(row)) for row in rows] + [[0] * longest] * more_rows
     assert (padded.shape, padded.dtype) == ((batch, longest), np.int32)
     assert padded.tolist() == expected

@@ -1,10 +1,10 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from o2v_jax import Ragged
-from o2v_jax.data import ragged as ragged_module
-from o2v_jax.data.ragged import unique_rows
+from o2v_jax.data.ragged import find_unique_rows
 
 ROWS = st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=12)
 
@@ -15,7 +15,7 @@ def lists(ragged):
 
 @given(ROWS)
 def test_every_row_once_and_back(rows):
-    first, kind = unique_rows(Ragged.of(rows))
+    first, kind = find_unique_rows(Ragged.of(rows))
     kinds = [rows[at] for at in first]
     assert sorted(kinds) == [list(row) for row in sorted(set(map(tuple, rows)))]
     assert [kinds[at] for at in kind] == rows
@@ -24,12 +24,12 @@ def test_every_row_once_and_back(rows):
 
 def test_order_zeros_and_length_tell_rows_apart():
     rows = [[1, 2], [2, 1], [1, 2, 0], [0, 1, 2], [1], [], [0], [0, 0]]
-    assert len(unique_rows(Ragged.of(rows))[0]) == len(rows)
+    assert len(find_unique_rows(Ragged.of(rows))[0]) == len(rows)
 
 
 def test_ids_at_the_ends_of_int32():
     rows = [[2**31 - 1], [-(2**31)], [-1], [2**31 - 1]]
-    first, kind = unique_rows(Ragged.of(rows))
+    first, kind = find_unique_rows(Ragged.of(rows))
     assert len(first) == 3
     assert kind[0] == kind[3]
 
@@ -37,13 +37,15 @@ def test_ids_at_the_ends_of_int32():
 def test_many_rows():
     ids = np.random.default_rng(0).integers(0, 50, 40_000).astype(np.int32)
     ragged = Ragged(ids, np.arange(0, 40_001, 2))
-    first, kind = unique_rows(ragged)
+    first, kind = find_unique_rows(ragged)
     assert len(first) == len(set(map(tuple, ids.reshape(-1, 2).tolist())))
     assert lists(ragged.take(first[kind])) == lists(ragged)
 
 
-def test_a_collision_of_hashes_costs_no_right_answer(monkeypatch):
-    monkeypatch.setattr(ragged_module, "_hashes", lambda ragged: np.zeros(len(ragged), np.uint64))
-    rows = [[1], [2], [1], [3, 4]]
-    first, kind = unique_rows(Ragged.of(rows))
+@pytest.mark.parametrize("repeated", [0, 30])
+def test_a_collision_of_hashes_costs_no_right_answer(repeated):
+    """Rows with the same hash count as all different, or as they are."""
+    rows = [[number] for number in range(70)] + [[5, number] for number in range(repeated)] * 2
+    ragged = Ragged.of(rows)
+    first, kind = find_unique_rows(ragged, lambda ragged: ragged.lengths.astype(np.uint64))
     assert [rows[first[at]] for at in kind] == rows

@@ -9,14 +9,14 @@ from o2v_jax.data import (
     Format,
     WrongFormatError,
     decode,
-    instances_of,
     read_each,
     read_lines,
     sniff,
+    split_instances,
 )
 from o2v_jax.data.arrow import read_labelled
-from o2v_jax.data.kinds import head_of, is_document, require_text, table_kind
-from o2v_jax.data.lines import CHUNK_BYTES, LONGEST_LINE, chunks_of, read_bounded_lines
+from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
+from o2v_jax.data.lines import CHUNK_BYTES, LONGEST_LINE, read_bounded_lines, split_chunks
 from o2v_jax.errors import InputError, RecordError
 
 HALVES = [r"x\ud83d", r"\udc00x", r"\ud83d\n", r"\uD83Dabc", r"\ud83d\ud83d\ude00", r"\\\ud83d"]
@@ -40,7 +40,7 @@ def test_half_a_surrogate_pair_in_a_field_that_is_ignored_is_ignored(field, name
     assert len(decode(document, Format.JSON, vocab_sizes=None, labelled=True)) == 1
     assert len(next(read_lines([line], "a", labelled=True))) == 1
     assert each(line).good.all()
-    assert len(instances_of(document)) == 1
+    assert len(split_instances(document)) == 1
     assert read_labelled(line).labels.tolist() == [1]
     assert sniff(line) is Format.JSON_LINES
 
@@ -142,7 +142,7 @@ TABLES = {
 
 @pytest.mark.parametrize("head", TABLES)
 def test_a_table_is_known_by_its_first_lines(head):
-    assert table_kind(head) == TABLES[head]
+    assert describe_table(head) == TABLES[head]
 
 
 def test_a_document_is_known_by_its_beginning():
@@ -154,7 +154,7 @@ def test_lines_are_bounded_and_so_are_chunks():
     long = b"x" * (LONGEST_LINE - 1) + b"\n"
     stream = io.BufferedReader(io.BytesIO(b"\xef\xbb\xbfa\n" + long * 3 + b"x" + long))
     seen = []
-    chunks = chunks_of(read_bounded_lines(stream, "f"), 100)
+    chunks = split_chunks(read_bounded_lines(stream, "f"), 100)
     with pytest.raises(RecordError, match=r"^f:5: is longer than a record may be \(6 MiB\)"):
         seen.extend((first, [*map(len, chunk)]) for first, chunk in chunks)
     assert seen == [(1, [2, len(long), len(long)]), (4, [len(long)])]
@@ -164,7 +164,7 @@ def test_lines_are_bounded_and_so_are_chunks():
 def test_what_stands_before_damage_comes_first():
     data = gzip.compress(b"".join(b"%d\n" % (n * 7919 % 99991) for n in range(50_000)))
     damaged = io.BufferedReader(gzip.GzipFile(fileobj=io.BytesIO(data[:-4])))
-    chunks = chunks_of(read_bounded_lines(damaged, "f"), 50_000)
+    chunks = split_chunks(read_bounded_lines(damaged, "f"), 50_000)
     assert len(next(chunks)[1]) > 40_000
     with pytest.raises(InputError, match=r"^f: is damaged gzip \("):
         list(chunks)
@@ -172,5 +172,5 @@ def test_what_stands_before_damage_comes_first():
 
 def test_a_head_stays_to_be_read():
     stream = io.BufferedReader(io.BytesIO(b"\xef\xbb\xbf{}"))
-    assert head_of(stream) == b"{}"
+    assert peek_head(stream) == b"{}"
     assert stream.read() == b"\xef\xbb\xbf{}"

@@ -1,4 +1,4 @@
-"""Notices are right about where a zero stands, whatever the rows around it."""
+"""DataWarnings are right about where a zero stands, whatever the rows around it."""
 
 import pytest
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from o2v_jax import Scorer, logits_fn
-from o2v_jax.model import tower_fn
+from o2v_jax.model import encoder_fn
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,8 @@ def model(request, config_of, model_of):
 def encoder(model):
     """A jitted function of ids, and optionally of another token table."""
     weights, own = model.params.get("source", {}), model.params["embed_0"]["weight"]
-    tower = jax.jit(tower_fn(model.config.encoder(0)))
-    return lambda ids, table=own: np.asarray(tower(table, weights, ids))
+    encode = jax.jit(encoder_fn(model.config.encoder(0)))
+    return lambda ids, table=own: np.asarray(encode(table, weights, ids))
 
 
 def padded(rows, length):

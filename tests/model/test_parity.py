@@ -12,8 +12,8 @@ from reference import network as reference
 
 from o2v_jax import Scorer
 from o2v_jax.checkpoint import flatten
-from o2v_jax.model import compare_fn, parameter_shapes, tower_fn
-from o2v_jax.model.bilstm import LSTM, both_ways
+from o2v_jax.model import compare_fn, encoder_fn, parameter_shapes
+from o2v_jax.model.bilstm import LSTM, run_both_directions
 from o2v_jax.model.hcnn import Convolution, convolved, convolved_in_tiles
 from o2v_jax.model.head import MLP, compare, compared_width
 from o2v_jax.model.layers import FullyConnected
@@ -77,7 +77,7 @@ def padded(rows):
 def encoded(model, rows):
     config = model.config.encoder(0)
     weights = model.params.get("source", {})
-    return jax.jit(tower_fn(config))(model.params["embed_0"]["weight"], weights, padded(rows))
+    return jax.jit(encoder_fn(config))(model.params["embed_0"]["weight"], weights, padded(rows))
 
 
 CONVOLUTIONS = [*product([convolved], range(1, 10)), *product([convolved_in_tiles], WIDTHS)]
@@ -106,7 +106,7 @@ def test_lstm():
     ways = [{name: normal(*shape, seed=way) / 2 for name, shape in names.items()} for way in (0, 1)]
     layers = [layer_of(lambda rngs: LSTM(3, 4, rngs=rngs), **weights) for weights in ways]
     rows, at = x.reshape(-1, 3), np.arange(10, dtype=np.int32).reshape(2, 5).T
-    states = jax.jit(partial(both_ways, *layers))(rows, at, np.ones((5, 2), bool))
+    states = jax.jit(partial(run_both_directions, *layers))(rows, at, np.ones((5, 2), bool))
     for record in (0, 1):
         for way, order in ((0, 1), (1, -1)):
             expected = reference.lstm(x[record, ::order], ways[way])
@@ -228,10 +228,10 @@ def test_tied_sides_share_the_table_and_nothing_else(config_of, model_of, enc0):
 
 def test_hcnn_has_as_many_parameters_as_the_original_prints(config_of):
     shapes = parameter_shapes(config_of(enc_dim=16, enc0_token_embedding_dim=300))
-    for tower in ("source", "target"):
+    for encoder in ("source", "target"):
         counts = [
-            sum(np.prod(shapes[f"{tower}.layer_{k}.{part}"]) for part in ("weight", "bias"))
+            sum(np.prod(shapes[f"{encoder}.layer_{k}.{part}"]) for part in ("weight", "bias"))
             for k in range(4)
         ]
         assert counts == [3604, 52, 52, 52]
-        assert not [name for name in shapes if name.startswith(f"{tower}.layer_4")]
+        assert not [name for name in shapes if name.startswith(f"{encoder}.layer_4")]

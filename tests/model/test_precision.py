@@ -7,7 +7,7 @@ import pytest
 
 from o2v_jax import Scorer, encode_fn
 from o2v_jax.errors import InputError
-from o2v_jax.model import encoders_in
+from o2v_jax.model import cast_encoders
 
 pytestmark = pytest.mark.slow
 
@@ -53,14 +53,14 @@ def test_a_sum_of_many_loses_nothing(config_of, model_of):
 
 
 def test_only_the_head_stays_as_it_was(model):
-    params = encoders_in(model.params, "bfloat16")
+    params = cast_encoders(model.params, "bfloat16")
     found = {name: {leaf.dtype for leaf in jax.tree.leaves(params[name])} for name in params}
     assert found.pop("head") == {jnp.dtype("float32")}
     assert set.union(*found.values()) == {jnp.dtype("bfloat16")}
 
 
 def test_gradients_have_the_dtype_of_their_parameters(model):
-    params = encoders_in(model.params, "bfloat16")
+    params = cast_encoders(model.params, "bfloat16")
     ids = np.array([[3, 4, 5, 0], [7, 0, 0, 0]], np.int32)
     wanted, found = (
         jax.grad(lambda params: (encode_fn(model.config, 0)(params, ids) ** 2).sum())(tree)

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from o2v_jax import Scorer
-from o2v_jax.scoring.shapes import ACCELERATOR, CPU
+from o2v_jax.scoring.device_profile import ACCELERATOR, CPU
 
 pytestmark = pytest.mark.slow
 
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
 # tables and the largest batch hold 64 rows of 8 numbers
-SMALL = ACCELERATOR._replace(tokens=dict.fromkeys(CPU.tokens, 128), table=1024, lanes=2)
+SMALL = ACCELERATOR._replace(
+    max_tokens=dict.fromkeys(CPU.max_tokens, 128), table_numbers=1024, streams=2
+)
 
 
 @pytest.fixture(params=NETWORKS)
@@ -22,7 +24,7 @@ def model(request, config_of, model_of):
 
 @pytest.fixture
 def scorer(model):
-    return Scorer(model, machine=SMALL)
+    return Scorer(model, profile=SMALL)
 
 
 def rows(count, seed, longest=7):
@@ -45,16 +47,16 @@ def test_a_slice_whose_padding_does_not_fit_is_halved(model, scorer):
     expected = Scorer(model).score(in0, in1)
     scorer.warm()
     np.testing.assert_allclose(scorer.score(in0, in1), expected, atol=1e-6)
-    assert scorer._network._room == (2, 64)
+    assert scorer._executor._capacity == (2, 64)
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3])
+@pytest.mark.parametrize("streams", [1, 2, 3])
 @pytest.mark.parametrize("table", [1, 256, 4096])
-def test_scores_are_the_same_in_any_number_of_lanes(model, lanes, table):
+def test_scores_are_the_same_in_any_number_of_streams(model, streams, table):
     """Also of tables that hold no more than the largest batch."""
     in0, in1 = rows(70, 0), rows(70, 1)
     expected = Scorer(model).score(in0, in1)
-    scorer = Scorer(model, machine=SMALL._replace(lanes=lanes, table=table))
+    scorer = Scorer(model, profile=SMALL._replace(streams=streams, table_numbers=table))
     np.testing.assert_allclose(scorer.score(in0, in1), expected, atol=1e-6)
     np.testing.assert_array_equal(scorer.score(in0, in1), scorer.score(in0, in1))
 
@@ -84,7 +86,7 @@ def test_threads_have_tables_of_their_own(model, scorer):
 def test_after_an_error_no_table_is_half_written(model, scorer):
     pair = rows(40, 0), rows(40, 1)
     expected = scorer.score(*pair)
-    programs = scorer._network.programs
+    programs = scorer._executor.programs
 
     class Failing:
         compiled = 0
@@ -94,10 +96,10 @@ def test_after_an_error_no_table_is_half_written(model, scorer):
                 raise RuntimeError("the device is lost")
             return programs[key]
 
-    scorer._network.programs = Failing()
+    scorer._executor.programs = Failing()
     with pytest.raises(RuntimeError, match="lost"):
         scorer.score(*pair)
-    scorer._network.programs = programs
+    scorer._executor.programs = programs
     np.testing.assert_array_equal(scorer.score(*pair), expected)
 
 
@@ -105,7 +107,7 @@ def test_after_an_error_that_shows_late_no_table_is_used_again(model, scorer):
     """As a device's errors do, when results are fetched and their tables are free again."""
     pair = rows(200, 0), rows(200, 1)
     expected = scorer.score(*pair)
-    programs, before = scorer._network.programs, list(scorer._network._free)
+    programs, before = scorer._executor.programs, list(scorer._executor._free)
 
     class Lost:
         def copy_to_host_async(self):
@@ -120,17 +122,17 @@ def test_after_an_error_that_shows_late_no_table_is_used_again(model, scorer):
         def __getitem__(self, key):
             return (lambda *_: Lost()) if key[0] == "head" else programs[key]
 
-    scorer._network.programs = Failing()
+    scorer._executor.programs = Failing()
     with pytest.raises(RuntimeError, match="lost"):
         scorer.score(*pair)
-    scorer._network.programs = programs
+    scorer._executor.programs = programs
     np.testing.assert_array_equal(scorer.score(*pair), expected)
     assert before
-    assert not any(lane is old for lane in scorer._network._free for old in before)
+    assert not any(streams is old for streams in scorer._executor._free for old in before)
 
 
 def test_nothing_is_compiled_after_warming(model, compilations):
-    scorer = Scorer(model, machine=SMALL, max_programs=40)
+    scorer = Scorer(model, profile=SMALL, max_programs=40)
     scorer.warm()
     compilations.clear()
     for count in (1, 3, 100):

@@ -1,22 +1,29 @@
-"""Few pairs, which one program scores, against the way of many."""
+"""Fused programs, which score a few pairs at once, against the programs for many."""
 
 import numpy as np
 import pytest
 
 from o2v_jax import Ragged, Scorer
-from o2v_jax.scoring import layout
-from o2v_jax.scoring.buckets import Shapes
-from o2v_jax.scoring.shapes import CPU, few_shape, few_shapes
+from o2v_jax.scoring import choose_shapes
+from o2v_jax.scoring.buckets import BucketTable
+from o2v_jax.scoring.device_profile import CPU
+from o2v_jax.scoring.shapes import ShapeTable, find_fused_shape, make_fused_table
 
 pytestmark = pytest.mark.slow
 
-SHORT = Shapes((4, 8, 16), ((1, 4), (1, 4), (1, 4)), call=100.0)
-LONG = Shapes((10, 40), ((1, 4), (1, 4)), call=1000.0)
-WITHOUT = CPU._replace(few=())
+SHORT = BucketTable((4, 8, 16), ((1, 4), (1, 4), (1, 4)), call_cost=100.0)
+LONG = BucketTable((10, 40), ((1, 4), (1, 4)), call_cost=1000.0)
+WITHOUT = CPU._replace(fused_batches=())
 
 
 def ragged(*lengths):
     return Ragged.of([[1] * length for length in lengths])
+
+
+def shapes_of(profile):
+    both, one = (SHORT, LONG), BucketTable((1,), ((1,),))
+    fused = make_fused_table(both, profile)
+    return ShapeTable(("encoder0", "encoder1"), both, both, one, one, fused, profile)
 
 
 @pytest.fixture
@@ -26,29 +33,29 @@ def used(monkeypatch):
 
     def init(self, *args, **options):
         plain(self, *args, **options)
-        programs = self._network.programs
+        programs = self._executor.programs
 
         class Noting:
             def __getitem__(self, key):
                 found.append(key)
                 return programs[key]
 
-        self._network.programs = Noting()
+        self._executor.programs = Noting()
 
     monkeypatch.setattr(Scorer, "__init__", init)
     return found
 
 
 def test_lengths_differ_enough_and_batches_cost_at_most_so_much():
-    found = few_shapes((SHORT, LONG), (1, 4, 16))
+    found = make_fused_table((SHORT, LONG), CPU)
     assert found.lengths == (4, 10, 16, 40)
-    assert found.batches == ((1, 4, 16), (1, 4, 16), (1, 4, 16), (1, 4))
+    assert found.batch_sizes == ((1, 4, 16), (1, 4, 16), (1, 4, 16), (1, 4))
 
 
 def test_where_there_should_be_none_there_are_none():
-    none = few_shapes((SHORT, LONG), ())
-    assert none == Shapes((), ())
-    assert few_shape((ragged(1), ragged(1)), (SHORT, LONG), none) is None
+    found = shapes_of(WITHOUT)
+    assert found.fused == BucketTable((), ())
+    assert find_fused_shape((ragged(1), ragged(1)), found) is None
 
 
 @pytest.mark.parametrize(
@@ -67,9 +74,7 @@ def test_where_there_should_be_none_there_are_none():
     ],
 )
 def test_the_smallest_shape_that_holds_them(in0, in1, shape):
-    usual = SHORT, LONG
-    few = few_shapes(usual, (1, 4, 16))
-    assert few_shape((ragged(*in0), ragged(*in1)), usual, few) == shape
+    assert find_fused_shape((ragged(*in0), ragged(*in1)), shapes_of(CPU)) == shape
 
 
 @pytest.mark.parametrize("network", ["hcnn", "bilstm", "pooled_embedding"])
@@ -78,7 +83,7 @@ def test_they_score_as_among_many(model_of, config_of, network, other, used):
     model = model_of(config_of(enc0_network=network, enc0_max_seq_len=9, **other))
     rng = np.random.default_rng(0)
     sides = [[rng.integers(0, 20, rng.integers(0, 9)).tolist() for _ in range(40)] for _ in "01"]
-    expected = Scorer(model, machine=WITHOUT).score(*sides)
+    expected = Scorer(model, profile=WITHOUT).score(*sides)
     assert "pairs" not in {part for part, _, _ in used}
     scorer = Scorer(model)
     for count in (1, 2, 4, 7, 16):
@@ -93,13 +98,13 @@ def test_padding_and_tokens_are_counted(model_of, config_of):
     scorer = Scorer(model_of(config_of(enc0_max_seq_len=9)))
     scorer.score([[1, 2], [3]], [[4], []])
     assert scorer.useful_tokens == 4
-    assert scorer.computed_tokens == 2 * 4 * scorer.layout.few.lengths[0]
+    assert scorer.computed_tokens == 2 * 4 * scorer.shapes.fused.lengths[0]
 
 
 def test_a_small_budget_goes_to_lengths(model_of, config_of):
     model = model_of(config_of())
-    assert Scorer(model, max_programs=80).layout.few.lengths
-    assert not Scorer(model, max_programs=16).layout.few.lengths
+    assert Scorer(model, max_programs=80).shapes.fused.lengths
+    assert not Scorer(model, max_programs=16).shapes.fused.lengths
 
 
 @pytest.mark.parametrize("longest", [1, 82, 5000])
@@ -107,7 +112,7 @@ def test_a_small_budget_goes_to_lengths(model_of, config_of):
 def test_they_take_at_most_a_fifth_of_the_programs(config_of, network, longest):
     for most in (24, 40, 60, 80):
         config = config_of(enc0_network=network, enc0_max_seq_len=longest)
-        found = layout(config, max_programs=most)
-        assert 5 * len(found.few.pairs()) <= most
-        assert len(found.programs()) <= most
-        assert found.few.lengths or most < 80
+        found = choose_shapes(config, max_programs=most)
+        assert 5 * len(found.fused.shapes()) <= most
+        assert len(found.list_programs()) <= most
+        assert found.fused.lengths or most < 80

@@ -1,10 +1,12 @@
-"""Steps are started a few ahead, fetched in order, and land in their rows."""
+"""Batches are started a few ahead, fetched in order, and land in their rows."""
 
 import numpy as np
 import pytest
 
-from o2v_jax.scoring.buckets import plan, shapes
-from o2v_jax.scoring.executor import STEPS_AHEAD, Fetched
+from o2v_jax.scoring.buckets import make_bucket_table, plan
+from o2v_jax.scoring.executor import ResultFetcher
+
+MAX_IN_FLIGHT = 8
 
 
 class Result:
@@ -23,22 +25,22 @@ class Result:
 
 def test_rows_land_where_they_belong_and_few_results_are_in_flight():
     rng = np.random.default_rng(0)
-    steps = plan(rng.integers(1, 20, 700), shapes((5, 20), 64))
+    steps = plan(rng.integers(1, 20, 700), make_bucket_table((5, 20), 64))
     fetched, most, out = [], [], np.empty((700, 1), np.float32)
-    with Fetched(out) as results:
+    with ResultFetcher(out, MAX_IN_FLIGHT) as results:
         for number, step in enumerate(steps):
             most.append(number - len(fetched))
             values = np.full((step.batch, 1), -1.0, np.float32)
             values[: len(step.rows), 0] = step.rows
-            results.later(step.rows, Result(values, fetched))
+            results.add(step.rows, Result(values, fetched))
     np.testing.assert_array_equal(out[:, 0], np.arange(700))
-    assert max(most) <= STEPS_AHEAD < len(steps)
+    assert max(most) <= MAX_IN_FLIGHT < len(steps)
 
 
 def test_after_an_error_nothing_is_waited_for():
     fetched = []
-    results = Fetched(np.empty((1, 1), np.float32))
-    results.later(np.array([0]), Result(np.ones((1, 1)), fetched))
+    results = ResultFetcher(np.empty((1, 1), np.float32), MAX_IN_FLIGHT)
+    results.add(np.array([0]), Result(np.ones((1, 1)), fetched))
     with pytest.raises(ZeroDivisionError), results:
         raise ZeroDivisionError
     assert not fetched

@@ -19,14 +19,14 @@ def is_on_device(width):
 def test_preferring_embeddings_leaves_the_head_off_the_device(config_of, model_of):
     model = model_of(config_of(enc0_network="pooled_embedding", mlp_dim=37, mlp_activation="relu"))
     scorer = Scorer(model, preferred_mode="embedding")
-    assert scorer.warm() == scorer.compiled == len(scorer.warm_keys())
-    assert {part for part, _, _ in scorer.warm_keys()} == {"encoder", "rows"}
+    assert scorer.warm() == scorer.compiled == len(scorer.list_warm_keys())
+    assert {part for part, _, _ in scorer.list_warm_keys()} == {"encoder", "rows"}
     scorer.embed(in0=ROWS)
     assert not is_on_device(37)
     scores = scorer.score(ROWS, ROWS)
     assert is_on_device(37)
     np.testing.assert_allclose(scores, Scorer(model).score(ROWS, ROWS), atol=1e-6)
-    assert {part for part, _, _ in Scorer(model).warm_keys()} == {
+    assert {part for part, _, _ in Scorer(model).list_warm_keys()} == {
         "encoder",
         "pairs",
         "head",
@@ -38,4 +38,4 @@ def test_preferring_embeddings_leaves_the_head_off_the_device(config_of, model_o
 def test_otherwise_the_head_is_there_at_once(config_of, model_of, mode, width):
     scorer = Scorer(model_of(config_of(mlp_dim=width, mlp_activation="relu")), preferred_mode=mode)
     assert is_on_device(width)
-    assert scorer.warm_keys() == scorer.layout.programs()
+    assert scorer.list_warm_keys() == scorer.shapes.list_programs()

@@ -36,7 +36,7 @@ def test_other_keys_are_refused_and_leave_the_table_as_it_was():
 
 
 def test_threads_that_ask_at_once_wait_for_one_compilation():
-    asked, together = [], threading.Barrier(8)
+    asked, single = [], threading.Barrier(8)
 
     def compile_slowly(key):
         asked.append(key)
@@ -44,7 +44,7 @@ def test_threads_that_ask_at_once_wait_for_one_compilation():
         return lambda: key
 
     def ask(table):
-        together.wait()
+        single.wait()
         return table[KEYS[0]]
 
     with ThreadPoolExecutor(8) as pool:

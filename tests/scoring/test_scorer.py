@@ -8,12 +8,19 @@ import pytest
 from reference import network as reference
 
 from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
-from o2v_jax.scoring.shapes import CPU, Machine
+from o2v_jax.data.ragged import deduplicate_rows
+from o2v_jax.scoring.device_profile import ACCELERATOR, CPU
 
 pytestmark = pytest.mark.slow
 
 # as of an accelerator, but batches and tables are small
-SMALL = Machine(dict.fromkeys(CPU.tokens, 512), 1e5, 10, table=1024, lanes=2, base=4)
+SMALL = ACCELERATOR._replace(
+    max_tokens=dict.fromkeys(CPU.max_tokens, 512),
+    call_cost=1e5,
+    step_cost=10,
+    table_numbers=1024,
+    streams=2,
+)
 SAME = {"rtol": 1e-6, "atol": 1e-6}
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -33,7 +40,7 @@ def model(config_of, model_of):
 
 @pytest.fixture(scope="module", params=[CPU, SMALL], ids=["cpu", "small"])
 def scorer(model, request):
-    return Scorer(model, machine=request.param)
+    return Scorer(model, profile=request.param)
 
 
 @pytest.fixture
@@ -46,8 +53,8 @@ class Spied(Scorer):
 
     def __init__(self, model):
         super().__init__(model)
-        self.table, self.called = self._network.programs, []
-        self._network.programs = self
+        self.table, self.called = self._executor.programs, []
+        self._executor.programs = self
 
     def __getitem__(self, key):
         self.called.append(key)
@@ -91,23 +98,23 @@ def test_embeddings_are_the_references(model, scorer, side):
 
 def test_a_record_scores_the_same_alone_and_in_any_order(scorer):
     in0, in1 = rows(30), rows(30, 31, 5)
-    together, order = scorer.score(in0, in1), np.random.default_rng(0).permutation(30)
+    single, order = scorer.score(in0, in1), np.random.default_rng(0).permutation(30)
     alone = [scorer.score([a], [b])[0] for a, b in zip(in0, in1, strict=True)]
-    np.testing.assert_allclose(alone, together, **SAME)
+    np.testing.assert_allclose(alone, single, **SAME)
     shuffled = scorer.score([in0[at] for at in order], [in1[at] for at in order])
-    np.testing.assert_allclose(shuffled, together[order], **SAME)
+    np.testing.assert_allclose(shuffled, single[order], **SAME)
 
 
 def test_a_record_scores_the_same_in_any_bucket(model, scorer):
     in0, in1 = rows(30), rows(30, 31, 5)
-    one_rung, histogram = Scorer(model, max_programs=24), np.array([0, 9, 0, 9, 0, 0])
+    one_bucket, histogram = Scorer(model, max_programs=24), np.array([0, 9, 0, 9, 0, 0])
     fitted = Scorer(Model(model.config, model.params, length_histogram=(histogram, histogram)))
-    assert len({s.layout.usual[0].lengths for s in (scorer, one_rung, fitted)}) == 3
-    for other in (one_rung, fitted):
+    assert len({s.shapes.usual[0].lengths for s in (scorer, one_bucket, fitted)}) == 3
+    for other in (one_bucket, fitted):
         np.testing.assert_allclose(other.score(in0, in1), scorer.score(in0, in1), **SAME)
 
 
-def test_towers_that_share_programs_keep_their_own_parameters(config_of, model_of):
+def test_encoders_that_share_programs_keep_their_own_parameters(config_of, model_of):
     model = model_of(config_of(enc0_network="pooled_embedding"))
     scorer, objects = Scorer(model, max_programs=24), rows(9)
     for side in (0, 1):
@@ -143,7 +150,7 @@ def test_rank_encodes_the_query_once(spied):
 def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
     config = config_of(enc0_max_seq_len=82, enc0_layers=1)
     scorer, rng = Scorer(model_of(config)), np.random.default_rng(0)
-    programs = len(scorer.layout.programs())
+    programs = len(scorer.shapes.list_programs())
     assert scorer.warm() == scorer.compiled == programs <= 80
     assert len(compilations) >= programs - 3  # those that fetch are the same for all models
     compilations.clear()
@@ -191,7 +198,7 @@ def test_longer_sequences_can_be_warm_too(config_of, model_of):
 def test_a_shape_outside_the_table_is_an_error(scorer):
     for key in (("encoder0", 3, 7), ("head", 1, 2), ("tail", 1, 1)):
         with pytest.raises(InputError, match="no program"):
-            _ = scorer._network.programs[key]
+            _ = scorer._executor.programs[key]
 
 
 def test_threads_share_a_cold_scorer(model, scorer, compilations):
@@ -203,7 +210,7 @@ def test_threads_share_a_cold_scorer(model, scorer, compilations):
         answers = list(pool.map(lambda request: cold.score(*request), requests))
     for answer, right in zip(answers, expected, strict=True):
         np.testing.assert_allclose(answer, right, **SAME)
-    assert cold.compiled == len(compilations) <= len(cold.layout.programs())
+    assert cold.compiled == len(compilations) <= len(cold.shapes.list_programs())
 
 
 @pytest.mark.parametrize("lengths", [(30, 300), (2, 1), (7, 5), (1, 5000)])
@@ -216,6 +223,30 @@ def test_max_seq_lens_decide_where_sequences_are_cut(model, scorer, lengths):
         encodings = scorer.embed(**{f"in{side}": objects}, max_seq_lens=lengths)
         expected = reference.encodings(model.config, model.params, side, cut[side])
         np.testing.assert_allclose(encodings, expected, **CLOSE)
+
+
+def test_validated_rows_are_scored_as_they_are(model, scorer):
+    """Above the model's max_seq_len too: they were cut before, where the request asked for it."""
+    in0, in1 = Ragged.of(rows(40, longest=30)), Ragged.of(rows(40, 31, 30))
+    expected = scorer.score(in0, in1, max_seq_lens=(30, 30))
+    np.testing.assert_array_equal(scorer.score_validated(in0, in1), expected)
+    for side, objects in enumerate((in0, in1)):
+        wanted = scorer.embed(**{f"in{side}": objects}, max_seq_lens=(30, 30))
+        np.testing.assert_array_equal(scorer.embed_validated(side, objects), wanted)
+
+
+@pytest.mark.parametrize("count", [2, 90, 900])
+def test_of_distinct_rows_no_repetition_is_searched_for(model, spied, count):
+    """Few, which a fused program scores, many, and more than the tables of a small device hold."""
+    pick = np.random.default_rng(count).integers(0, 20, (2, count))
+    in0, in1 = (
+        Ragged.of(side).take(at) for side, at in zip((rows(20), rows(20, 31, 5)), pick, strict=True)
+    )
+    distinct = deduplicate_rows(in0), deduplicate_rows(in1)
+    np.testing.assert_array_equal(spied.score_validated(*distinct), spied.score(in0, in1))
+    small = Scorer(model, profile=SMALL)
+    np.testing.assert_allclose(small.score_validated(*distinct), spied.score(in0, in1), **SAME)
+    np.testing.assert_array_equal(spied.embed_validated(1, distinct[1]), spied.embed(in1=in1))
 
 
 def test_the_longest_sequence_that_a_request_may_ask_for(model, scorer):

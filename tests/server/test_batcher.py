@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.server.batcher import BACKLOG_CHUNKS, Batcher
+from o2v_jax.server.batcher import Batcher
 from o2v_jax.server.errors import BatchFailedError, BusyError
-from o2v_jax.server.queue import CHUNKS_PER_BATCH, Kind, Waiting
+from o2v_jax.server.queue import Kind, Waiting
 
 CHUNK = 10
+CHUNKS_PER_BATCH = 16
+BACKLOG_CHUNKS = 4
 
 
 class Device:
@@ -45,7 +47,7 @@ def device():
 
 @pytest.fixture
 def batcher(device):
-    batcher = Batcher([device.compute], CHUNK, device.observe)
+    batcher = Batcher([device.compute], CHUNK, device.observe, chunks_per_batch=CHUNKS_PER_BATCH)
     yield batcher
     batcher.close()
 
@@ -64,7 +66,13 @@ def busy(batcher, device):
 @pytest.fixture
 def backlogged(device):
     """As `busy`, but a second thread takes a backlog."""
-    batcher = Batcher([device.compute], CHUNK, device.observe, backlog=BACKLOG_CHUNKS)
+    batcher = Batcher(
+        [device.compute],
+        CHUNK,
+        device.observe,
+        backlog=BACKLOG_CHUNKS,
+        chunks_per_batch=CHUNKS_PER_BATCH,
+    )
     device.may_go.clear()
     submit(batcher, [[1]])
     assert device.started.acquire(timeout=10)
@@ -85,7 +93,12 @@ def devices():
 @pytest.fixture
 def pair(devices):
     """A batcher of two devices."""
-    batcher = Batcher([device.compute for device in devices], CHUNK, lambda *_: None)
+    batcher = Batcher(
+        [device.compute for device in devices],
+        CHUNK,
+        lambda *_: None,
+        chunks_per_batch=CHUNKS_PER_BATCH,
+    )
     yield batcher
     batcher.close()
 
@@ -191,7 +204,13 @@ def test_closing_ends_the_batches_of_both_threads(backlogged, device):
 def test_a_backlog_goes_to_a_device_that_is_not_at_work(devices):
     for device in devices:
         device.may_go.clear()
-    batcher = Batcher([d.compute for d in devices], CHUNK, lambda *_: None, backlog=BACKLOG_CHUNKS)
+    batcher = Batcher(
+        [d.compute for d in devices],
+        CHUNK,
+        lambda *_: None,
+        backlog=BACKLOG_CHUNKS,
+        chunks_per_batch=CHUNKS_PER_BATCH,
+    )
     futures = []
     for _ in devices:
         futures.append(submit(batcher, [[1] * (CHUNK * BACKLOG_CHUNKS)]))
@@ -244,7 +263,9 @@ def test_of_a_request_that_failed_no_other_chunk_is_computed(batcher, device):
 
 
 def test_a_request_that_no_device_takes_in_time_is_withdrawn(device):
-    batcher = Batcher([device.compute], CHUNK, device.observe, timeout_s=0.05)
+    batcher = Batcher(
+        [device.compute], CHUNK, device.observe, timeout_s=0.05, chunks_per_batch=CHUNKS_PER_BATCH
+    )
     device.may_go.clear()
     begun = long_request(batcher)
     assert device.started.acquire(timeout=10)

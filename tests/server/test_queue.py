@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.ragged import Ragged, deduplicate_rows
 from o2v_jax.server.queue import Kind, Queue, ScoringFuture, cut_into_chunks
 
 ROWS = st.lists(st.lists(st.integers(0, 3), max_size=6), min_size=1, max_size=40)
 
 
-def rows_of(chunk, count):
-    return np.arange(count) if chunk.rows is None else chunk.rows
+def cut(sides, size):
+    return cut_into_chunks([deduplicate_rows(side) for side in sides], size)
 
 
 def cost(sides, rows):
@@ -26,18 +26,17 @@ def cost(sides, rows):
 @given(ROWS, st.booleans(), st.integers(1, 60))
 def test_every_record_is_in_one_chunk_and_chunks_keep_to_their_size(rows, paired, size):
     sides = (Ragged.of(rows), Ragged.of(rows[::-1]))[: 1 + paired]
-    found = cut_into_chunks(sides, size)
-    numbers = [rows_of(chunk, len(rows)) for chunk in found]
+    found = cut(sides, size)
+    numbers = [chunk.rows for chunk in found]
     assert sorted(np.concatenate(numbers)) == list(range(len(rows)))
-    if found[0].rows is not None:
-        assert [chunk.tokens for chunk in found] == [cost(sides, part) for part in numbers]
+    assert [chunk.tokens for chunk in found] == [cost(sides, part) for part in numbers]
     assert all(c.tokens <= size or len(part) == 1 for c, part in zip(found, numbers, strict=True))
 
 
 @given(ROWS, st.integers(2, 60))
 def test_no_chunk_could_take_the_next_record_too(rows, size):
     sides = (Ragged.of(rows),)
-    found = [rows_of(chunk, len(rows)) for chunk in cut_into_chunks(sides, size)]
+    found = [chunk.rows for chunk in cut(sides, size)]
     for one, following in pairwise(found):
         assert cost(sides, [*one, following[0]]) > size
 
@@ -45,7 +44,7 @@ def test_no_chunk_could_take_the_next_record_too(rows, size):
 def test_the_longest_records_come_first():
     lengths = np.random.default_rng(0).integers(0, 9, 1000)
     side = Ragged.of([list(range(n)) for n in lengths])
-    order = np.concatenate([chunk.rows for chunk in cut_into_chunks((side,), 20)])
+    order = np.concatenate([chunk.rows for chunk in cut((side,), 20)])
     assert (np.diff(lengths[order]) <= 0).all()
 
 
@@ -54,14 +53,14 @@ def test_one_against_many_is_encoded_once_a_chunk(turned):
     rng = np.random.default_rng(0)
     user, items = [[7] * 50] * 1000, rng.integers(0, 9, (1000, 4)).tolist()
     sides = [Ragged.of(user), Ragged.of(items)]
-    found = cut_into_chunks(tuple(sides[::-1] if turned else sides), 1000)
+    found = cut(sides[::-1] if turned else sides, 1000)
     assert len(found) <= 1 + 1000 * 5 / (1000 - 50 - 5)
 
 
 def test_all_against_all_costs_what_its_objects_do():
     in0 = [[i, i, i] for i in range(100) for _ in range(100)]
     in1 = [[j, j] for _ in range(100) for j in range(100)]
-    (chunk,) = cut_into_chunks((Ragged.of(in0), Ragged.of(in1)), 10_500)
+    (chunk,) = cut((Ragged.of(in0), Ragged.of(in1)), 10_500)
     assert chunk.tokens == 10_000 + 300 + 200
 
 
@@ -109,7 +108,7 @@ def test_what_is_cancelled_does_not_fail():
 
 
 def test_the_queue_passes_over_what_was_cancelled():
-    queue = Queue(10)
+    queue = Queue(10, chunks_per_batch=16)
     futures = [ScoringFuture(Kind.IN0, (Ragged.of([[1] * n]),), 10) for n in range(1, 5)]
     for future in futures:
         queue.append(future)

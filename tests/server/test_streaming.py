@@ -7,7 +7,7 @@ import pytest
 from length_scorer import LengthScorer
 
 from o2v_jax import Hyperparameters
-from o2v_jax.scoring import layout
+from o2v_jax.scoring import choose_shapes
 from o2v_jax.server.limits import MAX_NUMBERS, STREAMS
 from o2v_jax.server.service import LONG_RESPONSE, Service
 from o2v_jax.server.settings import Settings
@@ -24,7 +24,7 @@ class WideScorer(LengthScorer):
         num_classes=30,
     )
 
-    layout = layout(config)
+    shapes = choose_shapes(config)
     fill = 0
 
     def score(self, in0, _in1, **_):

@@ -52,7 +52,7 @@ def multiply(x: Float[Array, "*rows n"], weight: Float[Array, "*ways n m"]) -> A
     return product
 
 
-def opened(gates: Float[Array, "*rows gates"]) -> tuple[Array, Array, Array, Array]:
+def open_gates(gates: Float[Array, "*rows gates"]) -> tuple[Array, Array, Array, Array]:
     """i, f, g and o: sigmoid of the input, forget and output gates, tanh of the cell's."""
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
@@ -71,7 +71,7 @@ def _forward(
     def step(carry: tuple[Array, Array], now: tuple[Array, Array]):  # type: ignore[no-untyped-def]  # noqa: ANN202
         (hidden, cell), (row, real) = carry, now
         inputs = gates.at[way, row].get(mode="promise_in_bounds")
-        i, f, g, o = opened(inputs + multiply(hidden, weight))
+        i, f, g, o = open_gates(inputs + multiply(hidden, weight))
         new_cell, real = f * cell + i * g, real[..., None]
         new_hidden = jnp.where(real, o * jnp.tanh(new_cell), hidden)
         kept = _Kept(i, f, g, o, cell, hidden)

@@ -1,15 +1,12 @@
-"""Convolutions over time with half the multiplications.
+"""Winograd convolution (minimal filtering): same-length convolution over time in fewer products.
 
-A filter of r taps gives m neighbouring outputs with m r products, as it is defined. Toom and Cook
-(1963, 1966) take n = m + r - 1: filter and inputs are read as polynomials, evaluated at n points,
-multiplied point by point, and the outputs interpolated. Winograd (1980) applied this to filters,
-Lavin and Gray (arXiv:1509.09308) to networks. Evaluating and interpolating are a few additions a
-number; the products are those of whole matrices, and there are 1.7 to 2 times fewer of them.
+Rows are cut into tiles, whose outputs take 1.7 to 2 times fewer products than the definition
+(`winograd_transforms` says how). Evaluating and interpolating are a few additions a number; the
+products are those of whole matrices. This gains on a CPU; a GPU's convolutions have units of their
+own.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,108 +14,107 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Bool, Float
 
-# With the point at infinity there are six. Numbers that float32 holds exactly, near 1 and in pairs
-# of either sign: rounding errors are 2.6 times those of the definition (3.7 times at 0, +-1, +-2).
-POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
-N = len(POINTS) + 1
-# which of them serve where a row's last tile has fewer outputs: as small and as even as can be
-FEWER = {2: (0, 5), 3: (0, 1, 2), 4: (0, 1, 2, 5), 5: (0, 1, 2, 3, 4)}
-WIDTHS = range(2, N)  # of filters: for one tap there is nothing to save, and six take a tile each
+from o2v_jax.model.layers import spread_like
+from o2v_jax.model.ops.winograd_transforms import (
+    WIDTHS,
+    N,
+    make_filter_transform,
+    make_transforms,
+)
+
 # Evaluating costs by the channels, products by their square: below, the definition is as fast.
 # Measured on two cores at widths 2, 3 and 5 with 32 to 512 channels.
-FEWEST_NUMBERS = 384
-Matrix = npt.NDArray[np.float64]
+MIN_NUMBERS = 384
+# Errors of a kernel's gradient, relative to the norms of its input and its output, stay below 4e-7.
+ROUNDING = 2.0**-20
 
 
-class Transforms(NamedTuple):
-    """outputs = interpolate @ ((evaluate_filter @ filter)[points] * (evaluate_inputs @ inputs)).
-
-    Attributes:
-        points: which of the N points, n of them.
-        evaluate_inputs: `[n, n]`.
-        interpolate: `[n + 1 - width, n]`.
-    """
-
-    points: tuple[int, ...]
-    evaluate_inputs: Matrix
-    interpolate: Matrix
-
-
-@lru_cache
-def evaluate_filter(width: int) -> Matrix:
-    """`[N, width]`: at every point a filter's value, over the product of its distances."""
-    matrix = _powers(range(N), width)
-    for k, point in enumerate(POINTS):
-        matrix[k] /= _distances(point, POINTS)
-    return matrix
-
-
-@lru_cache
-def transforms(width: int, outputs: int) -> Transforms:
-    """For so many outputs: Lagrange's interpolation, transposed to give a correlation.
-
-    >>> taps, inputs = np.arange(1.0, 4), np.arange(6.0) ** 2
-    >>> for outputs in (4, 2):
-    ...     points, evaluate_inputs, interpolate = transforms(3, outputs)
-    ...     values = (evaluate_filter(3) @ taps)[list(points)]
-    ...     (interpolate @ (values * (evaluate_inputs @ inputs[: outputs + 2]))).round(9)
-    array([ 14.,  36.,  70., 116.])
-    array([14., 36.])
-    """
-    n = outputs + width - 1
-    points = FEWER.get(n, tuple(range(N)))
-    finite = [POINTS[k] for k in points if k < len(POINTS)]
-    evaluate_inputs = np.zeros((n, n))
-    for row, k in zip(evaluate_inputs, points, strict=True):
-        others = [point for point in finite if k == len(POINTS) or point != POINTS[k]]
-        row[: len(others) + 1] = np.polynomial.polynomial.polyfromroots(others)
-        if k < len(POINTS):  # the filter was evaluated for all N points
-            row[:] *= _distances(POINTS[k], POINTS) / _distances(POINTS[k], finite)
-    return Transforms(points, evaluate_inputs, _powers(points, outputs).T)
-
-
-def pays(width: int, inputs: int, filters: int) -> bool:
+def is_profitable(shape: tuple[int, ...], min_numbers: int = MIN_NUMBERS) -> bool:
     """Whether a kernel `[width, inputs, filters]` is large enough to gain by its evaluation.
 
-    >>> pays(3, 300, 128), pays(3, 64, 64), pays(7, 1024, 1024)
+    `min_numbers` is what width times channels, of inputs or filters, must be at least.
+
+    >>> is_profitable((3, 300, 128)), is_profitable((3, 64, 64)), is_profitable((7, 1024, 1024))
     (True, False, False)
     """
-    return width in WIDTHS and width * min(inputs, filters) >= FEWEST_NUMBERS
+    width, inputs, filters = shape
+    return width in WIDTHS and width * min(inputs, filters) >= min_numbers
 
 
-def taps_in_reach(width: int, length: int) -> range:
+def choose_min_numbers(platform: str) -> int | None:
+    """The least `min_numbers` that trains faster on a kind of device, "cpu" for instance.
+
+    None: none does. A GPU's own convolutions are faster.
+    """
+    return MIN_NUMBERS if platform == "cpu" else None
+
+
+def find_taps(width: int, length: int) -> range:
     """The taps of a filter that see a step of a sequence of this length at all.
 
-    >>> taps_in_reach(5, 2), taps_in_reach(3, 1)
+    >>> find_taps(5, 2), find_taps(3, 1)
     (range(1, 4), range(1, 2))
     """
     before = (width - 1) // 2
     return range(max(0, before - length + 1), min(width, before + length))
 
 
-def takes_fewer(width: int, length: int) -> bool:
+def saves_products(width: int, length: int) -> bool:
     """Whether tiles take fewer products than the definition for rows of this length.
 
-    >>> {width: [n for n in range(1, 9) if not takes_fewer(width, n)] for width in WIDTHS}
+    >>> {width: [n for n in range(1, 9) if not saves_products(width, n)] for width in WIDTHS}
     {2: [1], 3: [1], 4: [1], 5: [1, 2]}
     """
     tiles, rest = divmod(length, N + 1 - width)
     products = N * tiles + (rest + width - 1 if rest else 0)
-    return products < length * len(taps_in_reach(width, length))
+    return products < length * len(find_taps(width, length))
 
 
-def evaluated(weight: Float[Array, "width inputs filters"]) -> Float[Array, "n inputs filters"]:
-    """A kernel as `correlate` takes it."""
-    return jnp.stack([combined(row, list(weight)) for row in evaluate_filter(len(weight))])
+def convolve(
+    x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
+) -> Float[Array, "batch length filters"]:
+    """Same-length convolution in float32, with a gradient that takes fewer products too.
+
+    It has no forward-mode derivative (`jax.jvp`).
+    """
+    return _convolve(spread_like(x, weight), spread_like(weight, x))
 
 
-def tiled_length(length: int, width: int) -> int:
+@jax.custom_vjp
+def _convolve(x: Array, weight: Array) -> Array:
+    return _forward(x, weight)[0]
+
+
+def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, ...]]:
+    width, kernel = len(weight), evaluate_kernel(weight)
+    y = convolve_evaluated(x, kernel, width)
+    sees_nonzero = _find_nonzero(x, width, (width - 1) // 2)
+    # exactly zero of zeros, as defined: the ReLU that follows has a gradient above, none at zero
+    return jnp.where(sees_nonzero[..., None], y, 0.0), (x, weight, kernel)
+
+
+def _backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array]:
+    x, weight, kernel = saved
+    return _compute_gradients(x, kernel, len(weight), gradient)
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def evaluate_kernel(
+    weight: Float[Array, "width inputs filters"],
+) -> Float[Array, "n inputs filters"]:
+    """A kernel as `convolve_evaluated` takes it."""
+    return jnp.stack([_combine(row, list(weight)) for row in make_filter_transform(len(weight))])
+
+
+def round_to_tiles(length: int, width: int) -> int:
     """The length that whole tiles of outputs make of sequences of `length`."""
     outputs = N + 1 - width
     return -(-length // outputs) * outputs
 
 
-def correlate(
+def convolve_evaluated(
     x: Float[Array, "batch length inputs"], kernel: Float[Array, "n inputs filters"], width: int
 ) -> Float[Array, "batch length filters"]:
     """Same-length convolution with an evaluated kernel of `width` taps, each row by itself.
@@ -131,65 +127,61 @@ def correlate(
     tiles, rest = divmod(x.shape[1], outputs)
     padded = jnp.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
     cuts = [(0, tiles, outputs)] * bool(tiles) + [(tiles * outputs, 1, rest)] * bool(rest)
-    inputs = [_evaluated(padded, width, *cut) for cut in cuts]
-    products = _products(inputs, kernel)
-    done = [_interpolated(part, width, cut[2]) for part, cut in zip(products, cuts, strict=True)]
+    inputs = [_evaluate(padded, width, *cut) for cut in cuts]
+    products = _multiply(inputs, kernel)
+    done = [_interpolate(part, width, cut[2]) for part, cut in zip(products, cuts, strict=True)]
     return jnp.concatenate(done, axis=1) if len(done) > 1 else done[0]
 
 
-def evaluated_inputs(x: Float[Array, "batch length inputs"], width: int) -> list[Array]:
+def _evaluate_whole(x: Float[Array, "batch length inputs"], width: int) -> list[Array]:
     """At each of the N points, `[batch, tiles, inputs]`, of whole tiles."""
-    read = each_nth(x, N + 1 - width, N, (width - 1) // 2)
-    return [combined(row, read) for row in transforms(width, N + 1 - width).evaluate_inputs]
+    read = _split_tiles(x, N + 1 - width, N, (width - 1) // 2)
+    return [_combine(row, read) for row in make_transforms(width, N + 1 - width).evaluate_inputs]
 
 
-def _evaluated(padded: Array, width: int, start: int, tiles: int, outputs: int) -> dict[int, Array]:
+def _evaluate(padded: Array, width: int, start: int, tiles: int, outputs: int) -> dict[int, Array]:
     """The inputs of these tiles at their points, `[batch, tiles, inputs]` each."""
-    points, evaluate_inputs, _ = transforms(width, outputs)
+    points, evaluate_inputs, _ = make_transforms(width, outputs)
     last = start + outputs * (tiles - 1) + 1
     read = [padded[:, start + k : last + k : outputs] for k in range(len(points))]
-    return {k: combined(row, read) for k, row in zip(points, evaluate_inputs, strict=True)}
+    return {k: _combine(row, read) for k, row in zip(points, evaluate_inputs, strict=True)}
 
 
-def _products(inputs: list[dict[int, Array]], kernel: Array) -> list[dict[int, Array]]:
+def _multiply(inputs: list[dict[int, Array]], kernel: Array) -> list[dict[int, Array]]:
     """At each point one product of all tiles of whatever kind, given back for each kind."""
     found: list[dict[int, Array]] = [{} for _ in inputs]
     for k, values in enumerate(kernel):
         parts = [part[k] for part in inputs if k in part]
         if parts:
-            together = jnp.matmul(jnp.concatenate(parts, axis=1), values)
+            product_of_all = jnp.matmul(jnp.concatenate(parts, axis=1), values)
             ends = np.cumsum([part.shape[1] for part in parts])[:-1]
             kinds = [kind for kind, part in zip(found, inputs, strict=True) if k in part]
-            for kind, product in zip(kinds, jnp.split(together, ends, axis=1), strict=True):
+            for kind, product in zip(kinds, jnp.split(product_of_all, ends, axis=1), strict=True):
                 kind[k] = product
     return found
 
 
-def _interpolated(products: dict[int, Array], width: int, outputs: int) -> Array:
+def _interpolate(products: dict[int, Array], width: int, outputs: int) -> Array:
     """The outputs of tiles, `[batch, tiles * outputs, filters]`."""
-    points, _, interpolate = transforms(width, outputs)
+    points, _, interpolate = make_transforms(width, outputs)
     given = [products[k] for k in points]
-    steps = jnp.stack([combined(row, given) for row in interpolate], axis=2)
+    steps = jnp.stack([_combine(row, given) for row in interpolate], axis=2)
     return steps.reshape(steps.shape[0], -1, steps.shape[3])
 
 
-def sees_something(
-    x: Float[Array, "batch length inputs"], width: int
-) -> Bool[Array, "batch length"]:
-    """Whether a filter sees anything but zeros: else rounding decides the sign of what it gives."""
-    return seen(x, width, (width - 1) // 2)
-
-
-def seen(
+def _find_nonzero(
     x: Float[Array, "batch length channels"], width: int, before: int
 ) -> Bool[Array, "batch length"]:
-    """Whether anything but zeros is among `width` steps that begin `before` each."""
+    """Whether anything but zeros is among the `width` steps that begin `before` each.
+
+    Of zeros alone rounding decides the sign of what a filter gives.
+    """
     steps = (x != 0).any(axis=2)
     padded = jnp.pad(steps, ((0, 0), (before, width - 1 - before)))
     return jnp.stack([padded[:, k : k + steps.shape[1]] for k in range(width)]).any(axis=0)
 
 
-def each_nth(x: Array, outputs: int, reads: int, before: int) -> list[Array]:
+def _split_tiles(x: Array, outputs: int, reads: int, before: int) -> list[Array]:
     """What the tiles of a row read first, second and so on, `[batch, tiles, numbers]` each.
 
     A tile gives `outputs` and reads `reads`; the first begins `before` steps ahead of the row.
@@ -201,19 +193,7 @@ def each_nth(x: Array, outputs: int, reads: int, before: int) -> list[Array]:
     return [padded[:, k : k + last : outputs] for k in range(reads)]
 
 
-def _powers(points: Sequence[int], number: int) -> Matrix:
-    """Powers 0..number-1 of these points, `[points, number]`; of infinity only the last."""
-    last = np.eye(number)[-1:]
-    every = np.concatenate([np.vander(POINTS, number, increasing=True), last])
-    return every[list(points)]
-
-
-def _distances(point: float, points: Sequence[float]) -> float:
-    """The product of its differences from the others."""
-    return float(np.prod([point - other for other in points if other != point]))
-
-
-def combined(factors: npt.NDArray[np.float64], terms: Sequence[Array]) -> Array:
+def _combine(factors: npt.NDArray[np.float64], terms: Sequence[Array]) -> Array:
     """The sum of the terms, each times its factor; those times 0 are left out."""
     scaled = [
         term if factor == 1 else term * float(factor)
@@ -226,47 +206,49 @@ def combined(factors: npt.NDArray[np.float64], terms: Sequence[Array]) -> Array:
     return total
 
 
-# Errors of a kernel's gradient, relative to the norms of its input and its output, stay below 4e-7.
-ROUNDING = 2.0**-20
-
-
-def gradients(
+def _compute_gradients(
     x: Float[Array, "batch length inputs"],
     kernel: Float[Array, "n inputs filters"],
     width: int,
     gradient: Float[Array, "batch length filters"],
 ) -> tuple[Float[Array, "batch length inputs"], Float[Array, "width inputs filters"]]:
-    """Of the inputs and of the kernel before its evaluation, from that of `correlate`'s outputs.
+    """Gradients of the inputs and of the kernel before its evaluation, from that of the outputs.
 
     What is zero by definition is exactly zero: optimizers that divide by a gradient's size would
     make full steps of what rounding leaves there.
     """
     outputs = N + 1 - width
-    tiles = each_nth(gradient, outputs, outputs, 0)
-    evaluated = [combined(column, tiles) for column in transforms(width, outputs).interpolate.T]
-    of_inputs = _of_inputs(evaluated, kernel, width)[:, : x.shape[1]]
-    follows = seen(gradient, width, width // 2)
-    of_weight = _of_weight(evaluated_inputs(x, width), evaluated, width)
+    tiles = _split_tiles(gradient, outputs, outputs, 0)
+    evaluated = [
+        _combine(column, tiles) for column in make_transforms(width, outputs).interpolate.T
+    ]
+    of_inputs = _differentiate_inputs(evaluated, kernel, width)[:, : x.shape[1]]
+    follows = _find_nonzero(gradient, width, width // 2)
+    of_weight = _differentiate_weight(_evaluate_whole(x, width), evaluated, width)
     lost = _is_rounding(of_weight, x, gradient)
     return jnp.where(follows[..., None], of_inputs, 0.0), jnp.where(lost, 0.0, of_weight)
 
 
-def _of_inputs(evaluated: list[Array], kernel: Array, width: int) -> Array:
+def _differentiate_inputs(evaluated: list[Array], kernel: Array, width: int) -> Array:
     products = [jnp.matmul(a, b.T) for a, b in zip(evaluated, kernel, strict=True)]
     outputs = N + 1 - width
-    read = [combined(column, products) for column in transforms(width, outputs).evaluate_inputs.T]
-    return _added_up(read, outputs)[:, (width - 1) // 2 :]
+    read = [
+        _combine(column, products) for column in make_transforms(width, outputs).evaluate_inputs.T
+    ]
+    return _add_up(read, outputs)[:, (width - 1) // 2 :]
 
 
-def _of_weight(inputs: list[Array], evaluated: list[Array], width: int) -> Array:
-    products = [jnp.matmul(_flat(a).T, _flat(b)) for a, b in zip(inputs, evaluated, strict=True)]
-    taps = [combined(column, products) for column in evaluate_filter(width).T]
-    # stacked by XLA together with the products they take half as long again
+def _differentiate_weight(inputs: list[Array], evaluated: list[Array], width: int) -> Array:
+    products = [
+        jnp.matmul(_flatten(a).T, _flatten(b)) for a, b in zip(inputs, evaluated, strict=True)
+    ]
+    taps = [_combine(column, products) for column in make_filter_transform(width).T]
+    # stacked in one computation with the products they take half as long again
     return jnp.stack(jax.lax.optimization_barrier(taps))
 
 
-def _added_up(read: list[Array], outputs: int) -> Array:
-    """The steps of a row, from what its tiles give to the steps that they read, `each_nth` undone.
+def _add_up(read: list[Array], outputs: int) -> Array:
+    """The inverse of `_split_tiles`: a row's steps, from what its tiles give to those they read.
 
     A tile reads the first steps of those behind it too.
     """
@@ -280,18 +262,18 @@ def _added_up(read: list[Array], outputs: int) -> Array:
 
 
 def _is_rounding(of_weight: Array, x: Array, gradient: Array) -> Array:
-    """Where a gradient cannot be told from rounding errors.
+    """Finds where a gradient is within rounding errors.
 
     There an input and an output never met, of which a ReLU and a maximum leave many.
     """
-    rounding = ROUNDING * _norms(x)[None, :, None] * _norms(gradient)[None, None]
+    rounding = ROUNDING * _measure_norms(x)[None, :, None] * _measure_norms(gradient)[None, None]
     return (jnp.abs(of_weight) <= rounding) & jnp.isfinite(rounding)
 
 
-def _norms(x: Array) -> Array:
+def _measure_norms(x: Array) -> Array:
     """Of each channel over the batch, float32 `[channels]`."""
     return jnp.sqrt(jnp.square(x).sum(axis=(0, 1)))
 
 
-def _flat(x: Array) -> Array:
+def _flatten(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])

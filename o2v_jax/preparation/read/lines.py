@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from o2v_jax.data.kinds import PARQUET, head_of, identify_kind
+from o2v_jax.data.kinds import PARQUET, identify_kind, peek_head
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.util import BOM, decompress, translate_read_errors
 
@@ -28,7 +28,7 @@ def open_lines(file: Path) -> Iterator[Iterator[bytes]]:
     """
     with translate_read_errors(file), file.open("rb") as packed:
         stream = decompress(packed)
-        if kind := describe_kind(head_of(stream)):
+        if kind := describe_kind(peek_head(stream)):
             raise InputError(f"{file}: {kind}")
         yield _lines(file, stream)
 

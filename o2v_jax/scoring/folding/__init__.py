@@ -5,8 +5,20 @@ the token occurs; convolutions take fewer products; layers without an activation
 one.
 """
 
-from o2v_jax.scoring.folding.encoders import encode_folded_fn, fold_tower, folded_bytes, folds
-from o2v_jax.scoring.folding.hcnn import Convolve
+from o2v_jax.scoring.folding.encoders import (
+    count_folded_bytes,
+    encode_folded_fn,
+    fold_encoder,
+    is_foldable,
+)
+from o2v_jax.scoring.folding.hcnn import Convolution
 from o2v_jax.scoring.folding.head import fold_head
 
-__all__ = ["Convolve", "encode_folded_fn", "fold_head", "fold_tower", "folded_bytes", "folds"]
+__all__ = [
+    "Convolution",
+    "count_folded_bytes",
+    "encode_folded_fn",
+    "fold_encoder",
+    "fold_head",
+    "is_foldable",
+]

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Int
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
 from o2v_jax.model.layers import embed, real_tokens
-from o2v_jax.model.ops.lstm import opened
+from o2v_jax.model.ops.lstm import open_gates
 
-WAYS = ("forward", "backward")
+DIRECTIONS = ("forward", "backward")
 Carry: TypeAlias = tuple[Array, Array, Array]
 
 
@@ -23,7 +23,7 @@ def fold(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> 
     "tokens" is the table of token vectors, or, with `tokens`, each token's share of the first
     layer's gates, bias included: float32 `[2, vocab_size, 4 * units]`.
     """
-    folded: Params = {f"layer_{k}": _both(params, k) for k in range(config.layers)}
+    folded: Params = {f"layer_{k}": _stack_directions(params, k) for k in range(config.layers)}
     if not tokens:
         return {"tokens": table, **folded}
     first, rows = folded["layer_0"], np.asarray(table)
@@ -34,7 +34,7 @@ def fold(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> 
     return {"tokens": gates, **folded}
 
 
-def token_width(config: EncoderConfig) -> int:
+def count_token_numbers(config: EncoderConfig) -> int:
     """Numbers a token has in the folded table."""
     return 4 * config.enc_dim
 
@@ -45,25 +45,27 @@ def encode(
     """As `model.bilstm` encodes, at inference."""
     steps, mask = ids.T, real_tokens(ids.T)
     layers = [params[f"layer_{k}"] for k in range(config.layers)]
-    pooled, states = _scan(*_first(params, steps), mask, layers[0]["hidden"])
+    pooled, states = _scan(*_prepare_first(params, steps), mask, layers[0]["hidden"])
     for layer in layers[1:]:
-        pooled, states = _scan(_gates(layer, states), jnp.stack, mask, layer["hidden"])
+        pooled, states = _scan(_compute_gates(layer, states), jnp.stack, mask, layer["hidden"])
     joined = jnp.concatenate([pooled[0], pooled[1]], axis=-1)
     return jnp.where(mask.any(axis=0)[:, None], joined, 0.0)
 
 
-def _first(params: Params, steps: Int[Array, "length batch"]) -> tuple[Any, Callable[..., Array]]:
+def _prepare_first(
+    params: Params, steps: Int[Array, "length batch"]
+) -> tuple[Any, Callable[..., Array]]:
     """What the first layer's scan goes over, and how it makes gates of what it meets."""
     tokens, layer = params["tokens"], params["layer_0"]
     if "input" in layer:
-        return _gates(layer, embed(tokens, steps)), jnp.stack
+        return _compute_gates(layer, embed(tokens, steps)), jnp.stack
     way = jnp.arange(2)[:, None]
     return (steps, steps[::-1]), lambda ids: tokens.at[way, jnp.stack(ids)].get(
         mode="promise_in_bounds"
     )
 
 
-def _gates(layer: Params, x: Float[Array, "length batch inputs"]) -> tuple[Array, Array]:
+def _compute_gates(layer: Params, x: Float[Array, "length batch inputs"]) -> tuple[Array, Array]:
     """The inputs' share of the gates, each direction in the order that it goes."""
     gates = jnp.einsum("lbi,wig->wlbg", x, layer["input"]) + layer["bias"][:, None, None]
     return gates[0], gates[1, ::-1]
@@ -80,7 +82,7 @@ def _scan(
     def step(carry: Carry, now: tuple[Any, tuple[Array, Array]]) -> tuple[Carry, Array]:
         (hidden, cell, most), (met, real) = carry, now
         is_real = jnp.stack(real)[..., None]
-        new_hidden, new_cell = _cell(read(met) + jnp.matmul(hidden, weight), cell)
+        new_hidden, new_cell = _update_cell(read(met) + jnp.matmul(hidden, weight), cell)
         hidden = jnp.where(is_real, new_hidden, hidden)
         most = jnp.where(is_real, jnp.maximum(most, new_hidden), most)
         return (hidden, jnp.where(is_real, new_cell, cell), most), hidden
@@ -91,15 +93,15 @@ def _scan(
     return most, jnp.concatenate([states[:, 0], states[::-1, 1]], axis=-1)
 
 
-def _cell(gates: Array, cell: Array) -> tuple[Array, Array]:
+def _update_cell(gates: Array, cell: Array) -> tuple[Array, Array]:
     """Hidden state and cell after a step; see `model.bilstm.LSTM`."""
-    i, f, g, o = opened(gates)
+    i, f, g, o = open_gates(gates)
     new_cell = f * cell + i * g
     return o * jnp.tanh(new_cell), new_cell
 
 
-def _both(params: Params, k: int) -> Params:
-    parts = [params[f"{way}_{k}"] for way in WAYS]
+def _stack_directions(params: Params, k: int) -> Params:
+    parts = [params[f"{way}_{k}"] for way in DIRECTIONS]
     names = {"input": "weight_input", "hidden": "weight_hidden", "bias": "bias"}
     return {
         name: np.stack([np.asarray(part[original]) for part in parts])

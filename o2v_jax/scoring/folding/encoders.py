@@ -8,24 +8,26 @@ from jaxtyping import Array, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
+from o2v_jax.model.ops.winograd import MIN_NUMBERS
 from o2v_jax.scoring.folding import bilstm, hcnn
-from o2v_jax.scoring.folding.hcnn import Convolve
+from o2v_jax.scoring.folding.hcnn import Convolution
 
 FOLDING: dict[str, ModuleType] = {"hcnn": hcnn, "bilstm": bilstm}  # a pooled_embedding has no layer
 
 
-def folds(config: EncoderConfig) -> bool:
+def is_foldable(config: EncoderConfig) -> bool:
     """Whether there is anything to fold."""
     return config.network in FOLDING
 
 
-def fold_tower(
+def fold_encoder(
     config: EncoderConfig,
     table: Any,
     params: Params,
     *,
     tokens: bool,
-    convolve: Convolve = "tiles",
+    convolution: Convolution = "winograd",
+    min_numbers: int = MIN_NUMBERS,
 ) -> Params:
     """An encoder's parameters, its token table included, for `encode_folded_fn`.
 
@@ -34,16 +36,24 @@ def fold_tower(
         table: float32 `[vocab_size, dim]`; read whole with `tokens`, else handed on as it is.
         params: of the encoder.
         tokens: multiply every token's vector by the first layer now. It takes the table's place.
-        convolve: how an hcnn's other layers will be convolved.
+        convolution: how an hcnn's other layers will be convolved.
+        min_numbers: width times channels of the smallest kernel for Winograd convolution.
     """
     if config.network == "hcnn":
-        return hcnn.fold(config, table, params, tokens=tokens, convolve=convolve)
+        return hcnn.fold(
+            config,
+            table,
+            params,
+            tokens=tokens,
+            convolution=convolution,
+            min_numbers=min_numbers,
+        )
     return bilstm.fold(config, table, params, tokens=tokens)
 
 
-def folded_bytes(config: EncoderConfig) -> int:
+def count_folded_bytes(config: EncoderConfig) -> int:
     """Size of the table that `tokens` makes."""
-    width: int = FOLDING[config.network].token_width(config)
+    width: int = FOLDING[config.network].count_token_numbers(config)
     return 4 * config.vocab_size * width
 
 

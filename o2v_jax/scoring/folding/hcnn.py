@@ -9,81 +9,98 @@ from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
-from o2v_jax.model.hcnn import convolved, convolved_as_product
+from o2v_jax.model.hcnn import convolve, convolve_windows
 from o2v_jax.model.layers import embed, real_tokens
 from o2v_jax.model.ops import winograd
+from o2v_jax.model.ops.winograd_transforms import make_filter_transform
 
-# How layers are convolved. tiles: in fewer products, if they pay, which a CPU gains by. windows: as
-# one matrix product, for which a GPU is faster in float32. definition: by XLA's convolution, which
-# is faster where products take less time than what lies between them.
-Convolve: TypeAlias = Literal["tiles", "windows", "definition"]
+# winograd: in fewer products, where that is profitable, as on a CPU. windows: as one matrix
+# product, which is faster on a GPU in float32. definition: by XLA's convolution, which is faster
+# where products take less time than what lies between them.
+Convolution: TypeAlias = Literal["winograd", "windows", "definition"]
 
 
 def fold(
-    config: EncoderConfig, table: Any, params: Params, *, tokens: bool, convolve: Convolve = "tiles"
+    config: EncoderConfig,
+    table: Any,
+    params: Params,
+    *,
+    tokens: bool,
+    convolution: Convolution = "winograd",
+    min_numbers: int = winograd.MIN_NUMBERS,
 ) -> Params:
-    """Parameters for `encode`; what they hold says how `correlate` goes about it.
+    """Parameters for `encode`; what they hold says how `convolve_folded` goes about it.
 
     "tokens" is the table of token vectors, or, with `tokens`, what each token adds to the first
-    layer at each place of a filter: float32 `[vocab_size, width, filters]`. Row 0 of it is zero.
+    layer at each tap of a filter: float32 `[vocab_size, width, filters]`. Row 0 of it is zero.
     """
     layers = [params[f"layer_{k}"] for k in range(config.layers)]
     folded: Params = {}
     for k, layer in enumerate(layers):
         folded[f"layer_{k}"] = {"bias": np.asarray(layer["bias"])}
         if k > 0 or not tokens:
-            folded[f"layer_{k}"] |= fold_kernel(np.asarray(layer["weight"]), convolve)
+            folded[f"layer_{k}"] |= fold_kernel(
+                np.asarray(layer["weight"]), convolution, min_numbers
+            )
     if tokens:
-        table = _convolved(np.asarray(table), np.asarray(layers[0]["weight"]))
+        table = _convolve_tokens(np.asarray(table), np.asarray(layers[0]["weight"]))
     return {"tokens": table, **folded}
 
 
-def token_width(config: EncoderConfig) -> int:
+def count_token_numbers(config: EncoderConfig) -> int:
     """Numbers a token has in the folded table."""
     return config.cnn_filter_width * config.enc_dim // config.layers
 
 
-def fold_kernel(weight: np.ndarray, convolve: Convolve = "tiles") -> dict[str, np.ndarray]:
-    """A kernel `[width, inputs, filters]`, and beside it the evaluated one if that pays."""
-    if convolve == "windows":
+def fold_kernel(
+    weight: np.ndarray,
+    convolution: Convolution = "winograd",
+    min_numbers: int = winograd.MIN_NUMBERS,
+) -> dict[str, np.ndarray]:
+    """A kernel `[width, inputs, filters]`, and beside it the evaluated one if that is profitable.
+
+    Args:
+        weight: the kernel.
+        convolution: how it will be used.
+        min_numbers: width times channels of the smallest kernel for Winograd convolution.
+    """
+    if convolution == "windows":
         return {"windows": weight}
-    if convolve == "definition" or not winograd.pays(*weight.shape):
+    if convolution == "definition" or not winograd.is_profitable(weight.shape, min_numbers):
         return {"weight": weight}
-    evaluate = winograd.evaluate_filter(len(weight))
+    evaluate = make_filter_transform(len(weight))
     kernel: np.ndarray = np.einsum("nw,wif->nif", evaluate, weight, dtype=np.float64)
     return {"weight": weight, "evaluated": kernel.astype(np.float32)}
 
 
-def correlate(
+def convolve_folded(
     x: Float[Array, "batch length inputs"], kernel: Params
 ) -> Float[Array, "batch length filters"]:
     """Same-length convolution with a kernel of `fold_kernel`."""
     if "windows" in kernel:
-        return convolved_as_product(x, kernel["windows"])
-    if _in_tiles(kernel, x.shape[1]):
-        return winograd.correlate(x, kernel["evaluated"], len(kernel["weight"]))
-    return convolved(x, kernel["weight"])
+        return convolve_windows(x, kernel["windows"])
+    if "evaluated" in kernel and winograd.saves_products(len(kernel["weight"]), x.shape[1]):
+        return winograd.convolve_evaluated(x, kernel["evaluated"], len(kernel["weight"]))
+    return convolve(x, kernel["weight"])
 
 
 def encode(
     config: EncoderConfig, params: Params, ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
     """As `model.hcnn` encodes, at inference."""
-    width, layers = config.cnn_filter_width, [params[f"layer_{k}"] for k in range(config.layers)]
-    mask, x, pools = real_tokens(ids), _first(params, ids, width), []
+    layers = [params[f"layer_{k}"] for k in range(config.layers)]
+    mask = real_tokens(ids)
+    x = _convolve_first(params, ids, config.cnn_filter_width)
+    pools = []
     for k, layer in enumerate(layers):
         if k > 0:
-            x = correlate(x, layer)
-        x = _activated(x, layer["bias"], mask)
+            x = convolve_folded(x, layer)
+        x = _activate(x, layer["bias"], mask)
         pools.append(x.max(axis=1))
     return jnp.concatenate(pools, axis=-1)
 
 
-def _in_tiles(kernel: Params, length: int) -> bool:
-    return "evaluated" in kernel and winograd.takes_fewer(len(kernel["weight"]), length)
-
-
-def _activated(
+def _activate(
     x: Float[Array, "batch length filters"],
     bias: Float[Array, "filters"],
     mask: Bool[Array, "batch length"],
@@ -91,28 +108,28 @@ def _activated(
     return jnp.where(mask[..., None], jax.nn.relu(x + bias[None, None, :]), 0.0)
 
 
-def _first(
+def _convolve_first(
     params: Params, ids: Int[Array, "batch length"], width: int
 ) -> Float[Array, "batch length filters"]:
     """The first convolution without its bias."""
     tokens, length = params["tokens"], ids.shape[1]
     if len(params["layer_0"]) > 1:  # more than the bias
-        return correlate(embed(tokens, ids), params["layer_0"])
+        return convolve_folded(embed(tokens, ids), params["layer_0"])
     before = (width - 1) // 2
     around = jnp.pad(ids, ((0, 0), (before, width - 1 - before)))
-    taps = winograd.taps_in_reach(width, length)
-    total = _at(tokens, around[:, taps[0] : taps[0] + length], taps[0])
+    taps = winograd.find_taps(width, length)
+    total = _read_tap(tokens, around[:, taps[0] : taps[0] + length], taps[0])
     for tap in taps[1:]:
-        total = total + _at(tokens, around[:, tap : tap + length], tap)
+        total = total + _read_tap(tokens, around[:, tap : tap + length], tap)
     return total
 
 
-def _at(tokens: Array, ids: Array, tap: int) -> Array:
+def _read_tap(tokens: Array, ids: Array, tap: int) -> Array:
     added: Array = tokens.at[ids, tap].get(mode="promise_in_bounds")
     return added
 
 
-def _convolved(table: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def _convolve_tokens(table: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     width, inputs, filters = kernel.shape
     out = np.zeros((len(table), width * filters), np.float32)
     # all but the padding's vector, which may be anything

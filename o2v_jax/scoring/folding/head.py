@@ -19,13 +19,13 @@ def fold_head(config: Hyperparameters, params: Params) -> tuple[Hyperparameters,
     if not is_linear or config.outputs > config.mlp_dim:
         return config, params
     layers = [params["mlp"][f"fc_{k}"] for k in range(config.mlp_layers)]
-    weight, bias = _float64(params["output_layer"])
+    weight, bias = _read_float64(params["output_layer"])
     for layer in reversed(layers):  # from the narrow end: each product is a thin one
-        before, shift = _float64(layer)
+        before, shift = _read_float64(layer)
         weight, bias = before @ weight, shift @ weight + bias
     folded = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
     return replace(config, mlp_layers=0), {"output_layer": folded}
 
 
-def _float64(layer: Params) -> tuple[np.ndarray, np.ndarray]:
+def _read_float64(layer: Params) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(layer["weight"], np.float64), np.asarray(layer["bias"], np.float64)

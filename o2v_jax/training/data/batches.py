@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.scoring.buckets import fitted_ladder
+from o2v_jax.scoring.buckets import fit_boundaries
 from o2v_jax.training.data.dataset import Dataset
 
 Index: TypeAlias = npt.NDArray[np.integer]
@@ -92,7 +92,7 @@ class Batcher:
             for side, rows in enumerate(pairs):
                 longest[side, data.lengths(side)[rows].max()] += 1
         one, two = (
-            fitted_ladder(counts, most, TRAINING_RUNGS)
+            fit_boundaries(counts, most, TRAINING_RUNGS)
             for counts, most in zip(longest, bounds, strict=True)
         )
         return replace(plain, ladders=(one, two))
@@ -160,4 +160,4 @@ def _bounds(config: Hyperparameters) -> tuple[int, int]:
 
 def _padded(rows: Ragged, size: int, ladder: tuple[int, ...]) -> npt.NDArray[np.int32]:
     longest = int(rows.lengths.max(initial=1))
-    return rows.padded(size, ladder[int(np.searchsorted(ladder, longest))])
+    return rows.pad(size, ladder[int(np.searchsorted(ladder, longest))])

@@ -21,11 +21,18 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from o2v_jax.data.arrow import read_labelled
-from o2v_jax.data.kinds import head_of, is_document, require_text, table_kind
+from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
 from o2v_jax.data.validate import DOCUMENT
 from o2v_jax.errors import InputError
 from o2v_jax.staging import open_staging
-from o2v_jax.training.data.columns import SUMMARY, Columns, ColumnWriter, Summary, in_memory, mapped
+from o2v_jax.training.data.columns import (
+    SUMMARY,
+    Columns,
+    ColumnWriter,
+    Summary,
+    map_columns,
+    view_columns,
+)
 from o2v_jax.util import BOM, HashingReader, decompress, translate_read_errors
 
 BLOCK_BYTES = 2**24
@@ -177,7 +184,7 @@ def _read_blocks(
 def _read_chunks(file: Path, reader: HashingReader, size: int) -> Iterator[bytes]:
     with translate_read_errors(file), io.BufferedReader(reader) as buffered:
         stream = decompress(buffered)
-        _require_lines(head_of(stream), file)
+        _require_lines(peek_head(stream), file)
         while chunk := stream.read(size):
             yield chunk
 
@@ -187,7 +194,7 @@ def _require_lines(head: bytes, file: Path) -> None:
     require_text(head, str(file))
     if is_document(head):
         raise InputError(f"{file}: is {DOCUMENT}")
-    if kind := table_kind(head):
+    if kind := describe_table(head):
         reason = f"looks like {kind}, but JSON Lines are expected: o2v prepare makes them of tables"
         raise InputError(f"{file}: {reason}")
 
@@ -210,7 +217,7 @@ def _find_entry(reading: Reading, cache: Path) -> Columns | None:
 
 def _open_entry(entry: Path) -> Columns | None:
     try:
-        return mapped(entry)
+        return map_columns(entry)
     except (OSError, ValueError, InputError):
         return None
 
@@ -233,14 +240,14 @@ def _read_into_temporary(reading: Reading) -> Columns:
 def _read_into_memory(reading: Reading) -> Columns:
     buffers: dict[str, BytesIO] = {}
     written = reading.write_to(lambda name: buffers.setdefault(name, BytesIO()))
-    return in_memory(buffers, written.summary)
+    return view_columns(buffers, written.summary)
 
 
 def _read_into(reading: Reading, directory: Path) -> tuple[Columns, str | None]:
     with ExitStack() as stack:
         written = reading.write_to(lambda name: stack.enter_context((directory / name).open("wb")))
     (directory / SUMMARY).write_bytes(msgspec.json.encode(written.summary))
-    return mapped(directory), written.key
+    return map_columns(directory), written.key
 
 
 def _rename_entry(directory: Path, entry: Path) -> None:

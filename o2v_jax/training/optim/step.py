@@ -18,6 +18,7 @@ from o2v_jax.devices import own_settings
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
+from o2v_jax.model.ops.winograd import choose_min_numbers
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
 from o2v_jax.training.optim.batch_vocabulary import Ids, Rows, remap_ids, remap_ids_in_step
@@ -107,15 +108,18 @@ def train_step(
     config: Hyperparameters,
     pretrained: Sequence[Pretrained] = (),
     placement: Placement | None = None,
+    *,
+    remap_on_host: bool | None = None,
 ) -> Callable[[State, Batch], tuple[State, Sums]]:
     """A function (state, batch) -> (next state, sums over the batch), jitted; the state is donated.
 
     The batch is the whole one, on the host. The sums are on this host's first device. Rows of
-    frozen pretrained vectors stay exactly as they are.
+    frozen pretrained vectors stay exactly as they are. `remap_on_host` says whether the host finds
+    the distinct rows that a batch names; the default is what is faster, and sharded tables need it.
     """
     placement = placement or Placement.default()
     frozen = placement.put_replicated(_frozen(config, placement, pretrained))
-    remap = _remaps_on_host(config, placement)
+    remap = _remaps_on_host(config, placement) if remap_on_host is None else remap_on_host
 
     def train(state: State, batch: Batch) -> tuple[State, Sums]:
         placed, rows = _put_batch(config, placement, batch, remap=remap)
@@ -200,8 +204,9 @@ def _step(
         batch = batch._replace(in0=in0, in1=in1)  # type: ignore[arg-type]
     optimizer, (key, dropout_key) = make_optimizer(config), jax.random.split(state.key)
     params = {**state.dense, **_look_up(placement, state, rows)}
+    loss = partial(_loss, config, choose_min_numbers(placement.platform))
     with placement.use():
-        gradients, sums = jax.grad(partial(_loss, config), has_aux=True)(params, batch, dropout_key)
+        gradients, sums = jax.grad(loss, has_aux=True)(params, batch, dropout_key)
     if placement.shard_tables:
         update_rows = partial(apply_sharded_row_updates, placement, optimizer)
     else:
@@ -259,8 +264,15 @@ def frozen_among(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
     return {name: frozen[name].at[rows].get(mode="fill", fill_value=True)}
 
 
-def _loss(config: Hyperparameters, params: Params, batch: Batch, key: Array) -> tuple[Scalar, Sums]:
-    outputs = unchecked_logits_fn(config)(params, batch.in0, batch.in1, key)
+def _loss(
+    config: Hyperparameters,
+    winograd_min_numbers: int | None,
+    params: Params,
+    batch: Batch,
+    key: Array,
+) -> tuple[Scalar, Sums]:
+    logits = unchecked_logits_fn(config, winograd_min_numbers=winograd_min_numbers)
+    outputs = logits(params, batch.in0, batch.in1, key)
     sums = sum_batch(config, outputs, batch)
     return sums.loss / sums.weight, sums
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.data import Records
-from o2v_jax.data.warnings import Notices, zero_inside
+from o2v_jax.data.warnings import DataWarnings, zero_inside
 from o2v_jax.errors import DType, Mode, O2VError
-from o2v_jax.scoring import Scorer, machine_of
+from o2v_jax.scoring import Scorer, get_device_profile
 from o2v_jax.transform.read.parquet import BatchResults, read_batch
 from o2v_jax.transform.read.parts import Part, Position
 from o2v_jax.transform.settings import FileSettings
@@ -83,9 +83,11 @@ class Local:
 
     knows_model = True
 
-    def __init__(self, scorer: "Scorer", identity: str, notices: Notices | None = None) -> None:
+    def __init__(
+        self, scorer: "Scorer", identity: str, notices: DataWarnings | None = None
+    ) -> None:
         self.identity = identity
-        self._scorer, self._notices = scorer, notices or Notices(scorer.config)
+        self._scorer, self._notices = scorer, notices or DataWarnings(scorer.config)
 
     @property
     def padding(self) -> float | None:
@@ -103,7 +105,7 @@ class Local:
             yield name, rows, part, settings.max_seq_lens
 
     def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
-        """Scores in the caller's thread, so that a signal is heard between two program calls."""
+        """Scores in the caller's thread, so that a signal is received between two program calls."""
         for step in steps:
             if step.work is None:
                 yield step, None
@@ -117,9 +119,9 @@ class Local:
         """Tells what a person should hear; of cuts only those that were not asked for."""
         for side, rows in enumerate((records.in0, records.in1)):
             if cut:
-                self._notices.look(side, rows, name)
+                self._notices.check(side, rows, name)
             else:
-                self._notices.tell(side, 0, zero_inside(rows), name)
+                self._notices.warn(side, 0, zero_inside(rows), name)
 
 
 def _read_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":
@@ -160,5 +162,5 @@ def make_scorer(model: Model, *, mode: Mode | None = None, dtype: DType = "float
     Raises:
         InputError: see `Scorer`.
     """
-    machine = machine_of()._replace(few=())
-    return Scorer(model, preferred_mode=mode, dtype=dtype, machine=machine)
+    profile = get_device_profile()._replace(fused_batches=())
+    return Scorer(model, preferred_mode=mode, dtype=dtype, profile=profile)

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from o2v_jax.checkpoint import Model
-from o2v_jax.data.warnings import Notices
+from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import DType, InputError, Mode
 from o2v_jax.transform.engines.local import Step, Written
 from o2v_jax.transform.engines.ray_cluster import Share
@@ -21,7 +21,7 @@ from o2v_jax.transform.settings import FileSettings
 log = logging.getLogger("o2v_jax")
 
 RESTARTS, RETRIES = 100, 30  # of a worker, and of a part whose workers die
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 
 
 class OnRay:
@@ -56,7 +56,7 @@ class OnRay:
         self._ray = ray
         self._share = share
         self._most = share.workers * concurrent
-        self._notices = Notices(model.config)
+        self._notices = DataWarnings(model.config)
         self._failed = set[int]()
         self._useful = self._computed = 0
         # workers that can be given a part, each as often; None ends a wait
@@ -130,7 +130,7 @@ class OnRay:
     def _take(self) -> Any:
         while True:
             try:
-                worker = self._free.get(timeout=_PATIENCE_S)
+                worker = self._free.get(timeout=_TIMEOUT_S)
             except queue.Empty:
                 self._tell_of_waiting()
                 continue
@@ -150,7 +150,7 @@ class OnRay:
         self._useful += piece.useful_tokens
         self._computed += piece.computed_tokens
         for notice in piece.notices:
-            self._notices.tell(*notice)
+            self._notices.warn(*notice)
         if piece.error is not None:
             self._failed.add(number)  # parts behind it need not be computed
         return piece

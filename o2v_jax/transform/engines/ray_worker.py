@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, TypeAlias
 
 from o2v_jax.checkpoint import Model
-from o2v_jax.data.warnings import Notices
+from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import DType, Mode, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.scoring import Scorer, use_compilation_cache
@@ -14,7 +14,7 @@ from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.write.answers import Counts
 
-Notice: TypeAlias = tuple[int, int, bool, str]  # of Notices.tell
+Notice: TypeAlias = tuple[int, int, bool, str]  # of DataWarnings.warn
 PIECE_BYTES = 2**22
 
 
@@ -133,7 +133,7 @@ class _Made(NamedTuple):
     recorder: "_Recorder"
 
 
-class _Recorder(Notices):
+class _Recorder(DataWarnings):
     """Keeps warnings for the process that a person started."""
 
     notices: list[Notice]
@@ -142,6 +142,6 @@ class _Recorder(Notices):
         super().__init__(config)
         self.notices = []
 
-    def tell(self, side: int, over: int, zero: bool, name: str) -> None:
+    def warn(self, side: int, over: int, zero: bool, name: str) -> None:
         if over or zero:
             self.notices.append((side, over, zero, name))

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from o2v_jax.atomic import sync
-from o2v_jax.data import Places, Records, outside
+from o2v_jax.data import Places, Records, describe_outside
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.data.validate import find_outside
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part, Position
 from o2v_jax.transform.read.rows import Flags, Rows
@@ -148,7 +149,7 @@ def _read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
     kept = {side: read.take(np.flatnonzero(good)) for side, (read, _) in sides.items()}
     in0, in1 = (kept.get(side, Ragged.of([])) for side in (0, 1))
     has0, has1 = (np.full(int(good.sum()), side in sides) for side in (0, 1))
-    records = Records(in0, in1, has0, has1, None, Places())
+    records = Records(in0, in1, has0=has0, has1=has1, places=Places())
     return Rows(records, good, errors, np.array([0, len(batch)]))
 
 
@@ -157,14 +158,15 @@ def _side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[tuple[in
     nulls, offsets, values = _divide(column)
     # NumPy compares with any integer; Arrow knows none that both uint64 and -1 fit
     ids = values.fill_null(0).to_numpy(zero_copy_only=False)
-    wrong = _find_nulls(values) | (ids < 0) | (ids >= size)
+    wrong = _find_nulls(values)
+    wrong[find_outside(ids, size)] = True
     at = np.flatnonzero(wrong)
     rows = np.searchsorted(offsets, at, side="right") - 1
     _, first = np.unique(rows, return_index=True)
     problems = [(int(row), f"$.in{side}", "is null") for row in np.flatnonzero(nulls)]
     for place, row in zip(at[first].tolist(), rows[first].tolist(), strict=True):
         value = values[place].as_py()
-        reason = "is null" if value is None else outside(value, size)
+        reason = "is null" if value is None else describe_outside(value, size)
         problems.append((row, f"$.in{side}[{place - int(offsets[row])}]", reason))
     return Ragged(np.where(wrong, 0, ids).astype(np.int32), offsets), problems
 

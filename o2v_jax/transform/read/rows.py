@@ -10,7 +10,7 @@ import numpy.typing as npt
 from o2v_jax.data import Format, Places, Records, read_each
 from o2v_jax.data.arrow import read_sides
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
-from o2v_jax.data.validate import VocabSizes, mixed_reason
+from o2v_jax.data.validate import VocabSizes, describe_mixed, find_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.read.texts import Texts, explain_record_error, read_texts
@@ -112,14 +112,14 @@ def _plain(part: Part, settings: FileSettings, vocab_sizes: tuple[int, int]) -> 
     in1s = [some.in1 for some in sides if some.in1 is not None]
     if {len(in0s), len(in1s)} - {0, len(sides)}:
         return None
-    in0, in1 = (Ragged.joined(some) if some else Ragged.of([]) for some in (in0s, in1s))
-    if any(side.ids.max(initial=0) >= n for side, n in zip((in0, in1), vocab_sizes, strict=True)):
+    in0, in1 = (Ragged.concatenate(some) if some else Ragged.of([]) for some in (in0s, in1s))
+    if any(len(find_outside(side.ids, n)) for side, n in zip((in0, in1), vocab_sizes, strict=True)):
         return None
     counts = [len(some.in0 if some.in0 is not None else some.in1 or ()) for some in sides]
     rows = sum(counts)
     has0, has1 = (np.full(rows, bool(some)) for some in (in0s, in1s))
     bounds = np.arange(rows + 1) if settings.alone else offsets_of(np.array(counts))
-    records = Records(in0, in1, has0, has1, None, Places())
+    records = Records(in0, in1, has0=has0, has1=has1, places=Places())
     return Rows(records, np.ones(rows, np.bool_), {}, bounds)
 
 
@@ -161,7 +161,7 @@ def _exclude_mixed(rows: Rows, texts: Texts) -> Rows:
     for i in bad.tolist():
         row = int(at[i])
         other = texts.place_of(int(at[leader[i]])).removesuffix(" $")
-        reason = mixed_reason(other, pair=bool(paired[i]))
+        reason = describe_mixed(other, pair=bool(paired[i]))
         errors[row] = RecordError(texts.place_of(row), reason)
     good = rows.good.copy()
     good[at[bad]] = False
@@ -183,4 +183,4 @@ def _take(records: Records, numbers: npt.NDArray[np.integer]) -> Records:
     has0, has1 = records.has0[numbers], records.has1[numbers]
     in0 = records.in0.take((np.cumsum(records.has0) - 1)[numbers][has0])
     in1 = records.in1.take((np.cumsum(records.has1) - 1)[numbers][has1])
-    return Records(in0, in1, has0, has1, None, Places())
+    return Records(in0, in1, has0=has0, has1=has1, places=Places())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from o2v_jax.data import Format, WrongFormatError, at_line, instances_of
+from o2v_jax.data import Format, WrongFormatError, at_line, split_instances
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import MIB, FileSettings
@@ -135,7 +135,7 @@ def _add_document(texts: Texts, place: str, document: bytes, settings: FileSetti
         texts.fail(place, too_long)
         return
     try:
-        texts.texts += instances_of(apply_filter(document, settings.input_filter))
+        texts.texts += split_instances(apply_filter(document, settings.input_filter))
     except RecordError as error:
         texts.fail(f"{place} {error.where}", explain_record_error(error))
     except InputError as error:

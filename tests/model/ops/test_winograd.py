@@ -5,9 +5,16 @@ import numpy as np
 import pytest
 from reference import network as reference
 
-from o2v_jax.model.hcnn import convolved
-from o2v_jax.model.ops.winograd import WIDTHS, N, evaluate_filter, transforms
-from o2v_jax.scoring.folding.hcnn import correlate, fold_kernel
+from o2v_jax.model.hcnn import convolve
+from o2v_jax.model.ops.winograd_transforms import (
+    WIDTHS,
+    N,
+    make_filter_transform,
+    make_transforms,
+)
+from o2v_jax.scoring.folding.hcnn import convolve_folded, fold_kernel
+
+pytestmark = pytest.mark.usefixtures("tiles_pay")
 
 LENGTHS = range(1, 14)  # shorter than any filter, a tile's multiples and all between
 
@@ -34,19 +41,19 @@ def test_the_reference_without_its_relu():
 @pytest.mark.parametrize("width", range(1, 10))
 def test_the_same_as_the_definition(width):
     weight, lines = normal(width, 3, 4), [normal(length, 3) for length in LENGTHS]
-    correlated = jax.jit(all_correlated)(lines, fold_kernel(weight))
-    for line, found in zip(lines, correlated, strict=True):
+    found_all = jax.jit(convolve_all)(lines, fold_kernel(weight, min_numbers=1))
+    for line, found in zip(lines, found_all, strict=True):
         np.testing.assert_allclose(found, expected(line, weight), rtol=1e-5, atol=1e-5)
 
 
-def all_correlated(lines, kernel):
-    return [correlate(line[None], kernel)[0] for line in lines]
+def convolve_all(lines, kernel):
+    return [convolve_folded(line[None], kernel)[0] for line in lines]
 
 
 @pytest.mark.parametrize("width", range(1, 10))
 def test_a_kernel_is_evaluated_where_that_saves_products(width):
     weight = normal(width, 3, 4)
-    kernel = fold_kernel(weight)
+    kernel = fold_kernel(weight, min_numbers=1)
     assert kernel.pop("weight") is weight
     evaluated = [(N, 3, 4)] if 1 < width < 6 else []
     assert [array.shape for array in kernel.values()] == evaluated
@@ -57,8 +64,8 @@ def test_a_kernel_is_evaluated_where_that_saves_products(width):
 def test_transforms_are_exact(width):
     """As a tensor: output o takes input i times tap i - o, with factor 1, and nothing else."""
     for outputs in range(1, N + 2 - width):
-        points, evaluate_inputs, interpolate = transforms(width, outputs)
-        at_points = evaluate_filter(width)[list(points)]
+        points, evaluate_inputs, interpolate = make_transforms(width, outputs)
+        at_points = make_filter_transform(width)[list(points)]
         found = np.einsum("on,nw,ni->oiw", interpolate, at_points, evaluate_inputs)
         o, i, w = np.indices(found.shape)
         np.testing.assert_allclose(found, i == o + w, rtol=0, atol=1e-14)
@@ -70,6 +77,6 @@ def test_rounding_errors_stay_near_those_of_the_definition(width):
     for length in range(56, 61):
         x, weight = normal(length, 256), normal(width, 256, 256)
         wanted = expected(x, weight)
-        direct = jax.jit(convolved)(x[None], weight)[0]
-        found = jax.jit(correlate)(x[None], fold_kernel(weight))[0]
+        direct = jax.jit(convolve)(x[None], weight)[0]
+        found = jax.jit(convolve_folded)(x[None], fold_kernel(weight))[0]
         assert 0 < rms(found - wanted) < 5 * rms(direct - wanted)

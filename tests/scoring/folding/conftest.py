@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from o2v_jax import Ragged
-from o2v_jax.scoring.folding import encode_folded_fn, fold_tower
+from o2v_jax.scoring.folding import encode_folded_fn, fold_encoder
 
 # empty, of zeros only, one token, zeros inside and at either end, long with zeros inside
 ROWS = [
@@ -17,11 +17,6 @@ ROWS = [
     [6, 1, 0, 0],
     [7, 6, 5, 4, 3, 2, 1, 9, 9, 9, 0, 0, 0, 8],
 ]
-
-
-@pytest.fixture(autouse=True)
-def _tiles_pay(tiles_pay):
-    """The models are small."""
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +45,9 @@ def encoder_of():
 
 def _folded_of(model, tokens, table=None):
     table = model.params["embed_0"]["weight"] if table is None else table
-    return fold_tower(model.config.encoder(0), table, model.params["source"], tokens=tokens)
+    config, params = model.config.encoder(0), model.params["source"]
+    # the models are small
+    return fold_encoder(config, table, params, tokens=tokens, min_numbers=1)
 
 
 def _encoder_of(model, tokens, table=None):
@@ -59,6 +56,6 @@ def _encoder_of(model, tokens, table=None):
 
     def encodings(rows, length=0):
         length = max(1, length, *map(len, rows))
-        return np.asarray(encode(params, Ragged.of(rows).padded(len(rows), length)))
+        return np.asarray(encode(params, Ragged.of(rows).pad(len(rows), length)))
 
     return encodings

@@ -18,7 +18,7 @@ def test_layers(config_of, model_of, encoder_of, rows, layers, tokens):
 
 
 def test_zeros_are_no_steps(config_of, model_of, encoder_of, tokens):
-    """Unlike in an hcnn, where a zero keeps its place."""
+    """Unlike in an hcnn, where a zero keeps its position."""
     encode = encoder_of(model_of(config_of(enc0_network="bilstm", enc0_layers=2)), tokens)
     other, found, *same = encode([[3, 5, 4], [3, 4, 5], [3, 0, 4, 0, 0, 5], [0, 3, 4, 5]])
     np.testing.assert_allclose(same, [found] * 2, rtol=1e-6, atol=1e-6)

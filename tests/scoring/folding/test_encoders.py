@@ -1,17 +1,17 @@
-"""Both folded encoders: nothing depends on a row's place, nor on what the table holds for id 0."""
+"""Both folded encoders: a row's position changes nothing, nor what the table holds for id 0."""
 
 import jax
 import numpy as np
 import pytest
 
-from o2v_jax.scoring.folding import folded_bytes, folds
+from o2v_jax.scoring.folding import count_folded_bytes, is_foldable
 
 pytestmark = pytest.mark.slow
 
 ENCODERS = {
     "hcnn": {"enc0_layers": 2},
     "hcnn of even width": {"enc0_layers": 2, "enc0_cnn_filter_width": 4},
-    "hcnn without tiles": {"enc0_layers": 2, "enc0_cnn_filter_width": 7},
+    "hcnn without winograd": {"enc0_layers": 2, "enc0_cnn_filter_width": 7},
     "bilstm": {"enc0_network": "bilstm", "enc0_layers": 2},
 }
 SAME = {"rtol": 1e-6, "atol": 1e-6}
@@ -49,7 +49,9 @@ def test_folding_leaves_the_parameters_of_the_model_as_they_were(config_of, mode
 
 
 def test_folded_tokens_are_as_large_as_foretold(model, folded_of):
-    assert folded_of(model, tokens=True)["tokens"].nbytes == folded_bytes(model.config.encoder(0))
+    assert folded_of(model, tokens=True)["tokens"].nbytes == count_folded_bytes(
+        model.config.encoder(0)
+    )
 
 
 def test_a_table_that_is_not_folded_is_handed_on(model, folded_of):
@@ -63,5 +65,5 @@ def test_parameters_are_float32(model, folded_of, tokens):
 
 def test_a_pooled_embedding_has_nothing_to_fold(config_of):
     networks = "hcnn", "bilstm", "pooled_embedding"
-    found = [folds(config_of(enc0_network=network).encoder(0)) for network in networks]
+    found = [is_foldable(config_of(enc0_network=network).encoder(0)) for network in networks]
     assert found == [True, True, False]
