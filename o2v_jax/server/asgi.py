@@ -57,7 +57,7 @@ class Application:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one request."""
         request = Request(scope["method"], scope["path"], _join_headers(scope["headers"]))
-        upload = Upload(receive, expects="expect" in request.headers)
+        upload = Upload(receive, request)
         try:
             response = await self._respond(request, upload)
         except Exception as error:  # noqa: BLE001 - answered and logged

@@ -7,10 +7,13 @@ from typing import Any, TypeAlias
 
 from o2v_jax.errors import InputError
 from o2v_jax.server.errors import StalledError
+from o2v_jax.server.http import Request
 from o2v_jax.server.limits import Body
 
 Message: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
+
+_FRAMING = {"content-length", "transfer-encoding"}
 
 
 class Upload:
@@ -18,7 +21,7 @@ class Upload:
 
     Args:
         receive: of ASGI.
-        expects: whether the client waits for somebody to read before it sends (Expect).
+        request: its head.
 
     Attributes:
         ended: whether all of the body was received.
@@ -26,12 +29,14 @@ class Upload:
 
     __slots__ = ("_disconnected", "_expects", "_receive", "_stalled", "ended")
 
-    def __init__(self, receive: Receive, *, expects: bool) -> None:
+    def __init__(self, receive: Receive, request: Request) -> None:
         self._receive = receive
-        self._expects = expects
+        # until somebody reads, the client sends nothing
+        self._expects = "expect" in request.headers
         self._stalled = False
         self._disconnected: asyncio.Future[Message] | None = None
-        self.ended = False
+        # what GET announces no body for has none: /ping should not wait to learn that
+        self.ended = request.method == "GET" and _FRAMING.isdisjoint(request.headers)
 
     async def receive(self) -> bytes:
         """Receives the next part.
