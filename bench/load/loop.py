@@ -125,10 +125,10 @@ class Load:
             self._idle.append(connection)
             self._start()
 
-    def _drain(self, patience_s: float = 30.0) -> None:
+    def _drain(self, timeout_s: float = 30.0) -> None:
         self._draining = True
         unsent, self._waiting = self._waiting, deque()
-        end = now() + patience_s
+        end = now() + timeout_s
         while len(self._idle) < self.job.connections and now() < end:
             self._turn(0.1)
         self._waiting = unsent

@@ -237,8 +237,12 @@ def _refuse_idle_seed(ctx: click.Context) -> None:
 
 
 def _leaves_nothing(odd: set[str], side: int) -> str:
-    told = f"in{side} holds ids already, which leaves nothing for {_flags(odd)}"
-    return told if side else f"{told}: for in1 there is {_flags({f'in1_{name}' for name in odd})}"
+    message = f"in{side} holds ids already, which leaves nothing for {_flags(odd)}"
+    return (
+        message
+        if side
+        else f"{message}: for in1 there is {_flags({f'in1_{name}' for name in odd})}"
+    )
 
 
 def _flags(names: set[str]) -> str:

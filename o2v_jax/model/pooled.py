@@ -11,7 +11,7 @@ from o2v_jax.model.layers import BATCH_AXIS, embed, real_tokens, spread_like
 
 # Positions that a CPU sums in one pass over the batch: twice as fast as one by one where rows are
 # long; more gain nothing.
-TOGETHER = 8
+UNROLL = 8
 
 
 class PooledEmbedding(nnx.Module):
@@ -80,15 +80,15 @@ def _by_position(
     """
     length = ids.shape[1]
 
-    def add(turn: Array | int, total: Array, positions: int = TOGETHER) -> Array:
+    def add(turn: Array | int, total: Array, positions: int = UNROLL) -> Array:
         for k in range(positions):
-            total = total + _column(table, ids, turn * TOGETHER + k).astype(jnp.float32)
+            total = total + _column(table, ids, turn * UNROLL + k).astype(jnp.float32)
         return total
 
     # zeros of the table and the ids, which inside shard_map vary over devices as those do
     start = jnp.zeros_like(_column(table, ids, 0), jnp.float32)
-    total: Array = jax.lax.fori_loop(0, length // TOGETHER, add, start)
-    return add(length // TOGETHER, total, length % TOGETHER)
+    total: Array = jax.lax.fori_loop(0, length // UNROLL, add, start)
+    return add(length // UNROLL, total, length % UNROLL)
 
 
 def _column(

@@ -47,6 +47,8 @@ ROUTES: Mapping[str, tuple[str, ...]] = {
     "/execution-parameters": _READ,
     "/metrics": _READ,
 }
+_NAMES = [f"{'POST' if 'POST' in methods else 'GET'} {path}" for path, methods in ROUTES.items()]
+PATHS = f"{', '.join(_NAMES[:-1])} and {_NAMES[-1]}"
 _ENDPOINT = re.compile(endpoints.PREFIX + "[^/]+/invocations")
 _SLASHES = re.compile("/{2,}")
 
@@ -136,7 +138,7 @@ class Contract:
         route = "/endpoints/NAME/invocations" if _ENDPOINT.fullmatch(request.path) else request.path
         methods = ROUTES.get(route)
         if methods is None:
-            raise NotFoundError(f"{request}: no such path; the paths are {_list_routes()}")
+            raise NotFoundError(f"{request}: no such path; the paths are {PATHS}")
         if request.method not in methods:
             message = f"{request}: The method is not allowed for the requested URL."
             raise MethodError(message, methods)
@@ -245,10 +247,3 @@ def _announced(headers: Mapping[str, str]) -> int | None:
     if not (length.isascii() and length.isdigit()):
         raise InputError(f"Content-Length {length} is not a number of bytes")
     return int(length)
-
-
-def _list_routes() -> str:
-    *most, last = (
-        f"{'POST' if methods is _INVOKE else 'GET'} {path}" for path, methods in ROUTES.items()
-    )
-    return f"{', '.join(most)} and {last}"

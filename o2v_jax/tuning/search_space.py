@@ -142,12 +142,12 @@ def _add_steps(base: Hyperparameters, ranges: Mapping[str, Range]) -> Range:
     if not isinstance(searched, Interval):
         return searched
     step = math.lcm(*(parts for side in (0, 1) for parts in _parts(base, ranges, side)))
-    stepped = replace(searched, step=step)
-    if stepped.empty:
+    with_step = replace(searched, step=step)
+    if with_step.empty:
         raise InputError(
             f"--tune enc_dim={searched}: holds no multiple of {step}, which its networks need"
         )
-    return stepped
+    return with_step
 
 
 def _parts(base: Hyperparameters, ranges: Mapping[str, Range], side: int) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ def test_percentiles_are_in_milliseconds():
 
 def test_a_server_is_started_measured_and_ended():
     with servers.trivial() as server:
-        assert 0 < server.wait_until_ready() < processes.PATIENCE_S
+        assert 0 < server.wait_until_ready() < processes.TIMEOUT_S
         assert server.post(b"{}") == b"{}"
         memory = server.memory()
         assert 0 < memory.anonymous <= memory.rss <= memory.peak

@@ -81,9 +81,9 @@ def test_without_a_terminal_a_long_transform_gets_lines(caplog):
         progress.advance(0, 400)  # by an interrupted run
         progress.advance(30, 0)
         progress.advance(0, 800)
-    told = caplog.messages[-1]
-    assert told.startswith("60.0 % of 2,000 bytes, 30 records, ")
-    assert told.endswith("0:00:00 left")
+    line = caplog.messages[-1]
+    assert line.startswith("60.0 % of 2,000 bytes, 30 records, ")
+    assert line.endswith("0:00:00 left")
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])

@@ -185,15 +185,15 @@ def test_what_is_needed_is_said(o2v):
 def test_reports_stand_beside_the_model_or_where_they_are_told(files, o2v, tmp_path):
     common = ("--train", files["train"], "--hyperparameters", files["hyperparameters"])
     common = ("train", *common, "--validation", files["validation"], "--epochs=2", "--output")
-    for output, options in (("a", ()), ("b", ("--report", tmp_path / "told"))):
+    for output, options in (("a", ()), ("b", ("--report", tmp_path / "elsewhere"))):
         assert o2v(*common, tmp_path / output, *options).status == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "a.report", "b", "told"}
-    for folder in ("a.report", "told"):
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "a.report", "b", "elsewhere"}
+    for folder in ("a.report", "elsewhere"):
         assert {path.name for path in (tmp_path / folder).iterdir()} == {
             "history.csv",
             "curves.png",
         }
-    header, *rows = (tmp_path / "told" / "history.csv").read_text().splitlines()
+    header, *rows = (tmp_path / "elsewhere" / "history.csv").read_text().splitlines()
     assert header.startswith("epoch,train_cross_entropy,train_accuracy,validation_cross_entropy,")
     assert [row[:2] for row in rows] == ["0,", "1,"]
 

@@ -441,8 +441,8 @@ def test_the_same_command_on_finished_results_has_nothing_to_do(transform, score
     before = {name: Path("out", name).stat() for name in ("a.jsonl.out", "b.jsonl.out")}
     again = transform(*arguments)
     assert again.status == 0
-    told = "nothing to do: this command was done before (2 of 2 files, 4 records, 1 of them bad)"
-    assert again.err == f"{told}; --no-resume does it again\n"
+    message = "nothing to do: this command was done before (2 of 2 files, 4 records, 1 of them bad)"
+    assert again.err == f"{message}; --no-resume does it again\n"
     Path("c.jsonl").write_bytes(LINES[0])
     more = transform(*arguments, "c.jsonl")
     assert more.status == 0, more.err

@@ -115,8 +115,10 @@ def test_asked_to_stop_it_goes_on_later_with_what_is_left(inputs, whole, model, 
     process.send_signal(number)
     status, _, err = finish(process, timeout=30)
     assert status == 128 + number, err
-    told = f"o2v: stopped by {number.name}; the same command resumes from {output}/.o2v-transform"
-    assert err.splitlines() == [told]
+    message = (
+        f"o2v: stopped by {number.name}; the same command resumes from {output}/.o2v-transform"
+    )
+    assert err.splitlines() == [message]
     status, _, err = finish(start(*arguments))
     assert status == 0, err
     assert f"4 of 4 files, {RECORDS + RECORDS // 4 + 20_010:,} records, " in err

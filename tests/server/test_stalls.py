@@ -24,7 +24,7 @@ SOME = RECORDS // 8
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory, start_in):
-    """A server with long answers and little patience."""
+    """A server with long answers and a short timeout."""
     config = Hyperparameters(
         enc0_max_seq_len=8,
         enc0_vocab_size=9,

@@ -262,7 +262,7 @@ def _add_up(read: list[Array], outputs: int) -> Array:
 
 
 def _is_rounding(of_weight: Array, x: Array, gradient: Array) -> Array:
-    """Where a gradient cannot be told from rounding errors.
+    """Finds where a gradient is within rounding errors.
 
     There an input and an output never met, of which a ReLU and a maximum leave many.
     """

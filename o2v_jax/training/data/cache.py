@@ -25,7 +25,14 @@ from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_t
 from o2v_jax.data.validate import DOCUMENT
 from o2v_jax.errors import InputError
 from o2v_jax.staging import open_staging
-from o2v_jax.training.data.columns import SUMMARY, Columns, ColumnWriter, Summary, in_memory, mapped
+from o2v_jax.training.data.columns import (
+    SUMMARY,
+    Columns,
+    ColumnWriter,
+    Summary,
+    map_columns,
+    view_columns,
+)
 from o2v_jax.util import BOM, HashingReader, decompress, translate_read_errors
 
 BLOCK_BYTES = 2**24
@@ -210,7 +217,7 @@ def _find_entry(reading: Reading, cache: Path) -> Columns | None:
 
 def _open_entry(entry: Path) -> Columns | None:
     try:
-        return mapped(entry)
+        return map_columns(entry)
     except (OSError, ValueError, InputError):
         return None
 
@@ -233,14 +240,14 @@ def _read_into_temporary(reading: Reading) -> Columns:
 def _read_into_memory(reading: Reading) -> Columns:
     buffers: dict[str, BytesIO] = {}
     written = reading.write_to(lambda name: buffers.setdefault(name, BytesIO()))
-    return in_memory(buffers, written.summary)
+    return view_columns(buffers, written.summary)
 
 
 def _read_into(reading: Reading, directory: Path) -> tuple[Columns, str | None]:
     with ExitStack() as stack:
         written = reading.write_to(lambda name: stack.enter_context((directory / name).open("wb")))
     (directory / SUMMARY).write_bytes(msgspec.json.encode(written.summary))
-    return mapped(directory), written.key
+    return map_columns(directory), written.key
 
 
 def _rename_entry(directory: Path, entry: Path) -> None:

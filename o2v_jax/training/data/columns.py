@@ -26,7 +26,7 @@ DTYPES: Mapping[str, Any] = {
     "in1.offsets.npy": np.int64,
     "labels.npy": np.float64,
     "lines.npy": np.int64,
-    "hollow.npy": np.int64,
+    "empty.npy": np.int64,
 }
 
 
@@ -44,7 +44,7 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         records: how many there are.
         tokens: how many ids a side.
-        hollow: how many records hold no id but 0.
+        empty: how many records hold no id but 0.
         largest: the largest id of a side; -1 if there is none.
         zero_inside: whether id 0 stands before another id, a side.
         ends: for each file, how many records there are up to its end.
@@ -54,7 +54,7 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     records: int = 0
     tokens: tuple[int, int] = (0, 0)
-    hollow: int = 0
+    empty: int = 0
     largest: tuple[int, int] = (-1, -1)
     zero_inside: tuple[bool, bool] = (False, False)
     ends: tuple[int, ...] = ()
@@ -65,7 +65,7 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """How many numbers each column holds."""
         in0 = self.tokens[0], self.records + 1
         in1 = self.tokens[1], self.records + 1
-        counts = *in0, *in1, self.records, self.records, self.hollow
+        counts = *in0, *in1, self.records, self.records, self.empty
         return dict(zip(DTYPES, counts, strict=True))
 
 
@@ -78,7 +78,7 @@ class Columns:
         in1: the in1 sides, `[records]` rows.
         labels: float64 `[records]`.
         lines: int64 `[records]`, line numbers.
-        hollow: int64, the records that hold no id but 0, in order.
+        empty: int64, the records that hold no id but 0, in order.
         summary: what is known of them as a whole.
     """
 
@@ -86,24 +86,24 @@ class Columns:
     in1: Ragged
     labels: npt.NDArray[np.float64]
     lines: Index
-    hollow: Index
+    empty: Index
     summary: Summary
 
     @classmethod
     def of(cls, pairs: LabelledPairs, file: int) -> "Columns":
         """The columns of a part of the file numbered `file`."""
         sides = pairs.in0, pairs.in1
-        hollow = np.flatnonzero(~(_filled(pairs.in0) | _filled(pairs.in1)))
+        empty = np.flatnonzero(~(_find_filled(pairs.in0) | _find_filled(pairs.in1)))
         summary = Summary(
             records=len(pairs.labels),
             tokens=(len(pairs.in0.ids), len(pairs.in1.ids)),
-            hollow=len(hollow),
+            empty=len(empty),
             largest=_both(int(side.ids.max(initial=-1)) for side in sides),
             zero_inside=_both(zero_inside(side) for side in sides),
             bad=pairs.bad,
             faults=tuple(BadLine(file, line, fault) for line, fault in pairs.faults),
         )
-        return cls(*sides, pairs.labels, pairs.lines, hollow, summary)
+        return cls(*sides, pairs.labels, pairs.lines, empty, summary)
 
     def place(self, record: int) -> tuple[int, int]:
         """The number of the file a record stands in, and of its line."""
@@ -115,7 +115,7 @@ def _both(values: Any) -> tuple[Any, Any]:
     return one, other
 
 
-def _filled(rows: Ragged) -> npt.NDArray[np.bool_]:
+def _find_filled(rows: Ragged) -> npt.NDArray[np.bool_]:
     """Which rows hold an id other than 0, bool `[rows]`."""
     before = np.zeros(len(rows.ids) + 1, np.int64)
     np.cumsum(rows.ids != 0, out=before[1:])
@@ -152,11 +152,11 @@ class ColumnWriter:
             "in1.offsets.npy": part.in1.offsets[1:] + before.tokens[1],
             "labels.npy": part.labels,
             "lines.npy": part.lines,
-            "hollow.npy": part.hollow + before.records,
+            "empty.npy": part.empty + before.records,
         }
         for name, column in columns.items():
             self.streams[name].write(column.astype(DTYPES[name], copy=False).tobytes())
-        self.summary = _joined(before, more)
+        self.summary = _join(before, more)
 
     def end_file(self) -> None:
         """Says that the parts that follow come from the next file."""
@@ -177,12 +177,12 @@ def _write_header(stream: BinaryIO, name: str, length: int) -> None:
     npy.write_array_header_1_0(stream, header)
 
 
-def _joined(one: Summary, other: Summary) -> Summary:
+def _join(one: Summary, other: Summary) -> Summary:
     pairs = zip(one.zero_inside, other.zero_inside, strict=True)
     return Summary(
         records=one.records + other.records,
         tokens=_both(map(sum, zip(one.tokens, other.tokens, strict=True))),
-        hollow=one.hollow + other.hollow,
+        empty=one.empty + other.empty,
         largest=_both(map(max, zip(one.largest, other.largest, strict=True))),
         zero_inside=_both(map(any, pairs)),
         ends=one.ends,
@@ -191,7 +191,7 @@ def _joined(one: Summary, other: Summary) -> Summary:
     )
 
 
-def mapped(directory: Path) -> Columns:
+def map_columns(directory: Path) -> Columns:
     """The columns in a directory, mapped into memory.
 
     Raises:
@@ -205,7 +205,7 @@ def mapped(directory: Path) -> Columns:
     )
 
 
-def in_memory(buffers: Mapping[str, BytesIO], summary: Summary) -> Columns:
+def view_columns(buffers: Mapping[str, BytesIO], summary: Summary) -> Columns:
     """The columns in buffers, which share their memory."""
     return _columns({name: _view(buffers[name], DTYPES[name]) for name in DTYPES}, summary)
 
@@ -229,8 +229,8 @@ def _map(path: Path, length: int) -> npt.NDArray[Any]:
 
 def _columns(arrays: Mapping[str, npt.NDArray[Any]], summary: Summary) -> Columns:
     in0, in1 = (_ragged(arrays, side) for side in ("in0", "in1"))
-    labels, lines, hollow = (arrays[f"{name}.npy"] for name in ("labels", "lines", "hollow"))
-    return Columns(in0, in1, labels, lines, hollow, summary)
+    labels, lines, empty = (arrays[f"{name}.npy"] for name in ("labels", "lines", "empty"))
+    return Columns(in0, in1, labels, lines, empty, summary)
 
 
 def _ragged(arrays: Mapping[str, npt.NDArray[Any]], side: str) -> Ragged:

@@ -16,7 +16,13 @@ from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.training.data.cache import BLOCK_BYTES, Reading, read_columns
 from o2v_jax.training.data.columns import Columns
-from o2v_jax.training.data.validation import Flaw, Flaws, find_flaws, label_fault, wrong_labels
+from o2v_jax.training.data.validation import (
+    InvalidRecords,
+    Validation,
+    describe_label,
+    find_invalid_records,
+    find_wrong_labels,
+)
 from o2v_jax.util import cache_directory, require_all_local
 
 Lengths: TypeAlias = npt.NDArray[np.int32]
@@ -124,40 +130,44 @@ def read_dataset(
         raise InputError("no file is given to read records from")
     require_all_local(*files, cache)
 
-    def flaws_of(columns: Columns) -> tuple[Flaw, ...]:
-        return find_flaws(columns, config, positives=positives)
+    def validate(columns: Columns) -> tuple[InvalidRecords, ...]:
+        return find_invalid_records(columns, config, positives=positives)
 
     def stop(part: Columns) -> bool:
-        return not skip and bool(part.summary.bad or flaws_of(part))
+        return not skip and bool(part.summary.bad or validate(part))
 
     columns = read_columns(Reading(files, stop, block_bytes), cache or cache_directory() / "data")
     sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
-    flaws = Flaws(columns, flaws_of(columns), files, sizes)
-    _require_usable(flaws, skip=skip)
-    return _usable(flaws, config)
+    validation = Validation(columns, validate(columns), files, sizes)
+    _require_usable(validation, skip=skip)
+    return _usable(validation, config)
 
 
-def _require_usable(flaws: Flaws, *, skip: bool) -> None:
-    usable = len(flaws.columns.labels) - len(flaws.records)
-    if flaws.count and not skip:
-        raise flaws.errors(1)[0]
-    if flaws.count and not usable:
-        first = flaws.errors(1)[0]
-        reason = f"none of its {flaws.count} records can be used; the first: {first}"
-        raise InputError(f"{_named(flaws.files)}: {reason}")
+def _require_usable(validation: Validation, *, skip: bool) -> None:
+    usable = len(validation.columns.labels) - len(validation.records)
+    if validation.count and not skip:
+        raise validation.errors(1)[0]
+    if validation.count and not usable:
+        first = validation.errors(1)[0]
+        reason = f"none of its {validation.count} records can be used; the first: {first}"
+        raise InputError(f"{_named(validation.files)}: {reason}")
     if not usable:
-        raise InputError(f"{_named(flaws.files)}: holds no records")
+        raise InputError(f"{_named(validation.files)}: holds no records")
 
 
-def _usable(flaws: Flaws, config: Hyperparameters) -> Dataset:
-    columns, kept = flaws.columns, flaws.kept()
+def _usable(validation: Validation, config: Hyperparameters) -> Dataset:
+    columns, kept = validation.columns, validation.list_usable()
     labels = (columns.labels if kept is None else columns.labels[kept]).astype(np.float32)
-    skipped = Skipped(flaws.count, tuple(map(str, flaws.errors()))) if flaws.count else Skipped()
+    skipped = (
+        Skipped(validation.count, tuple(map(str, validation.errors())))
+        if validation.count
+        else Skipped()
+    )
     longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
     data = Dataset(columns.in0, columns.in1, labels, longest, kept, skipped)
     notices = DataWarnings(config)
     for side, zero in enumerate(columns.summary.zero_inside):
-        notices.warn(side, data.over(side), zero, _named(flaws.files))
+        notices.warn(side, data.over(side), zero, _named(validation.files))
     return data
 
 
@@ -203,10 +213,10 @@ def _check_pairs(records: Records) -> None:
 
 def _check_labels(records: Records, config: Hyperparameters) -> None:
     assert records.labels is not None  # noqa: S101 - read with labelled=True
-    wrong = wrong_labels(records.labels, config)
+    wrong = find_wrong_labels(records.labels, config)
     if wrong.any():
         at = int(wrong.argmax())
-        reason = label_fault(float(records.labels[at]), config).text
+        reason = describe_label(float(records.labels[at]), config).text
         raise RecordError(records.places.of(at, ".label"), reason)
 
 

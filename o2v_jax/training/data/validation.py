@@ -1,4 +1,4 @@
-"""What a configuration refuses in columns of labelled records, and where it stands."""
+"""Validation of labelled records against a configuration: which are invalid, and why."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,35 +19,35 @@ from o2v_jax.training.data.columns import LISTED, BadLine, Columns
 Labels: TypeAlias = npt.NDArray[np.float64]
 
 _SLICE = 2**20  # values looked at together, so that memory stays flat
-_HOLLOW = "both in0 and in1 are empty, so there is nothing to learn from"
+_EMPTY = "both in0 and in1 are empty, so there is nothing to learn from"
 
 
-class Flaw(NamedTuple):
-    """One thing that is wrong with records: int64 `records` in order, and what to say of each."""
+class InvalidRecords(NamedTuple):
+    """Records that one rule refuses: int64 `records` in order, and what is wrong with each."""
 
     records: Index
     fault: Callable[[int], Fault]
 
 
-def find_flaws(
+def find_invalid_records(
     columns: Columns, config: Hyperparameters, *, positives: bool = False
-) -> tuple[Flaw, ...]:
-    """Everything that a configuration refuses in records; the first that fits tells of a record.
+) -> tuple[InvalidRecords, ...]:
+    """Finds the records that a configuration refuses; the first rule that fits describes a record.
 
     Args:
         columns: the records.
         config: gives the vocabularies and the labels.
         positives: every label must be 1, because the negatives are made of these records.
     """
-    flaws = [_vocabulary(columns, side, config.encoder(side).vocab_size) for side in (0, 1)]
-    flaws.append(_labels(columns, config))
+    found = [_vocabulary(columns, side, config.encoder(side).vocab_size) for side in (0, 1)]
+    found.append(_labels(columns, config))
     if positives:
-        flaws.append(_negatives(columns, config.negative_sampling_rate))
-    flaws.append(Flaw(columns.hollow, lambda _: Fault("$", _HOLLOW)))
-    return tuple(flaw for flaw in flaws if len(flaw.records))
+        found.append(_negatives(columns, config.negative_sampling_rate))
+    found.append(InvalidRecords(columns.empty, lambda _: Fault("$", _EMPTY)))
+    return tuple(invalid for invalid in found if len(invalid.records))
 
 
-def wrong_labels(labels: Labels, config: Hyperparameters) -> npt.NDArray[np.bool_]:
+def find_wrong_labels(labels: Labels, config: Hyperparameters) -> npt.NDArray[np.bool_]:
     """Which labels are not of this configuration, bool `[labels]`."""
     right: npt.NDArray[np.bool_] = np.abs(labels) <= np.finfo(np.float32).max
     if config.output_layer == "softmax":
@@ -55,7 +55,7 @@ def wrong_labels(labels: Labels, config: Hyperparameters) -> npt.NDArray[np.bool
     return ~right
 
 
-def label_fault(label: float, config: Hyperparameters) -> Fault:
+def describe_label(label: float, config: Hyperparameters) -> Fault:
     """What to say of a label that is not of this configuration."""
     rule = "a finite number that float32 can hold"
     if config.output_layer == "softmax":
@@ -65,25 +65,25 @@ def label_fault(label: float, config: Hyperparameters) -> Fault:
 
 
 @dataclass(frozen=True, eq=False)
-class Flaws:
-    """The flaws of one data set, read from `files`."""
+class Validation:
+    """The invalid records of one data set, read from `files`."""
 
     columns: Columns
-    flaws: tuple[Flaw, ...]
+    invalid: tuple[InvalidRecords, ...]
     files: Sequence[Path]
     vocab_sizes: tuple[int, int]
 
     @cached_property
     def records(self) -> Index:
-        """The records that have any, in order."""
-        return _united([flaw.records for flaw in self.flaws])
+        """The invalid records, in order."""
+        return _unite([invalid.records for invalid in self.invalid])
 
     @property
     def count(self) -> int:
         """How many lines cannot be used."""
         return len(self.records) + self.columns.summary.bad
 
-    def kept(self) -> Index | None:
+    def list_usable(self) -> Index | None:
         """The records that can be used, int64; None: all."""
         if not len(self.records):
             return None
@@ -92,22 +92,22 @@ class Flaws:
         return np.flatnonzero(usable)
 
     def errors(self, most: int = LISTED) -> list[RecordError]:
-        """The first of them by file and line."""
+        """The first errors by file and line."""
         lines = [*self._bad_records(most), *self.columns.summary.faults]
         lines.sort(key=lambda bad: (bad.file, bad.line))
         return [self._error(bad) for bad in lines[:most]]
 
     def _bad_records(self, most: int) -> Iterator[BadLine]:
         for record in self.records[:most].tolist():
-            flaw = next(flaw for flaw in self.flaws if _holds(flaw.records, record))
-            yield BadLine(*self.columns.place(record), flaw.fault(record))
+            invalid = next(part for part in self.invalid if _holds(part.records, record))
+            yield BadLine(*self.columns.place(record), invalid.fault(record))
 
     def _error(self, bad: BadLine) -> RecordError:
         where = f"{at_line(str(self.files[bad.file]), bad.line)} {bad.fault.path}"
         return RecordError(where, bad.fault.reason(self.vocab_sizes))
 
 
-def _vocabulary(columns: Columns, side: int, size: int) -> Flaw:
+def _vocabulary(columns: Columns, side: int, size: int) -> InvalidRecords:
     rows = (columns.in0, columns.in1)[side]
 
     def fault(record: int) -> Fault:
@@ -116,7 +116,7 @@ def _vocabulary(columns: Columns, side: int, size: int) -> Flaw:
         return Fault(f"$.in{side}[{at}]", describe_outside(int(row[at]), size))
 
     fits = columns.summary.largest[side] < size
-    return Flaw(np.zeros(0, np.int64) if fits else _outside(rows, size), fault)
+    return InvalidRecords(np.zeros(0, np.int64) if fits else _outside(rows, size), fault)
 
 
 def _outside(rows: Ragged, size: int) -> Index:
@@ -125,31 +125,33 @@ def _outside(rows: Ragged, size: int) -> Index:
     for start in range(0, len(rows.ids), _SLICE):
         at = start + find_outside(rows.ids[start : start + _SLICE], size)
         found.append(np.unique(rows.locate(at)[0]))
-    return _united(found)
+    return _unite(found)
 
 
-def _labels(columns: Columns, config: Hyperparameters) -> Flaw:
+def _labels(columns: Columns, config: Hyperparameters) -> InvalidRecords:
     def fault(record: int) -> Fault:
-        return label_fault(float(columns.labels[record]), config)
+        return describe_label(float(columns.labels[record]), config)
 
-    return Flaw(_where(columns.labels, lambda labels: wrong_labels(labels, config)), fault)
+    return InvalidRecords(
+        _where(columns.labels, lambda labels: find_wrong_labels(labels, config)), fault
+    )
 
 
-def _negatives(columns: Columns, rate: int) -> Flaw:
+def _negatives(columns: Columns, rate: int) -> InvalidRecords:
     rule = f"negative_sampling_rate={rate} makes the negatives: every record must have label 1"
 
     def fault(record: int) -> Fault:
         return Fault("$.label", f"{columns.labels[record]:g} is given, but {rule}")
 
-    return Flaw(_where(columns.labels, lambda labels: labels != 1), fault)
+    return InvalidRecords(_where(columns.labels, lambda labels: labels != 1), fault)
 
 
 def _where(labels: Labels, wrong: Callable[[Labels], npt.NDArray[np.bool_]]) -> Index:
     starts = range(0, len(labels), _SLICE)
-    return _united([start + np.flatnonzero(wrong(labels[start:][:_SLICE])) for start in starts])
+    return _unite([start + np.flatnonzero(wrong(labels[start:][:_SLICE])) for start in starts])
 
 
-def _united(parts: Sequence[Index]) -> Index:
+def _unite(parts: Sequence[Index]) -> Index:
     return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
 
 

@@ -1,6 +1,6 @@
 """The state of an unfinished run on disk, from which the same command resumes.
 
-Orbax writes it: under a temporary name, renamed when whole, so a kill leaves the state before.
+Orbax writes it: under a temporary name, moved when whole, so a kill leaves the state before.
 """
 
 import logging
@@ -99,7 +99,7 @@ class Checkpoints:
         # its import takes half a second, and only training needs it
         import orbax.checkpoint as ocp  # noqa: PLC0415
 
-        logging.getLogger("absl").setLevel(logging.CRITICAL)  # what fails is told here
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # failures are reported here
         _silence_remains()
         check_state_directory(directory, synced=synced)
         self.directory, self.run, self.interval = directory.resolve(), dict(run), interval
@@ -250,7 +250,7 @@ def _reason(error: Exception) -> str:
 
 @cache
 def _silence_remains() -> None:
-    """Lets what errors in Orbax leave running end without tracebacks: what failed is told here.
+    """Lets what errors in Orbax leave running end without tracebacks: failures are reported here.
 
     Coroutines that nobody awaits any more, and callbacks to an event loop that is closed.
     """

@@ -108,15 +108,18 @@ def train_step(
     config: Hyperparameters,
     pretrained: Sequence[Pretrained] = (),
     placement: Placement | None = None,
+    *,
+    remap_on_host: bool | None = None,
 ) -> Callable[[State, Batch], tuple[State, Sums]]:
     """A function (state, batch) -> (next state, sums over the batch), jitted; the state is donated.
 
     The batch is the whole one, on the host. The sums are on this host's first device. Rows of
-    frozen pretrained vectors stay exactly as they are.
+    frozen pretrained vectors stay exactly as they are. `remap_on_host` says whether the host finds
+    the distinct rows that a batch names; the default is what is faster, and sharded tables need it.
     """
     placement = placement or Placement.default()
     frozen = placement.put_replicated(_frozen(config, placement, pretrained))
-    remap = _remaps_on_host(config, placement)
+    remap = _remaps_on_host(config, placement) if remap_on_host is None else remap_on_host
 
     def train(state: State, batch: Batch) -> tuple[State, Sums]:
         placed, rows = _put_batch(config, placement, batch, remap=remap)

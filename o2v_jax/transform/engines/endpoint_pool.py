@@ -14,7 +14,7 @@ from o2v_jax.errors import InputError
 
 _OK = 200
 RETRIED = {429, 500, 502, 503, 504}
-PATIENCE_S = 120.0  # how long there may be no answer before the run gives up
+TIMEOUT_S = 120.0  # how long there may be no answer before the run gives up
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 10.0
 _TIMEOUT = urllib3.Timeout(connect=10, read=600)  # SageMaker's default for a batch request
@@ -44,18 +44,18 @@ class Endpoints:
     Args:
         urls: of the servers, with or without the path /invocations.
         concurrent: requests to each server at a time.
-        patience: seconds without an answer from any of them.
+        timeout_s: seconds without an answer from any of them.
 
     Raises:
         InputError: a URL is none.
     """
 
     def __init__(
-        self, urls: Sequence[str], *, concurrent: int = 1, patience: float = PATIENCE_S
+        self, urls: Sequence[str], *, concurrent: int = 1, timeout_s: float = TIMEOUT_S
     ) -> None:
         self.endpoints = [_Endpoint(_base(url)) for url in urls]
         self.concurrent = concurrent
-        self._patience = patience
+        self._timeout_s = timeout_s
         self._pool = urllib3.PoolManager(maxsize=100, timeout=_TIMEOUT, retries=False)
         self._changed = threading.Condition()
         self._closed = False
@@ -87,7 +87,7 @@ class Endpoints:
 
         Raises:
             RefusedError: the request is wrong, or cannot be answered by this server.
-            InputError: no answer could be had for as long as there is patience.
+            InputError: no server answered for `timeout_s` seconds.
         """
         headers = {"Content-Type": content_type, "Accept": accept}
         began = time.monotonic()
@@ -102,9 +102,9 @@ class Endpoints:
                 endpoint.failures = 0
                 return answer
             self._let_rest(endpoint, wait)
-            if time.monotonic() - max(began, self._answered) > self._patience:
+            if time.monotonic() - max(began, self._answered) > self._timeout_s:
                 raise InputError(
-                    f"{endpoint.url}: {problem}, for {self._patience:g} s by now: what is done is "
+                    f"{endpoint.url}: {problem}, for {self._timeout_s:g} s by now: what is done is "
                     "kept, and the same command resumes"
                 )
 
@@ -165,7 +165,7 @@ def _base(url: str) -> str:
 
 def _retry_after(reply: urllib3.BaseHTTPResponse) -> float:
     header = reply.headers.get("Retry-After", "")
-    return min(float(header), PATIENCE_S) if header.isdigit() else 0.0
+    return min(float(header), TIMEOUT_S) if header.isdigit() else 0.0
 
 
 def _message(body: bytes) -> str:

@@ -105,7 +105,7 @@ class Local:
             yield name, rows, part, settings.max_seq_lens
 
     def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
-        """Scores in the caller's thread, so that a signal is heard between two program calls."""
+        """Scores in the caller's thread, so that a signal is received between two program calls."""
         for step in steps:
             if step.work is None:
                 yield step, None

@@ -21,7 +21,7 @@ from o2v_jax.transform.settings import FileSettings
 log = logging.getLogger("o2v_jax")
 
 RESTARTS, RETRIES = 100, 30  # of a worker, and of a part whose workers die
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 
 
 class OnRay:
@@ -130,7 +130,7 @@ class OnRay:
     def _take(self) -> Any:
         while True:
             try:
-                worker = self._free.get(timeout=_PATIENCE_S)
+                worker = self._free.get(timeout=_TIMEOUT_S)
             except queue.Empty:
                 self._tell_of_waiting()
                 continue

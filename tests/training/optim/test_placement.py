@@ -1,6 +1,7 @@
 """Training on 2 and 4 devices beside training on one."""
 
 import io
+import re
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.state import Checkpoints
 from o2v_jax.training.optim.placement import Placement, choose_placement
-from o2v_jax.training.optim.step import start, train_step
+from o2v_jax.training.optim.step import _put_batch, _step, start, train_step
 from o2v_jax.training.report.metric_lines import Reporter
 
 pytestmark = pytest.mark.slow
@@ -122,6 +123,24 @@ def test_frozen_rows_stay_and_others_move():
         after = placement.fetch(config, losses_of(first, step)[1])["embed_shared"]["weight"]
         np.testing.assert_array_equal(after[ids], vectors)
         assert (np.delete(after, [0, *ids], 0) != np.delete(before, [0, *ids], 0)).any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, SPARSE, {"enc0_network": "hcnn", "enc0_token_embedding_dim": 8}], ids=str
+)
+def test_no_device_gathers_a_sharded_table(settings):
+    """Neither the whole one, of 4 times 253 rows, nor a share; and the gradient is summed once."""
+    config = config_of(enc0_vocab_size=1009, tied_token_embedding_weight=True, **settings)
+    placement = Placement.over(jax.devices(), shard_tables=True)
+    state = start(config, 0, placement=placement)
+    batch, rows = _put_batch(config, placement, batch_of(0), remap=True)
+    program = _step.lower(config, placement, state, batch, rows, {}).compile().as_text()
+    calls = r"^.* = (.*) (?:all|collective|reduce-scatter)[\w-]*\("
+    collectives = re.findall(calls, program, re.MULTILINE)
+    assert any("f32[40,8]" in shapes for shapes in collectives), "the rows of the batch travel"
+    assert not any(size in shapes for shapes in collectives for size in ("1012", "253"))
+    bodies = [part for part in program.split("\n\n") if "_body" in part.partition("(")[0]]
+    assert not any("all-reduce" in body for body in bodies), "not at every position"
 
 
 def data_of(seed: int, records: int, *, positives: bool) -> Dataset:

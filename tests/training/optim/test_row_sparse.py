@@ -234,12 +234,11 @@ def test_an_accelerator_finds_the_same_rows(first, second, tied):
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_step_that_finds_its_rows_itself_makes_the_same_of_them(tied, monkeypatch):
+def test_a_step_that_finds_its_rows_itself_makes_the_same_of_them(tied):
     config = config_of(tied_token_embedding_weight=tied)
     ends = []
     for remaps in (True, False):
-        monkeypatch.setattr(f"{train_step.__module__}._remaps_on_host", lambda *_, r=remaps: r)
-        step = train_step(config)
+        step = train_step(config, remap_on_host=remaps)
         state = start(config, 0)
         for seed in range(3):
             state, _ = step(state, batch_of(seed, 1, VOCABULARY))
