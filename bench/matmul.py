@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from bench.timing import seconds
-from o2v_jax.errors import DType
+from o2v_jax.constants import DType
 
 SIZES = {"cpu": (1024, 1536, 2048), "gpu": (4096, 8192)}
 

@@ -21,7 +21,7 @@ from bench.measures import ENCODERS, VOCABULARY, model_of
 from bench.results import finish
 from bench.timing import alternate
 from o2v_jax import Model
-from o2v_jax.errors import DType
+from o2v_jax.constants import DType
 from o2v_jax.scoring.shapes import choose_model_shapes
 from o2v_jax.scoring.weights import Weights
 

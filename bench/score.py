@@ -23,7 +23,7 @@ from bench.peers import HOMES, PACKAGES, Peer, start
 from bench.results import finish, keep
 from bench.timing import in_turns, ratio
 from o2v_jax import Model, Ragged, Scorer
-from o2v_jax.errors import DType
+from o2v_jax.constants import DType
 
 Sides = tuple[Ragged, Ragged]
 TUNED_ON = {"cpu": 512, "gpu": 8192}  # records

@@ -95,10 +95,16 @@ def local_devices(number: int | None = None) -> list[jax.Device]:
 def own_settings() -> Iterator[None]:
     """In the block JAX works as this package needs it, however the process is set.
 
-    `JAX_ENABLE_X64` would count rows in int64 and draw another dropout, `JAX_DISABLE_JIT` compiles
-    nothing ahead of time, and scoring and training are made of transfers.
+    `JAX_ENABLE_X64` would count rows in int64 and draw another dropout, without
+    `JAX_THREEFRY_PARTITIONABLE` dropout would depend on the number of devices, `JAX_DISABLE_JIT`
+    compiles nothing ahead of time, and scoring and training are made of transfers.
     """
-    with jax.disable_jit(False), jax.enable_x64(False), jax.transfer_guard("allow"):
+    with (
+        jax.disable_jit(False),
+        jax.enable_x64(False),
+        jax.threefry_partitionable(True),
+        jax.transfer_guard("allow"),
+    ):
         yield
 
 

@@ -1,9 +1,9 @@
-"""The errors of this library, and the limits that requests and servers share."""
+"""The errors of this library: each is an `O2VError`."""
 
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 _MOST_PROBLEMS = 50  # a file from a stranger can be wrong in as many places as it likes
 _LONGEST_PROBLEM = 500  # characters
@@ -95,17 +95,3 @@ def shorten(problems: Sequence[str]) -> list[str]:
 
 def _clip(problem: str) -> str:
     return problem if len(problem) <= _LONGEST_PROBLEM else problem[: _LONGEST_PROBLEM - 3] + "..."
-
-
-# infer_max_seqlens lies in 1..LONGEST_REQUEST, and so does max_seq_len
-LONGEST_REQUEST = 5000
-
-# seconds after which a server lets a client go that neither sends nor takes a byte
-STALL_S = 60
-
-# INFERENCE_PREFERRED_MODE
-Mode: TypeAlias = Literal["classification", "embedding"]
-
-# what the encoders hold and multiply; not Object2Vec's: it knows float32 alone. tensorfloat32 holds
-# float32 and rounds factors to 11 significant bits, where a GPU has units for that
-DType: TypeAlias = Literal["float32", "tensorfloat32", "bfloat16"]

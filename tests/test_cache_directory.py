@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from o2v_jax import util
-from o2v_jax.util import cache_directory
+from o2v_jax import cache_directory as module
+from o2v_jax.cache_directory import cache_directory
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -26,9 +26,9 @@ def temporary(tmp_path, monkeypatch):
     monkeypatch.delenv("O2V_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    util._choose_directory.cache_clear()
+    module._choose_directory.cache_clear()
     yield directory
-    util._choose_directory.cache_clear()
+    module._choose_directory.cache_clear()
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_without_a_home_it_is_a_private_directory_and_always_the_same(temporary)
     directory = temporary / f"o2v_jax-{os.geteuid()}"
     assert cache_directory() == directory
     assert mode_of(directory) == 0o700
-    util._choose_directory.cache_clear()
+    module._choose_directory.cache_clear()
     assert cache_directory() == directory
 
 

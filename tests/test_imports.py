@@ -21,11 +21,12 @@ HOMES = {
 }
 # a package imports from itself and from the layers above its own line
 LAYERS = [
-    {"o2v_jax.errors"},
+    {"o2v_jax.constants", "o2v_jax.errors"},
     {"o2v_jax.staging", "o2v_jax.util"},
     {
         "o2v_jax.arguments",
         "o2v_jax.atomic",
+        "o2v_jax.cache_directory",
         "o2v_jax.devices",
         "o2v_jax.extras",
         "o2v_jax.memory",

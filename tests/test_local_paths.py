@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import o2v_jax
+from o2v_jax.cache_directory import cache_directory
 from o2v_jax.checkpoint import check_target, default_model
 from o2v_jax.data.vocabulary import Vocabulary, read_json_object
 from o2v_jax.errors import InputError
@@ -16,7 +17,6 @@ from o2v_jax.training import Job, container_job, read_dataset
 from o2v_jax.training.data.pretrained import pretrained_of
 from o2v_jax.transform import Settings, Transform, find_sources
 from o2v_jax.tuning import Tuning
-from o2v_jax.util import cache_directory
 from serving.app import create_app
 
 URL = "s3://bucket/folder"

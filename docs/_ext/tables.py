@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from http import HTTPStatus
 
-from o2v_jax.errors import LONGEST_REQUEST, STALL_S
+from o2v_jax.constants import LONGEST_REQUEST, STALL_S
 from o2v_jax.hyperparameters import hyperparameter_table
 from o2v_jax.server import batcher, http, limits, metrics, run, service, settings
 from o2v_jax.server.errors import STATUS

@@ -94,8 +94,8 @@ def main() -> NoReturn:
     _log_to_stderr()
     keep_freed_memory()
     status = _run()
-    hindrance = flush_output()
-    sys.exit(status or (_complain(hindrance) if hindrance else 0))
+    write_error = flush_output()
+    sys.exit(status or (_complain(write_error) if write_error else 0))
 
 
 def _run() -> int:

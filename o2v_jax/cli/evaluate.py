@@ -7,7 +7,7 @@ import click
 
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
 from o2v_jax.cli.streams import write_output
-from o2v_jax.errors import DType
+from o2v_jax.constants import DType
 
 
 @click.command(short_help="Print metrics of a model on labelled records.")

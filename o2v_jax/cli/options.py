@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
-from o2v_jax.errors import DType, InputError
+from o2v_jax.constants import DType
+from o2v_jax.errors import InputError
 from o2v_jax.util import require_local
 
 F = TypeVar("F", bound=Callable[..., Any])

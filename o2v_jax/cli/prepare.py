@@ -48,9 +48,11 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.option(
     "--output-layer",
     type=click.Choice(["softmax", "mean_squared_error"]),
-    help="Labels are classes, or any numbers; default: as they look.",
+    help="Labels are classes, or any numbers; default: inferred from the labels.",
 )
-@click.option("--vocab-size", type=SIZE, help="Ids at most, the most frequent tokens'.")
+@click.option(
+    "--vocab-size", type=SIZE, help="Maximum vocabulary size; keeps the most frequent tokens."
+)
 @click.option("--in1-vocab-size", type=SIZE, help="Largest number of ids of in1, where it differs.")
 @click.option(
     "--min-count", type=click.IntRange(1), help="Ids for tokens seen at least this often."
@@ -92,7 +94,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     "--format",
     "form",
     type=click.Choice(["csv", "tsv", "parquet", "jsonl"]),
-    help="Form of all tables; default by each one's ending.",
+    help="Input format of all tables (default: from the file extension).",
 )
 @click.option(
     "--delimiter",

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
 from o2v_jax.cli.streams import write_output
-from o2v_jax.errors import DType, InputError, RecordError
+from o2v_jax.constants import DType
+from o2v_jax.errors import InputError, RecordError
 
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model

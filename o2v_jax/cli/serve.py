@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from o2v_jax.cli.options import devices_option, dtype_option, model_option
-from o2v_jax.errors import STALL_S, DType
+from o2v_jax.constants import STALL_S, DType
 
 
 @click.command()

@@ -55,10 +55,10 @@ def write_output() -> Iterator[None]:
     except ConnectionError:
         raise
     except OSError as error:
-        raise InputError(_hindrance(error)) from error
+        raise InputError(_describe_write_error(error)) from error
 
 
-def _hindrance(error: OSError) -> str:
+def _describe_write_error(error: OSError) -> str:
     return f"standard output cannot be written: {error.strerror}"
 
 
@@ -75,15 +75,15 @@ def flush_output() -> str:
 
     Whatever cannot be written is dropped: the interpreter would end with a status of its own.
     """
-    hindrance = ""
+    write_error = ""
     try:
         sys.stdout.flush()
     except OSError as error:
         if not has_lost_reader():
-            hindrance = _hindrance(error)
+            write_error = _describe_write_error(error)
         discard(sys.stdout)
     _flush_errors(sys.stderr)
-    return hindrance
+    return write_error
 
 
 def _flush_errors(stream: TextIO) -> None:

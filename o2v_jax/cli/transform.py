@@ -19,7 +19,8 @@ from o2v_jax.cli.transform_options import (
     strategy_of,
 )
 from o2v_jax.cli.transform_ray import RayOptions, on_ray, ray_options, ray_options_of
-from o2v_jax.errors import DType, InputError, Mode
+from o2v_jax.constants import DType, Mode
+from o2v_jax.errors import InputError
 
 if TYPE_CHECKING:
     from o2v_jax.transform import Endpoints, Engine, Local, Report, Settings

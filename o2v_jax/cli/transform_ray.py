@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from o2v_jax.cli.transform_options import CONCURRENT
-from o2v_jax.errors import DType, Mode
+from o2v_jax.constants import DType, Mode
 
 if TYPE_CHECKING:
     from o2v_jax.transform.engines.ray import OnRay

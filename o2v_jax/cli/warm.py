@@ -8,7 +8,7 @@ import click
 
 from o2v_jax.cli.options import devices_option, dtype_option, model_option, model_path_of
 from o2v_jax.cli.streams import write_output
-from o2v_jax.errors import DType, Mode
+from o2v_jax.constants import DType, Mode
 
 
 @click.command(short_help="Compile a model's programs into the cache.")

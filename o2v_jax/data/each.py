@@ -44,7 +44,7 @@ class Each:
 
 
 def read_each(texts: Sequence[bytes], place_of: PlaceOf, vocab_sizes: VocabSizes) -> Each:
-    """Reads records, and goes on behind bad ones.
+    """Reads records, and continues past bad records.
 
     Args:
         texts: a JSON object each.

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.arguments import describe, require_integer
+from o2v_jax.constants import LONGEST_REQUEST
 from o2v_jax.data.ragged import Index, Ragged
 from o2v_jax.data.records import Records, decode_utf8
-from o2v_jax.errors import LONGEST_REQUEST, InputError, RecordError
+from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
 
 _PATH = re.compile(r" - at `(?P<path>.*)`$")

@@ -23,7 +23,7 @@ def list_own_sides(draft: Draft) -> tuple[int, ...]:
 
 
 def get_network(draft: Draft, side: int) -> str | None:
-    """The network of a side, "enc0" looked through, or None if it is not known."""
+    """The network of a side, "enc0" resolved, or None if it is not known."""
     name = f"enc{side}_network" if side in list_own_sides(draft) else "enc0_network"
     return draft.values[name] if draft.sound(name) else None
 

@@ -9,8 +9,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from o2v_jax.constants import DType
 from o2v_jax.data.nested import Params
-from o2v_jax.errors import DType
 
 PADDING_ID = 0
 BATCH_AXIS = "o2v_batch"  # of a mesh whose devices share the rows of a batch, as training does

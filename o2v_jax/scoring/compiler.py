@@ -8,10 +8,10 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from o2v_jax.arguments import require_path
+from o2v_jax.cache_directory import cache_directory
+from o2v_jax.constants import DType
 from o2v_jax.devices import own_settings
-from o2v_jax.errors import DType
 from o2v_jax.scoring.programs import Program
-from o2v_jax.util import cache_directory
 
 # XLA tries hundreds of Triton kernels for every shape of matrix product: 8 s a program on an H200
 # and none of it faster than cuBLAS for an hcnn, 15 % for a bilstm. Without them it takes 0.3 s.

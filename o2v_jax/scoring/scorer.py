@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from o2v_jax.arguments import require_choice, require_instance, require_integer
 from o2v_jax.checkpoint import Model
+from o2v_jax.constants import DType, Mode
 from o2v_jax.data.ragged import DistinctRows, Ragged
 from o2v_jax.data.sequences import Flat, flat
 from o2v_jax.data.validate import require_in_vocabulary, resolve_max_seq_lens
 from o2v_jax.devices import default_device, own_settings, require_own_threads
-from o2v_jax.errors import DType, InputError, Mode
+from o2v_jax.errors import InputError
 from o2v_jax.model import Params, require_fitting_params
 from o2v_jax.scoring.buckets import precompute_costs
 from o2v_jax.scoring.device_profile import DeviceProfile, get_device_profile

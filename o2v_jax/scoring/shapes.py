@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.checkpoint import Model
+from o2v_jax.constants import LONGEST_REQUEST
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.errors import LONGEST_REQUEST, InputError
+from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model import count_multiplications
 from o2v_jax.scoring.buckets import (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from o2v_jax.constants import DType
 from o2v_jax.devices import platform_of
-from o2v_jax.errors import DType
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import NETWORK_NAMES, Params, cast_encoders, encoder_fn, head_fn, table_name
 from o2v_jax.scoring.compiler import Compiler

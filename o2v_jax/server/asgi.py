@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
-from o2v_jax.errors import STALL_S
+from o2v_jax.constants import STALL_S
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.server.errors import DisconnectedError
 from o2v_jax.server.http import Contract, Request, Response

@@ -12,8 +12,9 @@ from functools import lru_cache
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 
+from o2v_jax.constants import LONGEST_REQUEST
 from o2v_jax.data import Format
-from o2v_jax.errors import LONGEST_REQUEST, InputError
+from o2v_jax.errors import InputError
 from o2v_jax.server.errors import AcceptError, MediaTypeError
 
 MEDIA_TYPES: Mapping[str, Format] = {

@@ -32,7 +32,8 @@ from granian.log import logger as granian_log
 from granian.server.common import AbstractServer
 
 from o2v_jax.checkpoint import find_model, is_archive
-from o2v_jax.errors import STALL_S, CheckpointError, DType, InputError, O2VError
+from o2v_jax.constants import STALL_S, DType
+from o2v_jax.errors import CheckpointError, InputError, O2VError
 from o2v_jax.server.settings import Settings
 from o2v_jax.server.sockets import allow_connections, reset_stalled
 from o2v_jax.util import require_local

@@ -8,8 +8,9 @@ from typing import Annotated, Any, get_args
 import msgspec
 
 from o2v_jax.checkpoint import default_model
+from o2v_jax.constants import DType, Mode
 from o2v_jax.data import Format
-from o2v_jax.errors import DType, InputError, Mode
+from o2v_jax.errors import InputError
 from o2v_jax.server.errors import AcceptError
 from o2v_jax.server.media_types import choose_format
 from o2v_jax.util import require_local

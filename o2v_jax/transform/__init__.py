@@ -4,9 +4,10 @@ from o2v_jax.extras import require_extra
 
 require_extra("transform", __name__)
 
+from o2v_jax.transform.engines.base import Engine
 from o2v_jax.transform.engines.endpoint import Remote
 from o2v_jax.transform.engines.endpoint_pool import Endpoints
-from o2v_jax.transform.engines.local import Engine, Local, transform_part
+from o2v_jax.transform.engines.local import Local, transform_part
 from o2v_jax.transform.job import Transform, hash_model
 from o2v_jax.transform.read.parts import Part, Position, read_parts
 from o2v_jax.transform.read.sources import Source, find_sources

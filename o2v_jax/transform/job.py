@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from o2v_jax.checkpoint import Model, flatten
-from o2v_jax.errors import DType, InputError, Interrupted, O2VError
-from o2v_jax.transform.engines.local import Engine, Step
+from o2v_jax.constants import DType
+from o2v_jax.errors import InputError, Interrupted, O2VError
+from o2v_jax.transform.engines.base import Engine, Step
 from o2v_jax.transform.prefetch import map_in_order, prefetch
 from o2v_jax.transform.read.parquet import read_parquet_parts
 from o2v_jax.transform.read.parts import Part, Position, read_parts

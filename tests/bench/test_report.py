@@ -120,7 +120,7 @@ def test_table_is_markdown():
     assert markdown([{"a": 12345.6}, {"b": None}]).endswith("| 12,346 | - |\n| - | - |")
 
 
-def test_a_longer_ladder_pads_less():
+def test_more_buckets_pad_less():
     shares = [waste.share("snli", buckets, fitted=True) for buckets in (1, 4, 10)]
     assert 1 > shares[0] > shares[1] > shares[2] > 0
     assert waste.share("snli", 4, fitted=False) > shares[1]

@@ -40,7 +40,7 @@ class Layout:
     """How files are to be read.
 
     Attributes:
-        form: of all of them; None: each by its ending, an ending .gz looked through.
+        form: of all of them; None: each by its ending, ignoring a trailing .gz.
         header: whether the first row of CSV and TSV holds the columns' names.
         delimiter: the separator of cells in CSV and TSV, where it is not a comma or a tab.
             With one of several characters no cell is quoted. Files whose ending says nothing are

@@ -15,9 +15,9 @@ from o2v_jax.model.ops import winograd
 from o2v_jax.model.ops.winograd_transforms import make_filter_transform
 
 # winograd: in fewer products, where that is profitable, as on a CPU. windows: as one matrix
-# product, which is faster on a GPU in float32. definition: by XLA's convolution, which is faster
+# product, which is faster on a GPU in float32. direct: by XLA's convolution, which is faster
 # where products take less time than what lies between them.
-Convolution: TypeAlias = Literal["winograd", "windows", "definition"]
+Convolution: TypeAlias = Literal["winograd", "windows", "direct"]
 
 
 def fold(
@@ -66,7 +66,7 @@ def fold_kernel(
     """
     if convolution == "windows":
         return {"windows": weight}
-    if convolution == "definition" or not winograd.is_profitable(weight.shape, min_numbers):
+    if convolution == "direct" or not winograd.is_profitable(weight.shape, min_numbers):
         return {"weight": weight}
     evaluate = make_filter_transform(len(weight))
     kernel: np.ndarray = np.einsum("nw,wif->nif", evaluate, weight, dtype=np.float64)

@@ -52,7 +52,7 @@ def pairs_of(examples: Index, shifts: Shifts, records: int) -> Pairs:
     return Pairs(first, (first + shifts[examples].astype(np.int64)) % records)
 
 
-TRAINING_RUNGS = 5  # lengths a side: a training step is compiled for the pairs that occur
+MAX_BUCKETS = 5  # a side: a training step is compiled for the pairs that occur
 NO_SHIFTS = np.zeros(0, np.int32)
 SAMPLED = 1000  # batches, in random order, that the lengths are fitted to
 
@@ -72,19 +72,19 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Batcher:
-    """Cuts a data set into batches of `size` records, padded to a rung of each side's ladder.
+    """Cuts a data set into batches of `size` records, padded to a bucket of each side.
 
     With a `negative_rate` above 0, an epoch holds as many negatives for each record.
     """
 
     size: int
     bucket_width: int
-    ladders: tuple[tuple[int, ...], tuple[int, ...]]
+    boundaries: tuple[tuple[int, ...], tuple[int, ...]]
     negative_rate: int = 0
 
     @classmethod
     def of(cls, config: Hyperparameters, data: Dataset) -> "Batcher":
-        """The batcher of a configuration; its ladders fit the longest rows of batches of `data`."""
+        """The batcher of a configuration; its bucket boundaries fit the longest rows of batches of `data`."""
         rate, bounds = config.negative_sampling_rate, _bounds(config)
         plain = cls(config.mini_batch_size, config.bucket_width, ((), ()), rate)
         longest = np.zeros((2, max(bounds) + 1), np.int64)  # batches by the longest row of a side
@@ -92,10 +92,10 @@ class Batcher:
             for side, rows in enumerate(pairs):
                 longest[side, data.lengths(side)[rows].max()] += 1
         one, two = (
-            fit_boundaries(counts, most, TRAINING_RUNGS)
+            fit_boundaries(counts, most, MAX_BUCKETS)
             for counts, most in zip(longest, bounds, strict=True)
         )
-        return replace(plain, ladders=(one, two))
+        return replace(plain, boundaries=(one, two))
 
     def examples(self, data: Dataset) -> int:
         """Examples in an epoch: the records and their negatives."""
@@ -147,7 +147,7 @@ class Batcher:
         labels[: len(pairs.first)] = np.where(pairs.positive, data.labels[pairs.first], 0)
         weights[: len(pairs.first)] = 1.0
         in0, in1 = (
-            _padded(data.rows(side, rows), self.size, self.ladders[side])
+            _padded(data.rows(side, rows), self.size, self.boundaries[side])
             for side, rows in enumerate(pairs)
         )
         return Batch(in0, in1, labels, weights)
@@ -158,6 +158,6 @@ def _bounds(config: Hyperparameters) -> tuple[int, int]:
     return config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
 
 
-def _padded(rows: Ragged, size: int, ladder: tuple[int, ...]) -> npt.NDArray[np.int32]:
+def _padded(rows: Ragged, size: int, boundaries: tuple[int, ...]) -> npt.NDArray[np.int32]:
     longest = int(rows.lengths.max(initial=1))
-    return rows.pad(size, ladder[int(np.searchsorted(ladder, longest))])
+    return rows.pad(size, boundaries[int(np.searchsorted(boundaries, longest))])

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.cache_directory import cache_directory
 from o2v_jax.data import Records
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
 from o2v_jax.data.warnings import DataWarnings
@@ -23,7 +24,7 @@ from o2v_jax.training.data.validation import (
     find_invalid_records,
     find_wrong_labels,
 )
-from o2v_jax.util import cache_directory, require_all_local
+from o2v_jax.util import require_all_local
 
 Lengths: TypeAlias = npt.NDArray[np.int32]
 

@@ -8,8 +8,8 @@ import jax
 
 from o2v_jax.arguments import require_choice
 from o2v_jax.checkpoint import Model
+from o2v_jax.constants import DType
 from o2v_jax.devices import own_settings, require_devices
-from o2v_jax.errors import DType
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params, cast_encoders, require_fitting_params
 from o2v_jax.training.data.batches import Batch, Batcher

@@ -97,11 +97,11 @@ class Run:
         return self._verdict().best
 
     def best(self) -> Params:
-        """The best epoch's parameters, or before any is done those of the moment."""
+        """The best epoch's parameters, or before any is done the current ones."""
         return self.params or self._fetch_params()
 
     def _fetch_params(self) -> Params:
-        """The parameters of the moment, on this host; all hosts call it."""
+        """The current parameters, on this host; all hosts call it."""
         params: Params = self.placement.fetch(self.config, self._state.params)
         return params
 

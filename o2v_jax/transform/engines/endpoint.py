@@ -9,8 +9,8 @@ import msgspec
 
 from o2v_jax.data import Format
 from o2v_jax.errors import InputError, RecordError
+from o2v_jax.transform.engines.base import Step, Written
 from o2v_jax.transform.engines.endpoint_pool import Endpoints, RefusedError
-from o2v_jax.transform.engines.local import Step, Written
 from o2v_jax.transform.prefetch import map_in_order
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.read.texts import Texts, read_texts

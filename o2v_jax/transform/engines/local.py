@@ -1,75 +1,24 @@
 """What computes results: this process, or servers. Each gives the same bytes for the same part."""
 
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from o2v_jax.checkpoint import Model
+from o2v_jax.constants import DType, Mode
 from o2v_jax.data import Records
 from o2v_jax.data.warnings import DataWarnings, zero_inside
-from o2v_jax.errors import DType, Mode, O2VError
 from o2v_jax.scoring import Scorer, get_device_profile
-from o2v_jax.transform.read.parquet import BatchResults, read_batch
-from o2v_jax.transform.read.parts import Part, Position
+from o2v_jax.transform.engines.base import Step, Written
+from o2v_jax.transform.read.parquet import read_batch
+from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.write.answers import Counts, compute_results, read_slices
+from o2v_jax.transform.write.parquet import BatchResults
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import Scorer
     from o2v_jax.transform.read.rows import Rows
-
-
-class Written(Protocol):
-    """Results of some records of a part."""
-
-    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
-        """The text of the results, in pieces; `counts` is added to.
-
-        Raises:
-            RecordError, InputError: fails the file.
-        """
-
-
-class Step(NamedTuple):
-    """What is to be done for a file: one of three.
-
-    Attributes:
-        number: the file's.
-        work: of an engine, to be computed and written.
-        end: of a part, all of whose results have been written.
-        error: that fails the file.
-    """
-
-    number: int
-    work: Any = None
-    end: Position | None = None
-    error: O2VError | None = None
-
-
-class Engine(Protocol):
-    """Computes results; its `works` are called in one thread, and `results` in another."""
-
-    @property
-    def identity(self) -> str:
-        """Equal for engines that give equal results."""
-
-    @property
-    def knows_model(self) -> bool:
-        """Whether another model would have another identity."""
-
-    @property
-    def padding(self) -> float | None:
-        """The share of what was computed that was padding, if that is known."""
-
-    def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
-        """What is computed at a time, in order.
-
-        Raises:
-            RecordError: the first bad record, if they are not skipped.
-        """
-
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
-        """Steps in their order, those with work with its results."""
 
 
 class Local:

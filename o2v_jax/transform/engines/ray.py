@@ -9,9 +9,10 @@ from types import ModuleType
 from typing import Any
 
 from o2v_jax.checkpoint import Model
+from o2v_jax.constants import DType, Mode
 from o2v_jax.data.warnings import DataWarnings
-from o2v_jax.errors import DType, InputError, Mode
-from o2v_jax.transform.engines.local import Step, Written
+from o2v_jax.errors import InputError
+from o2v_jax.transform.engines.base import Step, Written
 from o2v_jax.transform.engines.ray_cluster import Share
 from o2v_jax.transform.engines.ray_worker import Piece, Worker
 from o2v_jax.transform.prefetch import map_in_order

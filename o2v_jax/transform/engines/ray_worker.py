@@ -5,8 +5,9 @@ from importlib import import_module
 from typing import Any, NamedTuple, TypeAlias
 
 from o2v_jax.checkpoint import Model
+from o2v_jax.constants import DType, Mode
 from o2v_jax.data.warnings import DataWarnings
-from o2v_jax.errors import DType, Mode, O2VError
+from o2v_jax.errors import O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.scoring import Scorer, use_compilation_cache
 from o2v_jax.transform.engines.local import Local, make_scorer, transform_part

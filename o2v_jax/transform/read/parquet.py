@@ -7,16 +7,13 @@ a Parquet file can only be written from its beginning to its end.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from o2v_jax.atomic import sync
 from o2v_jax.data import Places, Records, describe_outside
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Index, Ragged, offsets_of
@@ -25,8 +22,6 @@ from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part, Position
 from o2v_jax.transform.read.rows import Flags, Rows
 from o2v_jax.transform.read.sources import open_source, show_path
-from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Counts, Results
 
 PART_ROWS = 2**14
 SIDES = ("in0", "in1")
@@ -34,7 +29,6 @@ SCORES = "scores"
 EMBEDDINGS = "embeddings"
 ERROR = "error"
 _LONGEST_REASON = 300  # characters
-_END = 8  # bytes at the end of an Arrow stream
 
 
 def read_parquet_parts(path: Path, start: Position) -> Iterator[Part]:
@@ -43,7 +37,7 @@ def read_parquet_parts(path: Path, start: Position) -> Iterator[Part]:
     Raises:
         InputError: the file cannot be read, or has no columns of ids.
     """
-    with _translate_arrow_errors(path, "cannot be read as Parquet"):
+    with translate_arrow_errors(path, "cannot be read as Parquet"):
         try:
             yield from _read_row_groups(path, start)
         except OSError as error:
@@ -67,7 +61,7 @@ def _read_row_groups(path: Path, start: Position) -> Iterator[Part]:
 
 
 @contextmanager
-def _translate_arrow_errors(path: Path | str, what: str) -> Iterator[None]:
+def translate_arrow_errors(path: Path | str, what: str) -> Iterator[None]:
     """Makes of anything that Arrow raises the failure of one file."""
     try:
         yield
@@ -131,7 +125,7 @@ def read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
     Raises:
         InputError: its columns cannot be read.
     """
-    with _translate_arrow_errors(name, "cannot be read"):
+    with translate_arrow_errors(name, "cannot be read"):
         return _read_batch(part, name, vocab_sizes)
 
 
@@ -191,71 +185,3 @@ def _unwrap_extension(array: pa.Array) -> pa.Array:
 def _find_nulls(column: pa.Array) -> Flags:
     nulls: Flags = column.is_null().to_numpy(zero_copy_only=False)
     return nulls
-
-
-@dataclass
-class BatchResults:
-    """Results of a batch, which become its last columns."""
-
-    results: Results
-    part: Part
-    name: str
-
-    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
-        """The batch in an Arrow stream, behind the schema if it is the first."""
-        del settings, skip
-        rows = self.results.rows
-        counts.records += len(rows)
-        counts.errors += len(rows.errors)
-        name = SCORES if set(SIDES) <= set(self.part.batch.schema.names) else EMBEDDINGS
-        values = self.results.scores if name == SCORES else self.results.embeddings
-        if not np.isfinite(values).all():
-            raise InputError("the model gave values that are not finite")
-        errors = [str(rows.errors[row]) if row in rows.errors else None for row in range(len(rows))]
-        with _translate_arrow_errors(self.name, "cannot be written as Parquet"):
-            batch = self.part.batch.append_column(name, _lists(values, rows.good))
-            batch = batch.append_column(ERROR, pa.array(errors, pa.string()))
-            schema, content = _in_stream(batch)
-        if self.part.line == 1:
-            yield schema
-        if len(batch):
-            yield content
-
-
-def _in_stream(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
-    """A batch in an Arrow stream: the schema; and what follows, with the dictionaries it needs."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as stream:
-        stream.write_batch(batch)
-    content = sink.getvalue()
-    begin = len(batch.schema.serialize())
-    rest = content.slice(begin, len(content) - begin - _END)
-    return content.slice(0, begin).to_pybytes(), rest.to_pybytes()
-
-
-def _lists(values: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", good: Flags) -> pa.Array:
-    offsets = offsets_of(good * values.shape[1]).astype(np.int32)
-    flat = pa.array(values.ravel(), pa.float32())
-    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~good))
-
-
-def convert_to_parquet(stream: Path, target: Path, name: str, *, errors: int) -> None:
-    """Makes the Parquet file of a complete stream; the errors' column only if there are any.
-
-    Raises:
-        InputError: a column cannot be written as Parquet, or the stream is damaged.
-        OSError: the disk is full.
-    """
-    with _translate_arrow_errors(name, "cannot be written as Parquet"), target.open("wb") as file:
-        _write_parquet(stream, file, errors=errors)
-    sync(target)
-
-
-def _write_parquet(stream: Path, target: BinaryIO, *, errors: int) -> None:
-    # mapped into memory, all of a large stream's pages would stay
-    with stream.open("rb") as file, pa.ipc.open_stream(file) as batches:
-        names = [name for name in batches.schema.names if errors or name != ERROR]
-        schema = pa.schema([batches.schema.field(name) for name in names], batches.schema.metadata)
-        with pq.ParquetWriter(target, schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch.select(names))

@@ -58,7 +58,7 @@ class Results(NamedTuple):
     """What a model says of rows.
 
     Attributes:
-        rows: they.
+        rows: the input rows.
         scores: float32 `[pairs, outputs]`.
         embeddings: float32 `[single sides, enc_dim]`.
     """

@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 from o2v_jax.atomic import sync
 from o2v_jax.errors import InputError, O2VError
-from o2v_jax.transform.engines.local import Step, Written
-from o2v_jax.transform.read.parquet import convert_to_parquet
+from o2v_jax.transform.engines.base import Step, Written
 from o2v_jax.transform.read.parts import Position
 from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.settings import PARQUET, FileSettings, is_parquet
 from o2v_jax.transform.write.answers import Counts
 from o2v_jax.transform.write.origin import Origin, write_origin
+from o2v_jax.transform.write.parquet import convert_to_parquet
 from o2v_jax.transform.write.state import Progress, State
 from o2v_jax.util import describe_os_error
 
@@ -138,7 +138,7 @@ class Report:
         files: how many there are.
         kept: of them, those whose results were complete before.
         failed: those without results.
-        records: of which there are results, those of the run that was gone on with too.
+        records: of which there are results, including those of the resumed run.
         errors: of these, how many are bad.
     """
 

@@ -11,7 +11,7 @@ import pytest
 
 from o2v_jax.errors import InputError
 from o2v_jax.transform import Position, Report, Settings, Transform, find_sources
-from o2v_jax.transform.engines.local import Step
+from o2v_jax.transform.engines.base import Step
 from o2v_jax.transform.write.origin import Origin
 from o2v_jax.transform.write.outputs import Writer, complete
 from o2v_jax.transform.write.state import State
