@@ -206,6 +206,8 @@ def iterate_outside(
 ) -> Iterator[tuple[int, int, int]]:
     """The first `most` ids outside the vocabulary, or all: (id, row, position in it)."""
     at = find_outside(rows.ids, vocab_size)[:most]
+    if not len(at):  # searching nothing still gives Python's lock away, for which a request waits
+        return iter(())
     places = (part.tolist() for part in rows.locate(at))
     return zip(rows.ids[at].tolist(), *places, strict=True)
 
