@@ -84,7 +84,7 @@ class Batcher:
 
     @classmethod
     def of(cls, config: Hyperparameters, data: Dataset) -> "Batcher":
-        """The batcher of a configuration, its buckets fitted to the longest rows of `data`'s batches."""
+        """The batcher of a configuration, its buckets fitted to the longest rows of batches."""
         rate, bounds = config.negative_sampling_rate, _bounds(config)
         plain = cls(config.mini_batch_size, config.bucket_width, ((), ()), rate)
         longest = np.zeros((2, max(bounds) + 1), np.int64)  # batches by the longest row of a side
