@@ -166,7 +166,7 @@ def test_a_process_of_any_user_without_a_home(user):
         pytest.skip("only root can become another user")
     code = (
         "import os, sys\n"
-        "from o2v_jax.util import cache_directory\n"
+        "from o2v_jax.cache_directory import cache_directory\n"
         f"os.setuid({user})\n"
         "print(cache_directory(), os.stat(cache_directory()).st_uid)\n"
     )

@@ -205,7 +205,7 @@ def test_ids_pass_through(ran, tmp_path):
     settings = json.loads((out / "hyperparameters.json").read_text())
     assert settings["enc0_vocab_size"] == settings["enc1_vocab_size"] == "8"
     assert settings["tied_token_embedding_weight"] == "True"
-    assert "in1: id 0 stands before other ids" in err
+    assert "in1: id 0 is before other ids" in err
     assert "in0: id 0" not in err
 
 

@@ -14,10 +14,10 @@ from o2v_jax import Scorer
 from o2v_jax.checkpoint import flatten
 from o2v_jax.model import compare_fn, encoder_fn, parameter_shapes
 from o2v_jax.model.bilstm import LSTM, run_both_directions
-from o2v_jax.model.hcnn import Convolution, convolved, convolved_in_tiles
+from o2v_jax.model.hcnn import Convolution, convolve
 from o2v_jax.model.head import MLP, compare, compared_width
 from o2v_jax.model.layers import FullyConnected
-from o2v_jax.model.ops.winograd import WIDTHS
+from o2v_jax.model.ops import winograd
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +80,7 @@ def encoded(model, rows):
     return jax.jit(encoder_fn(config))(model.params["embed_0"]["weight"], weights, padded(rows))
 
 
-CONVOLUTIONS = [*product([convolved], range(1, 10)), *product([convolved_in_tiles], WIDTHS)]
+CONVOLUTIONS = [*product([convolve], range(1, 10)), *product([winograd.convolve], winograd.WIDTHS)]
 
 
 @pytest.mark.parametrize(("convolve", "width"), CONVOLUTIONS)
