@@ -237,14 +237,12 @@ class DistinctRows:
         used, inverse = np.unique(self.inverse[records], return_inverse=True)
         return DistinctRows(self.rows.take(used), inverse.astype(np.int64))
 
-    def expand(self) -> Ragged:
-        """The rows of all records, repetitions included."""
-        return self.rows.take(self.inverse)
 
-
-def expand_rows(rows: Ragged | DistinctRows) -> Ragged:
-    """The rows of all records, repetitions included."""
-    return rows if isinstance(rows, Ragged) else rows.expand()
+def expand_rows(rows: Ragged | DistinctRows, records: Index | None = None) -> Ragged:
+    """The rows of the given records, or of all, repetitions included."""
+    if isinstance(rows, Ragged):
+        return rows if records is None else rows.take(records)
+    return rows.rows.take(rows.inverse if records is None else rows.inverse[records])
 
 
 def deduplicate_rows(ragged: Ragged) -> DistinctRows:

@@ -21,6 +21,8 @@ class DeviceProfile(NamedTuple):
         table_numbers: float32 numbers in all tables of encodings; the more, the fewer slices a
             large call is cut into.
         streams: how many batches are encoded at a time; each stream has its part of the tables.
+        stream_threads: whether each stream but the first starts its programs in a thread of its
+            own. A server has calls at the same time instead.
         batch_base: batch sizes are powers of it.
         convolutions: how folded hcnn layers are convolved, by dtype.
         fused_batches: numbers of pairs that one program encodes and compares; none: no such
@@ -50,6 +52,7 @@ class DeviceProfile(NamedTuple):
     streams: int
     batch_base: int
     convolutions: Mapping[DType, Convolution]
+    stream_threads: bool = True
     fused_batches: tuple[int, ...] = ()
     fused_length_ratio: float = 1.5
     max_fused_lengths: int = 5

@@ -200,7 +200,7 @@ class Executor:
 
     def _make_stream(self, number: int) -> Stream:
         table = self.weights.make_table(self._capacity.rows)
-        return Stream(table, in_thread=number > 0)
+        return Stream(table, in_thread=number > 0 and self._profile.stream_threads)
 
     def _compile(self, key: Key) -> Program:
         part, batch, length = key

@@ -13,7 +13,7 @@ class Stream:
     """A table of encodings on the device, and the programs that write into it.
 
     A device runs what one thread starts in order. So the first stream of a call is the caller's
-    thread, and each other one has a thread of its own.
+    thread, and each other one has a thread of its own, if the device profile says so.
 
     Args:
         encodings: float32 `[rows, enc_dim]`; every program takes the table over.

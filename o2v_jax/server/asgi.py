@@ -31,10 +31,8 @@ _GIVE_BACK_S = 1.0
 # Requests that are answered sooner are not watched for a client that leaves, which costs time.
 _WATCH_AFTER_S = 0.05
 # Bytes of the longest body that is decoded on the loop. With 2**16, a burst of 128 requests of
-# 1,000 pairs kept /ping waiting for 4 s. Longer ones take turns in few threads: each thread that
-# wants Python's lock makes the loop wait for it longer.
-_SHORT_BODY = 2**13
-_DECODERS = 2
+# 1,000 pairs kept /ping waiting for 4 s.
+_SHORT_BODY = 2**15
 
 
 class _Closable(Protocol):
@@ -57,7 +55,8 @@ class Application:
         self._service = service
         self._contract = Contract(service)
         self._stall_s = stall_s
-        self._decoders = ThreadPoolExecutor(_DECODERS, "body")
+        # one thread: each that wants Python's lock makes the loop wait for it longer
+        self._decoder = ThreadPoolExecutor(1, "body")
         self._threads = ThreadPoolExecutor(REQUESTS, "long body")
         self._encoders = ThreadPoolExecutor(STREAMS, "long response")
 
@@ -94,12 +93,12 @@ class Application:
             invocation.close()
 
     async def _submit(self, request: Request, body: bytes) -> Invocation:
-        submit = partial(self._contract.submit, request, body)
-        if len(body) <= _SHORT_BODY:
-            return submit()
-        self._contract.require_capacity()  # or it would wait for a thread to be refused
-        threads = self._decoders if len(body) <= LONG_BODY else self._threads
-        return await _run_in_thread(threads, submit)
+        with self._contract.admit() as limits:  # before it waits for a thread
+            submit = partial(self._contract.submit, request, body, limits)
+            if len(body) <= _SHORT_BODY:
+                return submit()
+            threads = self._decoder if len(body) <= LONG_BODY else self._threads
+            return await _run_in_thread(threads, submit)
 
     async def _wait(self, invocation: Invocation, upload: Upload) -> None:
         """Waits until the results are there, or will not come."""

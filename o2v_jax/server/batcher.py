@@ -23,6 +23,7 @@ from o2v_jax.server.errors import BatchFailedError, BusyError
 from o2v_jax.server.queue import (
     Batch,
     Floats,
+    Index,
     Kind,
     Part,
     Queue,
@@ -235,15 +236,15 @@ def _wait(future: ScoringFuture, timeout_s: float) -> None:
 
 def _join(parts: Sequence[Part]) -> Sides:
     """Joins the records of all parts."""
-    chosen = [
-        future.sides if chunk.rows is None else [side.take(chunk.rows) for side in future.sides]
-        for future, chunk in parts
-    ]
-    if len(chosen) == 1:
-        return tuple(chosen[0])
-    return tuple(
-        Ragged.concatenate(list(map(expand_rows, side))) for side in zip(*chosen, strict=True)
-    )
+    if len(parts) == 1:
+        (future, chunk), *_ = parts
+        return future.sides if chunk.rows is None else _take(future.sides, chunk.rows)
+    expanded = ([expand_rows(side, chunk.rows) for side in future.sides] for future, chunk in parts)
+    return tuple(map(Ragged.concatenate, zip(*expanded, strict=True)))
+
+
+def _take(sides: Sides, rows: Index) -> Sides:
+    return tuple(side.take(rows) for side in sides)
 
 
 def _distribute(values: Floats, parts: Sequence[Part]) -> None:

@@ -4,7 +4,7 @@
 take the same steps, each of which may raise:
 
 1. `open`: the head of a request decides the response, or where the body goes;
-2. `submit`: the records of the whole body are queued;
+2. `admit` and `submit`: the records of the whole body are queued;
 3. `respond`: waits for the results, and encodes them.
 
 `refuse` makes a response of whatever was raised. A response's body is bytes, or an iterator of
@@ -16,7 +16,7 @@ Source: the Amazon SageMaker developer guide ("Use Your Own Inference Code with 
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 import orjson
@@ -121,7 +121,8 @@ class Contract:
             with self.receiving():
                 while part := read(opened.room):
                     opened.add(part)
-            invocation = self.submit(request, opened.complete())
+            with self.admit() as limits:
+                invocation = self.submit(request, opened.complete(), limits)
             try:
                 return self.respond(request, invocation)
             finally:
@@ -157,14 +158,28 @@ class Contract:
         if self._service.requests.free < 1:
             raise BusyError
 
-    def submit(self, request: Request, body: bytes) -> Invocation:
+    def admit(self) -> ExitStack:
+        """Counts a request whose body is complete; raises `BusyError` beyond the limit.
+
+        Returns:
+            What `submit` takes over. It is closed where nothing is submitted.
+        """
+        return self._service.admit()
+
+    def submit(self, request: Request, body: bytes, limits: ExitStack) -> Invocation:
         """Decodes the body and queues its records.
+
+        Args:
+            request: its head.
+            body: the whole.
+            limits: of `admit`.
 
         Raises:
             RecordError, InputError: the request is wrong, or the server is busy.
         """
         headers = request.headers
-        return self._service.submit(body, headers.get("content-type"), headers.get("accept"))
+        media_types = headers.get("content-type"), headers.get("accept")
+        return self._service.submit(body, *media_types, limits)
 
     def respond(self, request: Request, invocation: Invocation) -> Response:
         """Waits for the results, and encodes them; a long response is encoded as it is sent.

@@ -135,8 +135,26 @@ class Service:
         """Finishes the current batch and refuses everything else, for good."""
         self.batcher.close()
 
-    def submit(self, body: bytes, content_type: str | None, accept: str | None) -> Invocation:
+    def admit(self) -> ExitStack:
+        """Counts a request among those whose body is complete, until the stack is closed.
+
+        Raises:
+            BusyError: there are too many.
+        """
+        limits = ExitStack()
+        limits.enter_context(self.requests.held())
+        return limits
+
+    def submit(
+        self, body: bytes, content_type: str | None, accept: str | None, limits: ExitStack
+    ) -> Invocation:
         """Decodes the body of a request and queues its records.
+
+        Args:
+            body: the whole.
+            content_type: the header, if there is one.
+            accept: likewise.
+            limits: what `admit` returned. The invocation takes it over.
 
         Raises:
             RecordError, InputError: the request is wrong, or the server is busy.
@@ -144,14 +162,12 @@ class Service:
         content = read_content_type(content_type)
         format_in = content.format or sniff(body)
         format_out = choose_format(accept, self.settings.default_accept or format_in)
-        with ExitStack() as stack:
-            stack.enter_context(self.requests.held())
-            records = self._decode(body, format_in)
-            numbers = self._count_numbers(records)
-            stack.enter_context(self.records.held(len(records)))
-            stream = None if numbers <= LONG_RESPONSE else self._hold_stream(numbers, stack)
-            futures = self._queue(records, content.max_seq_lens)
-            return Invocation(records, format_out, futures, stream, self.batcher, stack.pop_all())
+        records = self._decode(body, format_in)
+        numbers = self._count_numbers(records)
+        limits.enter_context(self.records.held(len(records)))
+        stream = None if numbers <= LONG_RESPONSE else self._hold_stream(numbers, limits)
+        futures = self._queue(records, content.max_seq_lens)
+        return Invocation(records, format_out, futures, stream, self.batcher, limits.pop_all())
 
     def finish(self, invocation: Invocation) -> Answer:
         """Waits for the results and encodes them.

@@ -106,7 +106,9 @@ def test_a_number_that_json_has_not_is_an_error_before_anything_is_sent(wide):
 def test_embeddings_of_one_side_are_not_copied(side):
     scorer = WideScorer()
     service = Service([scorer], Settings())
-    invocation = service.submit(b'{"%s": []}' % side.encode(), "application/jsonlines", None)
+    invocation = service.submit(
+        b'{"%s": []}' % side.encode(), "application/jsonlines", None, service.admit()
+    )
     _, values = service._collect(invocation)
     invocation.close()
     assert np.shares_memory(values, scorer.embeddings)
