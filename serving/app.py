@@ -55,7 +55,9 @@ def create_app(
 
     def respond(*_: object, **__: object) -> Response:
         sent = {name.lower(): value for name, value in request.headers.items()}
-        return _convert(contract.handle(http.Request(request.method, request.path, sent), _read))
+        query = request.query_string.decode("latin-1")
+        head = http.Request(request.method, request.path, sent, query)
+        return _convert(contract.handle(head, _read))
 
     app = Flask(__name__, static_folder=None)
     app.extensions["o2v_jax"] = service

@@ -61,7 +61,10 @@ class FlaskClient(Client):
         pairs = [*headers.items()] if isinstance(headers, dict) else [*headers]
         # the client would take what stands between slashes for a host, and count the bytes itself
         lengths = [value for name, value in pairs if name == "content-length"]
-        said = {"PATH_INFO": path} | ({"CONTENT_LENGTH": lengths[0]} if lengths else {})
+        path, _, query = path.partition("?")
+        said = {"PATH_INFO": path, "QUERY_STRING": query} | (
+            {"CONTENT_LENGTH": lengths[0]} if lengths else {}
+        )
         reply = self.app.test_client().open(
             method=method, data=body, headers=pairs, environ_overrides=said
         )
@@ -89,7 +92,9 @@ class AsgiClient(Client):
     def stream(self, method, path, body=b"", headers=()):
         pairs = headers.items() if isinstance(headers, dict) else headers
         raw = [(name.lower().encode(), value.encode()) for name, value in pairs]
+        path, _, query = path.partition("?")
         scope = {"type": "http", "method": method, "path": path, "headers": raw}
+        scope["query_string"] = query.encode()
         exchange = Exchange(body)
         ends = self.run(exchange.run(self.application, scope))
         try:

@@ -14,6 +14,8 @@ class LengthScorer:
 
     config = Hyperparameters(enc0_max_seq_len=8, enc0_vocab_size=40, enc_dim=16)
     shapes = choose_shapes(config)
+    tokenizers = None
+    class_names = ()
     useful_tokens = computed_tokens = compiled = waits = 0
 
     def __init__(self):

@@ -3,6 +3,7 @@
 
 import inspect
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jaxtyping
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import o2v_jax
-from o2v_jax import InputError, O2VError, Ragged, Scorer, Vocabulary
+from o2v_jax import InputError, O2VError, Ragged, Scorer, Tokenizer, Vocabulary
 
 ROWS = [[4, 7], [5]]
 # arguments that are documented as unchecked: what holds values, and what JAX and Flax call
@@ -76,6 +77,18 @@ WRONG = {
     "Scorer.warm.threads": lambda m: m.scorer.warm("x"),
     "Scorer.warm.threads of 0": lambda m: m.scorer.warm(0),
     "Scorer.warm_first.threads": lambda m: m.scorer.warm_first(None),
+    "Scorer.model with odd tokenizers": lambda m: Scorer(replace(m.model, tokenizers=m.words)),
+    "Scorer.model with odd names": lambda m: Scorer(replace(m.model, class_names="ab")),
+    "save.model with odd tokenizers": lambda m: o2v_jax.save(replace(m.model, tokenizers=5), "x"),
+    "save.model with odd names": lambda m: o2v_jax.save(replace(m.model, class_names=["a"]), "x"),
+    "Tokenizer.kind": lambda m: Tokenizer(["text"], m.words),
+    "Tokenizer.vocabulary": lambda m: Tokenizer("text", {"a": 1}),
+    "Tokenizer.whole_numbers": lambda m: Tokenizer("value", m.words, whole_numbers=1),
+    "Tokenizer.encode.value": lambda m: Tokenizer("text", m.words).encode(None),
+    "Tokenizer.split.value": lambda m: Tokenizer("tokens", m.words).split(3),
+    "Tokenizer.look_up.tokens": lambda m: Tokenizer("text", m.words).look_up("a man"),
+    "Tokenizer.look_up.tokens of numbers": lambda m: Tokenizer("text", m.words).look_up([3]),
+    "Tokenizer.knows.token": lambda m: Tokenizer("text", m.words).knows(["a"]),
     "Vocabulary.tokens": lambda m: Vocabulary(["a"]),
     "Vocabulary.tokens of numbers": lambda m: Vocabulary({3: 1}),
     "Vocabulary.lowercase": lambda m: Vocabulary({"a": 1}, lowercase="yes"),
@@ -132,6 +145,7 @@ def test_every_public_function_and_argument_stands_in_the_table_or_is_documented
                 assert f"{name}.{argument}" in named
     for kind, methods in {
         Scorer: ("score", "embed", "rank", "warm_first", "warm"),
+        Tokenizer: ("encode", "split", "look_up", "knows"),
         Vocabulary: ("build", "read", "write", "encode", "encode_tokens"),
     }.items():
         for method in methods:

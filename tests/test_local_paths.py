@@ -10,7 +10,7 @@ from o2v_jax.cache_directory import cache_directory
 from o2v_jax.checkpoint import check_target, default_model
 from o2v_jax.data.vocabulary import Vocabulary, read_json_object
 from o2v_jax.errors import InputError
-from o2v_jax.preparation import Preparation, Side
+from o2v_jax.preparation import Preparation, Side, read_prepared
 from o2v_jax.server.run import serve
 from o2v_jax.server.settings import Settings as ServerSettings
 from o2v_jax.training import Job, container_job, read_dataset
@@ -45,7 +45,7 @@ def path_settings(kind, *names):
     }
 
 
-FILES = ("train", "validation", "test", "vocabulary", "auxiliary", "cache", "output")
+FILES = ("train", "validation", "test", "auxiliary", "cache", "output")
 CALLS = {
     "load": lambda _: o2v_jax.load(URL),
     "load Path": lambda _: o2v_jax.load(Path(URL)),
@@ -64,6 +64,7 @@ CALLS = {
     "sources_of": lambda _: find_sources([URL], HERE),
     "sources_of to": lambda _: find_sources([], Path(URL)),
     "Transform": lambda _: Transform([], Path(URL), Settings(), None),
+    "read_prepared": lambda _: read_prepared(Path(URL)),
     "default_model": lambda _: default_model({"O2V_MODEL": URL}),
     "server settings": lambda _: ServerSettings.from_environment({"O2V_MODEL": URL}),
     "serve": lambda _: serve(URL),

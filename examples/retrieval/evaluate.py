@@ -44,9 +44,8 @@ def score_by_model(
 ) -> Scores:
     """Log-odds of every pair: encodes each text once, then compares all pairs."""
     scorer = o2v_jax.Scorer(model)
-    ids = model.vocabulary.encode_tokens  # type: ignore[union-attr]
-    one = scorer.embed(in0=[ids(text.split()) for text in queries])
-    two = jnp.asarray(scorer.embed(in1=[ids(text.split()) for text in documents]))
+    one = scorer.embed(in0=list(queries))
+    two = jnp.asarray(scorer.embed(in1=list(documents)))
     compare = o2v_jax.compare_fn(model.config)
 
     @jax.jit

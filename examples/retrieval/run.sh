@@ -10,7 +10,6 @@ $o2v prepare "$work/pairs/train.tsv" --no-header --label 0 --in0 1 --in1 2 --in0
     --in1-type tokens --shared-vocabulary --min-count 2 --output-layer softmax --force \
     --validation-file "$work/pairs/dev.tsv" --test-file "$work/pairs/test.tsv" \
     --output "$work/data"
-$o2v train --train "$work/data/train.jsonl" --validation "$work/data/validation.jsonl" \
-    --hyperparameters "$here/hyperparameters.json" --vocabulary "$work/data/vocab.json" \
+$o2v train --data "$work/data" --hyperparameters "$here/hyperparameters.json" \
     --output "$work/model" "$@"
 $o2v evaluate --model "$work/model" "$work/data/test.jsonl"

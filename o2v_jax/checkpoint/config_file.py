@@ -1,28 +1,36 @@
 """config.json: its keys, the length histogram, and everything that can be wrong with them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from o2v_jax.arguments import show
 from o2v_jax.checkpoint.model import Histogram, Model
+from o2v_jax.checkpoint.tokenizer_files import (
+    SHARED_VOCABULARY,
+    Inputs,
+    SideInput,
+    compose_inputs,
+    parse_inputs,
+)
 from o2v_jax.data.ragged import Index
+from o2v_jax.data.tokenizers import SIDES, Tokenizers
 from o2v_jax.data.vocabulary import TOKENIZER, Vocabulary
 from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
 
 LONGEST = 9_999_999  # a length read from a file becomes the size of an array: it needs a bound
-_SIDES = ("in0", "in1")
 
 
 def histogram_to_json(histogram: Histogram) -> dict[str, dict[str, int]]:
     """`{"in0": {"length": count, ...}, "in1": {...}}`."""
     return {
         side: {str(length): int(counts[length]) for length in np.flatnonzero(counts)}
-        for side, counts in zip(_SIDES, histogram, strict=True)
+        for side, counts in zip(SIDES, histogram, strict=True)
     }
 
 
@@ -32,7 +40,7 @@ def histogram_from_json(value: Any) -> Histogram:
     Raises:
         InputError: a side is missing or something in it is not a length with its count.
     """
-    if not isinstance(value, dict) or set(value) != set(_SIDES):
+    if not isinstance(value, dict) or set(value) != set(SIDES):
         raise InputError('config.json: length_histogram must be {"in0": {...}, "in1": {...}}')
     return _read_counts("in0", value["in0"]), _read_counts("in1", value["in1"])
 
@@ -77,9 +85,10 @@ class Problems(list[str]):
 
 
 FORMAT = "o2v_jax"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _REQUIRED = ("format", "format_version", "hyperparameters", "params_sha256")
-_OPTIONAL = ("tokenizer", "length_histogram")
+# by the format's version; what is written is of the last
+_OPTIONAL = {1: ("tokenizer", "length_histogram"), 2: ("inputs", "class_names", "length_histogram")}
 _KEYS_SHOWN = 20
 MAX_JSON_BYTES = 2**25  # of config.json, metrics.json and provenance.json, each
 _MAX_VOCABULARY_BYTES = 2**30
@@ -93,15 +102,16 @@ class ConfigFile:
     Attributes:
         config: the hyperparameters, or None if they are wrong.
         params_sha256: the checksum that params.safetensors must have, or None if it is wrong.
-        has_tokenizer: whether a tokenizer is named; None: config.json could not be read.
-        lowercase: whether the tokenizer makes texts lower case, if it is named rightly.
-        length_histogram: see `Model`.
+        has_inputs: whether it says how raw values become ids; None: it could not be read.
+        inputs: what it says of that, if it is right.
+        class_names: see `Model`; likewise `length_histogram`.
     """
 
     config: Hyperparameters | None = None
     params_sha256: str | None = None
-    has_tokenizer: bool | None = None
-    lowercase: bool | None = None
+    has_inputs: bool | None = None
+    inputs: Inputs | None = None
+    class_names: tuple[str, ...] = ()
     length_histogram: Histogram | None = None
 
 
@@ -113,8 +123,10 @@ def compose(model: Model, params_sha256: str) -> dict[str, Any]:
         "hyperparameters": model.config.to_strings(),
         "params_sha256": params_sha256,
     }
-    if model.vocabulary is not None:
-        document["tokenizer"] = {"name": TOKENIZER, "lowercase": model.vocabulary.lowercase}
+    if model.tokenizers is not None:
+        document["inputs"], _ = compose_inputs(model.tokenizers)
+    if model.class_names:
+        document["class_names"] = list(model.class_names)
     if model.length_histogram is not None:
         document["length_histogram"] = histogram_to_json(model.length_histogram)
     return document
@@ -131,11 +143,13 @@ def parse(document: Mapping[str, Any], problems: Problems) -> ConfigFile:
 
     read("format", _format)
     read("format_version", _version)
+    config = read("hyperparameters", _hyperparameters)
     return ConfigFile(
-        config=read("hyperparameters", _hyperparameters),
+        config=config,
         params_sha256=read("params_sha256", _sha256),
-        has_tokenizer="tokenizer" in document,
-        lowercase=read("tokenizer", _lowercase),
+        has_inputs="inputs" in document or "tokenizer" in document,
+        inputs=read("inputs", _inputs) or read("tokenizer", _inputs_of_format_1),
+        class_names=read("class_names", partial(_class_names, config)) or (),
         length_histogram=read("length_histogram", histogram_from_json),
     )
 
@@ -151,26 +165,47 @@ def max_vocabulary_bytes(config: Hyperparameters | None) -> int:
     return min(_MAX_VOCABULARY_BYTES, 2**20 + 2**10 * tokens)
 
 
-def check_vocabulary(vocabulary: Vocabulary, config: Hyperparameters) -> None:
-    """Checks that every token id can be looked up in both embedding tables.
+def check_tokenizers(tokenizers: Tokenizers, config: Hyperparameters) -> None:
+    """Checks that every token id can be looked up in the embedding table of its side.
 
     Raises:
         InputError: one cannot; the token with the largest id is named.
     """
-    limit = min(config.encoder(side).vocab_size for side in (0, 1))
-    if vocabulary.size > limit:
-        token = max(vocabulary.tokens, key=vocabulary.tokens.__getitem__)
-        raise InputError(
-            f"vocab.json: token {show(token[:100])} has id {vocabulary.size - 1}, "
-            f"but ids must be below the vocab_size {limit}"
-        )
+    described, _ = compose_inputs(tokenizers)
+    for side, (name, tokenizer) in enumerate(zip(SIDES, tokenizers, strict=True)):
+        limit = config.encoder(side).vocab_size
+        if tokenizer.vocabulary is not None and tokenizer.size > limit:
+            _refuse_large(tokenizer.vocabulary, described[name]["vocabulary"], limit)
+
+
+def check_class_names(names: Sequence[str], config: Hyperparameters) -> None:
+    """Checks that each class has a name, if there are names.
+
+    Raises:
+        InputError: there are more or fewer, or the model is a regression.
+    """
+    if names and config.output_layer != "softmax":
+        raise InputError("config.json: class_names are for classes, but this model is a regression")
+    if names and len(names) != config.num_classes:
+        classes = f"num_classes is {config.num_classes}"
+        raise InputError(f"config.json: class_names holds {len(names)} names, but {classes}")
+
+
+def _refuse_large(vocabulary: Vocabulary, file: str, limit: int) -> NoReturn:
+    token = max(vocabulary.tokens, key=vocabulary.tokens.__getitem__)
+    raise InputError(
+        f"{file}: token {show(token[:100])} has id {vocabulary.size - 1}, "
+        f"but ids must be below the vocab_size {limit}"
+    )
 
 
 def _check_keys(document: Mapping[str, Any], problems: Problems) -> None:
     problems.extend(f"config.json: {key!r} is missing" for key in _REQUIRED if key not in document)
-    unknown = [key for key in document if key not in (*_REQUIRED, *_OPTIONAL)]
+    version = document.get("format_version")
+    version = version if type(version) is int and version in _OPTIONAL else FORMAT_VERSION
+    unknown = [key for key in document if key not in (*_REQUIRED, *_OPTIONAL[version])]
     problems.extend(
-        f"config.json: {show(key)} is not a key of format version {FORMAT_VERSION}"
+        f"config.json: {show(key)} is not a key of format version {version}"
         for key in unknown[:_KEYS_SHOWN]
     )
     if more := unknown[_KEYS_SHOWN:]:
@@ -183,10 +218,10 @@ def _format(value: Any) -> None:
 
 
 def _version(value: Any) -> None:
-    if type(value) is not int or value != FORMAT_VERSION:
+    if type(value) is not int or value not in _OPTIONAL:
         raise InputError(
             f"config.json: format version {show(value)} is unknown, "
-            f"this release of o2v_jax reads version {FORMAT_VERSION}"
+            f"this release of o2v_jax reads versions {' and '.join(map(str, _OPTIONAL))}"
         )
 
 
@@ -202,7 +237,25 @@ def _sha256(value: Any) -> str:
     return value
 
 
-def _lowercase(value: Any) -> bool:
+def _inputs(value: Any) -> Inputs:
+    try:
+        return parse_inputs(value)
+    except InputError as error:
+        raise InputError(f"config.json: {error}") from error
+
+
+def _class_names(config: Hyperparameters | None, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise InputError(f"config.json: class_names must be a list of names, got {show(value)}")
+    if len(set(value)) < len(value):
+        raise InputError("config.json: class_names holds a name twice")
+    if config is not None:
+        check_class_names(value, config)
+    return tuple(value)
+
+
+def _inputs_of_format_1(value: Any) -> Inputs:
+    """Text of one vocabulary on both sides."""
     if (
         not isinstance(value, dict)
         or set(value) != {"name", "lowercase"}
@@ -213,4 +266,5 @@ def _lowercase(value: Any) -> bool:
             f'config.json: tokenizer must be {{"name": "{TOKENIZER}", "lowercase": true}} '
             f"(or false), but it is {show(value)}"
         )
-    return value["lowercase"]
+    side = SideInput("text", SHARED_VOCABULARY, value["lowercase"])
+    return side, side

@@ -21,14 +21,15 @@ from o2v_jax.checkpoint.model import (
     METRICS,
     PARAMS,
     PROVENANCE,
-    VOCABULARY,
     Model,
     nest,
 )
 from o2v_jax.checkpoint.params_file import Contents, Digests
 from o2v_jax.checkpoint.snapshot import Snapshot, open_snapshot
+from o2v_jax.checkpoint.tokenizer_files import VOCABULARY_FILES, read_tokenizers
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, unpack_archive
-from o2v_jax.data.vocabulary import Vocabulary, parse_json_object
+from o2v_jax.data.tokenizers import Tokenizers
+from o2v_jax.data.vocabulary import parse_json_object
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.util import describe_os_error, hash_bytes
 
@@ -164,7 +165,7 @@ def _read(snapshot: Snapshot, source: Path) -> Model:
     problems = Problems()
     settings = _read_config(snapshot, problems)
     contents = _read_params(snapshot, settings, problems)
-    vocabulary = _read_vocabulary(snapshot, settings, contents.digests, problems)
+    tokenizers = _read_tokenizers(snapshot, settings, contents.digests, problems)
     metrics, provenance = (
         _read_extra(snapshot, name, contents.digests, problems) for name in (METRICS, PROVENANCE)
     )
@@ -175,10 +176,11 @@ def _read(snapshot: Snapshot, source: Path) -> Model:
     return Model(
         config=settings.config,
         params=nest(contents.arrays),
-        vocabulary=vocabulary,
+        tokenizers=tokenizers,
         metrics=metrics,
         provenance=provenance,
         length_histogram=settings.length_histogram,
+        class_names=settings.class_names,
     )
 
 
@@ -197,23 +199,43 @@ def _read_params(snapshot: Snapshot, settings: ConfigFile, problems: Problems) -
     return Contents({})
 
 
-def _read_vocabulary(
+def _read_tokenizers(
     snapshot: Snapshot, settings: ConfigFile, digests: Digests | None, problems: Problems
-) -> Vocabulary | None:
-    there = snapshot.is_there(VOCABULARY)
-    if there and settings.has_tokenizer is False:
-        problems.append(f"{CONFIG}: there is a {VOCABULARY}, but no tokenizer is named")
-    if not (there or settings.has_tokenizer or VOCABULARY in (digests or ())):
+) -> Tokenizers | None:
+    """Reads the vocabularies; one that is there, or has a digest, must be named."""
+    named = {side.vocabulary for side in settings.inputs or ()}
+    if settings.has_inputs is False or settings.inputs is not None:
+        there = [name for name in VOCABULARY_FILES if snapshot.is_there(name)]
+        problems += [
+            f"{CONFIG}: there is a {name}, but no input names it"
+            for name in there
+            if name not in named
+        ]
+        problems += [
+            f"{name} is missing"
+            for name in VOCABULARY_FILES
+            if name in (digests or ()) and name not in named and name not in there
+        ]
+    if settings.inputs is None:
         return None
-    if settings.config is None and snapshot.is_longer(VOCABULARY, max_vocabulary_bytes(None)):
+    if settings.config is None and any(
+        snapshot.is_longer(name, max_vocabulary_bytes(None)) for name in named if name
+    ):
         return None  # whether it is too long depends on what is wrong already
+
+    contents: dict[str, bytes] = {}
+
+    def read(name: str) -> bytes:
+        contents[name] = snapshot.read(name, max_vocabulary_bytes(settings.config))
+        return contents[name]
+
     with problems.gathered():
-        data = snapshot.read(VOCABULARY, max_vocabulary_bytes(settings.config))
-        vocabulary = Vocabulary.parse(data, VOCABULARY, lowercase=bool(settings.lowercase))
+        tokenizers = read_tokenizers(settings.inputs, read)
         if settings.config is not None:
-            config_file.check_vocabulary(vocabulary, settings.config)
-        _check_digest(VOCABULARY, data, digests)
-        return vocabulary
+            config_file.check_tokenizers(tokenizers, settings.config)
+        for name, data in contents.items():  # last: what is wrong in it says more
+            _check_digest(name, data, digests)
+        return tokenizers
     return None
 
 

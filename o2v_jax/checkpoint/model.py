@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.checkpoint.tokenizer_files import VOCABULARY_FILES
 from o2v_jax.data.nested import Params, iterate_leaves
 from o2v_jax.data.ragged import Index
-from o2v_jax.data.vocabulary import Vocabulary
+from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.util import require_local
@@ -19,10 +20,9 @@ Histogram: TypeAlias = tuple[Index, Index]
 
 CONFIG = "config.json"
 PARAMS = "params.safetensors"
-VOCABULARY = "vocab.json"
 METRICS = "metrics.json"
 PROVENANCE = "provenance.json"
-FILES = (CONFIG, PARAMS, VOCABULARY, METRICS, PROVENANCE)
+FILES = (CONFIG, PARAMS, *VOCABULARY_FILES, METRICS, PROVENANCE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +34,22 @@ class Model:
         params: nested dict of float32 arrays (NumPy's, or on a device), named and shaped as
             `o2v_jax.model.parameter_shapes(config)` says, dots for nesting. Flax's FrozenDict and
             `nnx.State` are taken too.
-        vocabulary: words to ids, for models of texts.
+        tokenizers: of in0 and in1: how raw values, such as texts, become token ids; None: the model
+            is known to take ids alone.
         metrics: figures by name. One that is not finite is written as JSON's null.
         provenance: how the model was made (versions, command, seed, data): any JSON object.
         length_histogram: for each side the number of training sequences by length, int64
             `[longest + 1]`; trailing zeros are not kept on disk.
+        class_names: what the classes are called, in their order; empty: their numbers alone.
     """
 
     config: Hyperparameters
     params: Params
-    vocabulary: Vocabulary | None = None
+    tokenizers: Tokenizers | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     length_histogram: Histogram | None = None
+    class_names: tuple[str, ...] = ()
 
 
 def flatten(params: Params) -> dict[str, npt.NDArray[Any]]:

@@ -21,12 +21,13 @@ from o2v_jax.checkpoint.model import (
     METRICS,
     PARAMS,
     PROVENANCE,
-    VOCABULARY,
     Model,
     flatten,
 )
 from o2v_jax.checkpoint.params_file import Arrays
 from o2v_jax.checkpoint.snapshot import open_snapshot
+from o2v_jax.checkpoint.tokenizer_files import compose_inputs
+from o2v_jax.data.tokenizers import require_tokenizers
 from o2v_jax.data.vocabulary import parse_json_object
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.util import describe_os_error, hash_bytes, hash_file
@@ -76,6 +77,8 @@ def _flatten_params(model: Model, target: Path) -> Arrays:
     from o2v_jax.model import to_plain  # noqa: PLC0415  its import takes a second
 
     require_instance("model", model, Model, "a Model")
+    require_tokenizers(model.tokenizers)
+    require_instance("class_names", model.class_names, tuple, "a tuple of names")
     try:
         return flatten(to_plain(model.params))
     except InputError as error:
@@ -87,9 +90,11 @@ def _write(model: Model, arrays: Arrays, directory: Path) -> None:
         METRICS: _encode_json(METRICS, model.metrics),
         PROVENANCE: _encode_json(PROVENANCE, model.provenance),
     }
-    if model.vocabulary is not None:
-        others[VOCABULARY] = model.vocabulary.to_json()
-        _check_size(VOCABULARY, others[VOCABULARY], max_vocabulary_bytes(model.config))
+    if model.tokenizers is not None:
+        _, files = compose_inputs(model.tokenizers)
+        for name, data in files.items():
+            _check_size(name, data, max_vocabulary_bytes(model.config))
+        others |= files
     for name, data in others.items():
         (directory / name).write_bytes(data)
     digests = {name: hash_bytes(data) for name, data in others.items()}
@@ -104,8 +109,8 @@ def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
     problems = Problems(params_file.check(arrays, params_file.expected_shapes(model.config)))
     config_file.parse(config_file.compose(model, ""), problems)
     with problems.gathered():
-        if model.vocabulary is not None:
-            config_file.check_vocabulary(model.vocabulary, model.config)
+        if model.tokenizers is not None:
+            config_file.check_tokenizers(model.tokenizers, model.config)
     for name, value in ((METRICS, model.metrics), (PROVENANCE, model.provenance)):
         with problems.gathered():
             _encode_json(name, value)

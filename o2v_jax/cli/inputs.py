@@ -1,19 +1,20 @@
 """Records from a file or standard input: JSON Lines, a JSON document, or text."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
 from o2v_jax.checkpoint import Model
-from o2v_jax.data import Format, Places, Records, WrongFormatError, decode, read_lines
+from o2v_jax.data import Format, Places, Reading, Records, WrongFormatError, decode, read_lines
 from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
 from o2v_jax.data.lines import MIB, read_bounded_lines, split_chunks
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.vocabulary import Vocabulary
+from o2v_jax.data.records import Labels
+from o2v_jax.data.tokenizers import NO_VOCABULARY, SIDES, Tokenizer, Tokenizers
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.util import decompress, translate_read_errors
 
@@ -64,47 +65,61 @@ def choose_form(file: Path, form: str | None) -> str:
 
 
 def read_records(
-    stream: BinaryIO, file: Path, form: str | None, model: Model, *, labelled: bool = False
+    stream: BinaryIO,
+    file: Path,
+    form: str | None,
+    model: Model,
+    *,
+    labelled: bool = False,
+    side: Literal[0, 1] = 0,
 ) -> Iterator[Records]:
     """Records chunk by chunk; those before a bad one come out first.
 
     Text holds a record a line: two texts, or one, separated by a tab, after the label if
-    `labelled`. An empty line is not a record; one that holds a tab is. A line holds at most 6 MiB,
-    a JSON document 100.
+    `labelled`: a number, or the name of a class. An empty line is not a record; one that holds a
+    tab is. A line holds at most 6 MiB, a JSON document 100. `side` is that of texts that stand
+    alone.
 
     Raises:
         RecordError: names the file, the line and what is wrong.
-        InputError: text was given and the model has no vocabulary, or the input is damaged.
+        InputError: text was given and the model does not say how it becomes ids, or the input is
+            damaged.
     """
     name = show_input(file)
-    sizes = model.config.encoder(0).vocab_size, model.config.encoder(1).vocab_size
     form = choose_form(file, form)
     if form == "json":
-        yield _document(stream, name, sizes, labelled=labelled)
+        yield _document(stream, name, model, labelled=labelled)
     elif form == "text":
-        yield from _texts(stream, name, require_vocabulary(model.vocabulary), labelled=labelled)
+        yield from _texts(stream, name, model, labelled=labelled, side=side)
     else:
-        yield from _lines(stream, name, sizes, labelled=labelled)
+        yield from _lines(stream, name, model, labelled=labelled)
 
 
-def require_vocabulary(vocabulary: Vocabulary | None) -> Vocabulary:
-    """The model's vocabulary.
+def get_tokenizers(model: Model) -> Tokenizers:
+    """The model's tokenizers.
 
     Raises:
         InputError: it has none.
     """
-    if vocabulary is None:
-        raise InputError("this model has no vocab.json, so it reads token ids and not text")
-    return vocabulary
+    if model.tokenizers is None:
+        raise InputError(NO_VOCABULARY)
+    return model.tokenizers
 
 
-def _lines(
-    stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: bool
-) -> Iterator[Records]:
+def _reading(model: Model, *, labelled: bool) -> Reading:
+    return Reading(
+        vocab_sizes=(model.config.encoder(0).vocab_size, model.config.encoder(1).vocab_size),
+        labelled=labelled,
+        tokenizers=model.tokenizers,
+        text_hint=NO_VOCABULARY,
+    )
+
+
+def _lines(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Iterator[Records]:
     head = peek_head(stream)
     lines = read_bounded_lines(stream, name)
     try:
-        yield from read_lines(lines, name, vocab_sizes=sizes, labelled=labelled, chunk_lines=CHUNK)
+        yield from read_lines(lines, name, _reading(model, labelled=labelled), chunk_lines=CHUNK)
     except RecordError as error:
         if is_document(head):
             raise RecordError(name, "is one JSON document: give --format json") from error
@@ -113,10 +128,10 @@ def _lines(
         raise
 
 
-def _document(stream: BinaryIO, name: str, sizes: tuple[int, int], *, labelled: bool) -> Records:
+def _document(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Records:
     body = _whole(stream, name)
     try:
-        return decode(body, Format.JSON, vocab_sizes=sizes, labelled=labelled)
+        return decode(body, Format.JSON, _reading(model, labelled=labelled))
     except WrongFormatError as error:
         # what `decode` says of it is for a request, which has a Content-Type
         reason = "the input is JSON Lines: give --format jsonl"
@@ -138,14 +153,16 @@ def _whole(stream: BinaryIO, name: str) -> bytes:
 
 
 def _texts(
-    stream: BinaryIO, name: str, vocabulary: Vocabulary, *, labelled: bool
+    stream: BinaryIO, name: str, model: Model, *, labelled: bool, side: Literal[0, 1]
 ) -> Iterator[Records]:
+    get_tokenizers(model)
     for first, chunk in split_chunks(read_bounded_lines(stream, name), CHUNK):
         numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip(b"\r\n")]
         rows = [_columns(name, n, line, labelled=labelled) for n, line in numbered]
         if rows:
             lines_at = np.array([n for n, _ in numbered], np.int64)
-            yield read_text_rows(rows, vocabulary, Places(name, lines_at), labelled=labelled)
+            places = Places(name, lines_at)
+            yield read_text_rows(rows, model, places, labelled=labelled, side=side)
 
 
 def _columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str]:
@@ -162,28 +179,62 @@ def _columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str
 
 
 def read_text_rows(
-    rows: list[list[str]], vocabulary: Vocabulary, places: Places, *, labelled: bool = False
+    rows: list[list[str]],
+    model: Model,
+    places: Places,
+    *,
+    labelled: bool = False,
+    side: Literal[0, 1] = 0,
 ) -> Records:
-    """Records of rows of texts, all of as many columns, the label in front if `labelled`."""
-    labels = _labels(rows, places) if labelled else None
+    """Records of rows of texts, all of as many columns, the label in front if `labelled`.
+
+    Args:
+        rows: the columns of each record.
+        model: whose tokenizers and class names they are for.
+        places: where each record stood.
+        labelled: whether the first column is the label.
+        side: of texts that stand alone.
+
+    Raises:
+        RecordError: a record is wrong; says where and why.
+        InputError: the model has no tokenizers.
+    """
+    tokenizers = get_tokenizers(model)
+    labels = _labels(rows, model.class_names, places) if labelled else None
     texts = [row[1:] for row in rows] if labelled else rows
     pairs = np.array([len(row) == 2 for row in texts])  # noqa: PLR2004 - in0 and in1
     if pairs.any() and not pairs.all():
         at = int((pairs != pairs[0]).argmax())
         raise RecordError(places.of(at), "pairs and single texts cannot be mixed")
-    in0 = Ragged.of([vocabulary.encode(row[0]) for row in texts])
-    in1 = Ragged.of([vocabulary.encode(row[1]) for row in texts if len(row) > 1])
-    has0 = np.ones(len(rows), np.bool_)
-    return Records(in0, in1, labels, has0=has0, has1=pairs, places=places)
+    columns = (0, 1) if pairs.any() else (side,)
+    found = [
+        _encode(tokenizers[at], SIDES[at], [row[column] for row in texts], places)
+        for column, at in enumerate(columns)
+    ]
+    given = dict(zip(columns, found, strict=True))
+    in0, in1 = (given.get(at, Ragged.of([])) for at in (0, 1))
+    has0, has1 = (np.full(len(rows), at in given) for at in (0, 1))
+    return Records(in0, in1, labels, has0=has0, has1=has1, places=places)
 
 
-def _labels(
-    rows: list[list[str]], places: Places
-) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    labels = np.empty(len(rows), np.float64)
-    for at, row in enumerate(rows):
+def _encode(tokenizer: Tokenizer, side: str, texts: list[str], places: Places) -> Ragged:
+    rows = []
+    for record, text in enumerate(texts):
         try:
-            labels[at] = float(row[0])
+            rows.append(tokenizer.encode(text))
+        except InputError as error:
+            raise RecordError(places.of(record, f".{side}"), str(error)) from error
+    return Ragged.of(rows)
+
+
+def _labels(rows: list[list[str]], class_names: Sequence[str], places: Places) -> Labels:
+    numbers = {name: float(number) for number, name in enumerate(class_names)}
+    labels = np.empty(len(rows), np.float64)
+    for at, (label, *_) in enumerate(rows):
+        try:
+            labels[at] = numbers[label] if label in numbers else float(label)
         except ValueError:
-            raise RecordError(places.of(at), f"the label {row[0]!r} is not a number") from None
+            names = f" nor one of {', '.join(class_names)}" if class_names else ""
+            reason = f"the label {label!r} is not a number{names}"
+            raise RecordError(places.of(at), reason) from None
     return labels

@@ -48,12 +48,26 @@ def describe(model: "Model") -> dict[str, Any]:
         "parameters": parameters,
         "parameter_count": sum(row["count"] for row in parameters),
         "bytes": sum(row["bytes"] for row in parameters),
-        "vocabulary": None if model.vocabulary is None else len(model.vocabulary.tokens),
+        "inputs": _describe_inputs(model),
+        "class_names": list(model.class_names),
         "buckets": _buckets(shapes),
         "programs": len(shapes.list_programs()),
         "programs_on_demand": len(shapes.list_on_demand()),
         "metrics": dict(model.metrics),
         "provenance": dict(model.provenance),
+    }
+
+
+def _describe_inputs(model: "Model") -> dict[str, Any] | None:
+    """What each side holds, and how many tokens its vocabulary has."""
+    if model.tokenizers is None:
+        return None
+    return {
+        side: {
+            "kind": each.kind,
+            "tokens": None if each.vocabulary is None else len(each.vocabulary.tokens),
+        }
+        for side, each in zip(("in0", "in1"), model.tokenizers, strict=True)
     }
 
 
@@ -89,6 +103,11 @@ def _print_to(console: "Console", path: Path, description: dict[str, Any]) -> No
         f"{count} programs at warm-up, {on_demand} more for long infer_max_seqlens and for rank of "
         "given encodings"
     )
+    for side, held in (description["inputs"] or {}).items():
+        tokens = "" if held["tokens"] is None else f", {held['tokens']:,} in its vocabulary"
+        console.print(f"{side}: {held['kind']}{tokens}")
+    if description["class_names"]:
+        console.print(f"classes: {', '.join(description['class_names'])}", markup=False)
     settings = description["hyperparameters"].items()
     console.print(", ".join(f"{name}={value}" for name, value in settings), style="dim")
     for name, value in description["metrics"].items():

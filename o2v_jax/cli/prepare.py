@@ -1,35 +1,16 @@
 """`o2v prepare`: raw tables in, what `o2v train` reads out."""
 
 from collections.abc import Callable
-from glob import glob
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from o2v_jax.cli.options import FILE, PATH, SEED
 from o2v_jax.cli.streams import say
-from o2v_jax.util import require_local
+from o2v_jax.cli.training_data import expand_paths
 
 if TYPE_CHECKING:
     from o2v_jax.preparation import LabelColumn, Preparation, Side
-
-
-def _tables(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> tuple[Path, ...]:
-    """The files and folders that are named, those of a pattern in the order of their names."""
-    return tuple(path for value in values for path in _expanded(value, ctx, param))
-
-
-def _expanded(value: str, ctx: click.Context, param: click.Parameter) -> list[Path]:
-    require_local(value)
-    if Path(value).exists():
-        return [Path(value)]
-    found = sorted(glob(value, recursive=True))  # noqa: PTH207 - the pattern may be absolute
-    if not found:
-        raise click.BadParameter(f"Path {value!r} does not exist.", ctx, param)
-    return [*map(Path, found)]
 
 
 KIND = click.Choice(["text", "tokens", "value", "ids"])
@@ -38,7 +19,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 
 
 @click.command(short_help="Turn tables into what train reads.")
-@click.argument("files", nargs=-1, metavar="[FILE]...", callback=_tables)
+@click.argument("files", nargs=-1, metavar="[FILE]...", callback=expand_paths)
 @click.option("--in0", required=True, metavar="COLUMN", help="Column of in0.")
 @click.option("--in1", required=True, metavar="COLUMN", help="Column of in1.")
 @click.option("--in0-type", type=KIND, default="text", show_default=True, help="What it holds.")
@@ -85,10 +66,14 @@ SHARE = click.FloatRange(0, 1, max_open=True)
     metavar="FILE",
     multiple=True,
     help="A table to validate with.",
-    callback=_tables,
+    callback=expand_paths,
 )
 @click.option(
-    "--test-file", metavar="FILE", multiple=True, help="A table to test with.", callback=_tables
+    "--test-file",
+    metavar="FILE",
+    multiple=True,
+    help="A table to test with.",
+    callback=expand_paths,
 )
 @click.option(
     "--format",

@@ -26,34 +26,31 @@ Compute: TypeAlias = Callable[["Scorer", "Records"], Floats]
 
 @dataclass(frozen=True)
 class Source:
-    """Where the records come from: a file in some form, or texts of the command line."""
+    """Where the records come from: a file in some form, or texts of the command line.
+
+    `side` is that of texts that stand alone.
+    """
 
     file: Path
     form: str | None
     text: tuple[str, ...] | None
+    side: Literal[0, 1] = 0
 
     def __post_init__(self) -> None:
         if self.text is not None and (str(self.file) != "-" or self.form):
             raise click.UsageError("--text is all of the input: leave FILE and --format out")
 
-    @property
-    def is_text(self) -> bool:
-        """Whether words are read, not token ids."""
-        from o2v_jax.cli.inputs import choose_form
-
-        return self.text is not None or choose_form(self.file, self.form) == "text"
-
     def records(self, model: "Model") -> Iterator["Records"]:
         """Chunk by chunk, so that memory stays flat."""
-        from o2v_jax.cli.inputs import open_input, read_records, read_text_rows, require_vocabulary
+        from o2v_jax.cli.inputs import open_input, read_records, read_text_rows
         from o2v_jax.data import Places
 
         if self.text is not None:
             places = Places("--text", np.ones(1, np.int64))
-            yield read_text_rows([list(self.text)], require_vocabulary(model.vocabulary), places)
+            yield read_text_rows([list(self.text)], model, places, side=self.side)
             return
         with open_input(self.file) as stream:
-            yield from read_records(stream, self.file, self.form, model)
+            yield from read_records(stream, self.file, self.form, model, side=self.side)
 
 
 @click.command(short_help="Score pairs of token ids or texts.")
@@ -105,13 +102,12 @@ def embed(
     the one to embed. Gzipped files are read as they are. A line holds at most 6 MiB, a JSON
     document 100.
     """
-    source = Source(file, form, None if text is None else (text,))
+    texts = None if text is None else (text,)
+    source = Source(file, form, texts, 1 if side == "in1" else 0)
 
     def compute(scorer: "Scorer", records: "Records") -> Floats:
         if records.paired and side is None:
             raise InputError("the records are pairs: say by --side which of in0 and in1 to embed")
-        if source.is_text and not records.paired and side == "in1":
-            return scorer.embed(in1=records.in0)  # a single text is for either side
         return _either(scorer, records) if side is None else _one_side(scorer, records, side)
 
     _run(model_path, dtype, source, "embeddings", compute)

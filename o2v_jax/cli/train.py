@@ -11,27 +11,28 @@ import click
 from click.core import ParameterSource
 
 from o2v_jax.cli.hyperparameters import HyperparameterCommand
-from o2v_jax.cli.options import FILE, NEW_FOLDER, PATH, SEED, Seconds, model_data_options
+from o2v_jax.cli.options import FILE, FOLDER, NEW_FOLDER, PATH, SEED, Seconds, model_data_options
+from o2v_jax.cli.streams import say
 from o2v_jax.cli.supervisor import is_inside, supervise
+from o2v_jax.cli.training_data import (
+    CHANNELS,
+    channel_option,
+    read_training_data,
+    require_one_source,
+)
 from o2v_jax.signals import Signals
 
 _HOSTS = "hosts", "host_index", "coordinator"
 
 if TYPE_CHECKING:
-    from o2v_jax.hyperparameters import Hyperparameters
+    from o2v_jax.checkpoint import Model
 
 
 @click.command(cls=HyperparameterCommand)
-@click.option("--train", type=FILE, multiple=True, help="Labelled JSON Lines to train on.")
-@click.option(
-    "--validation",
-    type=FILE,
-    multiple=True,
-    help="Files of the validation channel, for early stopping.",
-)
-@click.option(
-    "--test", type=FILE, multiple=True, help="Files of the test channel, for the final metrics."
-)
+@click.option("--data", type=FOLDER, help="Directory that o2v prepare wrote: all of it is used.")
+@channel_option("--train", "Labelled JSON Lines to train on.")
+@channel_option("--validation", "Records of the validation channel, for early stopping.")
+@channel_option("--test", "Records of the test channel, for the final metrics.")
 @click.option("--hyperparameters", type=FILE, help="JSON map of hyperparameters; see below.")
 @model_data_options
 @click.option("--output", type=NEW_FOLDER, help="Model directory to write.")
@@ -97,8 +98,11 @@ def train(
 ) -> None:
     """Train a model and write it to a directory; the best epoch's parameters are kept.
 
-    Options for several files may be repeated; gzipped files are read as they are. A
-    hyperparameter's own option overrules the map of --hyperparameters. An interrupted run
+    --data names what o2v prepare wrote: records, hyperparameters, and the vocabularies and class
+    names that the model keeps. Otherwise --train, --validation and --test name files, folders of
+    them, or patterns in quotation marks, and may be repeated; gzipped files are read as they are.
+    A hyperparameter's own option overrules the map of --hyperparameters, which overrules that of
+    --data. An interrupted run
     resumes when rerun. With --sagemaker, hyperparameters and channels come from
     PREFIX/input, the model goes to PREFIX/model and a failure's reason to PREFIX/output. On several
     hosts the same command is given on each, with its own --host-index; host 0 writes the model.
@@ -148,6 +152,7 @@ def _train_in_container(prefix: Path, common: Mapping[str, Any]) -> None:
 def _train_from_files(
     layout: Mapping[str, Any], settings: Mapping[str, str], common: Mapping[str, Any]
 ) -> None:
+    from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import use_compilation_cache
     from o2v_jax.training import Hosts, Job
 
@@ -155,8 +160,27 @@ def _train_from_files(
     paths = dict(layout)
     number, index, address = (paths.pop(name) for name in _HOSTS)
     hosts = Hosts.numbered(number, index, address) if number and number > 1 else Hosts()
-    config = _configuration(paths.pop("hyperparameters"), settings)
-    Job(config=config, hosts=hosts, **paths, **common).run()
+    channels = {name: paths.pop(name) for name in CHANNELS}
+    data = read_training_data(
+        paths.pop("data"),
+        channels,
+        paths.pop("hyperparameters"),
+        paths.pop("vocabulary"),
+        settings,
+    )
+    config = Hyperparameters.from_strings(data.pop("hyperparameters"))
+    model = Job(config=config, hosts=hosts, **data, **paths, **common).run()
+    if hosts.first:
+        _say_what_is_next(model, paths["output"])
+
+
+def _say_what_is_next(model: "Model", output: Path) -> None:
+    """Where the model is, its best metric, and how it is served."""
+    from o2v_jax.training.report.history import describe_best
+
+    best = describe_best(model.metrics)
+    say(f"The model is in {output}" + (f": {best}." if best else "."))
+    say(f"Serve it: {shlex.join(['o2v', 'serve', '--model', str(output)])}")
 
 
 def _has_more_hosts(sagemaker: bool, prefix: Path, layout: Mapping[str, Any]) -> bool:
@@ -201,8 +225,9 @@ def _refuse(names: list[str]) -> None:
 def _require(layout: Mapping[str, Any], *, sagemaker: bool) -> None:
     if not sagemaker and _make_source("prefix") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--prefix says where --sagemaker finds its layout: give both")
-    if not (layout["train"] and layout["output"]):
-        raise click.UsageError("train needs --train and --output, or --sagemaker")
+    require_one_source(layout)
+    if not ((layout["train"] or layout["data"]) and layout["output"]):
+        raise click.UsageError("train needs --data or --train, and --output; or --sagemaker")
 
 
 def _require_hosts(number: int | None, index: int | None, coordinator: str | None) -> None:
@@ -216,11 +241,3 @@ def _require_hosts(number: int | None, index: int | None, coordinator: str | Non
     port = coordinator.rpartition(":")[2]
     if ":" not in coordinator or not port.isdecimal():
         raise click.UsageError(f"--coordinator {coordinator}: must be HOST:PORT")
-
-
-def _configuration(file: Path | None, settings: Mapping[str, str]) -> "Hyperparameters":
-    from o2v_jax.data.vocabulary import read_json_object
-    from o2v_jax.hyperparameters import Hyperparameters
-
-    values = read_json_object(file) if file else {}
-    return Hyperparameters.from_strings({**values, **settings})

@@ -2,31 +2,31 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from o2v_jax.cli.options import FILE, NEW_FOLDER, SEED, Seconds, model_data_options
+from o2v_jax.cli.options import FILE, FOLDER, NEW_FOLDER, SEED, Seconds, model_data_options
+from o2v_jax.cli.training_data import (
+    CHANNELS,
+    channel_option,
+    read_training_data,
+    require_one_source,
+)
+from o2v_jax.errors import InputError
 
 
 @click.command(short_help="Search for the best hyperparameters.")
-@click.option("--train", type=FILE, multiple=True, required=True, help="JSON Lines to train on.")
-@click.option(
-    "--validation",
-    type=FILE,
-    multiple=True,
-    required=True,
-    help="Files of the validation channel, to compare trials by.",
-)
-@click.option(
-    "--test", type=FILE, multiple=True, help="Files of the test channel, for test metrics."
-)
+@click.option("--data", type=FOLDER, help="Directory that o2v prepare wrote: all of it is used.")
+@channel_option("--train", "JSON Lines to train on.")
+@channel_option("--validation", "Records of the validation channel, to compare trials by.")
+@channel_option("--test", "Records of the test channel, for test metrics.")
 @click.option(
     "--hyperparameters",
     type=FILE,
-    required=True,
-    help="JSON map of the hyperparameters that are not searched.",
+    help="JSON map of the hyperparameters that are not searched; overrules that of --data.",
 )
 @model_data_options
 @click.option("--output", type=NEW_FOLDER, required=True, help="Directory for all results.")
@@ -56,7 +56,7 @@ from o2v_jax.cli.options import FILE, NEW_FOLDER, SEED, Seconds, model_data_opti
     show_default=True,
     help="Decides which values are tried, and how each trial is trained.",
 )
-def tune(hyperparameters: Path, on_error: str, **options: Any) -> None:
+def tune(hyperparameters: Path | None, on_error: str, **options: Any) -> None:
     """Search for the best hyperparameters; the best trial's model is kept.
 
     Options for several files and --tune may be repeated. Without --tune these are searched, as far
@@ -71,10 +71,25 @@ def tune(hyperparameters: Path, on_error: str, **options: Any) -> None:
     and finds what it would have found; the seed decides which values are tried and how each is
     trained, so on one machine a search repeats itself.
     """
-    from o2v_jax.data.vocabulary import read_json_object
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.tuning import Tuning
 
-    base = Hyperparameters.from_strings(read_json_object(hyperparameters))
+    require_one_source(options)
+    _require_data(options, hyperparameters)
+    channels = {name: options.pop(name) for name in CHANNELS}
+    named = options.pop("data"), channels, hyperparameters, options.pop("vocabulary")
+    data = read_training_data(*named)
+    if not data["validation"]:
+        raise InputError("a search needs records of the validation channel, to compare trials by")
+    base = Hyperparameters.from_strings(data.pop("hyperparameters"))
     command = shlex.join(["o2v", *sys.argv[1:]])
-    Tuning(base=base, skip=on_error == "skip", command=command, **options).run()
+    Tuning(base=base, skip=on_error == "skip", command=command, **data, **options).run()
+
+
+def _require_data(options: Mapping[str, Any], hyperparameters: Path | None) -> None:
+    if options["data"]:
+        return
+    given = {**options, "hyperparameters": hyperparameters}
+    for name in ("train", "validation", "hyperparameters"):
+        if not given[name]:
+            raise click.UsageError(f"Missing option '--{name}', or --data instead.")

@@ -155,7 +155,7 @@ def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> Lab
         if not line or line.isspace():
             continue
         try:
-            rows.append(decode_utf8(LINE[True], line))
+            rows.append(decode_utf8(LINE[True].ids, line))
             lines.append(number)
         except (ValueError, RecursionError) as error:
             bad += 1

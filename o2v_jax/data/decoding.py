@@ -1,7 +1,9 @@
 """Bytes -> records: JSON documents, JSON Lines bodies, and JSON Lines files in chunks."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -17,9 +19,13 @@ from o2v_jax.data.records import (
     Places,
     Record,
     Records,
+    TextRecord,
     at_line,
+    decode_record,
     decode_utf8,
 )
+from o2v_jax.data.text_records import EncodedTexts, encode_texts
+from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.data.validate import SEVERAL, VocabSizes, explain, find_first_problem, make_mixed_error
 from o2v_jax.errors import RecordError
 from o2v_jax.util import BOM
@@ -50,23 +56,43 @@ class _Probe(msgspec.Struct):
 _PROBE = msgspec.json.Decoder(_Probe)
 
 
-def decode(
-    body: bytes, media_type: str, *, vocab_sizes: VocabSizes, labelled: bool = False
-) -> Records:
+@dataclass(frozen=True)
+class Reading:
+    """How records are read.
+
+    Attributes:
+        vocab_sizes: ids must lie in 0..size-1 of their side; None: anything that fits int32.
+        labelled: every record must give a number as `label` (otherwise labels are ignored).
+        tokenizers: of in0 and in1, which may then be texts or lists of tokens; None: ids alone.
+        text_hint: what a message adds where a text stands for ids.
+    """
+
+    vocab_sizes: VocabSizes = None
+    labelled: bool = False
+    tokenizers: Tokenizers | None = None
+    text_hint: str = ""
+
+    def explain(self, error: Exception, text: bytes, *, is_line: bool) -> tuple[str, str]:
+        """The JSON path and the reason of what decoding `text` raised."""
+        fault = explain(error, text, is_line=is_line)
+        hint = f": {self.text_hint}" if fault.is_text and self.text_hint else ""
+        return fault.path, fault.reason(self.vocab_sizes) + hint
+
+
+def decode(body: bytes, media_type: str, reading: Reading) -> Records:
     """Reads the body of a request.
 
     Args:
         body: UTF-8, with or without a byte order mark.
         media_type: a `Format`.
-        vocab_sizes: ids must lie in 0..size-1 of their side; None: anything that fits int32.
-        labelled: every record must give a number as `label` (otherwise labels are ignored).
+        reading: how the records are read.
 
     Raises:
         RecordError: the first thing that is wrong, with its JSON path.
 
-    >>> from o2v_jax.data import Format, decode
+    >>> from o2v_jax.data import Format, Reading, decode
     >>> records = decode(b'{"instances": [{"in0": [3, 1], "in1": []}]}', Format.JSON,
-    ...                  vocab_sizes=(10, 10))
+    ...                  Reading((10, 10)))
     >>> records.in0.ids, records.paired
     (array([3, 1], dtype=int32), True)
     """
@@ -75,9 +101,9 @@ def decode(
         raise RecordError("$", "the body is empty, but at least one record was expected")
     sent_as = Format(media_type)
     if sent_as is Format.JSON:
-        records, error = _decode_document(body, vocab_sizes, labelled)
+        records, error = _decode_document(body, reading)
     else:
-        records, error = _decode_lines(body.split(b"\n"), 1, None, vocab_sizes, labelled)
+        records, error = _decode_lines(body.split(b"\n"), 1, None, reading)
     if error:
         raise _find_wrong_format(body, sent_as) or error
     return records
@@ -86,9 +112,8 @@ def decode(
 def read_lines(
     stream: Iterable[bytes],
     name: str,
+    reading: Reading,
     *,
-    vocab_sizes: VocabSizes = None,
-    labelled: bool = False,
     chunk_lines: int = 4096,
 ) -> Iterator[Records]:
     """Reads a JSON Lines file chunk by chunk; the records before a bad line come out first.
@@ -96,8 +121,7 @@ def read_lines(
     Args:
         stream: a file opened in binary mode, or any lines of bytes.
         name: the file's name, for messages.
-        vocab_sizes: as in `decode`.
-        labelled: as in `decode`.
+        reading: how the records are read.
         chunk_lines: lines in a chunk, at most; of long lines, 8 MiB.
 
     Raises:
@@ -105,7 +129,7 @@ def read_lines(
     """
     paired = None
     for first, chunk in split_chunks(stream, chunk_lines):
-        records, error = _decode_lines(chunk, first, name, vocab_sizes, labelled)
+        records, error = _decode_lines(chunk, first, name, reading)
         if len(records):
             if paired not in (None, records.paired):
                 raise make_mixed_error(records, 0, f"the lines before {name}:{first}")
@@ -124,51 +148,53 @@ def sniff(body: bytes) -> Format:
     return Format.JSON
 
 
-def _decode_document(
-    body: bytes, vocab_sizes: VocabSizes, labelled: bool
-) -> tuple[Records, RecordError | None]:
+def _decode_document(body: bytes, reading: Reading) -> tuple[Records, RecordError | None]:
+    has_tokenizers = reading.tokenizers is not None
     try:
-        rows = decode_utf8(BODY[labelled], body).instances
+        rows = decode_record(BODY[reading.labelled], body, texts=has_tokenizers).instances
     except (ValueError, RecursionError) as error:
-        fault = explain(error, body, is_line=False)
-        problem = RecordError(fault.path, fault.reason(vocab_sizes))
-        return make_records([], Places(), labelled), problem
-    return _check_records(rows, Places(), vocab_sizes, labelled)
+        problem = RecordError(*reading.explain(error, body, is_line=False))
+        return make_records([], Places(), reading.labelled), problem
+    return _check_records(rows, Places(), reading)
 
 
 def _decode_lines(
-    lines: Iterable[bytes], first: int, name: str | None, vocab_sizes: VocabSizes, labelled: bool
+    lines: Iterable[bytes], first: int, name: str | None, reading: Reading
 ) -> tuple[Records, RecordError | None]:
     rows, numbers, failure = [], [], None
-    decoder = LINE[labelled]
+    decoders, has_tokenizers = LINE[reading.labelled], reading.tokenizers is not None
     for number, line in enumerate(lines, first):
         if not line or line.isspace():
             continue
         try:
-            rows.append(decode_utf8(decoder, line))
+            rows.append(decode_record(decoders, line, texts=has_tokenizers))
         except (ValueError, RecursionError) as error:
-            fault = explain(error, line, is_line=True)
-            reason = fault.reason(vocab_sizes)
-            if name is None and fault.text == SEVERAL:  # a request
+            path, reason = reading.explain(error, line, is_line=True)
+            if name is None and reason == SEVERAL:  # a request
                 reason = f"{reason}; {_CURL}"
-            failure = RecordError(f"{at_line(name, number)} {fault.path}", reason)
+            failure = RecordError(f"{at_line(name, number)} {path}", reason)
             break
         numbers.append(number)
     places = Places(name, np.asarray(numbers, np.int64))
-    records, earlier = _check_records(rows, places, vocab_sizes, labelled)
+    records, earlier = _check_records(rows, places, reading)
     return records, earlier or failure
 
 
 def _check_records(
-    rows: Sequence[Record], places: Places, vocab_sizes: VocabSizes, labelled: bool
+    rows: Sequence[Record | TextRecord], places: Places, reading: Reading
 ) -> tuple[Records, RecordError | None]:
     """The records before the first bad one, and what is wrong with that."""
-    records = make_records(rows, places, labelled)
-    first = find_first_problem(records, vocab_sizes)
+    encoded = EncodedTexts(cast(Sequence[Record], rows))
+    if reading.tokenizers is not None:
+        encoded = encode_texts(rows, reading.tokenizers, places)
+    records = make_records(encoded.rows, places, reading.labelled)
+    if any(encoded.unknown):
+        records = replace(records, unknown=encoded.unknown)
+    first = find_first_problem(records, reading.vocab_sizes)
     if first is None:
-        return records, None
+        return records, encoded.refused
     good, error = first
-    return make_records(rows[:good], places, labelled), error
+    return make_records(encoded.rows[:good], places, reading.labelled), error
 
 
 def make_records(rows: Sequence[Record], places: Places, labelled: bool = False) -> Records:

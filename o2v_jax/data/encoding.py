@@ -1,8 +1,8 @@
 """Results -> bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,11 @@ from o2v_jax.data.records import Format
 _CHUNK = 2**15  # numbers written at a time: some 350 KB
 
 
+Key: TypeAlias = Literal["scores", "embeddings"]
+
+
 def encode(
-    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], media_type: str
+    values: npt.NDArray[np.float32], key: Key, media_type: str, class_names: Sequence[str] = ()
 ) -> bytes:
     """Writes results, one per record, each number in its shortest exact form.
 
@@ -22,6 +25,8 @@ def encode(
         values: float32 `[records, numbers]`, all finite.
         key: what the numbers are.
         media_type: a `Format`. JSON Lines come without a final newline.
+        class_names: of scores: each record also gets the name of its best class, as "label", and
+            the names of all scores, as "labels".
 
     Raises:
         ValueError: a value is not finite: JSON cannot express it.
@@ -31,12 +36,12 @@ def encode(
     b'{"predictions":[{"scores":[0.5]},{"scores":[2.0]}]}'
     """
     out = BytesIO()
-    out.writelines(encode_pieces(values, key, media_type))
+    out.writelines(encode_pieces(values, key, media_type, class_names))
     return out.getvalue()
 
 
 def encode_pieces(
-    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], media_type: str
+    values: npt.NDArray[np.float32], key: Key, media_type: str, class_names: Sequence[str] = ()
 ) -> Iterator[bytes]:
     """What `encode` gives, in pieces of a few hundred KB, each made when it is asked for.
 
@@ -45,27 +50,28 @@ def encode_pieces(
     """
     if not all(np.isfinite(part).all() for part in _split_parts(values)):
         raise ValueError(f"the {key} hold values that are not finite")
-    return _make_pieces(values, key, Format(media_type) is Format.JSON_LINES)
+    lines = Format(media_type) is Format.JSON_LINES
+    return _make_pieces(values, key, lines, _make_endings(class_names))
 
 
 def encode_rows(
-    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], between: bytes
+    values: npt.NDArray[np.float32], key: Key, between: bytes, endings: Sequence[bytes] = ()
 ) -> Iterator[bytes]:
     """The results alone, an object each, with `between` between two; in pieces, unchecked."""
     before = b""
     for part in _split_parts(values):
-        yield before + _encode_part(part, key, between)
+        yield before + _encode_part(part, key, between, endings)
         before = between
 
 
 def _make_pieces(
-    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], lines: bool
+    values: npt.NDArray[np.float32], key: Key, lines: bool, endings: Sequence[bytes]
 ) -> Iterator[bytes]:
     if lines:
-        yield from encode_rows(values, key, b"\n")
+        yield from encode_rows(values, key, b"\n", endings)
         return
     start, end = b'{"predictions":[', b"]}"
-    for rows in encode_rows(values, key, b","):
+    for rows in encode_rows(values, key, b",", endings):
         yield start + rows
         start = b""
     yield start + end
@@ -76,8 +82,20 @@ def _split_parts(values: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.flo
     return (values[first : first + step] for first in range(0, len(values), step))
 
 
-def _encode_part(values: npt.NDArray[np.float32], key: str, between: bytes) -> bytes:
+def _make_endings(class_names: Sequence[str]) -> list[bytes]:
+    """What follows the scores of a record whose best class is the first, the second ..."""
+    names = orjson.dumps([*class_names])
+    return [b'],"label":%s,"labels":%s}' % (orjson.dumps(name), names) for name in class_names]
+
+
+def _encode_part(
+    values: npt.NDArray[np.float32], key: Key, between: bytes, endings: Sequence[bytes]
+) -> bytes:
     start = b'{"%s":[' % key.encode()
     rows = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     # The matrix is nothing but numbers, so "],[" stands between its rows and nowhere else.
+    if endings:
+        best = values.argmax(axis=1).tolist()
+        parts = zip(rows[2:-2].split(b"],["), best, strict=True)
+        return between.join(start + part + endings[at] for part, at in parts)
     return start + rows[2:-2].replace(b"],[", b"]}" + between + start) + b"]}"

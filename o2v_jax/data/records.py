@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -75,11 +75,13 @@ class Records(Pairs):
         has0: bool `[records]`, which records give in0.
         has1: bool `[records]`, which records give in1.
         places: where each record stood, for messages about it.
+        unknown: tokens of texts that the vocabulary of in0 lacks, and that of in1.
     """
 
     has0: npt.NDArray[np.bool_]
     has1: npt.NDArray[np.bool_]
     places: Places
+    unknown: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.has0)
@@ -113,22 +115,56 @@ class Labelled(Record, gc=False):
     label: float
 
 
-_R = TypeVar("_R", bound=Record)
+class TextRecord(msgspec.Struct, gc=False):
+    """One object or a pair of them, of which any may be a text, or a list of tokens."""
+
+    in0: str | list[str | Id] | UnsetType = UNSET
+    in1: str | list[str | Id] | UnsetType = UNSET
+
+
+class LabelledText(TextRecord, gc=False):
+    """A pair of texts with a label: all three must be there."""
+
+    in0: str | list[str | Id]
+    in1: str | list[str | Id]
+    label: float
+
+
+_R = TypeVar("_R", bound=Record | TextRecord)
 
 
 class _Body(msgspec.Struct, Generic[_R]):
     instances: list[_R]
 
 
+class Decoders(NamedTuple):
+    """Of one form of JSON: for records of ids, which takes less time, and of texts too."""
+
+    ids: msgspec.json.Decoder[Any]
+    texts: msgspec.json.Decoder[Any]
+
+
 # By `labelled`; built once, because building a decoder costs more than a small request.
-BODY: dict[bool, msgspec.json.Decoder[Any]] = {
-    False: msgspec.json.Decoder(_Body[Record]),
-    True: msgspec.json.Decoder(_Body[Labelled]),
+BODY: dict[bool, Decoders] = {
+    False: Decoders(msgspec.json.Decoder(_Body[Record]), msgspec.json.Decoder(_Body[TextRecord])),
+    True: Decoders(
+        msgspec.json.Decoder(_Body[Labelled]), msgspec.json.Decoder(_Body[LabelledText])
+    ),
 }
-LINE: dict[bool, msgspec.json.Decoder[Any]] = {
-    False: msgspec.json.Decoder(Record),
-    True: msgspec.json.Decoder(Labelled),
+LINE: dict[bool, Decoders] = {
+    False: Decoders(msgspec.json.Decoder(Record), msgspec.json.Decoder(TextRecord)),
+    True: Decoders(msgspec.json.Decoder(Labelled), msgspec.json.Decoder(LabelledText)),
 }
+
+
+def decode_record(decoders: Decoders, text: bytes, *, texts: bool) -> Any:
+    """Decodes JSON as `decode_utf8`: records of ids, or if `texts`, of texts too."""
+    try:
+        return decode_utf8(decoders.ids, text)
+    except msgspec.ValidationError:
+        if not texts:
+            raise
+    return decode_utf8(decoders.texts, text)
 
 
 # an escaped pair of surrogates, half of one, or any other escape

@@ -45,11 +45,13 @@ class Fault(NamedTuple):
         path: the JSON path.
         text: the reason; where an id is out of range, the id as it is shown.
         is_id: whether an id is out of range. The reason then names the vocabulary.
+        is_text: whether a text stands where an id or ids are expected.
     """
 
     path: str
     text: str
     is_id: bool = False
+    is_text: bool = False
 
     def reason(self, vocab_sizes: tuple[int, int] | None) -> str:
         """The reason, for the vocabulary of each side if it is known."""
@@ -111,7 +113,8 @@ def _describe_invalid(message: str, path: str, value: Any) -> Fault:
     wanted = next((name for pattern, name in _WANTED if pattern.search(path)), _RECORD)
     if wanted == "an integer token id" and _is_out_of_range(message):
         return Fault(path, _clip(str(value)) if type(value) is int else "the integer", is_id=True)
-    return Fault(path, f"expected {wanted}{_describe_got(value)}")
+    is_text = isinstance(value, str) and "token id" in wanted
+    return Fault(path, f"expected {wanted}{_describe_got(value)}", is_text=is_text)
 
 
 def _is_out_of_range(message: str) -> bool:

@@ -11,10 +11,11 @@ from o2v_jax.extras import require_extra
 
 require_extra("data", __name__)
 
-from o2v_jax.preparation.cells import KINDS, Kind
+from o2v_jax.data.tokenizers import KINDS, Kind
 from o2v_jax.preparation.job import Preparation
 from o2v_jax.preparation.labels import LabelColumn
-from o2v_jax.preparation.read.tables import FORMS, Form, Layout
+from o2v_jax.preparation.prepared import Prepared, read_prepared
+from o2v_jax.preparation.read.tables import FORMS, Form, Layout, find_files
 from o2v_jax.preparation.report import Report
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import Split
@@ -27,7 +28,10 @@ __all__ = [
     "LabelColumn",
     "Layout",
     "Preparation",
+    "Prepared",
     "Report",
     "Side",
     "Split",
+    "find_files",
+    "read_prepared",
 ]

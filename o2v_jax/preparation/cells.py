@@ -1,9 +1,8 @@
 """Cells of a table as tokens: integers, words, and the numbers of words."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,37 +11,18 @@ import pyarrow.compute as pc
 
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Ids, Index, Ragged, offsets_of
-from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalize_token, tokenize
+from o2v_jax.data.tokenizers import (
+    LARGEST_ID,
+    NO_ID,
+    SPLITTERS,
+    Kind,
+    are_whole,
+    parse_ids,
+    spell_integer,
+)
+from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalize_token
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import Cells
-
-# as Python, pandas and Arrow write floats; not 1e5, which may be an id in hexadecimal
-_PATTERN = r"^(?:0|-?[1-9][0-9]*)\.0$|^-?[0-9](?:\.[0-9]+)?e\+[0-9]{1,3}$"
-_WHOLE = re.compile(_PATTERN, re.ASCII)
-_DECIMAL = re.compile(r"-?[0-9]+\.[0-9]|-?[0-9]e[-+][0-9]", re.ASCII)
-
-
-def spell_integer(text: str) -> str:
-    """The integer that a float's text spells; any other text as it is.
-
-    >>> spell_integer("1.0"), spell_integer("1e+15"), spell_integer("1.5"), spell_integer("1.50")
-    ('1', '1000000000000000', '1.5', '1.50')
-    """
-    if not _WHOLE.match(text):
-        return text
-    if text.endswith(".0"):
-        return text[:-2]
-    number = float(text)
-    return str(int(number)) if number.is_integer() else text
-
-
-def are_whole(texts: Iterable[str]) -> bool:
-    """Whether no text begins as a decimal number that is not an integer, as versions and prices do.
-
-    >>> are_whole(["1.0", "7", "x"]), are_whole(["1.0", "1.1"]), are_whole(["1.0", "1.00"])
-    (True, False, False)
-    """
-    return not any(_DECIMAL.match(text) and spell_integer(text) == text for text in texts)
 
 
 class Words:
@@ -126,21 +106,6 @@ class Words:
         return np.fromiter(has, np.bool_, len(self._numbers))
 
 
-# text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
-# does; value: the whole cell, exactly as it is, is one token; ids: token ids between blanks.
-# An id that became a float is that id: see `spell_integer`
-Kind: TypeAlias = Literal["text", "tokens", "value", "ids"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-LARGEST_ID = 2_999_999  # the documentation's largest vocab_size is 3,000,000
-
-# a list or an array as Python writes it: ['red', 'blue'], [1, 2], {"a"}, (1, 2), [1 2]
-WRITTEN_LIST = re.compile(
-    r"""^\s*[\[({]\s*['"].*['"],?\s*[\])}]\s*$|^\s*\[[-+0-9., \s]+\]\s*$""", re.DOTALL
-)
-
-_ID = re.compile(r"[0-9]{1,7}", re.ASCII)
-_NO_ID = f"is not a token id, an integer in 0..{LARGEST_ID}"
 _LISTS = "lists of integers are ids, lists of strings are tokens"
 
 # sequences, and what is wrong with a row
@@ -170,43 +135,21 @@ def find_distinct(cells: Cells) -> tuple[list[str], Index]:
 def _encode_texts(kind: Kind, cells: Cells, words: Words) -> Sequences:
     texts, which = find_distinct(cells)  # people repeat texts, and tokenizing takes long
     if kind == "ids":
-        parsed = [_parse_ids(text) for text in texts]
+        parsed = [_try_ids(text) for text in texts]
         found = [parsed[text][1] for text in which.tolist()]
         faults = {row: fault for row, fault in enumerate(found) if fault}
         return Ragged.of([ids for ids, _ in parsed]).take(which), faults
-    tokens = [_SPLIT[kind](text) for text in texts]
+    tokens = [SPLITTERS[kind](text) for text in texts]
     flat = words.numbers(token for row in tokens for token in row)
     return Ragged(flat, offsets_of(np.array([*map(len, tokens)], np.int64))).take(which), {}
 
 
-def _parse_ids(text: str) -> tuple[list[int], str]:
+def _try_ids(text: str) -> tuple[list[int], str]:
     """The ids of a text, and what is wrong with it."""
-    items = [spell_integer(item) for item in text.split()]
-    bad = next((item for item in items if not _is_id(item)), None)
-    return ([*map(int, items)], "") if bad is None else ([], f"{bad[:40]!r} {_NO_ID}{_hint(text)}")
-
-
-def _hint(text: str) -> str:
-    return "; write ids with blanks between them" if WRITTEN_LIST.match(text) else ""
-
-
-def _is_id(item: str) -> bool:
-    return bool(_ID.fullmatch(item)) and int(item) <= LARGEST_ID
-
-
-def _cell(text: str) -> list[str]:
-    return [text] if text.strip() else []
-
-
-def _split_blanks(text: str) -> list[str]:
-    return [normalize_token(token, lowercase=True) for token in text.split()]
-
-
-_SPLIT: dict[Kind, Callable[[str], list[str]]] = {
-    "text": tokenize,
-    "tokens": _split_blanks,
-    "value": _cell,
-}
+    try:
+        return parse_ids(text), ""
+    except InputError as error:
+        return [], str(error)
 
 
 def _encode_lists(kind: Kind, cells: Cells, words: Words) -> Sequences:
@@ -218,7 +161,7 @@ def _encode_lists(kind: Kind, cells: Cells, words: Words) -> Sequences:
         flat = flat.cast(pa.int32() if kind == "ids" else pa.string())
     if kind == "ids" and (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type)):
         ids, wrong = _check_ids(flat)
-        return Ragged(ids, offsets), _find_first_wrong(offsets, flat, wrong, _NO_ID)
+        return Ragged(ids, offsets), _find_first_wrong(offsets, flat, wrong, NO_ID)
     if kind == "tokens" and (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):
         numbers = words.numbers(
             normalize_token(token or "", lowercase=True) for token in flat.to_pylist()

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from o2v_jax.data.arrow import is_list_type
+from o2v_jax.data.tokenizers import WRITTEN_LIST, Kind
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.cells import WRITTEN_LIST, Kind, Sequences, Words, encode
+from o2v_jax.preparation.cells import Sequences, Words, encode
 from o2v_jax.preparation.labels import LabelColumn, Labels
 from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.rows import Cells, Rows

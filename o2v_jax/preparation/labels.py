@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Index
+from o2v_jax.data.tokenizers import spell_integer
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import OutputLayer
-from o2v_jax.preparation.cells import find_distinct, spell_integer
+from o2v_jax.preparation.cells import find_distinct
 from o2v_jax.preparation.rows import Cells
 
 MOST_CLASSES = 30  # the documentation's largest num_classes

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from o2v_jax.constants import LONGEST_REQUEST
 from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.tokenizers import LARGEST_ID, Kind, Tokenizer
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.preparation.cells import LARGEST_ID, Kind, Words
+from o2v_jax.preparation.cells import Words
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Side:
 
     Attributes:
         column: a name, or a number from 0.
-        kind: what its cells mean; see `o2v_jax.preparation.cells`.
+        kind: what its cells mean; see `o2v_jax.data.tokenizers`.
         vocab_size: the number of ids at most, those of padding and unknown tokens included.
         min_count: a token gets an id if it occurs this often in the training part.
         vocabulary: a JSON file of token -> id to use, instead of counting tokens.
@@ -41,11 +42,13 @@ class Numbering:
         vocabulary: of these ids.
         ids: int64 `[numbers]`; -1 for tokens that are left out.
         known: bool `[numbers]`, which tokens the vocabulary has.
+        integers: whether a token 1.0 that the vocabulary lacks is its token 1.
     """
 
     vocabulary: Vocabulary
     ids: Index
     known: npt.NDArray[np.bool_]
+    integers: bool = False
 
     @classmethod
     def of(
@@ -62,7 +65,7 @@ class Numbering:
         limits = side.vocab_size, side.min_count
         vocabulary = given or words.vocabulary(*limits, integers=integers)
         ids = words.ids(vocabulary, integers=integers)
-        return cls(vocabulary, ids, words.known(vocabulary, integers=integers))
+        return cls(vocabulary, ids, words.known(vocabulary, integers=integers), integers)
 
     def apply(self, rows: Ragged) -> tuple[Ragged, int]:
         """Sequences of ids for sequences of numbers; how many of the tokens are known."""
@@ -70,6 +73,14 @@ class Numbering:
         kept = np.concatenate([[0], np.cumsum(ids >= 0)])
         applied = Ragged(ids[ids >= 0].astype(np.int32), kept[rows.offsets])
         return applied, int(self.known[rows.ids].sum())
+
+
+def make_tokenizer(side: Side, numbering: Numbering | None) -> Tokenizer:
+    """What gives raw values the ids that the numbering gives the cells of a side."""
+    if numbering is None:
+        return Tokenizer("ids")
+    integers = numbering.integers and side.kind == "value"
+    return Tokenizer(side.kind, numbering.vocabulary, whole_numbers=integers)
 
 
 def make_settings(

@@ -1,6 +1,6 @@
 """Writes the prepared channels as JSON Lines, in one atomic step."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from o2v_jax.atomic import is_leftover
+from o2v_jax.checkpoint import VOCABULARY_FILES, compose_inputs
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.data.warnings import zero_inside
@@ -17,7 +18,7 @@ from o2v_jax.preparation.labels import Outcome
 from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.json_rows import format_json_lines
 from o2v_jax.preparation.report import PartCount, Report, SideCount
-from o2v_jax.preparation.settings import Numbering, make_settings
+from o2v_jax.preparation.settings import Numbering, Side, make_settings, make_tokenizer
 from o2v_jax.preparation.split import PARTS, Chunk, Part, Spill
 
 # None where a side holds ids already
@@ -74,11 +75,10 @@ def _count_ids(numbering: Numbering | None, rows: Ragged, count: SideCount) -> R
 
 HYPERPARAMETERS = "hyperparameters.json"
 LABELS = "labels.json"
-SHARED_VOCABULARY = "vocab.json"
-VOCABULARIES = ("vocab0.json", "vocab1.json")
+INPUTS = "inputs.json"  # how raw values become token ids
 FILES = (
     *(f"{part}.jsonl" for part in PARTS),
-    *(SHARED_VOCABULARY, *VOCABULARIES, LABELS, HYPERPARAMETERS),
+    *(*VOCABULARY_FILES, LABELS, INPUTS, HYPERPARAMETERS),
 )
 
 
@@ -132,7 +132,7 @@ Counts: TypeAlias = Mapping[Part, PartCount]
 
 
 def finish(directory: Path, collection: Collection, given: Given, wanted: Sequence[Part]) -> Report:
-    """Writes the parts, the vocabularies, the names of the labels and the hyperparameters.
+    """Writes the parts, the vocabularies, what else `o2v train --data` reads, and the settings.
 
     Args:
         directory: to write in; the spilled records there are deleted.
@@ -154,8 +154,7 @@ def finish(directory: Path, collection: Collection, given: Given, wanted: Sequen
             counts[part] = write_part(path, spill, numberings, outcome, problems)
         spill.remove()
     _require_records(counts, collection.problems)
-    for name, vocabulary in _list_vocabularies(numberings, shared=collection.shared):
-        vocabulary.write(directory / name)
+    _write_inputs(directory, collection.sides, numberings)
     if outcome.names:
         write_json(directory / LABELS, outcome.names)
     sizes = _find_vocab_sizes(numberings, counts, shared=collection.shared)
@@ -201,11 +200,13 @@ def _require_records(counts: Counts, problems: Problems) -> None:
             raise InputError(none + reasons * bool(problems.count))
 
 
-def _list_vocabularies(numberings: Numberings, *, shared: bool) -> Iterator[tuple[str, Vocabulary]]:
-    names = (SHARED_VOCABULARY,) if shared else VOCABULARIES
-    for name, numbering in zip(names, numberings, strict=False):
-        if numbering is not None:
-            yield name, numbering.vocabulary
+def _write_inputs(directory: Path, sides: tuple[Side, Side], numberings: Numberings) -> None:
+    """Writes how raw values become ids, and the vocabularies."""
+    first, second = map(make_tokenizer, sides, numberings)
+    described, files = compose_inputs((first, second))
+    write_json(directory / INPUTS, described)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
 
 
 def _find_vocab_sizes(numberings: Numberings, counts: Counts, *, shared: bool) -> tuple[int, int]:

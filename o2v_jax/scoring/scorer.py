@@ -11,7 +11,9 @@ from o2v_jax.arguments import require_choice, require_instance, require_integer
 from o2v_jax.checkpoint import Model
 from o2v_jax.constants import DType, Mode
 from o2v_jax.data.ragged import DistinctRows, Ragged
+from o2v_jax.data.raw_values import encode_raw_values
 from o2v_jax.data.sequences import Flat, flat
+from o2v_jax.data.tokenizers import require_tokenizers
 from o2v_jax.data.validate import require_in_vocabulary, resolve_max_seq_lens
 from o2v_jax.devices import default_device, own_settings, require_own_threads
 from o2v_jax.errors import InputError
@@ -64,6 +66,8 @@ class Scorer:
 
     Attributes:
         config: of the model.
+        tokenizers: of the model, or None.
+        class_names: of the model.
         preferred_mode: as given.
         shapes: the padded shapes that programs are compiled for.
 
@@ -103,6 +107,8 @@ class Scorer:
         if preferred_mode == "embedding":  # nothing is compared, in fused programs or others
             profile = profile._replace(fused_batches=())
         self.config = model.config
+        self.tokenizers = model.tokenizers
+        self.class_names = model.class_names
         self.preferred_mode = preferred_mode
         self.shapes = choose_model_shapes(model, profile=profile, max_programs=max_programs)
         self._vocab_sizes = [model.config.encoder(side).vocab_size for side in (0, 1)]
@@ -119,17 +125,19 @@ class Scorer:
 
         Args:
             in0: one sequence of token ids a record: whatever `Ragged.of` takes (lists of lists,
-                arrays of two dimensions, columns of lists), or a `Ragged`.
+                arrays of two dimensions, columns of lists), or a `Ragged`. If the model has
+                tokenizers, also one raw value a record: a list or a column of texts.
             in1: the other side, as many.
             max_seq_lens: cut the sequences there, not at the model's max_seq_len.
 
         Raises:
-            InputError: the sides differ in number, something is not an integer, or `max_seq_lens`
-                is no pair of lengths in 1..5000.
-            RecordError: an id is outside the vocabulary; says which.
+            InputError: the sides differ in number, something is not an integer, the model has no
+                tokenizers for texts, or `max_seq_lens` is no pair of lengths in 1..5000.
+            RecordError: an id is outside the vocabulary, or a tokenizer refuses a value; says
+                which.
         """
         require_own_threads()
-        sides = Ragged.of(in0), Ragged.of(in1)
+        sides = self._read(0, in0), self._read(1, in1)
         if len(sides[0]) != len(sides[1]):
             raise InputError(f"in0 has {len(sides[0])} records and in1 has {len(sides[1])}")
         in0, in1 = (self._validate(side, rows, max_seq_lens) for side, rows in enumerate(sides))
@@ -151,7 +159,9 @@ class Scorer:
             raise InputError("embed takes exactly one of in0 and in1")
         side, rows = (0, in0) if in1 is None else (1, in1)
         require_own_threads()
-        return self._executor.embed(side, self._validate(side, Ragged.of(rows), max_seq_lens))
+        return self._executor.embed(
+            side, self._validate(side, self._read(side, rows), max_seq_lens)
+        )
 
     def score_validated(self, in0: ValidRows, in1: ValidRows) -> Floats:
         """As `score`, of ids that were validated and cut before: nothing is checked again.
@@ -184,8 +194,10 @@ class Scorer:
 
         Args:
             query: token ids, or its encoding `[enc_dim]`: a list or any array. Integers are ids,
-                floating-point numbers of any width (bfloat16 too) an encoding.
-            candidates: sequences of token ids, as for `score`, or their encodings `[n, enc_dim]`,
+                floating-point numbers of any width (bfloat16 too) an encoding. If the model has
+                tokenizers, also a raw value: a text.
+            candidates: sequences of token ids or raw values, as for `score`, or their encodings
+                `[n, enc_dim]`,
                 as `embed` or a server gives them: an array, a column, or lists of numbers.
                 Precomputed once they serve any number of queries.
             k: how many to return; fewer if there are fewer candidates.
@@ -205,8 +217,8 @@ class Scorer:
         require_choice("query_side", query_side, (0, 1), "0 (in0) or 1 (in1)")
         k = require_integer("k", k, 1)
         column = choose_class(self.config, class_index)
-        one = self._read_objects(flatten_query(query))
-        many = self._read_objects(candidates)
+        one = self._read_query(query_side, query)
+        many = self._read_objects(1 - query_side, candidates)
         if isinstance(one, Ragged) and isinstance(many, Ragged):
             ones = one.take(np.zeros(len(many), np.int64))
             scores = self.score(*((ones, many) if query_side == 0 else (many, ones)))
@@ -281,11 +293,19 @@ class Scorer:
             "give other processes the model, or its path, and make a Scorer in each"
         )
 
-    def _read_objects(self, rows: Any) -> Ragged | Floats:
+    def _read(self, side: int, rows: Rows) -> Ragged:
+        return Ragged.of(encode_raw_values(rows, side, self.tokenizers))
+
+    def _read_query(self, side: int, query: Any) -> Ragged | Floats:
+        raw = encode_raw_values([query], side, self.tokenizers)
+        return raw if isinstance(raw, Ragged) else self._read_numbers(flatten_query(query))
+
+    def _read_objects(self, side: int, rows: Any) -> Ragged | Floats:
         """Ids, or encodings float32 `[n, enc_dim]`, whichever these numbers are."""
-        if isinstance(rows, Ragged):
-            return rows
-        given = rows if isinstance(rows, Flat) else flat(rows)
+        rows = encode_raw_values(rows, side, self.tokenizers)
+        return rows if isinstance(rows, Ragged) else self._read_numbers(flat(rows))
+
+    def _read_numbers(self, given: Flat) -> Ragged | Floats:
         if given.is_float:
             return require_encodings(given, self.config.enc_dim)
         return Ragged.of_flat(given)
@@ -321,6 +341,8 @@ def _check_settings(
     model: Any, preferred_mode: Any, max_programs: Any, dtype: Any, device: Any, profile: Any
 ) -> None:
     require_instance("model", model, Model, "a Model, as `o2v_jax.load` returns")
+    require_tokenizers(model.tokenizers)
+    require_instance("class_names", model.class_names, tuple, "a tuple of names")
     modes = get_args(Mode)
     text = f"{' or '.join(modes)}, or None for both"
     require_choice("preferred_mode", preferred_mode, (None, *modes), text)

@@ -62,7 +62,8 @@ class Application:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        request = Request(scope["method"], scope["path"], _join_headers(scope["headers"]))
+        headers, query = _join_headers(scope["headers"]), scope["query_string"]
+        request = Request(scope["method"], scope["path"], headers, query.decode("latin-1"))
         upload = Upload(receive, request)
         try:
             response = await self._respond(request, upload)

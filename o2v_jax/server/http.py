@@ -62,15 +62,17 @@ class Request:
         method: such as POST.
         path: without percent encoding.
         headers: by lower-case name; what was sent twice is joined by a comma.
+        query: what follows the path's question mark, as it was sent.
 
     Attributes:
         path: with one slash where there are several, as behind a base URL that ends in a slash. A
             redirect is not followed by every client with its body.
     """
 
-    __slots__ = ("headers", "method", "path")
+    __slots__ = ("headers", "method", "path", "query")
 
-    def __init__(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, method: str, path: str, headers: Mapping[str, str], query: str = "") -> None:
+        self.query = query
         self.method = method
         self.path = _SLASHES.sub("/", path) or "/"
         self.headers = headers
@@ -179,7 +181,7 @@ class Contract:
         """
         headers = request.headers
         media_types = headers.get("content-type"), headers.get("accept")
-        return self._service.submit(body, *media_types, limits)
+        return self._service.submit(body, *media_types, limits, request.query)
 
     def respond(self, request: Request, invocation: Invocation) -> Response:
         """Waits for the results, and encodes them; a long response is encoded as it is sent.

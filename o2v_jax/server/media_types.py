@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import parse_qs
 
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
@@ -82,6 +83,26 @@ def require_identity(content_encoding: str | None) -> None:
     """
     if content_encoding and content_encoding.strip().lower() != "identity":
         raise MediaTypeError(f"Content-Encoding {content_encoding} cannot be read: use identity")
+
+
+_LABELS = {"true": True, "false": False}
+
+
+@lru_cache(maxsize=64)
+def wants_labels(accept: str | None, query: str) -> bool:
+    """Whether class names are asked for: by `?labels=true`, or `Accept: ...; labels=true`.
+
+    Raises:
+        InputError: labels is neither true nor false.
+    """
+    values = parse_qs(query, keep_blank_values=True).get("labels", [])
+    for media_range in (accept or "").split(","):
+        _, parameters = parse_options_header(media_range)
+        values += [parameters["labels"]] if "labels" in parameters else []
+    for value in values:
+        if value not in _LABELS:
+            raise InputError(f"labels={value} must be true or false")
+    return any(_LABELS[value] for value in values)
 
 
 @lru_cache(maxsize=64)  # clients send the same few headers

@@ -9,6 +9,7 @@ Since the start of the process:
 - `o2v_batch_records`, `o2v_batch_tokens`: histograms over batches.
 - `o2v_tokens_useful_total`, `o2v_tokens_computed_total`: tokens of encoded objects without and with
   padding; one minus their ratio is the share of padding.
+- `o2v_unknown_tokens_total{side}`: tokens of texts that the vocabulary of a side lacks.
 - `o2v_compilations_total`: programs compiled, or taken from the persistent cache.
 - `o2v_compilations_waited_for_total`: how often the device waited for one to answer requests.
 
@@ -27,6 +28,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from o2v_jax.data.tokenizers import SIDES
 
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 SIZES = tuple(4.0**power for power in range(10))
@@ -58,6 +61,14 @@ class Metrics:
         self._requests = Counter(
             "o2v_requests", "Requests by status", ["code"], registry=self._registry
         )
+        self._unknown = Counter(
+            "o2v_unknown_tokens",
+            "Tokens of texts that the vocabulary lacks",
+            ["side"],
+            registry=self._registry,
+        )
+        for side in SIDES:
+            self._unknown.labels(side)  # so that 0 is shown
         stages = Histogram(
             "o2v_stage_seconds",
             "Seconds by stage",
@@ -75,6 +86,11 @@ class Metrics:
     def count_response(self, code: int) -> None:
         """Counts a request to /invocations by the status of its response."""
         self._requests.labels(code).inc()
+
+    def count_unknown(self, counts: tuple[int, int]) -> None:
+        """Counts tokens that the vocabularies of in0 and in1 lack."""
+        for side, count in zip(SIDES, counts, strict=True):
+            self._unknown.labels(side).inc(count)
 
     def batch(self, records: int, tokens: int) -> None:
         """Counts a batch."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from o2v_jax.server.queue import Floats, Rows
 
 if TYPE_CHECKING:
+    from o2v_jax.data.tokenizers import Tokenizers
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import ShapeTable
 
@@ -17,10 +18,13 @@ class ScorerLike(Protocol):
     Attributes:
         config: of the model.
         shapes: its padded shapes.
+        tokenizers: as of `Model`; likewise `class_names`.
     """
 
     config: "Hyperparameters"
     shapes: "ShapeTable"
+    tokenizers: "Tokenizers | None"
+    class_names: tuple[str, ...]
 
     @property
     def useful_tokens(self) -> int:

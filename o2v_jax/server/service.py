@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from o2v_jax.data import Format, Records, decode, encode, encode_pieces, sniff
+from o2v_jax.data import Format, Reading, Records, decode, encode, encode_pieces, sniff
+from o2v_jax.data.tokenizers import NO_VOCABULARY
 from o2v_jax.data.validate import resolve_max_seq_lens
+from o2v_jax.errors import InputError
 from o2v_jax.server.batcher import QUEUE_TIMEOUT_S, Batcher
 from o2v_jax.server.errors import BusyError, TooLargeError
 from o2v_jax.server.health import Health, State, device_bytes
 from o2v_jax.server.limits import MAX_NUMBERS, RECORDS, REQUESTS, STREAMS, UPLOADS, Limit
-from o2v_jax.server.media_types import choose_format, read_content_type
+from o2v_jax.server.media_types import choose_format, read_content_type, wants_labels
 from o2v_jax.server.metrics import Live, Metrics
 from o2v_jax.server.protocol import Lengths, ScorerLike
 from o2v_jax.server.queue import Floats, Kind, ScoringFuture, Sides
@@ -47,6 +49,7 @@ class Invocation:
         futures: of the results; none of no records.
         stream: what a long response holds until it is sent; None for others.
         batcher: where the futures wait.
+        class_names: which the response is to hold; none if they were not asked for.
         held: its parts of the limits.
     """
 
@@ -55,6 +58,7 @@ class Invocation:
     futures: Sequence[ScoringFuture]
     stream: ExitStack | None
     batcher: Batcher
+    class_names: Sequence[str]
     held: ExitStack
 
     def withdraw(self) -> None:
@@ -111,7 +115,11 @@ class Service:
             chunks_per_batch=profile.chunks_per_batch,
             backlog=profile.backlog_chunks,
         )
-        self._vocab_sizes = self.config.encoder(0).vocab_size, self.config.encoder(1).vocab_size
+        self._reading = Reading(
+            vocab_sizes=(self.config.encoder(0).vocab_size, self.config.encoder(1).vocab_size),
+            tokenizers=scorers[0].tokenizers,
+            text_hint=NO_VOCABULARY,
+        )
         self._default_lengths = resolve_max_seq_lens(self.config, None)
         self.uploads = Limit(UPLOADS)
         self.requests = Limit(REQUESTS)
@@ -146,7 +154,12 @@ class Service:
         return limits
 
     def submit(
-        self, body: bytes, content_type: str | None, accept: str | None, limits: ExitStack
+        self,
+        body: bytes,
+        content_type: str | None,
+        accept: str | None,
+        limits: ExitStack,
+        query: str = "",
     ) -> Invocation:
         """Decodes the body of a request and queues its records.
 
@@ -155,6 +168,7 @@ class Service:
             content_type: the header, if there is one.
             accept: likewise.
             limits: what `admit` returned. The invocation takes it over.
+            query: of the URL.
 
         Raises:
             RecordError, InputError: the request is wrong, or the server is busy.
@@ -162,12 +176,16 @@ class Service:
         content = read_content_type(content_type)
         format_in = content.format or sniff(body)
         format_out = choose_format(accept, self.settings.default_accept or format_in)
+        labels = wants_labels(accept, query)
         records = self._decode(body, format_in)
+        class_names = self._require_class_names(records) if labels else ()
         numbers = self._count_numbers(records)
         limits.enter_context(self.records.held(len(records)))
         stream = None if numbers <= LONG_RESPONSE else self._hold_stream(numbers, limits)
         futures = self._queue(records, content.max_seq_lens)
-        return Invocation(records, format_out, futures, stream, self.batcher, limits.pop_all())
+        return Invocation(
+            *(records, format_out, futures, stream, self.batcher, class_names, limits.pop_all())
+        )
 
     def finish(self, invocation: Invocation) -> Answer:
         """Waits for the results and encodes them.
@@ -178,15 +196,28 @@ class Service:
         """
         key, values = self._collect(invocation)
         if invocation.stream:
-            pieces = encode_pieces(values, key, invocation.format)  # raises before any is sent
+            # raises before any is sent
+            pieces = encode_pieces(values, key, invocation.format, invocation.class_names)
             close = invocation.stream.pop_all().close
             return Answer(self._observe_encoding(pieces), invocation.format, close)
         with _Timing(self.metrics.encode.observe):
-            return Answer(encode(values, key, invocation.format), invocation.format, lambda: None)
+            body = encode(values, key, invocation.format, invocation.class_names)
+            return Answer(body, invocation.format, lambda: None)
 
     def _decode(self, body: bytes, format_in: Format) -> Records:
         with self._limit_decoding(len(body)), _Timing(self.metrics.parse.observe):
-            return decode(body, format_in, vocab_sizes=self._vocab_sizes)
+            records = decode(body, format_in, self._reading)
+        if any(records.unknown):
+            self.metrics.count_unknown(records.unknown)
+        return records
+
+    def _require_class_names(self, records: Records) -> Sequence[str]:
+        names = self.scorers[0].class_names
+        if not names:
+            raise InputError("labels=true was sent, but this model has no class names")
+        if not records.paired:
+            raise InputError("labels=true was sent, but embeddings have no classes: send pairs")
+        return names
 
     def _limit_decoding(self, length: int) -> AbstractContextManager[None]:
         """Few long bodies are decoded at a time: each takes many times its size meanwhile."""

@@ -14,8 +14,8 @@ from uuid import uuid4
 import jax
 
 from o2v_jax import __version__
-from o2v_jax.checkpoint import Model, check_target, check_vocabulary, save
-from o2v_jax.data.vocabulary import Vocabulary
+from o2v_jax.checkpoint import Model, check_class_names, check_target, check_tokenizers, save
+from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import CheckpointError, InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
@@ -84,7 +84,7 @@ class Job:
             `Checkpoints`.
         report: where tables and plots go; default OUTPUT.report.
         auxiliary: where the files are that hyperparameters name.
-        vocabulary: a JSON map token -> id that the model keeps.
+        tokenizers: of in0 and in1, which the model keeps; likewise `class_names`.
         seed: decides the initial values, the order of the records and the dropout.
         skip: whether bad records are left out, counted and listed, or end the job.
         cache: where parsed data are kept; default the user's cache.
@@ -111,7 +111,8 @@ class Job:
     synced_checkpoints: bool = False
     report: Path | None = None
     auxiliary: Path | None = None
-    vocabulary: Path | None = None
+    tokenizers: Tokenizers | None = None
+    class_names: tuple[str, ...] = ()
     seed: int = 0
     skip: bool = False
     cache: Path | None = None
@@ -126,7 +127,7 @@ class Job:
     signals: Signals = field(default_factory=Signals)
 
     def __post_init__(self) -> None:
-        files = *self.train, *self.validation, *self.test, self.vocabulary
+        files = *self.train, *self.validation, *self.test
         folders = self.output, self.checkpoints, self.report, self.auxiliary, self.cache
         require_all_local(*files, *folders)
 
@@ -142,11 +143,13 @@ class Job:
         with self.signals.caught(), self.hosts.joined(self.failed):
             if self.hosts.first:
                 self._check_places()
-            vocabulary = self._vocabulary()
+            check_class_names(self.class_names, self.config)
+            if self.tokenizers is not None:
+                check_tokenizers(self.tokenizers, self.config)
             run = self._prepared()
             # a signal that arrives once training is done waits until the model is written
             with self.signals.deferred(), self._checkpoints() as run.checkpoints:
-                model = self._trained(run, vocabulary)
+                model = self._trained(run)
                 run.checkpoints.discard()
                 self._write_report(run)
         return model
@@ -162,13 +165,6 @@ class Job:
                 )
         check_report(self._report)
         check_state_directory(self._state, synced=self.synced_checkpoints)
-
-    def _vocabulary(self) -> Vocabulary | None:
-        if self.vocabulary is None:
-            return None
-        vocabulary = Vocabulary.read(self.vocabulary)
-        check_vocabulary(vocabulary, self.config)
-        return vocabulary
 
     def _prepared(self) -> Run:
         """The run, with everything read that it needs."""
@@ -200,17 +196,17 @@ class Job:
             files, self.config, skip=self.skip, positives=positives, cache=self.cache
         )
 
-    def _trained(self, run: Run, vocabulary: Vocabulary | None) -> Model:
+    def _trained(self, run: Run) -> Model:
         """Trains, and writes the model; if a signal ends the run early, what there is of one."""
         try:
             run.fit()
         except Interrupted:
             if self.keep_interrupted:
-                self._save(self._model(run, vocabulary))
+                self._save(self._model(run))
             self._write_report(run)
             raise
         try:
-            model = self._model(run, vocabulary)
+            model = self._model(run)
             self._save(model)
         except CheckpointError:  # a full disk, say: the same command then tries again
             if self.hosts.alone:  # the others would have to take part
@@ -246,14 +242,15 @@ class Job:
             return own
         return SharedCheckpoints(self._state, own)
 
-    def _model(self, run: Run, vocabulary: Vocabulary | None) -> Model:
+    def _model(self, run: Run) -> Model:
         return Model(
             self.config,
             run.best(),
-            vocabulary,
+            self.tokenizers,
             metrics=run.metrics,
             provenance=self._provenance(run.train),
             length_histogram=run.train.histograms(),
+            class_names=self.class_names,
         )
 
     def _provenance(self, data: Dataset) -> dict[str, Any]:

@@ -8,8 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from o2v_jax.checkpoint import check_target, check_vocabulary
-from o2v_jax.data.vocabulary import Vocabulary
+from o2v_jax.checkpoint import (
+    check_class_names,
+    check_target,
+    check_tokenizers,
+    compose_inputs,
+)
+from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
@@ -32,7 +37,7 @@ from o2v_jax.tuning.report import (
 from o2v_jax.tuning.search import Search
 from o2v_jax.tuning.search_space import Space, make_space
 from o2v_jax.tuning.study import Objective, Study, open_journal
-from o2v_jax.util import require_all_local
+from o2v_jax.util import hash_bytes, require_all_local
 
 CHANNELS = ("train", "validation", "test")
 STUDY = "study.log"
@@ -45,7 +50,6 @@ class _Inputs:
 
     data: dict[str, Dataset]
     pretrained: tuple[Pretrained, ...]
-    vocabulary: Vocabulary | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,7 @@ class Tuning:
         pruning: whether trials that are behind the median of those before are given up.
         seed: decides which values are tried, and every trial's training.
         auxiliary: where the files are that hyperparameters name.
-        vocabulary: a JSON map token -> id that the model keeps.
+        tokenizers: of in0 and in1, which the model keeps; likewise `class_names`.
         skip: whether bad records are left out, counted and listed, or end the job.
         cache: where parsed data are kept; default the user's cache.
         command: what the user typed, for the model's provenance.
@@ -84,14 +88,15 @@ class Tuning:
     pruning: bool = True
     seed: int = 0
     auxiliary: Path | None = None
-    vocabulary: Path | None = None
+    tokenizers: Tokenizers | None = None
+    class_names: tuple[str, ...] = ()
     skip: bool = False
     cache: Path | None = None
     command: str = ""
     signals: Signals = field(default_factory=Signals)
 
     def __post_init__(self) -> None:
-        files = *self.train, *self.validation, *self.test, self.vocabulary
+        files = *self.train, *self.validation, *self.test
         require_all_local(*files, self.output, self.auxiliary, self.cache)
 
     def run(self) -> None:
@@ -138,8 +143,7 @@ class Tuning:
         searched = "; ".join(f"{name}={values}" for name, values in space.ranges.items())
         marks = {"seed": self.seed, "objective": objective, "search_space": searched}
         marks |= {"skipping": self.skip, "pruning": self.pruning}
-        words = described({"vocabulary": (self.vocabulary,)} if self.vocabulary else {})
-        search = identity(self.base, self._sources | words, **marks)
+        search = identity(self.base, self._sources | self._vocabularies, **marks)
         self.output.mkdir(parents=True, exist_ok=True)
         with open_journal(self.output / STUDY) as storage:
             remove_abandoned(self.output, ".model.", ".tmp")
@@ -148,15 +152,23 @@ class Tuning:
             yield study
 
     def _inputs(self) -> _Inputs:
-        vocabulary = Vocabulary.read(self.vocabulary) if self.vocabulary else None
-        if vocabulary is not None:
-            check_vocabulary(vocabulary, self.base)
+        check_class_names(self.class_names, self.base)
+        if self.tokenizers is not None:
+            check_tokenizers(self.tokenizers, self.base)
         data = {name: self._read(name, files) for name, files in self._files.items()}
-        return _Inputs(data, pretrained_of(self.base, self.auxiliary), vocabulary)
+        return _Inputs(data, pretrained_of(self.base, self.auxiliary))
+
+    @property
+    def _vocabularies(self) -> Described:
+        if self.tokenizers is None:
+            return {}
+        _, files = compose_inputs(self.tokenizers)
+        found = [{"name": name, "sha256": hash_bytes(data)} for name, data in files.items()]
+        return {"vocabulary": found}
 
     def _search(self, study: Study, inputs: _Inputs) -> Search:
         known = {"command": self.command, "seed": self.seed, "files": self._sources}
-        winner = Winner(self.output / "model", inputs.vocabulary, known)
+        winner = Winner(self.output / "model", self.tokenizers, self.class_names, known)
 
         def keep(run: Run, value: float) -> None:
             number = len(study.finished) + 1

@@ -15,7 +15,7 @@ from rich.table import Table
 from o2v_jax import __version__
 from o2v_jax.atomic import replace_file
 from o2v_jax.checkpoint import Model, save
-from o2v_jax.data.vocabulary import Vocabulary
+from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.hyperparameters.text import write
 from o2v_jax.training import Run
 from o2v_jax.tuning.ranges import Value
@@ -145,12 +145,13 @@ class Winner:
 
     Attributes:
         directory: the model directory.
-        vocabulary: kept with the model.
+        tokenizers: kept with the model; likewise `class_names`.
         provenance: what is known of every trial's model: the command, the seed, the files.
     """
 
     directory: Path
-    vocabulary: Vocabulary | None
+    tokenizers: Tokenizers | None
+    class_names: tuple[str, ...]
     provenance: Mapping[str, Any]
 
     def replace(self, run: Run, tuning: Mapping[str, Any]) -> None:
@@ -158,10 +159,11 @@ class Winner:
         model = Model(
             run.config,
             run.best(),
-            self.vocabulary,
+            self.tokenizers,
             metrics=run.metrics,
             provenance={**_describe_run(run), **self.provenance, "tuning": dict(tuning)},
             length_histogram=run.train.histograms(),
+            class_names=self.class_names,
         )
         save(model, self.directory)
 

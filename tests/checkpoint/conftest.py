@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from o2v_jax.checkpoint import Model, flatten, nest, save
+from o2v_jax.data.tokenizers import share_text_vocabulary
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import parameter_shapes
@@ -26,7 +27,9 @@ def _make(seed=0):
     return Model(
         config=CONFIG,
         params=nest(params),
-        vocabulary=Vocabulary({"<unk>": 1, "man": 19}, lowercase=bool(seed % 2)),
+        tokenizers=share_text_vocabulary(
+            Vocabulary({"<unk>": 1, "man": 19}, lowercase=bool(seed % 2))
+        ),
         metrics={"test accuracy": 0.5 + seed},
         provenance={"seed": seed, "data": {"train.jsonl": "c0ffee"}},
         length_histogram=(np.array([0, 3 + seed]), np.array([1, 0, 0, 2])),
@@ -35,7 +38,7 @@ def _make(seed=0):
 
 def _difference(one, other):
     arrays, others = flatten(one.params), flatten(other.params)
-    parts = ("config", "vocabulary", "metrics", "provenance")
+    parts = ("config", "tokenizers", "metrics", "provenance")
     found = {part for part in parts if getattr(one, part) != getattr(other, part)}
     found |= {n for n in arrays if n not in others or not np.array_equal(arrays[n], others[n])}
     if not all(map(np.array_equal, one.length_histogram, other.length_histogram)):

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from o2v_jax import Hyperparameters
 from o2v_jax.checkpoint import load, save
 from o2v_jax.checkpoint.params_file import check
+from o2v_jax.data.tokenizers import share_text_vocabulary
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
 from o2v_jax.model import parameter_shapes
@@ -255,9 +256,10 @@ def test_sparse_json(crafted, name):
 def test_a_vocabulary_may_take_a_kilobyte_for_each_of_its_tokens(tmp_path, make_model):
     model = make_model()
     tokens = {str(n) + "x" * 50_000: n for n in range(1, 20)}
-    object.__setattr__(model, "vocabulary", Vocabulary(tokens))
-    assert load(save(model, tmp_path / "model")).vocabulary == model.vocabulary
-    object.__setattr__(model, "vocabulary", Vocabulary({t * 2: n for t, n in tokens.items()}))
+    object.__setattr__(model, "tokenizers", share_text_vocabulary(Vocabulary(tokens)))
+    assert load(save(model, tmp_path / "model")).tokenizers == model.tokenizers
+    longer = Vocabulary({t * 2: n for t, n in tokens.items()})
+    object.__setattr__(model, "tokenizers", share_text_vocabulary(longer))
     with pytest.raises(CheckpointError, match=r"vocab\.json would take 1,\d+,\d+ bytes, but at"):
         save(model, tmp_path / "other")
     object.__setattr__(model, "provenance", {"log": "x" * 2**25})

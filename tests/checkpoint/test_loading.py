@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from o2v_jax.checkpoint import flatten, load, pack, save
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.model import parameter_shapes
 from o2v_jax.server.run import _require_model
@@ -66,12 +67,42 @@ def test_a_cpu_uses_the_parameters_where_they_were_read(saved):
         assert on_device.unsafe_buffer_pointer() == array.ctypes.data
 
 
+TEXT = {"kind": "text", "vocabulary": "vocab.json", "tokenizer": "treebank", "lowercase": True}
+FORMAT_1 = {
+    "format_version": 1,
+    "inputs": None,
+    "tokenizer": {"name": "treebank", "lowercase": True},
+}
 # Each entry: what is done to a good directory, and the one problem it makes.
 MISMATCHES = {
     "no config": (lambda d: (d / "config.json").unlink(), "config.json is missing"),
     "no params": (lambda d: (d / "params.safetensors").unlink(), "params.safetensors is missing"),
     "no vocabulary": (lambda d: (d / "vocab.json").unlink(), "vocab.json is missing"),
-    "no tokenizer": (lambda d: edit(d, tokenizer=None), "there is a vocab.json, but no tokenizer"),
+    "no inputs": (lambda d: edit(d, inputs=None), "there is a vocab.json, but no input names it"),
+    "a second vocabulary": (
+        lambda d: (d / "vocab0.json").write_text("{}"),
+        "there is a vocab0.json, but no input names it",
+    ),
+    "another name": (
+        lambda d: edit(d, inputs={"in0": TEXT | {"vocabulary": "words.json"}, "in1": TEXT}),
+        "inputs.in0.vocabulary must be one of vocab.json, vocab0.json, vocab1.json",
+    ),
+    "one side": (lambda d: edit(d, inputs={"in0": TEXT}), "inputs must be {"),
+    "kind": (
+        lambda d: edit(d, inputs={"in0": TEXT, "in1": TEXT | {"kind": "image"}}),
+        "inputs.in1.kind must be one of text, tokens, value, ids, got 'image'",
+    ),
+    "keys": (
+        lambda d: edit(d, inputs={"in0": {"kind": "value"}, "in1": TEXT}),
+        "inputs.in0 must hold the keys kind, vocabulary, whole_numbers, got ['kind']",
+    ),
+    "lowercase": (
+        lambda d: edit(d, inputs={"in0": TEXT | {"lowercase": 1}, "in1": TEXT}),
+        "inputs.in0.lowercase must be true or false, got 1",
+    ),
+    "classes": (lambda d: edit(d, class_names=["a"]), "holds 1 names, but num_classes is 2"),
+    "class twice": (lambda d: edit(d, class_names=["a", "a"]), "class_names holds a name twice"),
+    "class number": (lambda d: edit(d, class_names=[1, 2]), "class_names must be a list of names"),
     "broken json": (
         lambda d: (d / "config.json").write_text('{"format":\n oops}'),
         "config.json is not valid JSON: Expecting value: line 2 column 2",
@@ -81,8 +112,8 @@ MISMATCHES = {
         "metrics.json must hold a JSON object, but it holds a list",
     ),
     "format": (lambda d: edit(d, format="gguf"), "format must be \"o2v_jax\", but it is 'gguf'"),
-    "version": (lambda d: edit(d, format_version=2), "format version 2 is unknown"),
-    "key": (lambda d: edit(d, dropout=1), "'dropout' is not a key of format version 1"),
+    "version": (lambda d: edit(d, format_version=3), "format version 3 is unknown"),
+    "key": (lambda d: edit(d, dropout=1), "'dropout' is not a key of format version 2"),
     "no checksum": (lambda d: edit(d, params_sha256=None), "'params_sha256' is missing"),
     "checksum": (lambda d: edit(d, params_sha256="0"), "params.safetensors is not the file"),
     "hyperparameter": (
@@ -93,7 +124,18 @@ MISMATCHES = {
         lambda d: edit_hyperparameters(d, epochs=3),
         "hyperparameters must be an object of strings",
     ),
-    "tokenizer": (lambda d: edit(d, tokenizer={"name": "bpe"}), "tokenizer must be"),
+    "tokenizer": (
+        lambda d: edit(d, inputs={"in0": TEXT | {"tokenizer": "bpe"}, "in1": TEXT}),
+        "inputs.in0.tokenizer must be \"treebank\", got 'bpe'",
+    ),
+    "tokenizer of format 1": (
+        lambda d: edit(d, **FORMAT_1 | {"tokenizer": {"name": "bpe"}}),
+        "tokenizer must be",
+    ),
+    "key of format 1": (
+        lambda d: edit(d, **FORMAT_1, class_names=["a", "b"]),
+        "'class_names' is not a key of format version 1",
+    ),
     "histogram": (
         lambda d: edit(d, length_histogram={"in0": {"-1": 2}, "in1": {}}),
         "length_histogram.in0 must map lengths of 0..9999999 to counts, but it holds '-1': 2",
@@ -148,15 +190,30 @@ def test_all_mismatches_are_said_in_one_error(saved):
         "extra": np.zeros(1, np.float32),
     }
     edit_params(saved, **arrays)
-    edit(saved, format_version=9, params_sha256="0", typo=1, length_histogram=[], tokenizer=None)
+    edit(saved, format_version=9, params_sha256="0", typo=1, length_histogram=[], class_names=[""])
     (saved / "vocab.json").write_text('{"zebra": 99}')
     (saved / "metrics.json").write_text("oops")
     found = "\n".join(problems_of(saved))
-    expected = ["version 9", "SHA-256", "'typo'", "length_histogram", "no tokenizer", "'zebra'"]
+    expected = ["version 9", "SHA-256", "'typo'", "length_histogram", "class_names", "'zebra'"]
     expected += ["metrics.json"]
     for words in [*expected, *(repr(name) for name in arrays)]:
         assert words in found
     assert len(problems_of(saved)) == len(expected) + len(arrays)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_model_of_format_1_holds_text_on_both_sides(saved, lowercase):
+    expected = load(saved)
+    tokenizer = {"name": "treebank", "lowercase": lowercase}
+    edit(saved, **FORMAT_1 | {"tokenizer": tokenizer})
+    model = load(saved)
+    assert model.tokenizers[0] == model.tokenizers[1]
+    assert model.tokenizers[0].kind == "text"
+    words = expected.tokenizers[0].vocabulary.tokens
+    assert model.tokenizers[0].vocabulary == Vocabulary(words, lowercase=lowercase)
+    edit(saved, tokenizer=None)
+    (saved / "vocab.json").unlink()
+    assert "vocab.json is missing" in "".join(problems_of(saved))  # its digest is known
 
 
 @pytest.mark.parametrize("share", [0.0, 0.005, 0.02, 0.3, 0.9, 0.999])

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from o2v_jax.checkpoint import load, pack, save
 from o2v_jax.checkpoint.loading import read_directory
+from o2v_jax.data.tokenizers import share_text_vocabulary
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
 from o2v_jax.staging import open_staging
@@ -47,8 +48,8 @@ def models(make_model):
     """Two models of one configuration, with vocabularies of their own."""
     tokens = {"<unk>": 1, "man": 19}, {"<unk>": 1, "man": 2, "woman": 19}
     return [
-        replace(make_model(seed), vocabulary=Vocabulary(tokens[seed], lowercase=False))
-        for seed in (0, 1)
+        replace(make_model(seed), tokenizers=share_text_vocabulary(vocabulary))
+        for seed, vocabulary in enumerate(Vocabulary(each, lowercase=False) for each in tokens)
     ]
 
 
@@ -91,7 +92,7 @@ def test_what_was_opened_stays_readable(folders, models, difference):
         assert not snapshot.is_outdated()
         save(models[1], folders[0])
         assert snapshot.is_outdated()
-        assert snapshot.read("vocab.json", 10**6) == models[0].vocabulary.to_json()
+        assert snapshot.read("vocab.json", 10**6) == models[0].tokenizers[0].vocabulary.to_json()
     assert difference(model, models[0]) == set()
 
 
@@ -164,7 +165,7 @@ def test_each_file_is_covered_by_a_digest(folders, models, difference, name):
 
 def test_the_digests_stand_where_early_releases_do_not_look(folders):
     document = json.loads((folders[0] / "config.json").read_bytes())
-    assert document["format_version"] == 1
+    assert document["format_version"] == 2
     assert {"params_sha256"} == {key for key in document if "sha256" in key}
     with safe_open(folders[0] / "params.safetensors", "numpy") as file:
         digests = json.loads(file.metadata()["files_sha256"])

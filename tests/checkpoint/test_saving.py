@@ -14,6 +14,7 @@ import pytest
 
 from o2v_jax.atomic import exchange, exchange_by_renaming, is_fixed, replace_directory
 from o2v_jax.checkpoint import Model, flatten, load, nest, save
+from o2v_jax.data.tokenizers import share_text_vocabulary
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
 
@@ -28,7 +29,7 @@ def with_arrays(model, change):
 
 def test_a_model_comes_back_as_it_was(saved, make_model, difference):
     arrays = flatten(make_model().params).keys()
-    others = {"vocabulary", "metrics", "provenance", "length_histogram"}
+    others = {"tokenizers", "metrics", "provenance", "length_histogram"}
     assert difference(make_model(), make_model(1)) == {*arrays, *others}
     assert difference(load(saved), make_model()) == set()
 
@@ -36,17 +37,18 @@ def test_a_model_comes_back_as_it_was(saved, make_model, difference):
 def test_a_model_may_have_neither_words_nor_figures(tmp_path, make_model):
     model = Model(make_model().config, make_model().params)
     bare = load(save(model, tmp_path / "new" / "model"))
-    assert (bare.vocabulary, bare.metrics, bare.provenance) == (None, {}, {})
+    assert (bare.tokenizers, bare.metrics, bare.provenance) == (None, {}, {})
     assert bare.length_histogram is None
     assert names(tmp_path / "new") == ["model"]
 
 
 def test_the_files_are_plain_json(saved, make_model):
     document = json.loads((saved / "config.json").read_bytes())
-    assert (document["format"], document["format_version"]) == ("o2v_jax", 1)
+    assert (document["format"], document["format_version"]) == ("o2v_jax", 2)
     assert document["hyperparameters"] == make_model().config.to_strings()
     assert document["length_histogram"] == {"in0": {"1": 3}, "in1": {"0": 1, "3": 2}}
-    assert document["tokenizer"] == {"name": "treebank", "lowercase": False}
+    text = {"kind": "text", "tokenizer": "treebank", "lowercase": False, "vocabulary": "vocab.json"}
+    assert document["inputs"] == {"in0": text, "in1": text}
     assert json.loads((saved / "vocab.json").read_bytes()) == {"<unk>": 1, "man": 19}
 
 
@@ -75,6 +77,7 @@ def test_memory_order_does_not_matter(tmp_path, make_model, difference):
     assert difference(load(save(fortran, tmp_path / "m")), make_model()) == set()
 
 
+TOO_LARGE = share_text_vocabulary(Vocabulary({"a": 20}))
 WRONG = {
     "'extra' is unexpected": lambda m: with_arrays(m, lambda a: a | {"extra": np.float32([1])}),
     "'embed_0.weight' is missing": lambda m: with_arrays(
@@ -82,7 +85,7 @@ WRONG = {
     ),
     "it is float64": lambda m: with_arrays(m, lambda a: {n: np.float64(v) for n, v in a.items()}),
     "not finite": lambda m: with_arrays(m, lambda a: {n: v / 0.0 for n, v in a.items()}),
-    "below the vocab_size 20": lambda m: replace(m, vocabulary=Vocabulary({"a": 20})),
+    "below the vocab_size 20": lambda m: replace(m, tokenizers=TOO_LARGE),
     "metrics.json cannot be written as JSON": lambda m: replace(m, metrics={"a": object()}),
     "length_histogram.in0": lambda m: replace(m, length_histogram=(np.array([-1]), np.zeros(1))),
 }
@@ -99,7 +102,7 @@ def test_what_load_would_refuse_is_not_written(saved, make_model, difference, me
 
 def test_saving_again_replaces_every_file(saved, make_model):
     save(Model(make_model().config, make_model(1).params), saved)
-    assert load(saved).vocabulary is None
+    assert load(saved).tokenizers is None
     assert load(saved).metrics == {}
     assert names(saved.parent) == ["model"]
 
@@ -273,7 +276,7 @@ def refused_after(count):
 MOVES = 9  # five files aside, four in their place
 for count in range(MOVES):
     assert refused_after(count)
-    assert load(target).vocabulary.tokens == one.vocabulary.tokens
+    assert load(target).tokenizers == one.tokenizers
     assert load(target).metrics == one.metrics and len(os.listdir(target)) == 6
 for count in range(MOVES):
     assert killed_after(count) == -signal.SIGKILL
@@ -283,9 +286,9 @@ for count in range(MOVES):
         assert "config.json is missing" in str(error) or "holds no config.json" in str(error)
     check_target(target)
     save(one, target)
-    assert load(target).vocabulary.tokens == one.vocabulary.tokens
+    assert load(target).tokenizers == one.tokenizers
 assert killed_after(MOVES) == 0
-assert load(target).vocabulary is None and load(target).metrics == two.metrics
+assert load(target).tokenizers is None and load(target).metrics == two.metrics
 assert os.path.samestat(os.stat(target), before) and os.listdir(target.parent) == [target.name]
 """
 

@@ -5,18 +5,25 @@ import pytest
 
 from o2v_jax.cli import cli
 from o2v_jax.cli.options import LocalPath
+from o2v_jax.cli.training_data import expand_files, expand_paths
 
 URL = "s3://bucket/folder"
+
+
+def takes_patterns(param):
+    return param.name == "inputs" or param.callback in (expand_files, expand_paths)
+
+
 PATHS = [
     (name, param)
     for name, command in cli.commands.items()
     for param in command.params
-    if isinstance(param.type, click.Path) or param.name == "inputs"
+    if isinstance(param.type, click.Path) or takes_patterns(param)
 ]
 
 
 def test_every_path_is_a_local_one():
-    kinds = {type(param.type) for _, param in PATHS if param.name != "inputs"}
+    kinds = {type(param.type) for _, param in PATHS if not takes_patterns(param)}
     assert kinds == {LocalPath}
     assert len(PATHS) > 30
 

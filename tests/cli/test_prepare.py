@@ -1,10 +1,12 @@
 """`o2v prepare`: what it writes, that it trains, and what it refuses."""
 
 import csv
+import gzip
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import o2v_jax
+from o2v_jax.checkpoint import flatten
 from o2v_jax.cli.prepare import KIND, SIZE, prepare
 from o2v_jax.data.vocabulary import tokenize
 from o2v_jax.preparation import FORMS, KINDS, Preparation, Side
@@ -69,7 +72,8 @@ def rows_of(path):
 
 def test_texts_names_and_settings(ran, pairs):
     out, err = ran(pairs, *PAIRS, "--label", "y")
-    made = {"train.jsonl", "vocab0.json", "vocab1.json", "labels.json", "hyperparameters.json"}
+    made = {"train.jsonl", "vocab0.json", "vocab1.json", "labels.json", "inputs.json"}
+    made.add("hyperparameters.json")
     assert {path.name for path in out.iterdir()} == made
     assert json.loads((out / "labels.json").read_text()) == {
         "contradiction": 0,
@@ -217,7 +221,7 @@ def test_parquet_gives_what_csv_gives(o2v, pairs, tmp_path):
         options = (*PAIRS, "--label", "y", "--test", "0.2", "--output", tmp_path / name)
         assert o2v("prepare", path, *options).status == 0
     first = sorted((tmp_path / "a").iterdir())
-    assert len(first) == 6
+    assert len(first) == 7
     assert [p.read_bytes() for p in first] == [
         (tmp_path / "b" / p.name).read_bytes() for p in first
     ]
@@ -245,7 +249,7 @@ def test_folders_patterns_and_json_lines_give_what_csv_gives(o2v, pairs, tmp_pat
         {path.name: path.read_bytes() for path in (tmp_path / "made" / name).iterdir()}
         for name in sources
     ]
-    assert len(made[0]) == 6
+    assert len(made[0]) == 7
     assert all(files == made[0] for files in made)
 
 
@@ -330,17 +334,129 @@ def test_ids_decode_to_the_tokens(tmp_path_factory, rows, kind, shared):
             assert decoded == TOKENS[kind](text)
 
 
+def write_settings(out, **settings):
+    file = out / "hyperparameters.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+
+
 def test_it_trains_at_once(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--label", "y", "--validation", "0.1", "--test", "0.1")
-    settings = json.loads((out / "hyperparameters.json").read_text())
-    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4"}
-    (out / "hyperparameters.json").write_text(json.dumps(settings))
+    write_settings(out, epochs="1", enc_dim="8", mlp_dim="4")
     channels = [f"--{name}={out / name}.jsonl" for name in ("train", "validation", "test")]
     common = ("--hyperparameters", out / "hyperparameters.json", "--output", tmp_path / "model")
     trained = o2v("train", *channels, *common)
     assert trained.status == 0, trained.err
-    assert trained.complaints == []
     assert o2v_jax.load(tmp_path / "model").config.num_classes == 3
+    again = o2v("train", "--data", out, "--output", tmp_path / "again")
+    assert again.status == 0, again.err
+    one, two = (o2v_jax.load(tmp_path / name) for name in ("model", "again"))
+    assert flatten(one.params).keys() == flatten(two.params).keys()
+    for name, array in flatten(one.params).items():
+        np.testing.assert_array_equal(array, flatten(two.params)[name])
+    assert (one.tokenizers, one.class_names) == (None, ())
+    assert two.class_names == ("contradiction", "entailment", "neutral")
+    where, serve = again.complaints
+    assert where.startswith(f"The model is in {tmp_path / 'again'}: validation accuracy 0.")
+    assert serve == f"Serve it: o2v serve --model {tmp_path / 'again'}"
+
+
+@pytest.mark.parametrize("kind", ["value", "tokens", "text"])
+def test_a_table_becomes_a_model_that_takes_its_own_words(o2v, tmp_path, kind):
+    table = tmp_path / "ratings.csv"
+    films = ["Heat (1995)", "Alien", "The Piano"]
+    rows = [f"{user},{film},{(user + len(film)) % 5 + 1}" for user in (7, 318) for film in films]
+    table.write_text("user,film,stars\n" + "\n".join(rows * 4) + "\n")
+    made = o2v(
+        *("prepare", table, "--in0", "user", "--in0-type", "value", "--in1", "film"),
+        *("--in1-type", kind, "--label", "stars", "--output", tmp_path / "data"),
+    )
+    assert made.status == 0, made.err
+    sizes = ("--epochs", 2, "--enc_dim", 8, "--mlp_dim", 4)
+    trained = o2v("train", "--data", tmp_path / "data", "--output", tmp_path / "model", *sizes)
+    assert trained.status == 0, trained.err
+    shown = o2v("inspect", "--model", tmp_path / "model").out
+    assert "in0: value, 4 in its vocabulary" in shown
+    model = o2v_jax.load(tmp_path / "model")
+    record = {
+        side: t.encode(v)
+        for side, t, v in zip(("in0", "in1"), model.tokenizers, ("318", films[0]), strict=True)
+    }
+    assert record["in0"] != [1]
+    assert 1 not in record["in1"]
+    (tmp_path / "ids.jsonl").write_text(json.dumps(record))
+    (tmp_path / "words.jsonl").write_text(json.dumps({"in0": "318", "in1": films[0]}))
+    by_ids = o2v("score", "--model", tmp_path / "model", tmp_path / "ids.jsonl")
+    by_words = o2v("score", "--model", tmp_path / "model", tmp_path / "words.jsonl")
+    by_text = o2v("score", "--model", tmp_path / "model", "--text", "318", films[0])
+    assert by_ids.rows == by_words.rows == by_text.rows
+    one_side = o2v("embed", "--model", tmp_path / "model", "--side", "in1", "--text", films[0])
+    assert len(one_side.rows[0]["embeddings"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "train.jsonl").unlink(), "holds no train.jsonl, so it is not what o2v"),
+        (lambda d: (d / "hyperparameters.json").unlink(), "holds no hyperparameters.json"),
+        (lambda d: (d / "vocab0.json").unlink(), "vocab0.json: cannot be read"),
+        (lambda d: (d / "vocab1.json").write_text("[]"), "vocab1.json must hold a JSON object"),
+        (lambda d: (d / "inputs.json").write_text("{}"), "inputs must be"),
+        (lambda d: (d / "labels.json").write_text('{"a": 1}'), "must map names to 0..0, each once"),
+        (lambda d: write_settings(d, num_classes="4"), "3 names, but num_classes is 4"),
+        (lambda d: write_settings(d, enc0_vocab_size="5"), "ids must be below the vocab_size 5"),
+    ],
+)
+def test_a_damaged_preparation_is_not_trained_on(o2v, ran, pairs, tmp_path, damage, message):
+    out, _ = ran(pairs, *PAIRS, "--label", "y")
+    damage(out)
+    refused = o2v("train", "--data", out, "--output", tmp_path / "model", "--epochs", 1)
+    assert refused.status == 2
+    assert message in refused.err
+    assert not (tmp_path / "model").exists()
+
+
+def test_given_hyperparameters_overrule_those_of_the_data(o2v, ran, pairs, tmp_path):
+    out, _ = ran(pairs, *PAIRS, "--label", "y", "--shared-vocabulary")
+    file = tmp_path / "hyperparameters.json"
+    file.write_text(json.dumps({"enc1_network": "enc0", "enc0_max_seq_len": "9", "epochs": "2"}))
+    options = ("--hyperparameters", file, "--epochs", 1, "--enc_dim", 8)
+    trained = o2v("train", "--data", out, *options, "--output", tmp_path / "model")
+    assert trained.status == 0, trained.err
+    config = o2v_jax.load(tmp_path / "model").config
+    assert (config.epochs, config.enc0_max_seq_len, config.encoder(1).max_seq_len) == (1, 9, 9)
+    assert config.num_classes == 3
+
+
+def test_data_is_all_there_is(o2v, ran, pairs, tmp_path):
+    out, _ = ran(pairs, *PAIRS, "--label", "y")
+    both = ("--data", out, "--train", out / "train.jsonl", "--output", tmp_path / "model")
+    refused = o2v("train", *both)
+    assert refused.status == 2
+    assert "--data names a prepared directory: leave --train out" in refused.err
+
+
+def test_channels_are_files_folders_and_patterns(o2v, ran, pairs, tmp_path):
+    out, _ = ran(pairs, *PAIRS, "--label", "y")
+    lines = (out / "train.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "parts").mkdir()
+    for number in range(2):
+        (tmp_path / "parts" / f"{number}.jsonl.gz").write_bytes(
+            gzip.compress(b"".join(lines[100 * number : 100 * (number + 1)]))
+        )
+    common = ("--hyperparameters", out / "hyperparameters.json", "--epochs", 1, "--enc_dim", 8)
+    found = []
+    for number, named in enumerate(
+        (out / "train.jsonl", tmp_path / "parts", f"{tmp_path}/parts/*")
+    ):
+        output = tmp_path / f"model{number}"
+        trained = o2v("train", "--train", named, *common, "--output", output)
+        assert trained.status == 0, trained.err
+        found.append(flatten(o2v_jax.load(output).params))
+    for other in found[1:]:
+        assert all(np.array_equal(array, other[name]) for name, array in found[0].items())
+    missing = o2v("train", "--train", tmp_path / "none*", *common, "--output", tmp_path / "x")
+    assert missing.status == 2
+    assert f"Path '{tmp_path}/none*' does not exist" in missing.err
 
 
 def test_a_shared_vocabulary_trains_tied_and_reads_text(o2v, ran, pairs, tmp_path):

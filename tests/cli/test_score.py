@@ -150,7 +150,7 @@ def test_text_needs_a_vocabulary(o2v, model, tmp_path):
     loaded = o2v_jax.load(model)
     o2v_jax.save(o2v_jax.Model(loaded.config, loaded.params), tmp_path / "bare")
     result = o2v("score", "--model", tmp_path / "bare", "--text", "a", "b")
-    assert "no vocab.json" in result.err
+    assert "this model has no vocabulary" in result.err
 
 
 def test_nothing_in_nothing_out(o2v, model):

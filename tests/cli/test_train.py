@@ -57,7 +57,7 @@ def test_the_model_says_where_it_comes_from(trained, files):
     assert model.length_histogram is not None
     assert model.length_histogram[0].sum() == 600
     assert len(model.length_histogram[0]) == 7, "sequences are cut at max_seq_len"
-    assert model.vocabulary.tokens["sleeping"] == 5
+    assert model.tokenizers[0].vocabulary.tokens["sleeping"] == 5
 
 
 def test_evaluate_repeats_the_test_metrics(trained, files, o2v):
@@ -177,9 +177,12 @@ def test_help_has_a_section_of_hyperparameters(o2v):
         assert f"--{row.name} VALUE {row.rule}; {default}" in words
 
 
+NEEDED = "o2v: train needs --data or --train, and --output; or --sagemaker\n"
+
+
 def test_what_is_needed_is_said(o2v):
     run = o2v("train", "--epochs", 3)
-    assert (run.status, run.err) == (2, "o2v: train needs --train and --output, or --sagemaker\n")
+    assert (run.status, run.err) == (2, NEEDED)
 
 
 def test_reports_stand_beside_the_model_or_where_they_are_told(files, o2v, tmp_path):
@@ -258,7 +261,8 @@ def test_odd_data_and_ignored_names_are_said_once(files, o2v, tmp_path):
     options = ("--hyperparameters", files["hyperparameters"], "--epochs=1")
     run = o2v("train", "--train", data, *options, "--output", tmp_path / "model")
     assert run.status == 0
-    ignored, cut, zero = run.err.splitlines()
+    ignored, cut, zero, *end = run.err.splitlines()
+    assert len(end) == 2  # where the model is, and how to serve it
     assert "ignored" in ignored
     assert "_kvstore" in ignored
     assert "odd.jsonl: in0: 3 sequences are cut to enc0_max_seq_len=6" in cut

@@ -1,0 +1,113 @@
+"""The data that models are trained on: a prepared directory, or files of each channel."""
+
+from collections.abc import Callable, Mapping
+from glob import glob
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from o2v_jax.errors import InputError
+from o2v_jax.util import require_local
+
+CHANNELS = ("train", "validation", "test")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def channel_option(name: str, text: str) -> Callable[[F], F]:
+    """An option for the files of a channel, which may be repeated."""
+    return click.option(name, multiple=True, callback=expand_files, metavar="FILE", help=text)
+
+
+def expand_paths(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[Path, ...]:
+    """The files and folders that are named, those of a pattern in the order of their names."""
+    return tuple(path for value in values for path in _expand(value, ctx, param))
+
+
+def expand_files(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[Path, ...]:
+    """As `expand_paths`, and of a folder the files in it."""
+    from o2v_jax.preparation import find_files
+
+    paths = expand_paths(ctx, param, values)
+    try:
+        return tuple(file for path in paths for file in find_files(path))
+    except InputError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def read_training_data(
+    data: Path | None,
+    channels: Mapping[str, tuple[Path, ...]],
+    hyperparameters: Path | None,
+    vocabulary: Path | None,
+    settings: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a job is given: its files, hyperparameters by name, tokenizers and class names.
+
+    Args:
+        data: a prepared directory, instead of `channels` and `vocabulary`.
+        channels: the files of each channel.
+        hyperparameters: a JSON map, which overrules that of `data`.
+        vocabulary: a JSON map token -> id of the texts of both sides.
+        settings: hyperparameters of the command line, which overrule both.
+
+    Raises:
+        InputError: a file is missing or wrong.
+    """
+    from o2v_jax.data.tokenizers import share_text_vocabulary
+    from o2v_jax.data.vocabulary import Vocabulary, read_json_object
+    from o2v_jax.preparation import read_prepared
+
+    given = {**(read_json_object(hyperparameters) if hyperparameters else {}), **(settings or {})}
+    if data is None:
+        words = Vocabulary.read(vocabulary) if vocabulary else None
+        tokenizers = None if words is None else share_text_vocabulary(words)
+        return {**channels, "hyperparameters": given, "tokenizers": tokenizers}
+    found = read_prepared(data)
+    return {
+        **{name: found.files.get(name, ()) for name in CHANNELS},
+        "hyperparameters": _overrule(found.hyperparameters, given),
+        "tokenizers": found.tokenizers,
+        "class_names": found.class_names,
+    }
+
+
+def _overrule(prepared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Given hyperparameters over those that follow from the data.
+
+    Where enc1 is to copy enc0, what was prepared for enc1 is left out: it would contradict that.
+    """
+    copies = given.get("enc1_network") == "enc0"
+    kept = {
+        name: value for name, value in prepared.items() if not (copies and name.startswith("enc1_"))
+    }
+    return {**kept, **given}
+
+
+def require_one_source(options: Mapping[str, Any]) -> None:
+    """Refuses files of channels beside a prepared directory.
+
+    Raises:
+        click.UsageError: both are given.
+    """
+    beside = [name for name in (*CHANNELS, "vocabulary") if options.get(name)]
+    if options.get("data") and beside:
+        listed = ", ".join(f"--{name}" for name in beside)
+        raise click.UsageError(f"--data names a prepared directory: leave {listed} out")
+
+
+def _expand(value: str, ctx: click.Context, param: click.Parameter) -> list[Path]:
+    try:
+        require_local(value)
+    except InputError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    if Path(value).exists():
+        return [Path(value)]
+    found = sorted(glob(value, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+    if not found:
+        raise click.BadParameter(f"Path {value!r} does not exist.", ctx, param)
+    return [*map(Path, found)]

@@ -1,0 +1,60 @@
+"""Raw values that a caller holds, such as a list or a column of texts, as token ids."""
+
+from typing import Any
+
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.tokenizers import NO_VOCABULARY, SIDES, Tokenizers
+from o2v_jax.errors import InputError, RecordError
+
+_LISTS = ("to_pylist", "to_list", "tolist")  # of Arrow; of polars and pandas; of NumPy
+
+
+def encode_raw_values(rows: Any, side: int, tokenizers: Tokenizers | None) -> Any:
+    """Texts, or lists of tokens, as a `Ragged`; anything else as it is.
+
+    Args:
+        rows: a list, an array or a column (Arrow, polars, pandas).
+        side: 0 or 1.
+        tokenizers: of the model.
+
+    Raises:
+        InputError: they are texts, and there are no tokenizers.
+        RecordError: a tokenizer refuses one; says which.
+    """
+    if not _are_raw(rows):
+        return rows
+    if tokenizers is None:
+        raise InputError(f"{SIDES[side]}: {NO_VOCABULARY}")
+    return Ragged.of(
+        [_encode(number, value, side, tokenizers) for number, value in enumerate(_listed(rows))]
+    )
+
+
+def _are_raw(rows: Any) -> bool:
+    """Whether the first value that is not empty is a text, or holds texts."""
+    for row in rows if isinstance(rows, list | tuple) else _first_of_column(rows):
+        if isinstance(row, str):
+            return True
+        if isinstance(row, list | tuple) and len(row):
+            return isinstance(row[0], str)
+    return False
+
+
+def _first_of_column(rows: Any) -> list[Any]:
+    """The first value of a column or of an array of objects; nothing of what is neither."""
+    is_column = any(hasattr(rows, name) for name in _LISTS) and getattr(rows, "ndim", 1) == 1
+    is_object = getattr(getattr(rows, "dtype", None), "kind", "O") in "OUT"
+    return _listed(rows[:1]) if is_column and is_object else []
+
+
+def _listed(rows: Any) -> list[Any]:
+    """A column or an array as Python's own objects."""
+    name = next((name for name in _LISTS if hasattr(rows, name)), None)
+    return list(rows if name is None else getattr(rows, name)())
+
+
+def _encode(record: int, value: Any, side: int, tokenizers: Tokenizers) -> list[int]:
+    try:
+        return tokenizers[side].encode(value)
+    except InputError as error:
+        raise RecordError(f"record {record}: {SIDES[side]}", str(error)) from error

@@ -1,0 +1,245 @@
+"""Tokenizers: how the raw values of a side become token ids.
+
+A column of a table, a field of a request and an argument in Python mean the same: each goes through
+the tokenizer of its side, which a model carries.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from o2v_jax.arguments import describe, require_choice, require_instance, show
+from o2v_jax.data.vocabulary import UNKNOWN, Vocabulary, normalize_token, tokenize
+from o2v_jax.errors import InputError
+
+# text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
+# does; value: the whole cell, exactly as it is, is one token; ids: token ids between blanks.
+# An id that became a float is that id: see `spell_integer`
+Kind: TypeAlias = Literal["text", "tokens", "value", "ids"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SIDES = ("in0", "in1")
+
+LARGEST_ID = 2_999_999  # the documentation's largest vocab_size is 3,000,000
+NO_ID = f"is not a token id, an integer in 0..{LARGEST_ID}"
+
+NO_VOCABULARY = "this model has no vocabulary, so it takes token ids and not text"
+
+# as Python, pandas and Arrow write floats; not 1e5, which may be an id in hexadecimal
+_PATTERN = r"^(?:0|-?[1-9][0-9]*)\.0$|^-?[0-9](?:\.[0-9]+)?e\+[0-9]{1,3}$"
+_WHOLE = re.compile(_PATTERN, re.ASCII)
+_DECIMAL = re.compile(r"-?[0-9]+\.[0-9]|-?[0-9]e[-+][0-9]", re.ASCII)
+_ID = re.compile(r"[0-9]{1,7}", re.ASCII)
+# a list or an array as Python writes it: ['red', 'blue'], [1, 2], {"a"}, (1, 2), [1 2]
+WRITTEN_LIST = re.compile(
+    r"""^\s*[\[({]\s*['"].*['"],?\s*[\])}]\s*$|^\s*\[[-+0-9., \s]+\]\s*$""", re.DOTALL
+)
+
+
+def spell_integer(text: str) -> str:
+    """The integer that a float's text spells; any other text as it is.
+
+    >>> spell_integer("1.0"), spell_integer("1e+15"), spell_integer("1.5"), spell_integer("1.50")
+    ('1', '1000000000000000', '1.5', '1.50')
+    """
+    if not _WHOLE.match(text):
+        return text
+    if text.endswith(".0"):
+        return text[:-2]
+    number = float(text)
+    return str(int(number)) if number.is_integer() else text
+
+
+def are_whole(texts: Iterable[str]) -> bool:
+    """Whether no text begins as a decimal number that is not an integer, as versions and prices do.
+
+    >>> are_whole(["1.0", "7", "x"]), are_whole(["1.0", "1.1"]), are_whole(["1.0", "1.00"])
+    (True, False, False)
+    """
+    return not any(_DECIMAL.match(text) and spell_integer(text) == text for text in texts)
+
+
+def parse_ids(text: str) -> list[int]:
+    """The token ids that a text holds between blanks.
+
+    Raises:
+        InputError: something in it is not a token id.
+
+    >>> parse_ids("3 1.0")
+    [3, 1]
+    """
+    items = [spell_integer(item) for item in text.split()]
+    for item in items:
+        if not (_ID.fullmatch(item) and int(item) <= LARGEST_ID):
+            hint = "; write ids with blanks between them" if WRITTEN_LIST.match(text) else ""
+            raise InputError(f"{item[:40]!r} {NO_ID}{hint}")
+    return [*map(int, items)]
+
+
+def split_tokens(text: str) -> list[str]:
+    """The tokens between the blanks of a text, in lower case."""
+    return [normalize_token(token, lowercase=True) for token in text.split()]
+
+
+def split_value(text: str) -> list[str]:
+    """The text as its only token; none if it is blank."""
+    return [text] if text.strip() else []
+
+
+SPLITTERS: Mapping[Kind, Callable[[str], list[str]]] = {
+    "text": tokenize,
+    "tokens": split_tokens,
+    "value": split_value,
+}
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Turns the raw values of one side into token ids.
+
+    Attributes:
+        kind: "text", a sentence that the Treebank tokenizer splits; "tokens", a text with tokens
+            between blanks, or a list of tokens; "value", one token as it is, such as a user or a
+            film; or "ids", token ids between blanks or in a list.
+        vocabulary: the ids of tokens; None for ids alone.
+        whole_numbers: of values, whether one that is not in the vocabulary and was written as a
+            float, such as "1.0", is the integer "1".
+
+    Raises:
+        InputError: the kind is none of these, or a vocabulary is missing or not needed.
+
+    >>> films = Tokenizer("value", Vocabulary({"<unk>": 1, "Heat (1995)": 2}))
+    >>> films.encode("Heat (1995)"), films.encode("Alien")
+    ([2], [1])
+    >>> Tokenizer("ids").encode("7 3")
+    [7, 3]
+    """
+
+    kind: Kind
+    vocabulary: Vocabulary | None = None
+    whole_numbers: bool = False
+
+    def __post_init__(self) -> None:
+        require_choice("kind", self.kind, KINDS, f"one of {', '.join(KINDS)}")
+        require_instance("whole_numbers", self.whole_numbers, bool, "True or False")
+        if self.kind == "ids" and self.vocabulary is not None:
+            raise InputError("a tokenizer of ids has no vocabulary")
+        if self.kind != "ids":
+            require_instance("vocabulary", self.vocabulary, Vocabulary, "a Vocabulary")
+        if self.whole_numbers and self.kind != "value":
+            raise InputError(f"whole_numbers is for values alone, not for {self.kind}")
+
+    @property
+    def size(self) -> int:
+        """The smallest `vocab_size` that holds every id; 0 of ids."""
+        return 0 if self.vocabulary is None else self.vocabulary.size
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of tokens that the vocabulary lacks; None: they are dropped, or all are known."""
+        return None if self.vocabulary is None else self.vocabulary.tokens.get(UNKNOWN)
+
+    def encode(self, value: str | int | Sequence[Any]) -> list[int]:
+        """The ids of a raw value.
+
+        Args:
+            value: a text; a list of tokens or of ids, for these kinds; of values also an integer.
+
+        Raises:
+            InputError: it is none of these, or an id is not one. A message for behind "in0".
+        """
+        if self.kind == "ids":
+            return parse_ids(value) if isinstance(value, str) else _require_ids(value)
+        ids = map(self._look_up_one, self.split(value))
+        return [index for index in ids if index is not None]
+
+    def split(self, value: str | int | Sequence[Any]) -> list[str]:
+        """The tokens of a raw value; of no use for ids.
+
+        Raises:
+            InputError: see `encode`.
+        """
+        if self.kind == "value" and type(value) is int:
+            return [str(value)]
+        if self.kind == "tokens" and not isinstance(value, str):
+            return _require_tokens(value)
+        if not isinstance(value, str):
+            article = "a text" if self.kind == "text" else "one value, a text"
+            raise InputError(f"must be {article}, but it is {describe(value)}")
+        if self.kind == "text":
+            return tokenize(value, self._vocabulary.lowercase)
+        return SPLITTERS[self.kind](value)
+
+    def look_up(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of tokens; unknown ones have that of `"<unk>"`, or are dropped without it.
+
+        Raises:
+            InputError: it is one text, whose letters would be the tokens, or holds other things.
+        """
+        if isinstance(tokens, str) or not isinstance(tokens, Iterable):
+            raise InputError(f"tokens={describe(tokens)} must be texts in a sequence")
+        ids = (self._look_up_one(_require_text(token)) for token in tokens)
+        return [index for index in ids if index is not None]
+
+    def _look_up_one(self, token: str) -> int | None:
+        known = self._vocabulary.tokens
+        found = known.get(token)
+        if found is None and self.whole_numbers:
+            found = known.get(spell_integer(token))
+        return known.get(UNKNOWN) if found is None else found
+
+    def knows(self, token: str) -> bool:
+        """Whether the vocabulary has a token.
+
+        Raises:
+            InputError: it is no text.
+        """
+        _require_text(token)
+        known = self._vocabulary.tokens
+        return token in known or (self.whole_numbers and spell_integer(token) in known)
+
+    @property
+    def _vocabulary(self) -> Vocabulary:
+        if self.vocabulary is None:
+            raise InputError("a tokenizer of ids has no tokens")
+        return self.vocabulary
+
+
+Tokenizers: TypeAlias = tuple[Tokenizer, Tokenizer]
+
+
+def require_tokenizers(value: Any) -> None:
+    """Checks what a caller gives as the tokenizers of a model.
+
+    Raises:
+        InputError: it is neither None nor a pair of tokenizers.
+    """
+    is_pair = isinstance(value, tuple) and [type(each) for each in value] == [Tokenizer] * 2
+    if value is not None and not is_pair:
+        raise InputError(f"tokenizers={describe(value)} must be a pair of Tokenizer, or None")
+
+
+def _require_text(token: Any) -> str:
+    require_instance("token", token, str, "a text")
+    return str(token)
+
+
+def share_text_vocabulary(vocabulary: Vocabulary) -> Tokenizers:
+    """The tokenizers of two sides that hold text of one vocabulary."""
+    tokenizer = Tokenizer("text", vocabulary)
+    return tokenizer, tokenizer
+
+
+def _require_tokens(value: Any) -> list[str]:
+    if not isinstance(value, Sequence) or not all(isinstance(token, str) for token in value):
+        raise InputError(f"must be tokens, a text or a list of texts, but it is {describe(value)}")
+    return [normalize_token(token, lowercase=True) for token in value]
+
+
+def _require_ids(value: Any) -> list[int]:
+    if not isinstance(value, Sequence):
+        raise InputError(f"must be token ids, a text or a list, but it is {describe(value)}")
+    for item in value:
+        if type(item) is not int or not 0 <= item <= LARGEST_ID:
+            raise InputError(f"{show(item)} {NO_ID}")
+    return [*value]
