@@ -47,10 +47,10 @@ def routes() -> str:
 
 def environment() -> str:
     """The server's environment variables, which the docstring of its settings names in brackets."""
-    defaults = {field.name: field.default for field in fields(settings.Settings)}
+    defaults = {field.name: field.default for field in fields(settings.ServerSettings)}
     rows = [
         (f"`{variable}`", text, _default(defaults[name]))
-        for name, text, variable in _variables(settings.Settings)
+        for name, text, variable in _variables(settings.ServerSettings)
     ]
     return markdown(("variable", "meaning", "default"), rows)
 

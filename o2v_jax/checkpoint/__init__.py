@@ -15,14 +15,14 @@ from o2v_jax.checkpoint.archive import pack
 from o2v_jax.checkpoint.config_file import check_vocabulary
 from o2v_jax.checkpoint.loading import find_model, load
 from o2v_jax.checkpoint.model import Histogram, Model, default_model, flatten, nest
-from o2v_jax.checkpoint.saving import check_target, save
+from o2v_jax.checkpoint.saving import check_model_target, save
 from o2v_jax.checkpoint.unpacking import MAX_ARCHIVE_BYTES, is_archive
 
 __all__ = [
     "MAX_ARCHIVE_BYTES",
     "Histogram",
     "Model",
-    "check_target",
+    "check_model_target",
     "check_vocabulary",
     "default_model",
     "find_model",

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from o2v_jax.arguments import show
+from o2v_jax.array_types import Index
 from o2v_jax.checkpoint.model import Histogram, Model
-from o2v_jax.data.ragged import Index
 from o2v_jax.data.vocabulary import TOKENIZER, Vocabulary
 from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -62,7 +62,7 @@ def _is_length(text: Any) -> bool:
     )
 
 
-class Problems(list[str]):
+class ConfigProblems(list[str]):
     """Sentences, each about one thing that is wrong."""
 
     @contextmanager
@@ -120,7 +120,7 @@ def compose(model: Model, params_sha256: str) -> dict[str, Any]:
     return document
 
 
-def parse(document: Mapping[str, Any], problems: Problems) -> ConfigFile:
+def parse(document: Mapping[str, Any], problems: ConfigProblems) -> ConfigFile:
     """Reads the contents of config.json; what is wrong goes to `problems`."""
     _check_keys(document, problems)
 
@@ -166,7 +166,7 @@ def check_vocabulary(vocabulary: Vocabulary, config: Hyperparameters) -> None:
         )
 
 
-def _check_keys(document: Mapping[str, Any], problems: Problems) -> None:
+def _check_keys(document: Mapping[str, Any], problems: ConfigProblems) -> None:
     problems.extend(f"config.json: {key!r} is missing" for key in _REQUIRED if key not in document)
     unknown = [key for key in document if key not in (*_REQUIRED, *_OPTIONAL)]
     problems.extend(

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Index
 from o2v_jax.data.nested import Params, iterate_leaves
-from o2v_jax.data.ragged import Index
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -22,7 +22,7 @@ PARAMS = "params.safetensors"
 VOCABULARY = "vocab.json"
 METRICS = "metrics.json"
 PROVENANCE = "provenance.json"
-FILES = (CONFIG, PARAMS, VOCABULARY, METRICS, PROVENANCE)
+MODEL_FILES = (CONFIG, PARAMS, VOCABULARY, METRICS, PROVENANCE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Floats
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
 from o2v_jax.cli.streams import write_output
 from o2v_jax.constants import DType
@@ -18,14 +19,14 @@ from o2v_jax.errors import InputError, RecordError
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
     from o2v_jax.data import Records
+    from o2v_jax.data.encoding import ResultKey
     from o2v_jax.scoring import Scorer
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Compute: TypeAlias = Callable[["Scorer", "Records"], Floats]
+ComputeResults: TypeAlias = Callable[["Scorer", "Records"], Floats]
 
 
 @dataclass(frozen=True)
-class Source:
+class RecordSource:
     """Where the records come from: a file in some form, or texts of the command line."""
 
     file: Path
@@ -78,7 +79,7 @@ def score(
         _require(records, records.has0 & records.has1, "scoring needs both in0 and in1")
         return scorer.score(records.in0, records.in1)
 
-    _run(model_path, dtype, Source(file, form, text), "scores", compute)
+    _run(model_path, dtype, RecordSource(file, form, text), "scores", compute)
 
 
 @click.command(short_help="Embed single objects or one side of pairs.")
@@ -105,7 +106,7 @@ def embed(
     the one to embed. Gzipped files are read as they are. A line holds at most 6 MiB, a JSON
     document 100.
     """
-    source = Source(file, form, None if text is None else (text,))
+    source = RecordSource(file, form, None if text is None else (text,))
 
     def compute(scorer: "Scorer", records: "Records") -> Floats:
         if records.paired and side is None:
@@ -120,9 +121,9 @@ def embed(
 def _run(
     model_path: Path | None,
     dtype: DType,
-    source: Source,
-    key: Literal["scores", "embeddings"],
-    compute: Compute,
+    source: RecordSource,
+    key: "ResultKey",
+    compute: ComputeResults,
 ) -> None:
     """Reads, computes and writes chunk by chunk."""
     from o2v_jax.checkpoint import load
@@ -142,7 +143,7 @@ def _run(
             counter.advance(len(records))
 
 
-def _write(values: Floats, key: Literal["scores", "embeddings"]) -> None:
+def _write(values: Floats, key: "ResultKey") -> None:
     from o2v_jax.data import Format, encode
 
     lines = encode(values, key, Format.JSON_LINES) + b"\n"

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
+from o2v_jax.array_types import Floats
 from o2v_jax.data.records import Format
+
+ResultKey: TypeAlias = Literal["scores", "embeddings"]
 
 _CHUNK = 2**15  # numbers written at a time: some 350 KB
 
 
-def encode(
-    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], media_type: str
-) -> bytes:
+def encode(values: Floats, key: ResultKey, media_type: str) -> bytes:
     """Writes results, one per record, each number in its shortest exact form.
 
     Args:
@@ -35,9 +35,7 @@ def encode(
     return out.getvalue()
 
 
-def encode_pieces(
-    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], media_type: str
-) -> Iterator[bytes]:
+def encode_pieces(values: Floats, key: ResultKey, media_type: str) -> Iterator[bytes]:
     """What `encode` gives, in pieces of a few hundred KB, each made when it is asked for.
 
     Raises:
@@ -48,9 +46,7 @@ def encode_pieces(
     return _make_pieces(values, key, Format(media_type) is Format.JSON_LINES)
 
 
-def encode_rows(
-    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], between: bytes
-) -> Iterator[bytes]:
+def encode_rows(values: Floats, key: ResultKey, between: bytes) -> Iterator[bytes]:
     """The results alone, an object each, with `between` between two; in pieces, unchecked."""
     before = b""
     for part in _split_parts(values):
@@ -58,9 +54,7 @@ def encode_rows(
         before = between
 
 
-def _make_pieces(
-    values: npt.NDArray[np.float32], key: Literal["scores", "embeddings"], lines: bool
-) -> Iterator[bytes]:
+def _make_pieces(values: Floats, key: ResultKey, lines: bool) -> Iterator[bytes]:
     if lines:
         yield from encode_rows(values, key, b"\n")
         return
@@ -71,12 +65,12 @@ def _make_pieces(
     yield start + end
 
 
-def _split_parts(values: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+def _split_parts(values: Floats) -> Iterator[Floats]:
     step = max(1, _CHUNK // max(1, values.shape[1]))
     return (values[first : first + step] for first in range(0, len(values), step))
 
 
-def _encode_part(values: npt.NDArray[np.float32], key: str, between: bytes) -> bytes:
+def _encode_part(values: Floats, key: str, between: bytes) -> bytes:
     start = b'{"%s":[' % key.encode()
     rows = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     # The matrix is nothing but numbers, so "],[" stands between its rows and nowhere else.

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.layers import embed_tokens, real_tokens
 from o2v_jax.model.ops import winograd
 
 Convolve: TypeAlias = Callable[[Array, Array], Array]
@@ -114,12 +114,12 @@ class HierarchicalCNN(nnx.Module):
         if any(by_winograd):  # to whole tiles once instead of in every layer
             more = winograd.round_to_tiles(ids.shape[1], self.width) - ids.shape[1]
             ids = jnp.pad(ids, ((0, 0), (0, more)))
-        mask, x = real_tokens(ids), embed(table, ids)
+        mask, x = real_tokens(ids), embed_tokens(table, ids)
         pools = []
         for k, layer in enumerate(layers):
             if k > 0:
                 x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
-            x = layer(x, mask, winograd.convolve if by_winograd[k] else convolve)
+            x = layer(x, mask, winograd.winograd_convolve if by_winograd[k] else convolve)
             pools.append(x.max(axis=1))
         return jnp.concatenate(pools, axis=-1)
 

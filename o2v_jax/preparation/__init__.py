@@ -15,7 +15,7 @@ from o2v_jax.preparation.cells import KINDS, Kind
 from o2v_jax.preparation.job import Preparation
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.read.tables import FORMS, Form, Layout
-from o2v_jax.preparation.report import Report
+from o2v_jax.preparation.report import PreparationReport
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import Split
 
@@ -27,7 +27,7 @@ __all__ = [
     "LabelColumn",
     "Layout",
     "Preparation",
-    "Report",
+    "PreparationReport",
     "Side",
     "Split",
 ]

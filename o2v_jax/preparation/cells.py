@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from o2v_jax.array_types import Ids, Index
 from o2v_jax.data.arrow import is_list_type
-from o2v_jax.data.ragged import Ids, Index, Ragged, offsets_of
+from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalize_token, tokenize
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import Cells

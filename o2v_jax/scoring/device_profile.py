@@ -6,7 +6,7 @@ from typing import NamedTuple
 from o2v_jax.constants import DType
 from o2v_jax.devices import require_devices
 from o2v_jax.model.ops.winograd import MIN_NUMBERS
-from o2v_jax.scoring.folding import Convolution
+from o2v_jax.scoring.folding import ConvolutionMethod
 
 
 class DeviceProfile(NamedTuple):
@@ -51,7 +51,7 @@ class DeviceProfile(NamedTuple):
     table_numbers: int
     streams: int
     batch_base: int
-    convolutions: Mapping[DType, Convolution]
+    convolutions: Mapping[DType, ConvolutionMethod]
     stream_threads: bool = True
     fused_batches: tuple[int, ...] = ()
     fused_length_ratio: float = 1.5

@@ -29,7 +29,7 @@ from o2v_jax.server.errors import (
     BusyError,
     MethodError,
     NotFoundError,
-    status_of,
+    http_status,
 )
 from o2v_jax.server.limits import Body
 from o2v_jax.server.media_types import require_identity
@@ -194,7 +194,7 @@ class Contract:
 
     def refuse(self, request: Request, error: Exception) -> Response:
         """Makes the response to an error, and logs those that are the server's own."""
-        status, message, headers = status_of(error), str(error), {"content-type": _JSON}
+        status, message, headers = http_status(error), str(error), {"content-type": _JSON}
         if isinstance(error, MethodError):
             headers["allow"] = ", ".join(error.allowed)
         elif isinstance(error, BusyError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from o2v_jax.checkpoint import check_target, check_vocabulary
+from o2v_jax.checkpoint import check_model_target, check_vocabulary
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
@@ -16,7 +16,7 @@ from o2v_jax.signals import Signals
 from o2v_jax.staging import remove_abandoned
 from o2v_jax.training import Dataset, Run, read_dataset
 from o2v_jax.training.data.pretrained import Pretrained, pretrained_of
-from o2v_jax.training.job import Described, auxiliary_files, described, identity
+from o2v_jax.training.job import CHANNELS, Described, auxiliary_files, described, identity
 from o2v_jax.training.report.folder import write_skipped
 from o2v_jax.training.report.metric_lines import Reporter
 from o2v_jax.tuning.plot import plot
@@ -34,7 +34,6 @@ from o2v_jax.tuning.search_space import Space, make_space
 from o2v_jax.tuning.study import Objective, Study, open_journal
 from o2v_jax.util import require_all_local
 
-CHANNELS = ("train", "validation", "test")
 STUDY = "study.log"
 PIPE_WIDTH = 200  # columns of the table where there is no terminal
 
@@ -130,7 +129,7 @@ class Tuning:
         known = (self.output / STUDY).exists()
         if self.output.exists() and any(self.output.iterdir()) and not known:
             raise InputError(f"{self.output}: holds other things than a study; choose another name")
-        check_target(self.output / "model")
+        check_model_target(self.output / "model")
 
     @contextmanager
     def _study(self, space: Space, objective: Objective) -> Iterator[Study]:

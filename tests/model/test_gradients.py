@@ -34,22 +34,22 @@ def test_a_winograd_convolution_and_its_gradients(width, length):
 
         return jax.value_and_grad(loss, (0, 1))(x, weight)
 
-    jax.tree.map(close, found(winograd.convolve), found(convolve))
+    jax.tree.map(close, found(winograd.winograd_convolve), found(convolve))
 
 
 def test_an_input_that_nothing_follows_from_has_no_gradient_at_all():
     x, weight = normal(1, 12, 5), normal(3, 5, 4)
-    d_x = jax.grad(lambda x: winograd.convolve(x, weight)[:, :2].sum())(x)
+    d_x = jax.grad(lambda x: winograd.winograd_convolve(x, weight)[:, :2].sum())(x)
     assert (d_x[0, :3] != 0).all() and (d_x[0, 3:] == 0).all()  # noqa: PT018
 
 
 def test_a_tap_that_meets_only_zeros_has_no_gradient_and_zeros_give_zero():
     x, weight = jnp.zeros((4, 2, 5)).at[:, 0].set(normal(4, 5)), normal(3, 5, 4)
     alone = jnp.zeros((1, 12, 5)).at[0, 0].set(1.0)
-    d_weight = jax.grad(lambda weight: winograd.convolve(x, weight)[:, 0].sum())(weight)
+    d_weight = jax.grad(lambda weight: winograd.winograd_convolve(x, weight)[:, 0].sum())(weight)
     assert (d_weight[1] != 0).all()
     assert (d_weight[::2] == 0).all()
-    assert (winograd.convolve(alone, weight)[0, 2:] == 0).all()
+    assert (winograd.winograd_convolve(alone, weight)[0, 2:] == 0).all()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -60,7 +60,7 @@ def test_an_input_and_an_output_that_never_meet_have_no_gradient(width):
     def no_gradient(function):
         return jax.grad(lambda w: function(x, w)[chosen].sum())(normal(width, 16, 8)) == 0
 
-    found = no_gradient(winograd.convolve)
+    found = no_gradient(winograd.winograd_convolve)
     np.testing.assert_array_equal(found, no_gradient(convolve))
     assert 0.01 < found.mean() < 0.9
 
@@ -68,7 +68,7 @@ def test_an_input_and_an_output_that_never_meet_have_no_gradient(width):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
 def test_what_is_not_finite_is_not_taken_for_rounding(bad):
     x, weight = normal(2, 12, 5).at[0, 3, 1].set(bad), normal(3, 5, 4)
-    d_weight = jax.grad(lambda w: jnp.square(winograd.convolve(x, w)).sum())(weight)
+    d_weight = jax.grad(lambda w: jnp.square(winograd.winograd_convolve(x, w)).sum())(weight)
     assert not np.isfinite(d_weight[:, 1]).any()
 
 

@@ -10,7 +10,7 @@ from o2v_jax import Hyperparameters
 from o2v_jax.scoring import choose_shapes
 from o2v_jax.server.limits import MAX_NUMBERS, STREAMS
 from o2v_jax.server.service import LONG_RESPONSE, Service
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 
 class WideScorer(LengthScorer):
@@ -37,7 +37,9 @@ class WideScorer(LengthScorer):
 
 @pytest.fixture
 def wide(connect):
-    return connect(scorers=[WideScorer()], settings=Settings(max_payload_mb=20, max_concurrent=1))
+    return connect(
+        scorers=[WideScorer()], settings=ServerSettings(max_payload_mb=20, max_concurrent=1)
+    )
 
 
 def singles(count):
@@ -105,7 +107,7 @@ def test_a_number_that_json_has_not_is_an_error_before_anything_is_sent(wide):
 @pytest.mark.parametrize("side", ["in0", "in1"])
 def test_embeddings_of_one_side_are_not_copied(side):
     scorer = WideScorer()
-    service = Service([scorer], Settings())
+    service = Service([scorer], ServerSettings())
     invocation = service.submit(
         b'{"%s": []}' % side.encode(), "application/jsonlines", None, service.admit()
     )

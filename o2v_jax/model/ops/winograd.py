@@ -70,7 +70,7 @@ def saves_products(width: int, length: int) -> bool:
     return products < length * len(find_taps(width, length))
 
 
-def convolve(
+def winograd_convolve(
     x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
 ) -> Float[Array, "batch length filters"]:
     """Same-length convolution in float32, with a gradient that takes fewer products too.

@@ -10,7 +10,7 @@ from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
 from o2v_jax.model.ops.winograd import MIN_NUMBERS
 from o2v_jax.scoring.folding import bilstm, hcnn
-from o2v_jax.scoring.folding.hcnn import Convolution
+from o2v_jax.scoring.folding.hcnn import ConvolutionMethod
 
 FOLDING: dict[str, ModuleType] = {"hcnn": hcnn, "bilstm": bilstm}  # a pooled_embedding has no layer
 
@@ -26,7 +26,7 @@ def fold_encoder(
     params: Params,
     *,
     tokens: bool,
-    convolution: Convolution = "winograd",
+    convolution: ConvolutionMethod = "winograd",
     min_numbers: int = MIN_NUMBERS,
 ) -> Params:
     """An encoder's parameters, its token table included, for `encode_folded_fn`.

@@ -10,14 +10,14 @@ from jaxtyping import Array, Bool, Float, Int
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
 from o2v_jax.model.hcnn import convolve, convolve_windows
-from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.layers import embed_tokens, real_tokens
 from o2v_jax.model.ops import winograd
 from o2v_jax.model.ops.winograd_transforms import make_filter_transform
 
 # winograd: in fewer products, where that is profitable, as on a CPU. windows: as one matrix
 # product, which is faster on a GPU in float32. direct: by XLA's convolution, which is faster
 # where products take less time than what lies between them.
-Convolution: TypeAlias = Literal["winograd", "windows", "direct"]
+ConvolutionMethod: TypeAlias = Literal["winograd", "windows", "direct"]
 
 
 def fold(
@@ -26,7 +26,7 @@ def fold(
     params: Params,
     *,
     tokens: bool,
-    convolution: Convolution = "winograd",
+    convolution: ConvolutionMethod = "winograd",
     min_numbers: int = winograd.MIN_NUMBERS,
 ) -> Params:
     """Parameters for `encode`; what they hold says how `convolve_folded` goes about it.
@@ -47,14 +47,14 @@ def fold(
     return {"tokens": table, **folded}
 
 
-def count_token_numbers(config: EncoderConfig) -> int:
+def count_token_floats(config: EncoderConfig) -> int:
     """Numbers a token has in the folded table."""
     return config.cnn_filter_width * config.enc_dim // config.layers
 
 
 def fold_kernel(
     weight: np.ndarray,
-    convolution: Convolution = "winograd",
+    convolution: ConvolutionMethod = "winograd",
     min_numbers: int = winograd.MIN_NUMBERS,
 ) -> dict[str, np.ndarray]:
     """A kernel `[width, inputs, filters]`, and beside it the evaluated one if that is profitable.
@@ -114,7 +114,7 @@ def _convolve_first(
     """The first convolution without its bias."""
     tokens, length = params["tokens"], ids.shape[1]
     if len(params["layer_0"]) > 1:  # more than the bias
-        return convolve_folded(embed(tokens, ids), params["layer_0"])
+        return convolve_folded(embed_tokens(tokens, ids), params["layer_0"])
     before = (width - 1) // 2
     around = jnp.pad(ids, ((0, 0), (before, width - 1 - before)))
     taps = winograd.find_taps(width, length)

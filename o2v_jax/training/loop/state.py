@@ -18,10 +18,10 @@ from o2v_jax.errors import InputError, shorten
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.training.loop.state_files import (
     LISTING,
-    PREFIX,
+    STATE_PREFIX,
     DamagedStateError,
     check_listing,
-    discard,
+    discard_state,
     is_state,
     next_number,
     numbers,
@@ -30,8 +30,8 @@ from o2v_jax.training.loop.state_files import (
     write_listing,
 )
 
-INTERVAL = 60.0  # seconds
-SHARE = 0.25  # of a run's time that saving may take, at most
+SAVING_INTERVAL_S = 60.0  # seconds
+MAX_SAVING_SHARE = 0.25  # of a run's time that saving may take, at most
 _FORMAT, _NAMED = 2, 3
 _ADVICE = "give its command again to continue it, --no-resume to begin anew, or other --checkpoints"
 _SYNCED_ADVICE = (
@@ -90,7 +90,7 @@ class Checkpoints:
         self,
         directory: Path,
         run: Mapping[str, str],
-        interval: float = INTERVAL,
+        interval: float = SAVING_INTERVAL_S,
         *,
         synced: bool = False,
     ) -> None:
@@ -106,7 +106,7 @@ class Checkpoints:
         self._synced, self._whole = synced, list[int]()  # the states that this run can go on from
         self.directory.mkdir(parents=True, exist_ok=True)
         remove_remnants(self.directory)
-        names = ocp.path.step.standard_name_format(step_prefix=PREFIX)
+        names = ocp.path.step.standard_name_format(step_prefix=STATE_PREFIX)
         options = ocp.CheckpointManagerOptions(
             enable_async_checkpointing=False,
             step_name_format=names,
@@ -137,7 +137,7 @@ class Checkpoints:
         finally:
             give_back_freed_memory()  # of the copies that were written
             ended = time.monotonic()
-            self._next = ended + max(self.interval, (ended - began) / SHARE)
+            self._next = ended + max(self.interval, (ended - began) / MAX_SAVING_SHARE)
         return True
 
     def _write(self, number: int, arrays: Any, notes: Mapping[str, Any]) -> None:
@@ -150,7 +150,7 @@ class Checkpoints:
             write_listing(self._path(number))
         except BaseException:
             with suppress(OSError):  # there may be none
-                discard(self._path(number))
+                discard_state(self._path(number))
             remove_remnants(self.directory)
             self._manager.reload()
             raise
@@ -170,9 +170,9 @@ class Checkpoints:
             if isinstance(found, Saved):
                 self._whole = [number]
                 if damaged:
-                    self._warn(damaged, f"going on from {PREFIX}_{number}")
+                    self._warn(damaged, f"going on from {STATE_PREFIX}_{number}")
                 return found
-            damaged.append(f"{PREFIX}_{number}: {found}")
+            damaged.append(f"{STATE_PREFIX}_{number}: {found}")
         if damaged and not self._synced:
             raise InputError(f"{self.directory} holds a damaged state: begin anew with --no-resume")
         if damaged:
@@ -207,7 +207,7 @@ class Checkpoints:
             raise DamagedStateError(_reason(error)) from error
 
     def _path(self, number: int) -> Path:
-        return self.directory / f"{PREFIX}_{number}"
+        return self.directory / f"{STATE_PREFIX}_{number}"
 
     def discard(self) -> None:
         """Removes everything that was saved."""

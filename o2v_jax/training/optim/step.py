@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from o2v_jax.array_types import Ids
 from o2v_jax.devices import own_settings
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
@@ -21,15 +22,15 @@ from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
 from o2v_jax.model.ops.winograd import choose_min_numbers
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
-from o2v_jax.training.optim.batch_vocabulary import Ids, Rows, remap_ids, remap_ids_in_step
+from o2v_jax.training.optim.batch_vocabulary import RowsByTable, remap_ids, remap_ids_in_step
 from o2v_jax.training.optim.loss import Scalar, Sums, sum_batch
 from o2v_jax.training.optim.optimizers import apply_update, make_optimizer
 from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.row_sparse import (
-    Table,
+    SparseTable,
     apply_row_updates,
     apply_sharded_row_updates,
-    pack,
+    pack_table,
     sparse_tables,
     take_vectors,
 )
@@ -39,7 +40,7 @@ LARGE = 2**23  # numbers of a table that a CPU's cache does not hold: 32 MB
 Frozen: TypeAlias = Mapping[str, Array]  # for each table that has any: which rows are, bool [vocab]
 
 
-class State(NamedTuple):
+class TrainState(NamedTuple):
     """What a training step reads and replaces.
 
     Attributes:
@@ -52,7 +53,7 @@ class State(NamedTuple):
     dense: Params
     optimizer: Any
     key: Array
-    tables: dict[str, Table]
+    tables: dict[str, SparseTable]
 
     @property
     def params(self) -> Params:
@@ -65,7 +66,7 @@ def start(
     seed: int,
     pretrained: Sequence[Pretrained] = (),
     placement: Placement | None = None,
-) -> State:
+) -> TrainState:
     """Freshly initialised parameters, with the pretrained vectors, and optimizer state.
 
     Without a placement they are on JAX's default device. No device holds a sharded table in whole.
@@ -73,7 +74,7 @@ def start(
     placement = placement or Placement.default()
     keys = random_key(seed), random_key((seed + 1) % 2**63)
     with own_settings():
-        state: State = _start(config, placement, *keys, tuple(pretrained))
+        state: TrainState = _start(config, placement, *keys, tuple(pretrained))
     jax.block_until_ready(state)
     give_back_freed_memory()  # of what was there only until the tables were packed
     return state
@@ -86,13 +87,13 @@ def _start(
     key: Array,
     dropout_key: Array,
     pretrained: tuple[Pretrained, ...],
-) -> State:
+) -> TrainState:
     params = with_pretrained(init_from_key(config, key), pretrained)
     params = {name: _pad_table(placement, name, part) for name, part in params.items()}
     optimizer, sparse = make_optimizer(config), sparse_tables(config)
-    tables = {name: pack(optimizer, params.pop(name)["weight"]) for name in sparse}
-    state = State(params, optimizer.init(params), dropout_key, tables)
-    placed: State = placement.constrain(config, state)
+    tables = {name: pack_table(optimizer, params.pop(name)["weight"]) for name in sparse}
+    state = TrainState(params, optimizer.init(params), dropout_key, tables)
+    placed: TrainState = placement.constrain(config, state)
     return placed
 
 
@@ -110,7 +111,7 @@ def train_step(
     placement: Placement | None = None,
     *,
     remap_on_host: bool | None = None,
-) -> Callable[[State, Batch], tuple[State, Sums]]:
+) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """A function (state, batch) -> (next state, sums over the batch), jitted; the state is donated.
 
     The batch is the whole one, on the host. The sums are on this host's first device. Rows of
@@ -121,7 +122,7 @@ def train_step(
     frozen = placement.put_replicated(_frozen(config, placement, pretrained))
     remap = _remaps_on_host(config, placement) if remap_on_host is None else remap_on_host
 
-    def train(state: State, batch: Batch) -> tuple[State, Sums]:
+    def train(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         placed, rows = _put_batch(config, placement, batch, remap=remap)
         state, sums = _step(config, placement, state, placed, rows, frozen)
         return state, placement.local(sums)
@@ -161,9 +162,9 @@ def _remaps_on_host(config: Hyperparameters, placement: Placement) -> bool:
 
 def _put_batch(
     config: Hyperparameters, placement: Placement, batch: Batch, *, remap: bool
-) -> tuple[Batch, Rows]:
+) -> tuple[Batch, RowsByTable]:
     """The batch on the devices; if wanted, its ids remapped to positions among its rows."""
-    rows: Rows = {}
+    rows: RowsByTable = {}
     if remap:
         # a bilstm's step takes long to compile, and of a large table little is gained by more
         sizes = 4 if sparse_tables(config) or placement.shard_tables else 1
@@ -190,11 +191,11 @@ def _frozen(
 def _step(
     config: Hyperparameters,
     placement: Placement,
-    state: State,
+    state: TrainState,
     batch: Batch,
-    rows: Rows,
+    rows: RowsByTable,
     frozen: Frozen,
-) -> tuple[State, Sums]:
+) -> tuple[TrainState, Sums]:
     """Differentiates and updates the dense parameters, and of the sparse tables the batch's rows.
 
     `rows` and positions among them are given, or found here.
@@ -223,10 +224,10 @@ def _step(
         for name, part in state.dense.items()
     }
     dense, opt_state = apply_update(optimizer, state.dense, of_dense, state.optimizer, frozen)
-    return placement.constrain(config, State(dense, opt_state, key, tables)), sums
+    return placement.constrain(config, TrainState(dense, opt_state, key, tables)), sums
 
 
-def _look_up(placement: Placement, state: State, rows: Rows) -> Params:
+def _look_up(placement: Placement, state: TrainState, rows: RowsByTable) -> Params:
     """Of token tables, row_sparse or dense, these rows, on every device."""
 
     def vectors(name: str, at: Ids | Array) -> Array:
@@ -279,7 +280,7 @@ def _loss(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _evaluate(
-    config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: Rows
+    config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: RowsByTable
 ) -> Sums:
     small = {name: {"weight": _take(params[name]["weight"], at)} for name, at in rows.items()}
     small = jax.lax.with_sharding_constraint(small, placement.replicated)

@@ -15,7 +15,7 @@ from o2v_jax.transform.read.parts import Position
 from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.write.origin import describe_differences, hash_path, read_origin
 from o2v_jax.transform.write.outputs import complete
-from o2v_jax.transform.write.state import Entry, Progress, State, UnreadableError
+from o2v_jax.transform.write.state import Entry, FileProgress, RunState, UnreadableError
 
 log = logging.getLogger("o2v_jax")
 
@@ -23,7 +23,7 @@ _ANEW = "--no-resume to start over"
 
 
 def resume_run(
-    state: State,
+    state: RunState,
     identity: Mapping[str, Any],
     sources: Sequence[Source],
     *,
@@ -46,13 +46,15 @@ def resume_run(
     changed = state.number(sources)
     _complete_others(state)
     anew = [number for number in range(len(sources)) if _is_anew(state, number, sources, changed)]
-    state.note_all({number: Progress() for number in anew if state.of(number) != Progress()})
+    state.note_all(
+        {number: FileProgress() for number in anew if state.of(number) != FileProgress()}
+    )
     kept = dict(_find_kept(state, identity, sources, knows_model=knows_model))
     state.write_manifest()
     state.note_all(kept)
 
 
-def _complete_others(state: State) -> None:
+def _complete_others(state: RunState) -> None:
     """Gives results of files that are not given now their names, if a kill came before."""
     for entry, progress, partial in state.others():
         target = state.folder.parent / entry.output
@@ -64,7 +66,7 @@ def _complete_others(state: State) -> None:
             log.warning("%s", error)
 
 
-def _continue_run(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) -> bool:
+def _continue_run(state: RunState, identity: Mapping[str, Any], sources: Sequence[Source]) -> bool:
     """Whether there is a run of this identity; if it is another one, it has no results."""
     if not state.begun:
         return False
@@ -85,21 +87,23 @@ def _continue_run(state: State, identity: Mapping[str, Any], sources: Sequence[S
     return not other
 
 
-def _has_results(state: State, sources: Sequence[Source]) -> bool:
+def _has_results(state: RunState, sources: Sequence[Source]) -> bool:
     """Whether there may be results, of a run of which nothing can be read."""
     if any(partial.stat().st_size for partial in state.folder.glob("*.out")):
         return True
     return any(os.path.lexists(state.folder.parent / source.target) for source in sources)
 
 
-def _find_empty_results(state: State) -> list[Path]:
+def _find_empty_results(state: RunState) -> list[Path]:
     """Of files without a record, which a run left that is given up."""
     folder = state.folder.parent
     others = state.others()  # none has a number yet
     return [folder / entry.output for entry, done, _ in others if done.position.final]
 
 
-def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequence[int]) -> bool:
+def _is_anew(
+    state: RunState, number: int, sources: Sequence[Source], changed: Sequence[int]
+) -> bool:
     """Whether what is held of a file is of no more use.
 
     Raises:
@@ -131,8 +135,8 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
 
 
 def _find_kept(
-    state: State, identity: Mapping[str, Any], sources: Sequence[Source], *, knows_model: bool
-) -> Iterator[tuple[int, Progress]]:
+    state: RunState, identity: Mapping[str, Any], sources: Sequence[Source], *, knows_model: bool
+) -> Iterator[tuple[int, FileProgress]]:
     """Files whose results are complete by an earlier command, of which the state knows nothing."""
     for number, source in enumerate(sources):
         target = state.folder.parent / source.target
@@ -147,7 +151,9 @@ def _find_kept(
             yield number, progress
 
 
-def _read_progress(target: Path, source: Source, identity: Mapping[str, Any]) -> Progress | None:
+def _read_progress(
+    target: Path, source: Source, identity: Mapping[str, Any]
+) -> FileProgress | None:
     """That of a file with results; those without a record are removed if they are of no use."""
     origin = read_origin(target)
     shown = show_path(target)
@@ -162,7 +168,7 @@ def _read_progress(target: Path, source: Source, identity: Mapping[str, Any]) ->
     )
     if same and not other:
         position = Position(read=source.size, final=True)
-        return Progress(position, 0, origin.records, origin.errors)
+        return FileProgress(position, 0, origin.records, origin.errors)
     if not origin.records:
         target.unlink()
         return None
