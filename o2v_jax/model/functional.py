@@ -92,13 +92,13 @@ def _logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
 
 
 def unchecked_logits_fn(
-    config: Hyperparameters, *, winograd_min_numbers: int | None = None
+    config: Hyperparameters, *, winograd_min_fan: int | None = None
 ) -> Callable[..., Scores]:
     """`logits_fn` for parameters of which token tables may hold only the rows that ids name.
 
     Args:
         config: of the network.
-        winograd_min_numbers: an hcnn's kernels whose width times channels is at least this are
+        winograd_min_fan: an hcnn's kernels whose width times channels is at least this are
             convolved by `ops.winograd`, which trains faster on a CPU and has no forward-mode
             derivative; None: none are. `winograd.choose_min_numbers` has the measured figure.
     """
@@ -107,7 +107,7 @@ def unchecked_logits_fn(
         params: Params, in0: AnyArray, in1: AnyArray, dropout_key: Array | None = None
     ) -> Scores:
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
-        network = _bind(Object2Vec, config, params, winograd_min_numbers=winograd_min_numbers)
+        network = _bind(Object2Vec, config, params, winograd_min_fan=winograd_min_fan)
         outputs: Scores = network.logits(jnp.asarray(in0), jnp.asarray(in1), rngs)
         return outputs
 

@@ -84,16 +84,16 @@ class HierarchicalCNN(nnx.Module):
     Args:
         config: of the encoder.
         rngs: draws the initial parameters.
-        winograd_min_numbers: kernels whose width times channels is at least this are convolved by
+        winograd_min_fan: kernels whose width times channels is at least this are convolved by
             `ops.winograd`, which has no forward-mode derivative; None: none are.
     """
 
     def __init__(
-        self, config: EncoderConfig, *, rngs: nnx.Rngs, winograd_min_numbers: int | None = None
+        self, config: EncoderConfig, *, rngs: nnx.Rngs, winograd_min_fan: int | None = None
     ) -> None:
         self.depth = config.layers
         self.width = config.cnn_filter_width
-        self.winograd_min_numbers = winograd_min_numbers
+        self.winograd_min_fan = winograd_min_fan
         self.dropout = nnx.Dropout(config.dropout)
         filters = config.enc_dim // config.layers
         inputs = config.token_embedding_dim
@@ -124,7 +124,7 @@ class HierarchicalCNN(nnx.Module):
         return jnp.concatenate(pools, axis=-1)
 
     def _takes_winograd(self, weight: Array, length: int) -> bool:
-        least = self.winograd_min_numbers
+        least = self.winograd_min_fan
         if least is None or weight.dtype != jnp.float32:
             return False
         is_profitable = winograd.is_profitable(weight.shape, least)

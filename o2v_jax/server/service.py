@@ -3,7 +3,7 @@
 Bodies are decoded, validated and cut by the thread that brings a request, and results are encoded
 there; only `Batcher` calls the scorer. Each step has a limit of its own, and what is beyond it is
 refused at once: uploads (a slow one keeps nobody from scoring), requests, their records, and the
-numbers of long responses, which are sent piece by piece.
+floats of long responses, which are sent piece by piece.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ from o2v_jax.data.validate import MaxSeqLens, resolve_max_seq_lens
 from o2v_jax.server.batcher import QUEUE_TIMEOUT_S, Batcher
 from o2v_jax.server.errors import BusyError, TooLargeError
 from o2v_jax.server.health import Health, Readiness, device_bytes
-from o2v_jax.server.limits import MAX_NUMBERS, RECORDS, REQUESTS, STREAMS, UPLOADS, Limit
+from o2v_jax.server.limits import MAX_RESPONSE_FLOATS, RECORDS, REQUESTS, STREAMS, UPLOADS, Limit
 from o2v_jax.server.media_types import choose_format, read_content_type
 from o2v_jax.server.metrics import Live, Metrics
 from o2v_jax.server.protocol import ScorerLike
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from o2v_jax.scoring import ShapeTable
 
 
-LONG_RESPONSE = 2**16  # numbers of the longest response that is sent as a whole
+LONG_RESPONSE = 2**16  # floats of the longest response that is sent as a whole
 LONG_BODY = 2**16  # bytes of the longest body that is decoded at once
 
 
@@ -117,7 +117,7 @@ class Service:
         self.uploads = Limit(UPLOADS)
         self.requests = Limit(REQUESTS)
         self.records = Limit(RECORDS, always=settings.max_concurrent)
-        self.numbers = Limit(settings.max_concurrent * MAX_NUMBERS)
+        self.response_floats = Limit(settings.max_concurrent * MAX_RESPONSE_FLOATS)
         self._decoding = Semaphore(settings.max_concurrent)
 
     @property
@@ -164,9 +164,9 @@ class Service:
         format_in = content.format or sniff(body)
         format_out = choose_format(accept, self.settings.default_accept or format_in)
         records = self._decode(body, format_in)
-        numbers = self._count_numbers(records)
+        floats = self._count_floats(records)
         limits.enter_context(self.records.held(len(records)))
-        stream = None if numbers <= LONG_RESPONSE else self._hold_stream(numbers, limits)
+        stream = None if floats <= LONG_RESPONSE else self._hold_stream(floats, limits)
         futures = self._queue(records, content.max_seq_lens)
         return Invocation(records, format_out, futures, stream, self.batcher, limits.pop_all())
 
@@ -203,21 +203,21 @@ class Service:
         finally:
             self._decoding.release()
 
-    def _count_numbers(self, records: Records) -> int:
+    def _count_floats(self, records: Records) -> int:
         width = self.config.outputs if records.paired else self.config.enc_dim
-        numbers = len(records) * width
-        if numbers > MAX_NUMBERS:
+        floats = len(records) * width
+        if floats > MAX_RESPONSE_FLOATS:
             raise TooLargeError(
-                f"the answer would hold {numbers} numbers, but at most {MAX_NUMBERS} can be sent: "
-                "send fewer records at a time"
+                f"the answer would hold {floats} numbers, but at most {MAX_RESPONSE_FLOATS} can be "
+                "sent: send fewer records at a time"
             )
-        return numbers
+        return floats
 
-    def _hold_stream(self, numbers: int, stack: ExitStack) -> ExitStack:
-        """Takes room for a long response: its numbers stay until the client has all of it."""
-        count = max(numbers, self.settings.max_concurrent * MAX_NUMBERS // STREAMS)
+    def _hold_stream(self, floats: int, stack: ExitStack) -> ExitStack:
+        """Reserves a long response: its floats stay in memory until the client has all of them."""
+        count = max(floats, self.settings.max_concurrent * MAX_RESPONSE_FLOATS // STREAMS)
         stream = ExitStack()
-        stream.enter_context(self.numbers.held(count))
+        stream.enter_context(self.response_floats.held(count))
         return stack.enter_context(stream)
 
     def _queue(self, records: Records, max_seq_lens: MaxSeqLens | None) -> list[ScoringFuture]:

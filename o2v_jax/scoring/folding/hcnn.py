@@ -27,7 +27,7 @@ def fold(
     *,
     tokens: bool,
     convolution: ConvolutionMethod = "winograd",
-    min_numbers: int = winograd.MIN_NUMBERS,
+    min_fan: int = winograd.MIN_FAN,
 ) -> Params:
     """Parameters for `encode`; what they hold says how `convolve_folded` goes about it.
 
@@ -39,9 +39,7 @@ def fold(
     for k, layer in enumerate(layers):
         folded[f"layer_{k}"] = {"bias": np.asarray(layer["bias"])}
         if k > 0 or not tokens:
-            folded[f"layer_{k}"] |= fold_kernel(
-                np.asarray(layer["weight"]), convolution, min_numbers
-            )
+            folded[f"layer_{k}"] |= fold_kernel(np.asarray(layer["weight"]), convolution, min_fan)
     if tokens:
         table = _convolve_tokens(np.asarray(table), np.asarray(layers[0]["weight"]))
     return {"tokens": table, **folded}
@@ -55,22 +53,22 @@ def count_token_floats(config: EncoderConfig) -> int:
 def fold_kernel(
     weight: np.ndarray,
     convolution: ConvolutionMethod = "winograd",
-    min_numbers: int = winograd.MIN_NUMBERS,
+    min_fan: int = winograd.MIN_FAN,
 ) -> dict[str, np.ndarray]:
-    """A kernel `[width, inputs, filters]`, and beside it the evaluated one if that is profitable.
+    """A kernel `[width, inputs, filters]`, and beside it the transformed one if that is profitable.
 
     Args:
         weight: the kernel.
         convolution: how it will be used.
-        min_numbers: width times channels of the smallest kernel for Winograd convolution.
+        min_fan: width times channels of the smallest kernel for Winograd convolution.
     """
     if convolution == "windows":
         return {"windows": weight}
-    if convolution == "direct" or not winograd.is_profitable(weight.shape, min_numbers):
+    if convolution == "direct" or not winograd.is_profitable(weight.shape, min_fan):
         return {"weight": weight}
-    evaluate = make_filter_transform(len(weight))
-    kernel: np.ndarray = np.einsum("nw,wif->nif", evaluate, weight, dtype=np.float64)
-    return {"weight": weight, "evaluated": kernel.astype(np.float32)}
+    transform = make_filter_transform(len(weight))
+    kernel: np.ndarray = np.einsum("nw,wif->nif", transform, weight, dtype=np.float64)
+    return {"weight": weight, "transformed": kernel.astype(np.float32)}
 
 
 def convolve_folded(
@@ -79,8 +77,8 @@ def convolve_folded(
     """Same-length convolution with a kernel of `fold_kernel`."""
     if "windows" in kernel:
         return convolve_windows(x, kernel["windows"])
-    if "evaluated" in kernel and winograd.saves_products(len(kernel["weight"]), x.shape[1]):
-        return winograd.convolve_evaluated(x, kernel["evaluated"], len(kernel["weight"]))
+    if "transformed" in kernel and winograd.saves_products(len(kernel["weight"]), x.shape[1]):
+        return winograd.convolve_transformed(x, kernel["transformed"], len(kernel["weight"]))
     return convolve(x, kernel["weight"])
 
 

@@ -175,10 +175,8 @@ def _read_blocks(
             rest = b""
         rest += chunk[end:]
         if len(rest) > MAX_LINE_BYTES:
-            reason = (
-                f"is longer than {MAX_LINE_BYTES} bytes: expected JSON Lines, one record a line"
-            )
-            raise InputError(f"{file}:{first} {reason}")
+            reason = f"is longer than {MAX_LINE_BYTES} bytes"
+            raise InputError(f"{file}:{first} {reason}: expected JSON Lines, one record a line")
     if rest:
         yield first, rest
 

@@ -169,8 +169,10 @@ def with_pretrained(params: Params, pretrained: Sequence[Pretrained]) -> Params:
     The vectors are taken as they are, not scaled to the other rows. Nothing given is changed;
     a table remains what it was, a NumPy or a JAX array.
     """
-    placed = {item.table: _placed(params[item.table]["weight"], item) for item in pretrained}
-    return {**params, **{table: {"weight": weight} for table, weight in placed.items()}}
+    tables = {
+        item.table: _insert_vectors(params[item.table]["weight"], item) for item in pretrained
+    }
+    return {**params, **{table: {"weight": weight} for table, weight in tables.items()}}
 
 
 def frozen_rows(
@@ -261,7 +263,7 @@ def _nothing_found(source: _Source, dim: int) -> str:
     )
 
 
-def _placed(table: HostOrDeviceArray, item: Pretrained) -> HostOrDeviceArray:
+def _insert_vectors(table: HostOrDeviceArray, item: Pretrained) -> HostOrDeviceArray:
     if isinstance(table, Array):
         return table.at[item.ids].set(item.vectors)
     table = table.copy()

@@ -33,10 +33,10 @@ from o2v_jax.training.loop.state_files import (
 SAVING_INTERVAL_S = 60.0  # seconds
 MAX_SAVING_SHARE = 0.25  # of a run's time that saving may take, at most
 _FORMAT, _NAMED = 2, 3
-_ADVICE = "give its command again to continue it, --no-resume to begin anew, or other --checkpoints"
+_ADVICE = "give its command again to continue it, --no-resume to start over, or other --checkpoints"
 _SYNCED_ADVICE = (
     "give its settings and data again to continue it, else other checkpoints (in SageMaker another "
-    "S3Uri in CheckpointConfig), or begin anew with --no-resume"
+    "S3Uri in CheckpointConfig), or start over with --no-resume"
 )
 
 _log = logging.getLogger("o2v_jax")
@@ -83,7 +83,7 @@ class Checkpoints:
 
     `synced` says that a program copies the directory to storage and back, as in a SageMaker
     container. What else it leaves there is then passed over, the last state but one is kept until
-    the next is saved, and a run begins anew if no state is whole.
+    the next is saved, and a run starts over if no state is whole.
     """
 
     def __init__(
@@ -174,9 +174,9 @@ class Checkpoints:
                 return found
             damaged.append(f"{STATE_PREFIX}_{number}: {found}")
         if damaged and not self._synced:
-            raise InputError(f"{self.directory} holds a damaged state: begin anew with --no-resume")
+            raise InputError(f"{self.directory} holds a damaged state: start over with --no-resume")
         if damaged:
-            self._warn(damaged, "none is whole: beginning anew")
+            self._warn(damaged, "none is whole: starting over")
         return None
 
     def _read_or_reason(self, number: int, like: Any) -> Saved | str:
@@ -225,7 +225,7 @@ class Checkpoints:
         if found.get("format") != _FORMAT:
             raise InputError(
                 f"{self.directory} holds the state of another version of o2v_jax: "
-                "continue it with that version, or begin anew with --no-resume"
+                "continue it with that version, or start over with --no-resume"
             )
         before = found["run"]
         changed = [

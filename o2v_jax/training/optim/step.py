@@ -19,7 +19,7 @@ from o2v_jax.devices import own_settings
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
-from o2v_jax.model.ops.winograd import choose_min_numbers
+from o2v_jax.model.ops.winograd import choose_min_fan
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
 from o2v_jax.training.optim.batch_vocabulary import RowsByTable, remap_ids, remap_ids_in_step
@@ -93,8 +93,8 @@ def _start(
     optimizer, sparse = make_optimizer(config), sparse_tables(config)
     tables = {name: pack_table(optimizer, params.pop(name)["weight"]) for name in sparse}
     state = TrainState(params, optimizer.init(params), dropout_key, tables)
-    placed: TrainState = placement.constrain(config, state)
-    return placed
+    sharded: TrainState = placement.constrain(config, state)
+    return sharded
 
 
 def _pad_table(placement: Placement, name: str, part: Params) -> Params:
@@ -123,8 +123,8 @@ def train_step(
     remap = _remaps_on_host(config, placement) if remap_on_host is None else remap_on_host
 
     def train(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        placed, rows = _put_batch(config, placement, batch, remap=remap)
-        state, sums = _step(config, placement, state, placed, rows, frozen)
+        on_devices, rows = _put_batch(config, placement, batch, remap=remap)
+        state, sums = _step(config, placement, state, on_devices, rows, frozen)
         return state, placement.local(sums)
 
     return train
@@ -137,8 +137,8 @@ def evaluation_step(
     placement = placement or Placement.default()
 
     def evaluate(params: Params, batch: Batch) -> Sums:
-        placed, rows = _put_batch(config, placement, batch, remap=placement.shard_tables)
-        sums: Sums = placement.local(_evaluate(config, placement, params, placed, rows))
+        on_devices, rows = _put_batch(config, placement, batch, remap=placement.shard_tables)
+        sums: Sums = placement.local(_evaluate(config, placement, params, on_devices, rows))
         return sums
 
     return evaluate
@@ -205,7 +205,7 @@ def _step(
         batch = batch._replace(in0=in0, in1=in1)  # type: ignore[arg-type]
     optimizer, (key, dropout_key) = make_optimizer(config), jax.random.split(state.key)
     params = {**state.dense, **_look_up(placement, state, rows)}
-    loss = partial(_loss, config, choose_min_numbers(placement.platform))
+    loss = partial(_loss, config, choose_min_fan(placement.platform))
     with placement.use():
         gradients, sums = jax.grad(loss, has_aux=True)(params, batch, dropout_key)
     if placement.shard_tables:
@@ -267,12 +267,12 @@ def frozen_among(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
 
 def _loss(
     config: Hyperparameters,
-    winograd_min_numbers: int | None,
+    winograd_min_fan: int | None,
     params: Params,
     batch: Batch,
     key: Array,
 ) -> tuple[Scalar, Sums]:
-    logits = unchecked_logits_fn(config, winograd_min_numbers=winograd_min_numbers)
+    logits = unchecked_logits_fn(config, winograd_min_fan=winograd_min_fan)
     outputs = logits(params, batch.in0, batch.in1, key)
     sums = sum_batch(config, outputs, batch)
     return sums.loss / sums.weight, sums
