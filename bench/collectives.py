@@ -44,7 +44,7 @@ def _compile(config: Hyperparameters, placement: Placement, batch: Batch, rows: 
         shapes,
         placement._shardings(config, shapes),  # noqa: SLF001
     )
-    text: str = _step.lower(config, placement, state, batch, rows, {}).compile().as_text()
+    text: str = _step.lower(config, placement, state, batch, rows, {}).compile().as_text() or ""
     return text
 
 
