@@ -8,7 +8,7 @@ import numpy as np
 import bench.lengths as lengths_of
 from o2v_jax import Hyperparameters, Model, Ragged, Scorer, init
 from o2v_jax.checkpoint import flatten, nest
-from o2v_jax.data.ragged import find_unique_rows
+from o2v_jax.data.deduplicate import find_unique_rows
 from o2v_jax.scoring.buckets import plan
 
 VOCABULARY = 20_000

@@ -20,8 +20,8 @@ from bench.timing import alternate
 from bench.torch_trainer import TorchTrainer
 from bench.workloads import Workload, document, sentence
 from o2v_jax import Model
-from o2v_jax.training.data.batches import Batch, Batcher
-from o2v_jax.training.optim.step import State, evaluation_step, start, train_step
+from o2v_jax.training.data.batches import Batch, DataLoader
+from o2v_jax.training.optim.step import TrainState, evaluation_step, start, train_step
 
 SMALL, LARGE = 30_000, 3_000_000
 
@@ -37,7 +37,7 @@ class Trainer:
         """Mean loss, without dropout."""
         return evaluation_step(self.config)(self.state.params, batch).mean_loss()
 
-    def run(self, batches: list[Batch]) -> State:
+    def run(self, batches: list[Batch]) -> TrainState:
         """A step for each batch; returns when the device is done."""
         for batch in batches:
             self.state, _ = self._step(self.state, batch)
@@ -77,13 +77,13 @@ def against_torch(workload: Workload, steps: int, rounds: int, device: str) -> d
 def input_share(trainer: Trainer, workload: Workload, steps: int, rounds: int) -> float:
     """What making batches adds to the time of training on them, as a share of a step's time."""
     data, config = workload.dataset(steps * workload.config.mini_batch_size), workload.config
-    batcher = Batcher.of(config, data)
+    loader = DataLoader.of(config, data)
 
     def epoch() -> list[Batch]:
-        return list(islice(batcher.epoch(data, np.random.default_rng(3)), steps))
+        return list(islice(loader.epoch(data, np.random.default_rng(3)), steps))
 
     def made_while_training() -> None:
-        for batch in islice(batcher.epoch(data, np.random.default_rng(3)), steps):
+        for batch in islice(loader.epoch(data, np.random.default_rng(3)), steps):
             trainer.state, _ = trainer._step(trainer.state, batch)  # noqa: SLF001
         jax.block_until_ready(trainer.state)
 

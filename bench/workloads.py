@@ -7,7 +7,7 @@ import numpy as np
 
 import bench.lengths as lengths_of
 from o2v_jax import Hyperparameters, Ragged
-from o2v_jax.training.data.batches import Batch, Batcher
+from o2v_jax.training.data.batches import Batch, DataLoader
 from o2v_jax.training.data.dataset import Dataset
 
 DOCUMENT: dict[str, Any] = {  # the document-embedding configuration that was published
@@ -60,7 +60,7 @@ class Workload:
     def batches(self, records: int) -> list[Batch]:
         """An epoch."""
         data = self.dataset(records)
-        return list(Batcher.of(self.config, data).epoch(data, np.random.default_rng(3)))
+        return list(DataLoader.of(self.config, data).epoch(data, np.random.default_rng(3)))
 
     def _zipf(self, rows: Ragged, seed: int) -> Ragged:
         weights = np.cumsum(1 / np.arange(1, self.types))

@@ -2,6 +2,8 @@
 
 from typing import Literal, TypeAlias
 
+MIB = 2**20  # bytes
+
 # infer_max_seqlens lies in 1..LONGEST_REQUEST, and so does max_seq_len
 LONGEST_REQUEST = 5000
 

@@ -16,7 +16,7 @@ _HUGE_PAGE = 2**21
 def keep_freed_memory() -> bool:
     """Has malloc reuse the memory of large buffers; returns whether it will.
 
-    By itself glibc maps every buffer above 32 MB anew and unmaps it when freed, and the kernel
+    By itself glibc maps every buffer above 32 MB and unmaps it when freed, and the kernel
     gives memory in pages of 4 KB. A program that needs such a buffer at each call then spends much
     of its time on page faults: training with large token tables is twice as fast without them.
     All threads share one heap, freed memory stays in it, and where the kernel lets programs ask

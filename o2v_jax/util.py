@@ -127,7 +127,7 @@ class HashingReader(io.RawIOBase):
         return count
 
 
-def discard(stream: TextIO) -> bool:
+def discard_output(stream: TextIO) -> bool:
     """Redirects a stream to nowhere, with what it still holds; returns whether it is a file."""
     try:
         number = stream.fileno()

@@ -17,7 +17,7 @@ from o2v_jax.errors import InputError, O2VError
 from o2v_jax.server import http
 from o2v_jax.server.loading import create_service
 from o2v_jax.server.protocol import ScorerLike
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
@@ -30,7 +30,7 @@ class StartError(click.ClickException, O2VError):
 def create_app(
     model: "Model | str | Path | None" = None,
     *,
-    settings: Settings | None = None,
+    settings: ServerSettings | None = None,
     scorers: Sequence[ScorerLike] | None = None,
 ) -> Flask:
     """The SageMaker contract around one model.

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 
 from o2v_jax import Hyperparameters
-from o2v_jax.data.ragged import expand_rows
+from o2v_jax.data.deduplicate import expand_rows
 from o2v_jax.scoring import choose_shapes
 
 

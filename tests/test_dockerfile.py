@@ -12,7 +12,7 @@ import pytest
 
 import o2v_jax
 from o2v_jax.extras import EXTRAS
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 pytestmark = pytest.mark.process
 
@@ -127,7 +127,7 @@ def test_the_image_says_what_it_can_do():
     words = " ".join(line for line in LINES if line.startswith("LABEL ")).split()[1:]
     capabilities = "com.amazonaws.sagemaker.capabilities"
     assert words == [f"{capabilities}.accept-bind-to-port=true"]
-    assert Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": "8090"}).port == 8090
+    assert ServerSettings.from_environment({"SAGEMAKER_BIND_TO_PORT": "8090"}).port == 8090
 
 
 def test_the_image_has_the_extras_of_what_it_does():

@@ -21,7 +21,7 @@ HOMES = {
 }
 # a package imports from itself and from the layers above its own line
 LAYERS = [
-    {"o2v_jax.constants", "o2v_jax.errors"},
+    {"o2v_jax.array_types", "o2v_jax.constants", "o2v_jax.errors"},
     {"o2v_jax.staging", "o2v_jax.util"},
     {
         "o2v_jax.arguments",

@@ -7,15 +7,15 @@ import pytest
 
 import o2v_jax
 from o2v_jax.cache_directory import cache_directory
-from o2v_jax.checkpoint import check_target, default_model
+from o2v_jax.checkpoint import check_model_target, default_model
 from o2v_jax.data.vocabulary import Vocabulary, read_json_object
 from o2v_jax.errors import InputError
 from o2v_jax.preparation import Preparation, Side, read_prepared
 from o2v_jax.server.run import serve
-from o2v_jax.server.settings import Settings as ServerSettings
+from o2v_jax.server.settings import ServerSettings
 from o2v_jax.training import Job, container_job, read_dataset
 from o2v_jax.training.data.pretrained import pretrained_of
-from o2v_jax.transform import Settings, Transform, find_sources
+from o2v_jax.transform import Transform, TransformSettings, find_sources
 from o2v_jax.tuning import Tuning
 from serving.app import create_app
 
@@ -50,7 +50,7 @@ CALLS = {
     "load": lambda _: o2v_jax.load(URL),
     "load Path": lambda _: o2v_jax.load(Path(URL)),
     "save": lambda model: o2v_jax.save(model, URL),
-    "check_target": lambda _: check_target(URL),
+    "check_target": lambda _: check_model_target(URL),
     "pack from": lambda _: o2v_jax.pack(URL, HERE),
     "pack to": lambda _: o2v_jax.pack(HERE, URL),
     "use_compilation_cache": lambda _: o2v_jax.use_compilation_cache(URL),
@@ -63,7 +63,7 @@ CALLS = {
     "pretrained_of": lambda model: pretrained_of(model.config, Path(URL)),
     "sources_of": lambda _: find_sources([URL], HERE),
     "sources_of to": lambda _: find_sources([], Path(URL)),
-    "Transform": lambda _: Transform([], Path(URL), Settings(), None),
+    "Transform": lambda _: Transform([], Path(URL), TransformSettings(), None),
     "read_prepared": lambda _: read_prepared(Path(URL)),
     "default_model": lambda _: default_model({"O2V_MODEL": URL}),
     "server settings": lambda _: ServerSettings.from_environment({"O2V_MODEL": URL}),

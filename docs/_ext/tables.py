@@ -47,10 +47,10 @@ def routes() -> str:
 
 def environment() -> str:
     """The server's environment variables, which the docstring of its settings names in brackets."""
-    defaults = {field.name: field.default for field in fields(settings.Settings)}
+    defaults = {field.name: field.default for field in fields(settings.ServerSettings)}
     rows = [
         (f"`{variable}`", text, _default(defaults[name]))
-        for name, text, variable in _variables(settings.Settings)
+        for name, text, variable in _variables(settings.ServerSettings)
     ]
     return markdown(("variable", "meaning", "default"), rows)
 
@@ -95,7 +95,7 @@ def server_limits() -> str:
     rows = (
         ("MiB of a body", settings.MAX_PAYLOAD_IN_MB, "413; `SAGEMAKER_MAX_PAYLOAD_IN_MB` sets it"),
         ("tokens in `infer_max_seqlens`", LONGEST_REQUEST, "400"),
-        ("numbers in an answer", limits.MAX_NUMBERS, "413"),
+        ("numbers in an answer", limits.MAX_RESPONSE_FLOATS, "413"),
         ("numbers in an answer that is sent as a whole", service.LONG_RESPONSE, "it is streamed"),
         ("bodies that arrive at a time", limits.UPLOADS, "503"),
         ("requests decoded, waiting or being scored", limits.REQUESTS, "503"),

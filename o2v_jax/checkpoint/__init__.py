@@ -16,7 +16,7 @@ from o2v_jax.checkpoint.archive import pack
 from o2v_jax.checkpoint.config_file import check_class_names, check_tokenizers
 from o2v_jax.checkpoint.loading import find_model, load
 from o2v_jax.checkpoint.model import Histogram, Model, default_model, flatten, nest
-from o2v_jax.checkpoint.saving import check_target, save
+from o2v_jax.checkpoint.saving import check_model_target, save
 from o2v_jax.checkpoint.tokenizer_files import (
     VOCABULARY_FILES,
     compose_inputs,
@@ -31,7 +31,7 @@ __all__ = [
     "Histogram",
     "Model",
     "check_class_names",
-    "check_target",
+    "check_model_target",
     "check_tokenizers",
     "compose_inputs",
     "default_model",

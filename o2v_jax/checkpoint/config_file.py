@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from o2v_jax.arguments import show
+from o2v_jax.array_types import Index
 from o2v_jax.checkpoint.model import Histogram, Model
 from o2v_jax.checkpoint.tokenizer_files import (
     SHARED_VOCABULARY,
@@ -17,7 +18,6 @@ from o2v_jax.checkpoint.tokenizer_files import (
     compose_inputs,
     parse_inputs,
 )
-from o2v_jax.data.ragged import Index
 from o2v_jax.data.tokenizers import SIDES, Tokenizers
 from o2v_jax.data.vocabulary import TOKENIZER, Vocabulary
 from o2v_jax.errors import HyperparameterError, InputError
@@ -70,7 +70,7 @@ def _is_length(text: Any) -> bool:
     )
 
 
-class Problems(list[str]):
+class ConfigProblems(list[str]):
     """Sentences, each about one thing that is wrong."""
 
     @contextmanager
@@ -132,7 +132,7 @@ def compose(model: Model, params_sha256: str) -> dict[str, Any]:
     return document
 
 
-def parse(document: Mapping[str, Any], problems: Problems) -> ConfigFile:
+def parse(document: Mapping[str, Any], problems: ConfigProblems) -> ConfigFile:
     """Reads the contents of config.json; what is wrong goes to `problems`."""
     _check_keys(document, problems)
 
@@ -199,7 +199,7 @@ def _refuse_large(vocabulary: Vocabulary, file: str, limit: int) -> NoReturn:
     )
 
 
-def _check_keys(document: Mapping[str, Any], problems: Problems) -> None:
+def _check_keys(document: Mapping[str, Any], problems: ConfigProblems) -> None:
     problems.extend(f"config.json: {key!r} is missing" for key in _REQUIRED if key not in document)
     version = document.get("format_version")
     version = version if type(version) is int and version in _OPTIONAL else FORMAT_VERSION

@@ -12,13 +12,13 @@ from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import (
     MAX_JSON_BYTES,
     ConfigFile,
-    Problems,
+    ConfigProblems,
     max_vocabulary_bytes,
 )
 from o2v_jax.checkpoint.model import (
     CONFIG,
-    FILES,
     METRICS,
+    MODEL_FILES,
     PARAMS,
     PROVENANCE,
     Model,
@@ -34,7 +34,7 @@ from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.util import describe_os_error, hash_bytes
 
 _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " + ", ".join(
-    FILES[2:]
+    MODEL_FILES[2:]
 )
 
 # to read a model that is replaced meanwhile, and how many seconds more to wait after each
@@ -162,7 +162,7 @@ def _explain_missing(path: Path) -> str:
 
 def _read(snapshot: Snapshot, source: Path) -> Model:
     """Reads a model of files that were opened together."""
-    problems = Problems()
+    problems = ConfigProblems()
     settings = _read_config(snapshot, problems)
     contents = _read_params(snapshot, settings, problems)
     tokenizers = _read_tokenizers(snapshot, settings, contents.digests, problems)
@@ -184,14 +184,14 @@ def _read(snapshot: Snapshot, source: Path) -> Model:
     )
 
 
-def _read_config(snapshot: Snapshot, problems: Problems) -> ConfigFile:
+def _read_config(snapshot: Snapshot, problems: ConfigProblems) -> ConfigFile:
     with problems.gathered():
         data = snapshot.read(CONFIG, MAX_JSON_BYTES)
         return config_file.parse(parse_json_object(data, CONFIG), problems)
     return ConfigFile()
 
 
-def _read_params(snapshot: Snapshot, settings: ConfigFile, problems: Problems) -> Contents:
+def _read_params(snapshot: Snapshot, settings: ConfigFile, problems: ConfigProblems) -> Contents:
     with problems.gathered():
         file = snapshot.file(PARAMS)
         shapes = None if settings.config is None else params_file.expected_shapes(settings.config)
@@ -200,7 +200,7 @@ def _read_params(snapshot: Snapshot, settings: ConfigFile, problems: Problems) -
 
 
 def _read_tokenizers(
-    snapshot: Snapshot, settings: ConfigFile, digests: Digests | None, problems: Problems
+    snapshot: Snapshot, settings: ConfigFile, digests: Digests | None, problems: ConfigProblems
 ) -> Tokenizers | None:
     """Reads the vocabularies; one that is there, or has a digest, must be named."""
     named = {side.vocabulary for side in settings.inputs or ()}
@@ -240,7 +240,7 @@ def _read_tokenizers(
 
 
 def _read_extra(
-    snapshot: Snapshot, name: str, digests: Digests | None, problems: Problems
+    snapshot: Snapshot, name: str, digests: Digests | None, problems: ConfigProblems
 ) -> dict[str, Any]:
     if digests is None and not snapshot.is_there(name):
         return {}

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Index
 from o2v_jax.checkpoint.tokenizer_files import VOCABULARY_FILES
 from o2v_jax.data.nested import Params, iterate_leaves
-from o2v_jax.data.ragged import Index
 from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -22,7 +22,7 @@ CONFIG = "config.json"
 PARAMS = "params.safetensors"
 METRICS = "metrics.json"
 PROVENANCE = "provenance.json"
-FILES = (CONFIG, PARAMS, *VOCABULARY_FILES, METRICS, PROVENANCE)
+MODEL_FILES = (CONFIG, PARAMS, *VOCABULARY_FILES, METRICS, PROVENANCE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.checkpoint import header
-from o2v_jax.checkpoint.config_file import Problems
+from o2v_jax.checkpoint.config_file import ConfigProblems
 from o2v_jax.checkpoint.header import Header, MalformedError, Tensor
 from o2v_jax.checkpoint.model import PARAMS
 from o2v_jax.data.nested import ArrayShapes, ArraySpec, find_mismatches
@@ -55,7 +55,7 @@ def metadata(digests: Digests) -> dict[str, str]:
 
 
 def read(
-    file: BinaryIO, expected: ArrayShapes | None, checksum: str | None, problems: Problems
+    file: BinaryIO, expected: ArrayShapes | None, checksum: str | None, problems: ConfigProblems
 ) -> Contents:
     """Reads the arrays; what is wrong with the file or with them goes to `problems`.
 
@@ -71,7 +71,7 @@ def read(
     source = _Source(file)
     arrays: Arrays = {}
     digests = None
-    wrong = Problems()
+    wrong = ConfigProblems()
     try:
         found = _read_header(source)
         specs = {

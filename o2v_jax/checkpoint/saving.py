@@ -14,11 +14,11 @@ from safetensors.numpy import save_file
 from o2v_jax.arguments import require_instance, require_path
 from o2v_jax.atomic import is_fixed, is_leftover, replace_directory
 from o2v_jax.checkpoint import config_file, params_file
-from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, Problems, max_vocabulary_bytes
+from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, ConfigProblems, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
     CONFIG,
-    FILES,
     METRICS,
+    MODEL_FILES,
     PARAMS,
     PROVENANCE,
     Model,
@@ -62,8 +62,8 @@ def save(model: Model, directory: str | Path) -> Path:
     arrays = _flatten_params(model, target)
     _check_model(model, arrays, target)
     try:
-        check_target(target)
-        with replace_directory(target, FILES, last=CONFIG) as staging:
+        check_model_target(target)
+        with replace_directory(target, MODEL_FILES, last=CONFIG) as staging:
             _write(model, arrays, staging)
     except InputError as error:
         raise CheckpointError(target, [str(error)]) from error
@@ -106,7 +106,7 @@ def _write(model: Model, arrays: Arrays, directory: Path) -> None:
 
 
 def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
-    problems = Problems(params_file.check(arrays, params_file.expected_shapes(model.config)))
+    problems = ConfigProblems(params_file.check(arrays, params_file.expected_shapes(model.config)))
     config_file.parse(config_file.compose(model, ""), problems)
     with problems.gathered():
         if model.tokenizers is not None:
@@ -118,7 +118,7 @@ def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
         raise CheckpointError(target, problems)
 
 
-def check_target(directory: str | Path) -> None:
+def check_model_target(directory: str | Path) -> None:
     """Checks that `save` may write there, so that nobody trains for hours to find it may not.
 
     Raises:
@@ -134,7 +134,7 @@ def check_target(directory: str | Path) -> None:
     if is_fixed(target):
         found.discard("lost+found")  # a disk's own
     names = {name for name in found if not is_leftover(name, target)}
-    if others := sorted(names.difference(FILES)):
+    if others := sorted(names.difference(MODEL_FILES)):
         raise CheckpointError(
             target,
             [f"holds other things than a model ({', '.join(others[:5])}): choose another name"],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from o2v_jax.atomic import is_leftover
-from o2v_jax.checkpoint.model import FILES
+from o2v_jax.checkpoint.model import MODEL_FILES
 from o2v_jax.errors import InputError
 from o2v_jax.util import describe_os_error
 
@@ -89,7 +89,7 @@ class Snapshot:
             replaced = not os.path.samestat(self.path.stat(), os.fstat(self.descriptor))
         except OSError:
             return True
-        return replaced or any(map(self._is_replaced, FILES))
+        return replaced or any(map(self._is_replaced, MODEL_FILES))
 
     def _is_awaiting(self) -> bool:
         """Whether files to replace these lie beside them; a killed process may have left them."""
@@ -123,7 +123,7 @@ def open_snapshot(path: Path) -> Iterator[Snapshot]:
             stack.callback(os.close, descriptor)
         files: dict[str, BinaryIO] = {}
         refused: dict[str, str] = {}
-        for name in FILES:
+        for name in MODEL_FILES:
             try:
                 files[name] = stack.enter_context(_open(path, name, descriptor))
             except FileNotFoundError:

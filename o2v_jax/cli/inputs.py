@@ -9,16 +9,17 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from o2v_jax.checkpoint import Model
+from o2v_jax.constants import MIB
 from o2v_jax.data import Format, Places, Reading, Records, WrongFormatError, decode, read_lines
-from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
-from o2v_jax.data.lines import MIB, read_bounded_lines, split_chunks
+from o2v_jax.data.file_types import describe_table, is_document, peek_head, require_text
+from o2v_jax.data.lines import read_bounded_lines, split_chunks
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.records import Labels
+from o2v_jax.data.records import LabelValues
 from o2v_jax.data.tokenizers import NO_VOCABULARY, SIDES, Tokenizer, Tokenizers
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.util import decompress, translate_read_errors
 
-CHUNK = 4096
+LINES_PER_CHUNK = 4096
 ENDINGS = {".json": "json", ".tsv": "text", ".txt": "text"}
 LARGEST_DOCUMENT_MIB = 100  # as the largest payload of a batch transform; its ids are held at once
 _TABLES = "o2v prepare makes JSON Lines of a table"
@@ -119,7 +120,9 @@ def _lines(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Iter
     head = peek_head(stream)
     lines = read_bounded_lines(stream, name)
     try:
-        yield from read_lines(lines, name, _reading(model, labelled=labelled), chunk_lines=CHUNK)
+        yield from read_lines(
+            lines, name, _reading(model, labelled=labelled), chunk_lines=LINES_PER_CHUNK
+        )
     except RecordError as error:
         if is_document(head):
             raise RecordError(name, "is one JSON document: give --format json") from error
@@ -156,7 +159,7 @@ def _texts(
     stream: BinaryIO, name: str, model: Model, *, labelled: bool, side: Literal[0, 1]
 ) -> Iterator[Records]:
     get_tokenizers(model)
-    for first, chunk in split_chunks(read_bounded_lines(stream, name), CHUNK):
+    for first, chunk in split_chunks(read_bounded_lines(stream, name), LINES_PER_CHUNK):
         numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip(b"\r\n")]
         rows = [_columns(name, n, line, labelled=labelled) for n, line in numbered]
         if rows:
@@ -227,7 +230,7 @@ def _encode(tokenizer: Tokenizer, side: str, texts: list[str], places: Places) -
     return Ragged.of(rows)
 
 
-def _labels(rows: list[list[str]], class_names: Sequence[str], places: Places) -> Labels:
+def _labels(rows: list[list[str]], class_names: Sequence[str], places: Places) -> LabelValues:
     numbers = {name: float(number) for number, name in enumerate(class_names)}
     labels = np.empty(len(rows), np.float64)
     for at, (label, *_) in enumerate(rows):

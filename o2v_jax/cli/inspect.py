@@ -25,7 +25,7 @@ def inspect(model_path: Path | None, as_json: bool) -> None:
     from o2v_jax.checkpoint import load
 
     path = model_path_of(model_path)
-    description = describe(load(path))
+    description = describe_model(load(path))
     if as_json:
         with write_output():
             click.echo(json.dumps({"model": str(path), **description}, indent=2))
@@ -33,7 +33,7 @@ def inspect(model_path: Path | None, as_json: bool) -> None:
         _print(path, description)
 
 
-def describe(model: "Model") -> dict[str, Any]:
+def describe_model(model: "Model") -> dict[str, Any]:
     """A model in plain data: hyperparameters, parameters, shapes and programs, metrics."""
     from o2v_jax.checkpoint import flatten
     from o2v_jax.scoring import choose_model_shapes

@@ -12,7 +12,7 @@ from o2v_jax.constants import DType
 from o2v_jax.errors import InputError
 from o2v_jax.util import require_local
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 SEED = click.IntRange(0, 2**63 - 1)  # what JAX takes for a seed
 
 
@@ -66,7 +66,7 @@ class Trimmed(_Choice):
         return super().convert(value.strip(), param, ctx)
 
 
-def model_data_options(function: F) -> F:
+def model_data_options(function: Command) -> Command:
     """What belongs to the data that models are trained on, however they are trained."""
     options = (
         click.option(
@@ -89,7 +89,7 @@ def model_data_options(function: F) -> F:
     return function
 
 
-def model_option(function: F) -> F:
+def model_option(function: Command) -> Command:
     """--model, where a command reads its model from."""
     help_text = (
         "Model directory or model.tar.gz; default $O2V_MODEL, else /opt/ml/model, else the "
@@ -98,7 +98,7 @@ def model_option(function: F) -> F:
     return click.option("--model", "model_path", type=PATH, help=help_text)(function)
 
 
-def dtype_option(function: F) -> F:
+def dtype_option(function: Command) -> Command:
     """--dtype, where a command computes with a model."""
     return click.option(
         "--dtype",
@@ -111,7 +111,7 @@ def dtype_option(function: F) -> F:
     )(function)
 
 
-def devices_option(function: F) -> F:
+def devices_option(function: Command) -> Command:
     """--devices, where a command holds a model on each of them."""
     return click.option(
         "--devices",
@@ -123,7 +123,7 @@ def devices_option(function: F) -> F:
     )(function)
 
 
-def input_options(function: F) -> F:
+def input_options(function: Command) -> Command:
     """FILE and --format, where a command reads its records from."""
     form = click.Choice(["jsonl", "json", "text"])
     help_text = "Form of the input; default by the file's ending (.json, .tsv, .txt), else jsonl."

@@ -10,6 +10,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Floats
 from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
 from o2v_jax.cli.streams import write_output
 from o2v_jax.constants import DType
@@ -18,14 +19,14 @@ from o2v_jax.errors import InputError, RecordError
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
     from o2v_jax.data import Records
+    from o2v_jax.data.encoding import ResultKey
     from o2v_jax.scoring import Scorer
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Compute: TypeAlias = Callable[["Scorer", "Records"], Floats]
+ComputeResults: TypeAlias = Callable[["Scorer", "Records"], Floats]
 
 
 @dataclass(frozen=True)
-class Source:
+class RecordSource:
     """Where the records come from: a file in some form, or texts of the command line.
 
     `side` is that of texts that stand alone.
@@ -75,7 +76,7 @@ def score(
         _require(records, records.has0 & records.has1, "scoring needs both in0 and in1")
         return scorer.score(records.in0, records.in1)
 
-    _run(model_path, dtype, Source(file, form, text), "scores", compute)
+    _run(model_path, dtype, RecordSource(file, form, text), "scores", compute)
 
 
 @click.command(short_help="Embed single objects or one side of pairs.")
@@ -103,7 +104,7 @@ def embed(
     document 100.
     """
     texts = None if text is None else (text,)
-    source = Source(file, form, texts, 1 if side == "in1" else 0)
+    source = RecordSource(file, form, texts, 1 if side == "in1" else 0)
 
     def compute(scorer: "Scorer", records: "Records") -> Floats:
         if records.paired and side is None:
@@ -116,9 +117,9 @@ def embed(
 def _run(
     model_path: Path | None,
     dtype: DType,
-    source: Source,
-    key: Literal["scores", "embeddings"],
-    compute: Compute,
+    source: RecordSource,
+    key: "ResultKey",
+    compute: ComputeResults,
 ) -> None:
     """Reads, computes and writes chunk by chunk."""
     from o2v_jax.checkpoint import load
@@ -138,7 +139,7 @@ def _run(
             counter.advance(len(records))
 
 
-def _write(values: Floats, key: Literal["scores", "embeddings"]) -> None:
+def _write(values: Floats, key: "ResultKey") -> None:
     from o2v_jax.data import Format, encode
 
     lines = encode(values, key, Format.JSON_LINES) + b"\n"

@@ -15,7 +15,7 @@ from typing import TextIO
 import click
 
 from o2v_jax.errors import InputError
-from o2v_jax.util import discard
+from o2v_jax.util import discard_output
 
 
 def open_closed_streams() -> None:
@@ -81,7 +81,7 @@ def flush_output() -> str:
     except OSError as error:
         if not has_lost_reader():
             write_error = _describe_write_error(error)
-        discard(sys.stdout)
+        discard_output(sys.stdout)
     _flush_errors(sys.stderr)
     return write_error
 
@@ -90,4 +90,4 @@ def _flush_errors(stream: TextIO) -> None:
     try:
         stream.flush()
     except OSError:
-        discard(stream)
+        discard_output(stream)

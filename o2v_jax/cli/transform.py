@@ -15,7 +15,7 @@ from o2v_jax.cli.transform_options import (
     AcceptOption,
     ContentTypeOption,
     Strategy,
-    fit_payloads,
+    choose_payloads,
     strategy_of,
 )
 from o2v_jax.cli.transform_ray import RayOptions, on_ray, ray_options, ray_options_of
@@ -23,7 +23,7 @@ from o2v_jax.constants import DType, Mode
 from o2v_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from o2v_jax.transform import Endpoints, Engine, Local, Report, Settings
+    from o2v_jax.transform import Endpoints, Engine, Local, TransformReport, TransformSettings
 
 SPLIT = click.Choice(["Line", "None"])
 
@@ -235,19 +235,21 @@ def _servers(
 def _fit(options: dict[str, Any], said: dict[str, Any]) -> int:
     """Payloads at a time; their size goes into the options."""
     given = options["max_payload_mb"], options.pop("concurrent")
-    options["max_payload_mb"], concurrent = fit_payloads(*given, said)
+    options["max_payload_mb"], concurrent = choose_payloads(*given, said)
     return concurrent
 
 
-def _settings(options: dict[str, Any]) -> "Settings":
-    from o2v_jax.transform import Settings
+def _settings(options: dict[str, Any]) -> "TransformSettings":
+    from o2v_jax.transform import TransformSettings
 
     if content := options.pop("content_type"):
         options |= {"content_type": content.format, "max_seq_lens": content.max_seq_lens}
-    return Settings(**{name: value for name, value in options.items() if value is not None})
+    return TransformSettings(
+        **{name: value for name, value in options.items() if value is not None}
+    )
 
 
-def _tell(report: "Report", rate: float, padding: float | None, *, skip: bool) -> None:
+def _tell(report: "TransformReport", rate: float, padding: float | None, *, skip: bool) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
     if report.kept == report.files:

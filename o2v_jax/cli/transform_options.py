@@ -75,7 +75,7 @@ class AcceptOption(_Accepts):
             self.fail(f"{value!r} is not one of {_FORMATS}.", param, ctx)
 
 
-def fit_payloads(
+def choose_payloads(
     payload: int | None, concurrent: int | None, said: dict[str, Any]
 ) -> tuple[int, int]:
     """MB of the largest payload, 0 for no limit, and payloads at a time.

@@ -1,23 +1,22 @@
 """`o2v transform --engine ray`: its options, and the engine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
+from o2v_jax.cli.options import Command
 from o2v_jax.cli.transform_options import CONCURRENT
 from o2v_jax.constants import DType, Mode
 
 if TYPE_CHECKING:
     from o2v_jax.transform.engines.ray import OnRay
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def ray_options(function: F) -> F:
+def ray_options(function: Command) -> Command:
     """--engine and what belongs to it."""
     options = (
         click.option(

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
 
-from o2v_jax.data.ragged import Index, Ragged
-from o2v_jax.data.records import LINE, Labels, Pairs, decode_utf8
+from o2v_jax.array_types import Index
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.records import LINE, LabelValues, Pairs, decode_utf8
 from o2v_jax.data.validate import Fault, explain
 
 _LIST_TYPES = (
@@ -41,13 +42,13 @@ class LabelledPairs(Pairs):
         faults: the numbers of the first bad lines, and what is wrong with them.
     """
 
-    labels: Labels
+    labels: LabelValues
     lines: Index
     bad: int = 0
     faults: tuple[tuple[int, Fault], ...] = ()
 
 
-class Sides(NamedTuple):
+class ArrowSides(NamedTuple):
     """Records that all give the same: both sides, or one of them and None for the other."""
 
     in0: Ragged | None
@@ -74,7 +75,7 @@ def read_plain(text: bytes, first: int = 1) -> LabelledPairs | None:
     return LabelledPairs(in0, in1, labels=labels, lines=lines + first)
 
 
-def read_sides(text: bytes) -> Sides | None:
+def read_sides(text: bytes) -> ArrowSides | None:
     """The sides of whole lines that plainly give the same; labels may stand there."""
     table = _table(text, _object_lines(text))
     # a name with an escape in it could not be found below
@@ -84,7 +85,7 @@ def read_sides(text: bytes) -> Sides | None:
     sides = {name: _ragged(table[name]) for name in given if not table[name].null_count}
     if not given or len(sides) != len(given) or None in sides.values():
         return None
-    return Sides(sides.get("in0"), sides.get("in1"))
+    return ArrowSides(sides.get("in0"), sides.get("in1"))
 
 
 def _plain_labels(labels: pa.ChunkedArray) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.data.decoding import Reading, WrongFormatError, decode, make_records
-from o2v_jax.data.kinds import is_document
+from o2v_jax.data.file_types import is_document
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import LINE, Format, Places, Records, decode_utf8
 from o2v_jax.data.validate import NEITHER, VocabSizes, describe_outside, explain, iterate_outside

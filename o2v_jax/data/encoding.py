@@ -5,10 +5,12 @@ from io import BytesIO
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
+from o2v_jax.array_types import Floats
 from o2v_jax.data.records import Format
+
+ResultKey: TypeAlias = Literal["scores", "embeddings"]
 
 _CHUNK = 2**15  # numbers written at a time: some 350 KB
 
@@ -17,7 +19,7 @@ Key: TypeAlias = Literal["scores", "embeddings"]
 
 
 def encode(
-    values: npt.NDArray[np.float32], key: Key, media_type: str, class_names: Sequence[str] = ()
+    values: Floats, key: ResultKey, media_type: str, class_names: Sequence[str] = ()
 ) -> bytes:
     """Writes results, one per record, each number in its shortest exact form.
 
@@ -41,7 +43,7 @@ def encode(
 
 
 def encode_pieces(
-    values: npt.NDArray[np.float32], key: Key, media_type: str, class_names: Sequence[str] = ()
+    values: Floats, key: ResultKey, media_type: str, class_names: Sequence[str] = ()
 ) -> Iterator[bytes]:
     """What `encode` gives, in pieces of a few hundred KB, each made when it is asked for.
 
@@ -55,7 +57,7 @@ def encode_pieces(
 
 
 def encode_rows(
-    values: npt.NDArray[np.float32], key: Key, between: bytes, endings: Sequence[bytes] = ()
+    values: Floats, key: ResultKey, between: bytes, endings: Sequence[bytes] = ()
 ) -> Iterator[bytes]:
     """The results alone, an object each, with `between` between two; in pieces, unchecked."""
     before = b""
@@ -65,7 +67,7 @@ def encode_rows(
 
 
 def _make_pieces(
-    values: npt.NDArray[np.float32], key: Key, lines: bool, endings: Sequence[bytes]
+    values: Floats, key: ResultKey, lines: bool, endings: Sequence[bytes]
 ) -> Iterator[bytes]:
     if lines:
         yield from encode_rows(values, key, b"\n", endings)
@@ -77,7 +79,7 @@ def _make_pieces(
     yield start + end
 
 
-def _split_parts(values: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+def _split_parts(values: Floats) -> Iterator[Floats]:
     step = max(1, _CHUNK // max(1, values.shape[1]))
     return (values[first : first + step] for first in range(0, len(values), step))
 
@@ -88,9 +90,7 @@ def _make_endings(class_names: Sequence[str]) -> list[bytes]:
     return [b'],"label":%s,"labels":%s}' % (orjson.dumps(name), names) for name in class_names]
 
 
-def _encode_part(
-    values: npt.NDArray[np.float32], key: Key, between: bytes, endings: Sequence[bytes]
-) -> bytes:
+def _encode_part(values: Floats, key: ResultKey, between: bytes, endings: Sequence[bytes]) -> bytes:
     start = b'{"%s":[' % key.encode()
     rows = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     # The matrix is nothing but numbers, so "],[" stands between its rows and nowhere else.

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import BinaryIO
 
+from o2v_jax.constants import MIB
 from o2v_jax.data.records import at_line
 from o2v_jax.errors import O2VError, RecordError
 from o2v_jax.util import BOM, translate_read_errors
 
-MIB = 2**20
-LONGEST_LINE = 6 * MIB  # as batch transform has it: a record is a payload at most
+MAX_RECORD_BYTES = 6 * MIB  # as batch transform has it: a record is a payload at most
 CHUNK_BYTES = 8 * MIB  # ids are ten times as large while they are Python objects
 
 
@@ -20,11 +20,11 @@ def read_bounded_lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
         RecordError: a line is longer than 6 MiB; no more of it is read.
         InputError: the file cannot be read, or its gzip is damaged.
     """
-    lines = iter(partial(stream.readline, LONGEST_LINE + 1), b"")
+    lines = iter(partial(stream.readline, MAX_RECORD_BYTES + 1), b"")
     with translate_read_errors(name):
         for number, line in enumerate(lines, start=1):
-            if len(line) > LONGEST_LINE:
-                reason = f"is longer than a record may be ({LONGEST_LINE // MIB} MiB)"
+            if len(line) > MAX_RECORD_BYTES:
+                reason = f"is longer than a record may be ({MAX_RECORD_BYTES // MIB} MiB)"
                 raise RecordError(at_line(name, number), f"{reason}: expected one record a line")
             yield line
 

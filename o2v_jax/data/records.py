@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET, UnsetType
 
-from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.array_types import Index
+from o2v_jax.data.ragged import Ragged
 
-Labels: TypeAlias = npt.NDArray[np.float64]
+LabelValues: TypeAlias = npt.NDArray[np.float64]
 
 
 class Format(StrEnum):
@@ -54,7 +55,7 @@ class Pairs:
 
     in0: Ragged
     in1: Ragged
-    labels: Labels | None = None
+    labels: LabelValues | None = None
 
     def __len__(self) -> int:
         return len(self.in0)

@@ -8,23 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from numbers import Integral
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.arguments import describe
+from o2v_jax.array_types import Index
 from o2v_jax.errors import InputError
 from o2v_jax.extras import require_extra
-
-Index: TypeAlias = npt.NDArray[np.int64]
 
 _PLAIN = {list, tuple}
 _ARROW = ("__arrow_c_stream__", "__arrow_c_array__")
 _NOT_ROWS = (str, bytes, bytearray, Mapping, AbstractSet)  # of other things
 
 
-class Flat(NamedTuple):
+class FlatSequences(NamedTuple):
     """The numbers `[total]` of all sequences, one after the other, and each one's length."""
 
     values: npt.NDArray[Any]
@@ -37,7 +36,7 @@ class Flat(NamedTuple):
         return dtype.kind == "f" or "float" in dtype.name
 
 
-def flat(rows: Any) -> Flat:
+def flat(rows: Any) -> FlatSequences:
     """Sequences of numbers as one flat array.
 
     Args:
@@ -110,24 +109,24 @@ def _of_objects(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return numbers if numbers.ndim == 1 and numbers.dtype.kind in "iuf" else array
 
 
-def _of_array(array: npt.NDArray[Any]) -> Flat:
+def _of_array(array: npt.NDArray[Any]) -> FlatSequences:
     if array.ndim == 2:  # noqa: PLR2004 - sequences and their numbers
-        return Flat(array.reshape(-1), np.full(len(array), array.shape[1], np.int64))
+        return FlatSequences(array.reshape(-1), np.full(len(array), array.shape[1], np.int64))
     if array.ndim == 1 and array.dtype == object:  # pandas' column of lists
         return _of_rows(array.tolist())
     if array.ndim == 1 and not len(array):
-        return Flat(array, np.zeros(0, np.int64))
+        return FlatSequences(array, np.zeros(0, np.int64))
     raise _unexpected(f"an array of {array.ndim} dimensions, {array.shape}")
 
 
-def _of_rows(rows: Sequence[Any]) -> Flat:
+def _of_rows(rows: Sequence[Any]) -> FlatSequences:
     kinds = set(map(type, rows))
     if kinds <= _PLAIN:
         values = _numbers(list(chain.from_iterable(rows)))
     else:
         rows = [_row(row) for row in rows]
         values = _joined([row for row in rows if len(row)])
-    return Flat(values, np.fromiter(map(len, rows), np.int64, len(rows)))
+    return FlatSequences(values, np.fromiter(map(len, rows), np.int64, len(rows)))
 
 
 def _joined(rows: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -183,7 +182,7 @@ def _listed(rows: Any) -> list[Any]:
         raise _unexpected(_reason(error)) from error
 
 
-def _of_arrow(given: Any) -> Flat:
+def _of_arrow(given: Any) -> FlatSequences:
     """A column of lists, of any of Arrow's list types."""
     require_extra("data", "a column of Arrow data", "pyarrow")
     import pyarrow as pa  # noqa: PLC0415 - only where there is Arrow data
@@ -199,7 +198,7 @@ def _of_arrow(given: Any) -> Flat:
     if column.null_count:
         raise InputError(f"the Arrow column has {column.null_count} nulls for sequences")
     if not len(column):
-        return Flat(_NONE, np.zeros(0, np.int64))
+        return FlatSequences(_NONE, np.zeros(0, np.int64))
     lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
     values = pc.list_flatten(column)
     if pa.types.is_dictionary(values.type):
@@ -208,7 +207,7 @@ def _of_arrow(given: Any) -> Flat:
         raise InputError(f"the Arrow column has {values.null_count} nulls in its sequences")
     if pa.types.is_nested(values.type):
         raise _unexpected(f"an Arrow column of type {column.type}")
-    return Flat(values.to_numpy(zero_copy_only=False) if len(values) else _NONE, lengths)
+    return FlatSequences(values.to_numpy(zero_copy_only=False) if len(values) else _NONE, lengths)
 
 
 def _arrow(given: Any) -> Any:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.arguments import describe, require_integer
+from o2v_jax.array_types import Index
 from o2v_jax.constants import LONGEST_REQUEST
-from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import Records, decode_utf8
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -29,6 +30,7 @@ _KINDS = {float: "a float", bool: "a bool", int: "an integer", str: "a string", 
 _LONGEST_SHOWN = 40
 _LONGEST_READ = 2**24  # bytes of a text that is read once more, for what stands at a path in it
 _TRAILING = re.compile(r"trailing characters \(byte (?P<at>\d+)\)")
+MaxSeqLens: TypeAlias = tuple[int, int]  # max_seq_len of each side
 SEVERAL = "several records stand on one line: each needs a line of its own"
 SEVERAL_DOCUMENTS = 'several JSON values, but one {"instances": [...]} is expected'
 UNFINISHED = "the line ends within a record: each must stand whole on one, as jq -c writes it"
@@ -235,9 +237,7 @@ def require_in_vocabulary(rows: Ragged, side: int, vocab_size: int) -> None:
         raise RecordError(f"record {record}: in{side}[{position}]", reason)
 
 
-def resolve_max_seq_lens(
-    config: Hyperparameters, max_seq_lens: tuple[int, int] | None
-) -> tuple[int, int]:
+def resolve_max_seq_lens(config: Hyperparameters, max_seq_lens: MaxSeqLens | None) -> MaxSeqLens:
     """Where sequences are cut: at `max_seq_lens` if given, else at the model's max_seq_len.
 
     Raises:

@@ -5,7 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import PADDING_ID, embed, real_tokens
+from o2v_jax.model.layers import PADDING_ID, embed_tokens, real_tokens
 from o2v_jax.model.ops.lstm import States, multiply, recur
 
 
@@ -96,7 +96,7 @@ def _select_inputs(
     multiplied twice: training hands over the rows that a batch names.
     """
     if len(table) > steps.size:
-        return _list_steps(embed(table, steps))
+        return _list_steps(embed_tokens(table, steps))
     padding = jnp.arange(len(table)) == PADDING_ID
     return jnp.where(padding[:, None], 0.0, table).astype(table.dtype), steps
 

@@ -25,12 +25,12 @@ from o2v_jax.model.initialize import make_abstract, require_config, require_fitt
 from o2v_jax.model.object2vec import NETWORKS, Object2Vec
 
 AnyParams: TypeAlias = Mapping[str, Any]  # dicts, FrozenDict, nnx.State
-Given: TypeAlias = Any  # what the functions below check themselves
+Unchecked: TypeAlias = Any  # what the functions below check themselves
 Encodings: TypeAlias = Float[Array, "batch enc_dim"]
 Scores: TypeAlias = Float[Array, "batch outputs"]
 AnyArray: TypeAlias = Array | np.ndarray
-Batch: TypeAlias = Int[AnyArray, "batch length"]
-Vectors: TypeAlias = Float[AnyArray, "batch enc_dim"]
+TokenIds: TypeAlias = Int[AnyArray, "batch length"]
+EncodingsLike: TypeAlias = Float[AnyArray, "batch enc_dim"]
 
 
 def score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
@@ -61,7 +61,7 @@ def score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLi
 
 @lru_cache(maxsize=64)
 def _score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
-    def score(params: Given, in0: Given, in1: Given) -> Scores:
+    def score(params: Unchecked, in0: Unchecked, in1: Unchecked) -> Scores:
         network = _bind(Object2Vec, config, require_fitting_params(config, params))
         scores: Scores = network(*_check_pairs(in0, in1))
         return scores
@@ -81,7 +81,9 @@ def logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
 def _logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
     unchecked = unchecked_logits_fn(config)
 
-    def logits(params: Given, in0: Given, in1: Given, dropout_key: Array | None = None) -> Scores:
+    def logits(
+        params: Unchecked, in0: Unchecked, in1: Unchecked, dropout_key: Array | None = None
+    ) -> Scores:
         return unchecked(
             require_fitting_params(config, params), *_check_pairs(in0, in1), dropout_key
         )
@@ -90,13 +92,13 @@ def _logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
 
 
 def unchecked_logits_fn(
-    config: Hyperparameters, *, winograd_min_numbers: int | None = None
+    config: Hyperparameters, *, winograd_min_fan: int | None = None
 ) -> Callable[..., Scores]:
     """`logits_fn` for parameters of which token tables may hold only the rows that ids name.
 
     Args:
         config: of the network.
-        winograd_min_numbers: an hcnn's kernels whose width times channels is at least this are
+        winograd_min_fan: an hcnn's kernels whose width times channels is at least this are
             convolved by `ops.winograd`, which trains faster on a CPU and has no forward-mode
             derivative; None: none are. `winograd.choose_min_numbers` has the measured figure.
     """
@@ -105,7 +107,7 @@ def unchecked_logits_fn(
         params: Params, in0: AnyArray, in1: AnyArray, dropout_key: Array | None = None
     ) -> Scores:
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
-        network = _bind(Object2Vec, config, params, winograd_min_numbers=winograd_min_numbers)
+        network = _bind(Object2Vec, config, params, winograd_min_fan=winograd_min_fan)
         outputs: Scores = network.logits(jnp.asarray(in0), jnp.asarray(in1), rngs)
         return outputs
 
@@ -133,7 +135,7 @@ def encode_fn(config: Hyperparameters, side: int) -> Callable[[AnyParams, ArrayL
 
 @lru_cache(maxsize=128)
 def _encode_fn(config: Hyperparameters, side: int) -> Callable[[AnyParams, ArrayLike], Encodings]:
-    def encode(params: Given, ids: Given) -> Encodings:
+    def encode(params: Unchecked, ids: Unchecked) -> Encodings:
         network = _bind(Object2Vec, config, require_fitting_params(config, params))
         encodings: Encodings = network.encode(side, _check_ids(f"in{side}", ids))
         return encodings
@@ -163,7 +165,7 @@ def compare_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, Array
 def _compare_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLike], Scores]:
     head = head_fn(config)
 
-    def compare(params: Given, enc0: Given, enc1: Given) -> Scores:
+    def compare(params: Unchecked, enc0: Unchecked, enc1: Unchecked) -> Scores:
         vectors = [
             _check_vectors(f"enc{k}", enc, config.enc_dim) for k, enc in enumerate((enc0, enc1))
         ]
@@ -173,7 +175,7 @@ def _compare_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, Arra
     return compare
 
 
-def _check_pairs(in0: Given, in1: Given) -> tuple[Array, Array]:
+def _check_pairs(in0: Unchecked, in1: Unchecked) -> tuple[Array, Array]:
     one, two = _check_ids("in0", in0), _check_ids("in1", in1)
     _require_pairs("in0", one, "in1", two)
     return one, two
@@ -184,7 +186,7 @@ def _require_pairs(name0: str, one: Array, name1: str, two: Array) -> None:
         raise InputError(f"{name0} has {one.shape[0]} rows and {name1} has {two.shape[0]}")
 
 
-def _check_ids(name: str, ids: Given) -> Array:
+def _check_ids(name: str, ids: Unchecked) -> Array:
     array = _to_array(name, ids)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise InputError(f"{name}: token ids must be integers, but these are {array.dtype} values")
@@ -195,7 +197,7 @@ def _check_ids(name: str, ids: Given) -> Array:
     return array.astype(jnp.int32)
 
 
-def _check_vectors(name: str, vectors: Given, enc_dim: int) -> Array:
+def _check_vectors(name: str, vectors: Unchecked, enc_dim: int) -> Array:
     array = _to_array(name, vectors)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise InputError(f"{name}: encodings must be floats, but these are {array.dtype} values")
@@ -204,7 +206,7 @@ def _check_vectors(name: str, vectors: Given, enc_dim: int) -> Array:
     return array.astype(jnp.float32) if array.dtype.itemsize < 4 else array  # noqa: PLR2004
 
 
-def _to_array(name: str, given: Given) -> Array:
+def _to_array(name: str, given: Unchecked) -> Array:
     require_devices()
     try:
         return jnp.asarray(given)
@@ -213,23 +215,23 @@ def _to_array(name: str, given: Given) -> Array:
         raise InputError(f"{name} is not an array, nor what makes one: {reason}") from error
 
 
-def encoder_fn(config: EncoderConfig) -> Callable[[Array, Params, Batch], Encodings]:
+def encoder_fn(config: EncoderConfig) -> Callable[[Array, Params, TokenIds], Encodings]:
     """A pure function (token table, encoder parameters, ids) -> encodings.
 
     Encoders of one shape share one function, and so one compiled program, whichever side they are.
     """
 
-    def encode(table: Array, params: Params, ids: Batch) -> Encodings:
+    def encode(table: Array, params: Params, ids: TokenIds) -> Encodings:
         encodings: Encodings = _bind(NETWORKS[config.network], config, params)(table, ids)
         return encodings
 
     return encode
 
 
-def head_fn(config: Hyperparameters) -> Callable[[Params, Vectors, Vectors], Scores]:
+def head_fn(config: Hyperparameters) -> Callable[[Params, EncodingsLike, EncodingsLike], Scores]:
     """A pure function (head parameters, enc0, enc1) -> scores."""
 
-    def head(params: Params, enc0: Vectors, enc1: Vectors) -> Scores:
+    def head(params: Params, enc0: EncodingsLike, enc1: EncodingsLike) -> Scores:
         scores: Scores = _bind(Head, config, params)(jnp.asarray(enc0), jnp.asarray(enc1))
         return scores
 

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.layers import embed_tokens, real_tokens
 from o2v_jax.model.ops import winograd
 
 Convolve: TypeAlias = Callable[[Array, Array], Array]
@@ -84,16 +84,16 @@ class HierarchicalCNN(nnx.Module):
     Args:
         config: of the encoder.
         rngs: draws the initial parameters.
-        winograd_min_numbers: kernels whose width times channels is at least this are convolved by
+        winograd_min_fan: kernels whose width times channels is at least this are convolved by
             `ops.winograd`, which has no forward-mode derivative; None: none are.
     """
 
     def __init__(
-        self, config: EncoderConfig, *, rngs: nnx.Rngs, winograd_min_numbers: int | None = None
+        self, config: EncoderConfig, *, rngs: nnx.Rngs, winograd_min_fan: int | None = None
     ) -> None:
         self.depth = config.layers
         self.width = config.cnn_filter_width
-        self.winograd_min_numbers = winograd_min_numbers
+        self.winograd_min_fan = winograd_min_fan
         self.dropout = nnx.Dropout(config.dropout)
         filters = config.enc_dim // config.layers
         inputs = config.token_embedding_dim
@@ -114,17 +114,17 @@ class HierarchicalCNN(nnx.Module):
         if any(by_winograd):  # to whole tiles once instead of in every layer
             more = winograd.round_to_tiles(ids.shape[1], self.width) - ids.shape[1]
             ids = jnp.pad(ids, ((0, 0), (0, more)))
-        mask, x = real_tokens(ids), embed(table, ids)
+        mask, x = real_tokens(ids), embed_tokens(table, ids)
         pools = []
         for k, layer in enumerate(layers):
             if k > 0:
                 x = self.dropout(x, deterministic=rngs is None, rngs=rngs)
-            x = layer(x, mask, winograd.convolve if by_winograd[k] else convolve)
+            x = layer(x, mask, winograd.winograd_convolve if by_winograd[k] else convolve)
             pools.append(x.max(axis=1))
         return jnp.concatenate(pools, axis=-1)
 
     def _takes_winograd(self, weight: Array, length: int) -> bool:
-        least = self.winograd_min_numbers
+        least = self.winograd_min_fan
         if least is None or weight.dtype != jnp.float32:
             return False
         is_profitable = winograd.is_profitable(weight.shape, least)

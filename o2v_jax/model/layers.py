@@ -62,7 +62,7 @@ def spread_like(array: Array, *others: Array) -> Array:
     return jax.lax.pcast(array, axes, to="varying") if axes else array
 
 
-def embed(
+def embed_tokens(
     table: Float[Array, "vocab dim"], ids: Int[Array, "*batch length"]
 ) -> Float[Array, "*batch length dim"]:
     """Token vectors, zero where the id is 0.

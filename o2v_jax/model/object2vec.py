@@ -21,11 +21,11 @@ NETWORK_NAMES = ("source", "target")
 
 
 def make_encoder(
-    config: EncoderConfig, *, rngs: nnx.Rngs, winograd_min_numbers: int | None = None
+    config: EncoderConfig, *, rngs: nnx.Rngs, winograd_min_fan: int | None = None
 ) -> HierarchicalCNN | BiLSTM | PooledEmbedding:
     """The encoder that `config` describes, without its token table."""
     if config.network == "hcnn":
-        return HierarchicalCNN(config, rngs=rngs, winograd_min_numbers=winograd_min_numbers)
+        return HierarchicalCNN(config, rngs=rngs, winograd_min_fan=winograd_min_fan)
     return NETWORKS[config.network](config, rngs=rngs)
 
 
@@ -47,11 +47,11 @@ class Object2Vec(nnx.Module):
     Its methods read ids of any integer type, as int32, and refuse others. Like any Flax module it
     checks nothing else of what it is given; the functions of `o2v_jax` (`score_fn`, say) do.
 
-    `winograd_min_numbers` is as of `HierarchicalCNN`.
+    `winograd_min_fan` is as of `HierarchicalCNN`.
     """
 
     def __init__(
-        self, config: Hyperparameters, *, rngs: nnx.Rngs, winograd_min_numbers: int | None = None
+        self, config: Hyperparameters, *, rngs: nnx.Rngs, winograd_min_fan: int | None = None
     ) -> None:
         self.tables = tuple(table_name(config, side) for side in (0, 1))
         key = rngs.params()
@@ -59,7 +59,7 @@ class Object2Vec(nnx.Module):
             encoder, start = config.encoder(side), nnx.Rngs(params=key)
             table = TokenEmbedding(encoder.vocab_size, encoder.token_embedding_dim, rngs=start)
             setattr(self, name, table)  # a tied table the second time too: the same values
-            made = make_encoder(encoder, rngs=start, winograd_min_numbers=winograd_min_numbers)
+            made = make_encoder(encoder, rngs=start, winograd_min_fan=winograd_min_fan)
             setattr(self, NETWORK_NAMES[side], made)
         self.head = Head(config, rngs=rngs)
 

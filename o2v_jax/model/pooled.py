@@ -7,7 +7,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import BATCH_AXIS, embed, real_tokens, spread_like
+from o2v_jax.model.layers import BATCH_AXIS, embed_tokens, real_tokens, spread_like
 
 # Positions that a CPU sums in one pass over the batch: twice as fast as one by one where rows are
 # long; more gain nothing.
@@ -66,7 +66,7 @@ def _sum_own(
 def _at_once(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
-    return embed(table, ids).sum(axis=1, dtype=jnp.float32)
+    return embed_tokens(table, ids).sum(axis=1, dtype=jnp.float32)
 
 
 @jax.custom_vjp
@@ -95,7 +95,7 @@ def _column(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"], at: Array | int
 ) -> Float[Array, "batch enc_dim"]:
     column = jax.lax.dynamic_slice_in_dim(ids, at, 1, axis=1)
-    return embed(table, column)[:, 0]
+    return embed_tokens(table, column)[:, 0]
 
 
 def _forward(table: Array, ids: Array) -> tuple[Array, tuple[Array, Array]]:

@@ -16,7 +16,7 @@ from o2v_jax.preparation.job import Preparation
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.prepared import Prepared, read_prepared
 from o2v_jax.preparation.read.tables import FORMS, Form, Layout, find_files
-from o2v_jax.preparation.report import Report
+from o2v_jax.preparation.report import PreparationReport
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.split import Split
 
@@ -28,8 +28,8 @@ __all__ = [
     "LabelColumn",
     "Layout",
     "Preparation",
+    "PreparationReport",
     "Prepared",
-    "Report",
     "Side",
     "Split",
     "find_files",

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from o2v_jax.array_types import Ids, Index
 from o2v_jax.data.arrow import is_list_type
-from o2v_jax.data.ragged import Ids, Index, Ragged, offsets_of
+from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.data.tokenizers import (
     LARGEST_ID,
     NO_ID,

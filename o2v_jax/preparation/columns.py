@@ -10,13 +10,13 @@ from o2v_jax.data.tokenizers import WRITTEN_LIST, Kind
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.cells import Sequences, Words, encode
 from o2v_jax.preparation.labels import LabelColumn, Labels
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.rows import Cells, Rows
 from o2v_jax.preparation.settings import Side
-from o2v_jax.preparation.split import PARTS, Chunk, Part, Spill
+from o2v_jax.preparation.skipped_rows import SkippedRows
+from o2v_jax.preparation.split import SPLIT_NAMES, RecordChunk, Spill, SplitName
 
 # the file that holds a part's records between the two passes
-SPILLS: dict[Part, str] = {part: f"{part}.arrow" for part in PARTS}
+SPILLS: dict[SplitName, str] = {part: f"{part}.arrow" for part in SPLIT_NAMES}
 
 _LISTS = (
     "looks like a list that was written as text: its brackets, quotation marks and commas are part "
@@ -41,7 +41,7 @@ class Collection:
         directory: Path,
         sides: tuple[Side, Side],
         label: LabelColumn | None,
-        problems: Problems,
+        problems: SkippedRows,
         *,
         shared: bool,
     ) -> None:
@@ -50,21 +50,21 @@ class Collection:
         self.shared = shared
         self.words = first, (first if shared else Words())
         self.labels = Labels(label, again=any(side.vocabulary for side in sides))
-        self.spills = {part: Spill(directory / SPILLS[part]) for part in PARTS}
+        self.spills = {part: Spill(directory / SPILLS[part]) for part in SPLIT_NAMES}
         self.problems = problems
         self._remarked: set[str] = set()
 
-    def checked(self, rows: Rows) -> Chunk:
+    def checked(self, rows: Rows) -> RecordChunk:
         """The rows that are records; the others are problems."""
         in0, in1 = (self._side(at, rows) for at in (0, 1))
         labels, label_faults = self.labels.read(rows.columns[2:], len(rows))
         faults = label_faults | in1[1] | in0[1]
-        chunk = Chunk(rows.places, rows.numbers, labels, (in0[0], in1[0]))
+        chunk = RecordChunk(rows.places, rows.numbers, labels, (in0[0], in1[0]))
         for row in sorted(faults):
             self.problems.found(chunk.where(row), faults[row])
         return chunk.take(np.setdiff1d(np.arange(len(rows)), [*faults]))
 
-    def add(self, part: Part, chunk: Chunk) -> None:
+    def add(self, part: SplitName, chunk: RecordChunk) -> None:
         """Records of a part; only those of `train` count for the vocabularies."""
         if not len(chunk):
             return

@@ -11,17 +11,17 @@ from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import SPILLS, Collection
 from o2v_jax.preparation.labels import LabelColumn
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.tables import Layout, find_files, read_table
-from o2v_jax.preparation.report import Report
+from o2v_jax.preparation.report import PreparationReport
 from o2v_jax.preparation.settings import Side
-from o2v_jax.preparation.split import PARTS, Part, Split
+from o2v_jax.preparation.skipped_rows import SkippedRows
+from o2v_jax.preparation.split import SPLIT_NAMES, Split, SplitName
 from o2v_jax.preparation.write import (
-    FILES,
     HYPERPARAMETERS,
+    PREPARED_FILES,
     Given,
     check_inputs,
-    check_target,
+    check_preparation_target,
     finish,
 )
 from o2v_jax.util import require_all_local
@@ -68,20 +68,20 @@ class Preparation:
         for contradiction in self._contradictions():
             raise InputError(contradiction)
 
-    def run(self) -> Report:
+    def run(self) -> PreparationReport:
         """Reads, counts and writes; the output appears at the end, or not at all.
 
         Raises:
             O2VError: a file, a record, an argument or the output is not usable.
         """
         target = self.output.resolve()
-        check_target(target, force=self.force)
+        check_preparation_target(target, force=self.force)
         check_inputs(target, [path for _, path in self._sources()])
         # what is wrong with the last is said before the first is read
         self.layout.check([file for _, path in self._sources() for file in find_files(path)])
         given = self._given()
-        problems = Problems(self.skip)
-        names = (*FILES, *SPILLS.values())
+        problems = SkippedRows(self.skip)
+        names = (*PREPARED_FILES, *SPILLS.values())
         with (
             _writing(self.output),
             replace_directory(target, names, last=HYPERPARAMETERS) as staging,
@@ -127,16 +127,16 @@ class Preparation:
                     collection.add(part, chunk)
                 self.progress(len(rows))
 
-    def _sources(self) -> Iterator[tuple[Part, Path]]:
+    def _sources(self) -> Iterator[tuple[SplitName, Path]]:
         """Every file, those to be split first."""
-        parts = zip(PARTS, (self.files, self.validation_files, self.test_files), strict=True)
+        parts = zip(SPLIT_NAMES, (self.files, self.validation_files, self.test_files), strict=True)
         return ((part, file) for part, files in parts for file in files)
 
-    def _wanted_parts(self) -> tuple[Part, ...]:
+    def _wanted_parts(self) -> tuple[SplitName, ...]:
         """The parts that were asked for: each must get records."""
         shares = {"validation": self.split.validation, "test": self.split.test}
         given = {part for part, _ in self._sources()} | {part for part in shares if shares[part]}
-        return tuple(part for part in PARTS if part in given)
+        return tuple(part for part in SPLIT_NAMES if part in given)
 
 
 @contextmanager

@@ -4,13 +4,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from o2v_jax.array_types import Index
 from o2v_jax.data.arrow import is_list_type
-from o2v_jax.data.ragged import Index
+from o2v_jax.data.records import LabelValues
 from o2v_jax.data.tokenizers import spell_integer
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import OutputLayer
@@ -19,8 +18,6 @@ from o2v_jax.preparation.rows import Cells
 
 MOST_CLASSES = 30  # the documentation's largest num_classes
 _LARGEST = float(np.finfo(np.float32).max)  # training computes in float32
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,10 @@ class Outcome:
     text: str
     hyperparameters: Mapping[str, str]
     names: Mapping[str, int] = field(default_factory=dict)
-    final: Callable[[Floats], Floats] = np.asarray
+    final: Callable[[LabelValues], LabelValues] = np.asarray
 
 
-class Kind(ABC):
+class LabelReader(ABC):
     """One way of reading labels."""
 
     @abstractmethod
@@ -71,14 +68,14 @@ class Kind(ABC):
         """What the labels turned out to be, once all are read."""
 
 
-class Numbers(Kind):
+class Numbers(LabelReader):
     """Numbers as they are."""
 
     def __init__(self, output_layer: OutputLayer | None = None) -> None:
         self._output_layer = output_layer
 
-    def label(self, text: str) -> float:  # noqa: D102 - as Kind says
-        number = parse_number(text)
+    def label(self, text: str) -> float:  # noqa: D102 - as LabelReader says
+        number = parse_finite_number(text)
         if number is None:
             raise ValueError(f"the label {text[:40]!r} is not a finite number")
         if abs(number) > _LARGEST:
@@ -89,7 +86,7 @@ class Numbers(Kind):
             )
         return number
 
-    def outcome(self, used: Used) -> Outcome:  # noqa: D102 - as Kind says
+    def outcome(self, used: Used) -> Outcome:  # noqa: D102 - as LabelReader says
         numbers = f"numbers in {used.low:g}..{used.high:g}"
         if self._are_classes(used.distinct):
             classes = max(int(used.high) + 1, 2)
@@ -104,13 +101,13 @@ class Numbers(Kind):
         return bool(distinct) and (distinct <= {0, 1} or distinct == {*range(len(distinct))})
 
 
-class Names(Kind):
+class Names(LabelReader):
     """Any names; sorted by code point they are the classes."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
-    def label(self, text: str) -> float:  # noqa: D102 - as Kind says
+    def label(self, text: str) -> float:  # noqa: D102 - as LabelReader says
         if text.lower() == "nan":
             missing = "means a missing label: name it in --classes if it is a class"
             raise ValueError(f"the label {text!r} {missing}")
@@ -123,7 +120,7 @@ class Names(Kind):
             )
         return number
 
-    def outcome(self, used: Used) -> Outcome:  # noqa: D102 - as Kind says
+    def outcome(self, used: Used) -> Outcome:  # noqa: D102 - as LabelReader says
         kept = sorted(name for name, at in self._numbers.items() if at in used.distinct)
         names = {name: number for number, name in enumerate(kept)}
         final = np.array([names.get(name, -1) for name in self._numbers], np.float64)
@@ -132,13 +129,13 @@ class Names(Kind):
         )
 
 
-class Classes(Kind):
+class Classes(LabelReader):
     """Given names: the classes 0, 1, 2 ..."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._numbers = {name: number for number, name in enumerate(names)}
 
-    def label(self, text: str) -> float:  # noqa: D102 - as Kind says
+    def label(self, text: str) -> float:  # noqa: D102 - as LabelReader says
         number = self._numbers.get(text, self._numbers.get(spell_integer(text)))
         if number is None:
             classes = ", ".join(self._numbers)
@@ -158,7 +155,7 @@ def is_number(text: str) -> bool:
     return True
 
 
-def parse_number(text: str) -> float | None:
+def parse_finite_number(text: str) -> float | None:
     """The finite number that a text spells, or None."""
     number = float(text) if is_number(text) else math.nan
     return number if math.isfinite(number) and "_" not in text else None
@@ -166,12 +163,12 @@ def parse_number(text: str) -> float | None:
 
 def _describe_doubt(names: Sequence[str]) -> str:
     """Said where some names are numbers: they may be mistakes, or the other names may."""
-    numbers = [name for name in names if parse_number(name) is not None]
+    numbers = [name for name in names if parse_finite_number(name) is not None]
     return f"; {numbers[0]!r} is read as a name, as most labels are not numbers" if numbers else ""
 
 
 def _name_classes(
-    names: Mapping[str, int], final: Callable[[Floats], Floats], doubt: str = ""
+    names: Mapping[str, int], final: Callable[[LabelValues], LabelValues], doubt: str = ""
 ) -> Outcome:
     text = ", ".join(f"{name}={number}" for name, number in names.items()) + doubt
     return Outcome(text, _softmax(len(names)), names, final)
@@ -224,11 +221,11 @@ class Labels:
     def __init__(self, source: LabelColumn | None, *, again: bool = False) -> None:
         self._source = source
         self._again = again
-        self._kind: Kind | None = None
+        self._kind: LabelReader | None = None
         self._low, self._high = np.inf, -np.inf
         self._distinct: set[float] = set()
 
-    def read(self, columns: tuple[Cells, ...], records: int) -> tuple[Floats, dict[int, str]]:
+    def read(self, columns: tuple[Cells, ...], records: int) -> tuple[LabelValues, dict[int, str]]:
         """Labels, float64 `[records]`, and what is wrong, by row.
 
         Args:
@@ -250,7 +247,7 @@ class Labels:
         labels = np.array([label for label, _ in parsed], np.float64)[which]
         return labels, {row: fault for row, fault in faults.items() if fault}
 
-    def keep(self, labels: Floats) -> None:
+    def keep(self, labels: LabelValues) -> None:
         """Notes the labels of records that are kept."""
         self._low = float(labels.min(initial=self._low))
         self._high = float(labels.max(initial=self._high))
@@ -276,7 +273,7 @@ class Labels:
         except ValueError as error:
             return np.nan, str(error)
 
-    def _kind_of(self, texts: Sequence[str], counts: Index) -> Kind | None:
+    def _kind_of(self, texts: Sequence[str], counts: Index) -> LabelReader | None:
         """The kind of most labels, of the first one if as many are numbers as names.
 
         None where all are empty or, as nan and inf, neither a label's number nor a name.
@@ -284,7 +281,7 @@ class Labels:
         source = self._source or LabelColumn("")
         if source.classes:
             return Classes(source.classes)
-        numbers = [parse_number(text) is not None for text in texts]
+        numbers = [parse_finite_number(text) is not None for text in texts]
         names = [bool(text) and not is_number(text) for text in texts]
         in_favour = np.where(numbers, counts, 0).sum() - np.where(names, counts, 0).sum()
         first = next((at for at in range(len(texts)) if numbers[at] or names[at]), None)

@@ -9,7 +9,7 @@ from o2v_jax.checkpoint import parse_inputs, read_tokenizers
 from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.data.vocabulary import read_json_object
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.split import PARTS
+from o2v_jax.preparation.split import SPLIT_NAMES
 from o2v_jax.preparation.write import HYPERPARAMETERS, INPUTS, LABELS
 from o2v_jax.util import require_local, translate_read_errors
 
@@ -45,7 +45,7 @@ def read_prepared(directory: Path) -> Prepared:
                 f"{directory}: holds no {name}, so it is not what o2v prepare writes; name records "
                 "by --train"
             )
-    files = {part: directory / f"{part}.jsonl" for part in PARTS}
+    files = {part: directory / f"{part}.jsonl" for part in SPLIT_NAMES}
     return Prepared(
         {part: (file,) for part, file in files.items() if file.is_file()},
         _read_object(directory, HYPERPARAMETERS),

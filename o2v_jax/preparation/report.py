@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.settings import Side
-from o2v_jax.preparation.split import Part
+from o2v_jax.preparation.skipped_rows import SkippedRows
+from o2v_jax.preparation.split import SplitName
 
 
 @dataclass
@@ -28,20 +28,20 @@ class SideCount:
 
 
 @dataclass
-class PartCount:
+class SplitCount:
     """Figures of one part of the data: its records, and each side of them."""
 
     records: int
     sides: tuple[SideCount, SideCount]
 
     @classmethod
-    def empty(cls) -> "PartCount":
+    def empty(cls) -> "SplitCount":
         """Of no records yet."""
         return cls(0, (SideCount(), SideCount()))
 
 
 @dataclass(frozen=True)
-class Report:
+class PreparationReport:
     """The result of a preparation.
 
     Attributes:
@@ -52,11 +52,11 @@ class Report:
         problems: the records that were left out, and remarks.
     """
 
-    parts: Mapping[Part, PartCount]
+    parts: Mapping[SplitName, SplitCount]
     sides: tuple[Side, Side]
     vocab_sizes: tuple[int, int]
     labels: str
-    problems: Problems
+    problems: SkippedRows
 
     def lines(self) -> Iterator[str]:
         """All of it for a person, a line at a time."""
@@ -73,7 +73,7 @@ class Report:
         yield from self.problems.remarks
 
 
-def _side(side: Side, size: int, counts: Mapping[Part, SideCount]) -> str:
+def _side(side: Side, size: int, counts: Mapping[SplitName, SideCount]) -> str:
     longest = max(count.longest for count in counts.values())
     text = f"{side.kind} of column {side.column!r}, longest {longest:,}, vocabulary {size:,} ids"
     if side.kind == "ids":

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from o2v_jax.data.ragged import Index
+from o2v_jax.array_types import Index
 from o2v_jax.errors import InputError
 
-CHUNK = 4096
+ROWS_PER_CHUNK = 4096
 _SHOWN = 20
 
 # strings, or lists of numbers or of strings

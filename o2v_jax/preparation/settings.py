@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Index
 from o2v_jax.constants import LONGEST_REQUEST
-from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.tokenizers import LARGEST_ID, Kind, Tokenizer
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.hyperparameters import Hyperparameters

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.array_types import Index
+from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.errors import InputError
 
-Part: TypeAlias = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = get_args(Part)
+SplitName: TypeAlias = Literal["train", "validation", "test"]
+SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
 
-_DEALT: tuple[Part, ...] = ("validation", "test", "train")  # in the order of the bounds between
+# in the order of the bounds between
+_DEALT: tuple[SplitName, ...] = ("validation", "test", "train")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Dealer:
         self._random = np.random.default_rng(split.seed)
         self._bounds = np.array([split.validation, split.validation + split.test])
 
-    def deal(self, records: int) -> Iterator[tuple[Part, Index]]:
+    def deal(self, records: int) -> Iterator[tuple[SplitName, Index]]:
         """Each part and which of the next records it gets, int64, in their order."""
         place = np.searchsorted(self._bounds, self._random.random(records), side="right")
         for at, part in enumerate(_DEALT):
@@ -71,7 +73,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, eq=False)
-class Chunk:
+class RecordChunk:
     """Records of one file whose tokens are numbers of a `Words`, or ids.
 
     Attributes:
@@ -89,10 +91,10 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: Index) -> "Chunk":
+    def take(self, rows: Index) -> "RecordChunk":
         """The given records, in the given order."""
         sides = self.sides[0].take(rows), self.sides[1].take(rows)
-        return Chunk(self.places, self.numbers[rows], self.labels[rows], sides)
+        return RecordChunk(self.places, self.numbers[rows], self.labels[rows], sides)
 
     def where(self, row: int) -> str:
         """Where a record was."""
@@ -107,19 +109,19 @@ class Spill:
         self._writer = pa.ipc.new_stream(path, _SCHEMA)
         self._places: list[str] = []
 
-    def write(self, chunk: Chunk) -> None:
+    def write(self, chunk: RecordChunk) -> None:
         """Appends a chunk."""
         columns = [pa.array(chunk.numbers), pa.array(chunk.labels), *map(_pack, chunk.sides)]
         self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
         self._places.append(chunk.places)
 
-    def read(self) -> Iterator[Chunk]:
+    def read(self) -> Iterator[RecordChunk]:
         """Every chunk, after `close`."""
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as reader:
             for places, batch in zip(self._places, reader, strict=True):
                 numbers, labels, *sides = batch.columns
                 in0, in1 = map(_unpack, sides)
-                yield Chunk(places, numbers.to_numpy(), labels.to_numpy(), (in0, in1))
+                yield RecordChunk(places, numbers.to_numpy(), labels.to_numpy(), (in0, in1))
 
     def close(self) -> None:
         """Ends the writing."""

@@ -15,11 +15,11 @@ from o2v_jax.data.warnings import zero_inside
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import Collection
 from o2v_jax.preparation.labels import Outcome
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.json_rows import format_json_lines
-from o2v_jax.preparation.report import PartCount, Report, SideCount
+from o2v_jax.preparation.report import PreparationReport, SideCount, SplitCount
 from o2v_jax.preparation.settings import Numbering, Side, make_settings, make_tokenizer
-from o2v_jax.preparation.split import PARTS, Chunk, Part, Spill
+from o2v_jax.preparation.skipped_rows import SkippedRows
+from o2v_jax.preparation.split import SPLIT_NAMES, RecordChunk, Spill, SplitName
 
 # None where a side holds ids already
 Numberings: TypeAlias = tuple[Numbering | None, Numbering | None]
@@ -28,8 +28,8 @@ _BOTH_EMPTY = "no token of in0 or in1 is in the vocabulary, which has no <unk>"
 
 
 def write_part(
-    path: Path, spill: Spill, numberings: Numberings, outcome: Outcome, problems: Problems
-) -> PartCount:
+    path: Path, spill: Spill, numberings: Numberings, outcome: Outcome, problems: SkippedRows
+) -> SplitCount:
     """Writes the records of a part and counts what is in them.
 
     Args:
@@ -42,7 +42,7 @@ def write_part(
     Raises:
         RecordError: nothing is left of a record, and such are not to be skipped.
     """
-    count = PartCount.empty()
+    count = SplitCount.empty()
     with path.open("wb") as out:
         for chunk in spill.read():
             numbered = _number_tokens(chunk, numberings, count, problems)
@@ -52,11 +52,11 @@ def write_part(
 
 
 def _number_tokens(
-    chunk: Chunk, numberings: Numberings, count: PartCount, problems: Problems
-) -> Chunk:
+    chunk: RecordChunk, numberings: Numberings, count: SplitCount, problems: SkippedRows
+) -> RecordChunk:
     pairs = zip(numberings, chunk.sides, count.sides, strict=True)
     in0, in1 = (_count_ids(numbering, rows, side) for numbering, rows, side in pairs)
-    numbered = Chunk(chunk.places, chunk.numbers, chunk.labels, (in0, in1))
+    numbered = RecordChunk(chunk.places, chunk.numbers, chunk.labels, (in0, in1))
     empty = (in0.lengths == 0) & (in1.lengths == 0)
     for row in np.flatnonzero(empty).tolist():
         problems.found(chunk.where(row), _BOTH_EMPTY)
@@ -76,13 +76,13 @@ def _count_ids(numbering: Numbering | None, rows: Ragged, count: SideCount) -> R
 HYPERPARAMETERS = "hyperparameters.json"
 LABELS = "labels.json"
 INPUTS = "inputs.json"  # how raw values become token ids
-FILES = (
-    *(f"{part}.jsonl" for part in PARTS),
+PREPARED_FILES = (
+    *(f"{part}.jsonl" for part in SPLIT_NAMES),
     *(*VOCABULARY_FILES, LABELS, INPUTS, HYPERPARAMETERS),
 )
 
 
-def check_target(directory: Path, *, force: bool) -> None:
+def check_preparation_target(directory: Path, *, force: bool) -> None:
     """Checks that a preparation may be written there.
 
     Args:
@@ -97,7 +97,7 @@ def check_target(directory: Path, *, force: bool) -> None:
     if not directory.is_dir():
         raise InputError(f"{directory}: is a file, but a directory is written")
     names = {path.name for path in directory.iterdir() if not is_leftover(path.name, directory)}
-    if others := sorted(names.difference(FILES)):
+    if others := sorted(names.difference(PREPARED_FILES)):
         shown = ", ".join(others[:5])
         raise InputError(f"{directory}: holds other things ({shown}): choose another name")
     if names and not force:
@@ -128,10 +128,12 @@ Given: TypeAlias = tuple[Vocabulary | None, Vocabulary | None]
 _FLOATS = "and others are taken as integers that became floats, so without the fraction"
 SMALLEST_VOCABULARY = 2  # the documentation's smallest vocab_size
 
-Counts: TypeAlias = Mapping[Part, PartCount]
+SplitCounts: TypeAlias = Mapping[SplitName, SplitCount]
 
 
-def finish(directory: Path, collection: Collection, given: Given, wanted: Sequence[Part]) -> Report:
+def finish(
+    directory: Path, collection: Collection, given: Given, wanted: Sequence[SplitName]
+) -> PreparationReport:
     """Writes the parts, the vocabularies, what else `o2v train --data` reads, and the settings.
 
     Args:
@@ -146,7 +148,7 @@ def finish(directory: Path, collection: Collection, given: Given, wanted: Sequen
     """
     numberings = _make_numberings(collection, given)
     outcome = collection.labels.outcome()
-    counts: dict[Part, PartCount] = {}
+    counts: dict[SplitName, SplitCount] = {}
     for part, spill in collection.spills.items():
         path = directory / f"{part}.jsonl"
         problems = collection.problems
@@ -166,7 +168,7 @@ def finish(directory: Path, collection: Collection, given: Given, wanted: Sequen
         shared=collection.shared,
     )
     write_json(directory / HYPERPARAMETERS, found)
-    return Report(counts, collection.sides, sizes, outcome.text, collection.problems)
+    return PreparationReport(counts, collection.sides, sizes, outcome.text, collection.problems)
 
 
 def _make_numberings(collection: Collection, given: Given) -> Numberings:
@@ -191,7 +193,7 @@ def _make_numbering(at: int, collection: Collection, given: Vocabulary | None) -
     return numbering
 
 
-def _require_records(counts: Counts, problems: Problems) -> None:
+def _require_records(counts: SplitCounts, problems: SkippedRows) -> None:
     for part, count in counts.items():
         if not count.records:
             total = sum(other.records for other in counts.values())
@@ -209,7 +211,9 @@ def _write_inputs(directory: Path, sides: tuple[Side, Side], numberings: Numberi
         (directory / name).write_bytes(content)
 
 
-def _find_vocab_sizes(numberings: Numberings, counts: Counts, *, shared: bool) -> tuple[int, int]:
+def _find_vocab_sizes(
+    numberings: Numberings, counts: SplitCounts, *, shared: bool
+) -> tuple[int, int]:
     """Of a side of ids: what holds the largest of any part."""
     largest = [max(count.sides[at].largest for count in counts.values()) for at in (0, 1)]
     if shared:
@@ -221,7 +225,7 @@ def _find_vocab_sizes(numberings: Numberings, counts: Counts, *, shared: bool) -
     return first, second
 
 
-def _find_longest(counts: Counts) -> tuple[int, int]:
+def _find_longest(counts: SplitCounts) -> tuple[int, int]:
     """Of all parts, so that nothing is cut; where no sequence has an id, 1."""
     first, second = (max(1, *(c.sides[at].longest for c in counts.values())) for at in (0, 1))
     return first, second

@@ -8,12 +8,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Counts: TypeAlias = npt.NDArray[np.int64]
+from o2v_jax.array_types import Index
 
 # Lengths that are tried as boundaries, at most: the work grows with the square of their number.
 MAX_CANDIDATES = 512
@@ -52,7 +51,7 @@ def fit_boundaries(
     return tuple(int(length) for length in candidates[_walk_back(choices, len(candidates) - 1)])
 
 
-def _pick_candidates(counts: Counts, buckets: int) -> Counts:
+def _pick_candidates(counts: Index, buckets: int) -> Index:
     """The lengths worth a bucket: those that occur, or their quantiles and geometric ones."""
     longest = len(counts) - 1
     occurring = np.flatnonzero(counts)
@@ -63,13 +62,13 @@ def _pick_candidates(counts: Counts, buckets: int) -> Counts:
     return np.union1d(occurring, [longest])
 
 
-def _choose_buckets(candidates: Counts, up_to: Counts, buckets: int) -> list[Counts]:
+def _choose_buckets(candidates: Index, up_to: Index, buckets: int) -> list[Index]:
     """For every number of buckets above one and every last bucket: the bucket before it, or -1."""
     # cost[a, b]: padded tokens if bucket b takes every sequence longer than bucket a
     cost = (up_to[None, :] - up_to[:, None]) * candidates[None, :].astype(np.float64)
     cost[np.tril_indices(len(candidates))] = np.inf
     best = (up_to * candidates).astype(np.float64)
-    choices: list[Counts] = []
+    choices: list[Index] = []
     for _ in range(buckets - 1):
         total = best[:, None] + cost
         choices.append(np.where(total.min(0) < best, total.argmin(0), -1))
@@ -77,7 +76,7 @@ def _choose_buckets(candidates: Counts, up_to: Counts, buckets: int) -> list[Cou
     return choices
 
 
-def _walk_back(choices: Sequence[Counts], last: int) -> list[int]:
+def _walk_back(choices: Sequence[Index], last: int) -> list[int]:
     """Indices of the buckets that lead to the last one at the least cost."""
     boundaries = [last]
     for choice in reversed(choices):

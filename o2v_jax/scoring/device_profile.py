@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from o2v_jax.constants import DType
 from o2v_jax.devices import require_devices
-from o2v_jax.model.ops.winograd import MIN_NUMBERS
-from o2v_jax.scoring.folding import Convolution
+from o2v_jax.model.ops.winograd import MIN_FAN
+from o2v_jax.scoring.folding import ConvolutionMethod
 
 
 class DeviceProfile(NamedTuple):
@@ -40,7 +40,7 @@ class DeviceProfile(NamedTuple):
         stream_start_cost: what it costs to use another stream than the first, in calls.
         max_in_flight: results that are started before the first is fetched.
         max_folded_bytes: of both sides' folded token tables; larger ones are not folded.
-        winograd_min_numbers: width times channels of the smallest kernel for Winograd convolution.
+        winograd_min_fan: width times channels of the smallest kernel for Winograd convolution.
         chunks_per_batch: of a server's batch, each as large as the largest program's batch.
         backlog_chunks: queued chunks that are worth a second batch while the device is busy.
     """
@@ -51,7 +51,7 @@ class DeviceProfile(NamedTuple):
     table_numbers: int
     streams: int
     batch_base: int
-    convolutions: Mapping[DType, Convolution]
+    convolutions: Mapping[DType, ConvolutionMethod]
     stream_threads: bool = True
     fused_batches: tuple[int, ...] = ()
     fused_length_ratio: float = 1.5
@@ -70,7 +70,7 @@ class DeviceProfile(NamedTuple):
     # enough to keep a device busy; more would only hold more results in memory
     max_in_flight: int = 8
     max_folded_bytes: int = 2**29
-    winograd_min_numbers: int = MIN_NUMBERS
+    winograd_min_fan: int = MIN_FAN
     # One large request alone fills a batch, and two have half of it each. With fewer there is more
     # padding (with 4, an hcnn took 1.14 times the tokens); with more, small requests wait longer.
     chunks_per_batch: int = 16

@@ -5,23 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.ragged import DistinctRows, Ragged, deduplicate_rows, expand_rows
+from o2v_jax.array_types import Floats, Index
+from o2v_jax.data.deduplicate import AnyRagged, deduplicate_rows, expand_rows
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.scoring.buckets import BucketTable, PaddedBatch, plan
-from o2v_jax.scoring.programs import Key, Program, ProgramTable
+from o2v_jax.scoring.programs import Program, ProgramKey, ProgramTable
 from o2v_jax.scoring.schedule import Capacity, Slice, plan_slices
 from o2v_jax.scoring.shapes import ShapeTable, find_fused_shape
 from o2v_jax.scoring.streams import Stream
 from o2v_jax.scoring.weights import Weights
-
-Floats: TypeAlias = npt.NDArray[np.float32]
-RowNumbers: TypeAlias = npt.NDArray[np.int64]
-Rows: TypeAlias = Ragged | DistinctRows
 
 
 class ResultFetcher:
@@ -34,12 +32,12 @@ class ResultFetcher:
     def __init__(self, out: Floats, max_in_flight: int) -> None:
         self._out = out
         self._max_in_flight = max_in_flight
-        self._started: deque[tuple[RowNumbers, jax.Array]] = deque()
+        self._started: deque[tuple[Index, jax.Array]] = deque()
 
     def __enter__(self) -> Self:
         return self
 
-    def add(self, rows: RowNumbers, result: jax.Array) -> None:
+    def add(self, rows: Index, result: jax.Array) -> None:
         """Has these rows of `out` filled with the first ones of a result."""
         result.copy_to_host_async()
         self._started.append((rows, result))
@@ -92,7 +90,7 @@ class Executor:
         self._free: list[list[Stream]] = []
         self._counting = Lock()
 
-    def score(self, in0: Rows, in1: Rows) -> Floats:
+    def score(self, in0: AnyRagged, in1: AnyRagged) -> Floats:
         """Scores of pairs, float32 `[pairs, outputs]`."""
         if len(in0) <= self._max_fused:
             pairs = expand_rows(in0), expand_rows(in1)
@@ -107,7 +105,7 @@ class Executor:
                     fetcher.add(start + batch.rows, head(self.weights.head, tables, rows))
         return out
 
-    def embed(self, side: int, rows: Rows) -> Floats:
+    def embed(self, side: int, rows: AnyRagged) -> Floats:
         """Encodings, float32 `[rows, enc_dim]`."""
         out = np.empty((len(rows), self.weights.enc_dim), np.float32)
         with self._fetching(out) as fetcher:
@@ -117,12 +115,12 @@ class Executor:
                     fetcher.add(start + batch.rows, take(tables, in_tables))
         return out
 
-    def encode(self, side: int, rows: Ragged) -> tuple[Floats, RowNumbers]:
+    def encode(self, side: int, rows: Ragged) -> tuple[Floats, Index]:
         """Encodings of the distinct rows, and for every row the number of its encoding."""
         distinct = deduplicate_rows(rows)
         return self.embed(side, distinct.rows), distinct.inverse
 
-    def compare(self, enc0: Floats, row0: RowNumbers, enc1: Floats, row1: RowNumbers) -> Floats:
+    def compare(self, enc0: Floats, row0: Index, enc1: Floats, row1: Index) -> Floats:
         """Scores, float32 `[pairs, outputs]`, of pairs of rows of two arrays of encodings."""
         out = np.empty((len(row0), self.weights.outputs), np.float32)
         with ResultFetcher(out, self._profile.max_in_flight) as fetcher:
@@ -142,7 +140,7 @@ class Executor:
         return np.array(np.asarray(score(one, two, self.weights.head, *ids))[: len(in0)])
 
     def _encode_slices(
-        self, records: int, given: list[tuple[int, Rows]]
+        self, records: int, given: list[tuple[int, AnyRagged]]
     ) -> Iterator[tuple[int, tuple[jax.Array, ...], npt.NDArray[np.int32]]]:
         """Slices of the records: the first one's number, tables, and `_fill`'s rows of them.
 
@@ -202,7 +200,7 @@ class Executor:
         table = self.weights.make_table(self._capacity.rows)
         return Stream(table, in_thread=number > 0 and self._profile.stream_threads)
 
-    def _compile(self, key: Key) -> Program:
+    def _compile(self, key: ProgramKey) -> Program:
         part, batch, length = key
         if part == "arrays":
             return self.weights.compile_compare(batch)
@@ -224,7 +222,7 @@ def _measure_capacity(shapes: ShapeTable, enc_dim: int) -> Capacity:
     return Capacity(streams, max(least, shapes.profile.table_numbers // streams // enc_dim))
 
 
-def _take_padded(table: Floats, rows: RowNumbers, batch: int) -> Floats:
+def _take_padded(table: Floats, rows: Index, batch: int) -> Floats:
     """The given rows of a table, and zeros up to `batch` of them."""
     out = np.empty((batch, table.shape[1]), np.float32)
     # unlike a plain index, this writes into `out` at once; all rows are in range

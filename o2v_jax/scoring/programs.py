@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from o2v_jax.errors import InputError
 
-Key: TypeAlias = tuple[str, int, int]
+ProgramKey: TypeAlias = tuple[str, int, int]
 Program: TypeAlias = Callable[..., Any]
-Table: TypeAlias = Float[Array, "rows enc_dim"]
+EncodingTable: TypeAlias = Float[Array, "rows enc_dim"]
 RowNumber: TypeAlias = Int[Array, ""]
 
 
@@ -26,14 +26,16 @@ class ProgramTable:
     program was asked for that was not compiled yet.
     """
 
-    def __init__(self, keys: Iterable[Key], compile_one: Callable[[Key], Program]) -> None:
+    def __init__(
+        self, keys: Iterable[ProgramKey], compile_one: Callable[[ProgramKey], Program]
+    ) -> None:
         self._keys = frozenset(keys)
         self._compile_one = compile_one
-        self._programs: dict[Key, Future[Program]] = {}
+        self._programs: dict[ProgramKey, Future[Program]] = {}
         self._lock = threading.Lock()
         self.waits = 0
 
-    def __getitem__(self, key: Key) -> Program:
+    def __getitem__(self, key: ProgramKey) -> Program:
         future = self._programs.get(key)
         if future is not None and future.done():
             return future.result()
@@ -47,12 +49,12 @@ class ProgramTable:
         """How many programs have been compiled, or taken from the persistent cache."""
         return sum(future.done() for future in list(self._programs.values()))
 
-    def warm(self, keys: Iterable[Key], threads: int = 2) -> None:
+    def warm(self, keys: Iterable[ProgramKey], threads: int = 2) -> None:
         """Compiles the programs of `keys` in this order; XLA compiles outside Python's lock."""
         with ThreadPoolExecutor(threads, "o2v-compile") as pool:
             list(pool.map(self._first_use, keys))
 
-    def _first_use(self, key: Key) -> Program:
+    def _first_use(self, key: ProgramKey) -> Program:
         if key not in self._keys:
             raise InputError(f"no program of shape {key} is in the table of this model")
         with self._lock:
@@ -62,7 +64,7 @@ class ProgramTable:
             self._fill(key, future)
         return future.result()
 
-    def _fill(self, key: Key, future: "Future[Program]") -> None:
+    def _fill(self, key: ProgramKey, future: "Future[Program]") -> None:
         try:
             future.set_result(self._compile_one(key))
         except BaseException as error:  # noqa: BLE001 - every waiting thread raises it
@@ -73,14 +75,16 @@ class ProgramTable:
 
 def write_into_table(
     encode: Callable[..., Any],
-) -> Callable[..., tuple[Table, RowNumber]]:
+) -> Callable[..., tuple[EncodingTable, RowNumber]]:
     """Makes a function (table, first row, *arguments) that writes encodings from that row on.
 
     The encodings are `encode(*arguments)`. It returns the table and the row after. The caller sees
     to it that the table has so many rows: the last ones would be overwritten instead.
     """
 
-    def encode_into(table: Table, first: RowNumber, *arguments: Any) -> tuple[Table, RowNumber]:
+    def encode_into(
+        table: EncodingTable, first: RowNumber, *arguments: Any
+    ) -> tuple[EncodingTable, RowNumber]:
         encodings = encode(*arguments)
         written = jax.lax.dynamic_update_slice_in_dim(table, encodings, first, axis=0)
         return written, first + len(encodings)
@@ -91,14 +95,14 @@ def write_into_table(
 def compare_in_tables(head: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a function (parameters, tables, rows) of `head` and the rows named for either side."""
 
-    def compare(params: Any, tables: Sequence[Table], rows: Int[Array, "2 batch"]) -> Any:
+    def compare(params: Any, tables: Sequence[EncodingTable], rows: Int[Array, "2 batch"]) -> Any:
         return head(params, take_from_tables(tables, rows[0]), take_from_tables(tables, rows[1]))
 
     return compare
 
 
 def take_from_tables(
-    tables: Sequence[Table], rows: Int[Array, "batch"]
+    tables: Sequence[EncodingTable], rows: Int[Array, "batch"]
 ) -> Float[Array, "batch enc_dim"]:
     """The encodings in these rows, which are counted through tables of equal size."""
     capacity, found = len(tables[0]), _take_if_there(tables[0], rows)
@@ -108,7 +112,9 @@ def take_from_tables(
     return found
 
 
-def _take_if_there(table: Table, rows: Int[Array, "batch"]) -> Float[Array, "batch enc_dim"]:
+def _take_if_there(
+    table: EncodingTable, rows: Int[Array, "batch"]
+) -> Float[Array, "batch enc_dim"]:
     """Rows of a table, and any where it has none of this number."""
     found: Array = table.at[rows].get(mode="clip")
     return found

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.arguments import describe, require_integer
-from o2v_jax.data.sequences import Flat, flat
+from o2v_jax.data.sequences import FlatSequences, flat
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
 
@@ -36,7 +36,7 @@ def choose_class(config: Hyperparameters, class_index: int | None) -> int:
     return require_integer("class_index", class_index, 0, classes - 1)
 
 
-def flatten_query(query: Any) -> Flat:
+def flatten_query(query: Any) -> FlatSequences:
     """A single query, ids or encoding (of any array type), as one row.
 
     Raises:
@@ -49,7 +49,7 @@ def flatten_query(query: Any) -> Flat:
         raise InputError(f"{expected}, got {describe(query)}") from error
 
 
-def require_encodings(rows: Flat, enc_dim: int) -> npt.NDArray[np.float32]:
+def require_encodings(rows: FlatSequences, enc_dim: int) -> npt.NDArray[np.float32]:
     """Encodings, of any floating-point type, as float32 `[n, enc_dim]`.
 
     Raises:

@@ -1,15 +1,14 @@
 """Slices of records whose objects fit the tables, and the batches that these are encoded in."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from o2v_jax.data.ragged import DistinctRows, Ragged, deduplicate_rows
+from o2v_jax.array_types import Index
+from o2v_jax.data.deduplicate import DistinctRows, deduplicate_rows
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.scoring.buckets import BucketTable, PaddedBatch, plan
-
-RowNumbers: TypeAlias = npt.NDArray[np.int64]
 
 
 class Capacity(NamedTuple):
@@ -38,7 +37,7 @@ class Objects(NamedTuple):
 
     side: int
     rows: Ragged
-    inverse: RowNumbers
+    inverse: Index
     batches: list[PaddedBatch]
 
 

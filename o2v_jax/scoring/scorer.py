@@ -8,19 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.arguments import require_choice, require_instance, require_integer
+from o2v_jax.array_types import Floats
 from o2v_jax.checkpoint import Model
 from o2v_jax.constants import DType, Mode
-from o2v_jax.data.ragged import DistinctRows, Ragged
+from o2v_jax.data.deduplicate import AnyRagged
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.raw_values import encode_raw_values
-from o2v_jax.data.sequences import Flat, flat
+from o2v_jax.data.sequences import FlatSequences, flat
 from o2v_jax.data.tokenizers import require_tokenizers
-from o2v_jax.data.validate import require_in_vocabulary, resolve_max_seq_lens
+from o2v_jax.data.validate import MaxSeqLens, require_in_vocabulary, resolve_max_seq_lens
 from o2v_jax.devices import default_device, own_settings, require_own_threads
 from o2v_jax.errors import InputError
 from o2v_jax.model import Params, require_fitting_params
 from o2v_jax.scoring.buckets import precompute_costs
 from o2v_jax.scoring.device_profile import DeviceProfile, get_device_profile
 from o2v_jax.scoring.executor import Executor
+from o2v_jax.scoring.programs import ProgramKey
 from o2v_jax.scoring.ranking import (
     Ranking,
     choose_class,
@@ -28,13 +31,10 @@ from o2v_jax.scoring.ranking import (
     rank_scores,
     require_encodings,
 )
-from o2v_jax.scoring.shapes import Key, choose_model_shapes
+from o2v_jax.scoring.shapes import choose_model_shapes
 from o2v_jax.scoring.weights import Weights
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Rows: TypeAlias = Any  # whatever `Ragged.of` takes
-Lengths: TypeAlias = tuple[int, int]
-ValidRows: TypeAlias = Ragged | DistinctRows
+RaggedLike: TypeAlias = Any  # whatever `Ragged.of` takes
 
 
 class Scorer:
@@ -120,7 +120,9 @@ class Scorer:
         if preferred_mode != "embedding":
             _ = self._executor.weights.head
 
-    def score(self, in0: Rows, in1: Rows, *, max_seq_lens: Lengths | None = None) -> Floats:
+    def score(
+        self, in0: RaggedLike, in1: RaggedLike, *, max_seq_lens: MaxSeqLens | None = None
+    ) -> Floats:
         """Scores pairs: float32 `[records, num_classes]` probabilities, or `[records, 1]` values.
 
         Args:
@@ -145,10 +147,10 @@ class Scorer:
 
     def embed(
         self,
-        in0: Rows | None = None,
-        in1: Rows | None = None,
+        in0: RaggedLike | None = None,
+        in1: RaggedLike | None = None,
         *,
-        max_seq_lens: Lengths | None = None,
+        max_seq_lens: MaxSeqLens | None = None,
     ) -> Floats:
         """Encodings of one side's objects: float32 `[records, enc_dim]`. Give in0 or in1.
 
@@ -163,7 +165,7 @@ class Scorer:
             side, self._validate(side, self._read(side, rows), max_seq_lens)
         )
 
-    def score_validated(self, in0: ValidRows, in1: ValidRows) -> Floats:
+    def score_validated(self, in0: AnyRagged, in1: AnyRagged) -> Floats:
         """As `score`, of ids that were validated and cut before: nothing is checked again.
 
         What a server decoded goes this way. Ids outside the vocabulary give undefined scores.
@@ -176,7 +178,7 @@ class Scorer:
         require_own_threads()
         return self._executor.score(in0, in1)
 
-    def embed_validated(self, side: Literal[0, 1], rows: ValidRows) -> Floats:
+    def embed_validated(self, side: Literal[0, 1], rows: AnyRagged) -> Floats:
         """As `embed`, of ids that were validated and cut before; see `score_validated`."""
         require_own_threads()
         return self._executor.embed(side, rows)
@@ -254,7 +256,7 @@ class Scorer:
         self._is_warm = True
         return count + (self._compile(self.shapes.list_on_demand(), threads) if longer else 0)
 
-    def list_warm_keys(self) -> list[Key]:
+    def list_warm_keys(self) -> list[ProgramKey]:
         """Keys of the programs that `warm` compiles."""
         return self._select_needed(self.shapes.list_programs())
 
@@ -278,13 +280,13 @@ class Scorer:
         """The same with padding."""
         return self._executor.computed_tokens
 
-    def _compile(self, keys: list[Key], threads: int) -> int:
+    def _compile(self, keys: list[ProgramKey], threads: int) -> int:
         threads = require_integer("threads", threads, 1)
         needed = self._select_needed(keys)
         self._executor.programs.warm(needed, threads)
         return len(needed)
 
-    def _select_needed(self, keys: list[Key]) -> list[Key]:
+    def _select_needed(self, keys: list[ProgramKey]) -> list[ProgramKey]:
         return [key for key in keys if self.preferred_mode != "embedding" or key[0] != "head"]
 
     def __reduce__(self) -> NoReturn:
@@ -293,7 +295,7 @@ class Scorer:
             "give other processes the model, or its path, and make a Scorer in each"
         )
 
-    def _read(self, side: int, rows: Rows) -> Ragged:
+    def _read(self, side: int, rows: Any) -> Ragged:
         return Ragged.of(encode_raw_values(rows, side, self.tokenizers))
 
     def _read_query(self, side: int, query: Any) -> Ragged | Floats:
@@ -305,7 +307,7 @@ class Scorer:
         rows = encode_raw_values(rows, side, self.tokenizers)
         return rows if isinstance(rows, Ragged) else self._read_numbers(flat(rows))
 
-    def _read_numbers(self, given: Flat) -> Ragged | Floats:
+    def _read_numbers(self, given: FlatSequences) -> Ragged | Floats:
         if given.is_float:
             return require_encodings(given, self.config.enc_dim)
         return Ragged.of_flat(given)
@@ -327,7 +329,7 @@ class Scorer:
             return self._executor.encode(side, self._validate(side, rows, None))
         return rows, np.arange(len(rows))
 
-    def _validate(self, side: int, rows: Ragged, max_seq_lens: Lengths | None) -> Ragged:
+    def _validate(self, side: int, rows: Ragged, max_seq_lens: MaxSeqLens | None) -> Ragged:
         """The rows, whose ids are in the vocabulary, cut to their length."""
         if max_seq_lens is None:
             longest = self._max_seq_lens[side]

@@ -21,9 +21,9 @@ from o2v_jax.scoring.buckets import (
     make_geometric_boundaries,
 )
 from o2v_jax.scoring.device_profile import CPU, DeviceProfile, get_device_profile
+from o2v_jax.scoring.programs import ProgramKey
 
 Histograms = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-Key = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ShapeTable:
     fused: BucketTable
     profile: DeviceProfile
 
-    def list_programs(self) -> list[Key]:
+    def list_programs(self) -> list[ProgramKey]:
         """Keys (part, batch, length) of all programs that warm-up compiles, small ones first."""
         keys = self._encoder_keys(self.usual)
         keys |= {("head", *shape) for shape in self.head.shapes()}
@@ -57,7 +57,7 @@ class ShapeTable:
         keys |= {("pairs", *shape) for shape in self.fused.shapes()}
         return sorted(keys, key=lambda key: (key[1] * key[2], key))
 
-    def list_on_demand(self) -> list[Key]:
+    def list_on_demand(self) -> list[ProgramKey]:
         """Keys of what only a long `infer_max_seqlens` or `rank` of given encodings asks for."""
         keys = self._encoder_keys(self.extended)
         keys |= {("arrays", *shape) for shape in self.head.shapes()}
@@ -80,7 +80,7 @@ class ShapeTable:
             fused=BucketTable((), ()),
         )
 
-    def _encoder_keys(self, tables: tuple[BucketTable, BucketTable]) -> set[Key]:
+    def _encoder_keys(self, tables: tuple[BucketTable, BucketTable]) -> set[ProgramKey]:
         sides = zip(self.encoder_names, tables, strict=True)
         return {(name, *shape) for name, table in sides for shape in table.shapes()}
 

@@ -151,7 +151,7 @@ class Weights:
             params,
             tokens=tokens,
             convolution=self._profile.convolutions[dtype],
-            min_numbers=self._profile.winograd_min_numbers,
+            min_fan=self._profile.winograd_min_fan,
         )
         return Encoder(encode_folded_fn(config), (jax.device_put(folded, self._device),))
 

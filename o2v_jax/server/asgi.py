@@ -151,7 +151,7 @@ class Application:
 
     def _give_back(self) -> None:
         """Memory of long responses that were given up, unless others need it at once."""
-        if not self._service.numbers.in_use:
+        if not self._service.response_floats.in_use:
             self._encoders.submit(give_back_freed_memory)
 
 

@@ -18,21 +18,21 @@ from threading import Condition, RLock, Thread
 from time import monotonic
 from typing import TypeAlias
 
-from o2v_jax.data.ragged import Ragged, expand_rows
+from o2v_jax.array_types import Floats, Index
+from o2v_jax.data.deduplicate import expand_rows
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.server.errors import BatchFailedError, BusyError
 from o2v_jax.server.queue import (
-    Batch,
-    Floats,
-    Index,
-    Kind,
-    Part,
+    BatchEntry,
     Queue,
+    ScoringBatch,
     ScoringFuture,
+    ScoringTask,
     Sides,
     Waiting,
 )
 
-Compute: TypeAlias = Callable[[Kind, Sides], Floats]
+Compute: TypeAlias = Callable[[ScoringTask, Sides], Floats]
 Observe: TypeAlias = Callable[[int, int], None]
 
 QUEUE_TIMEOUT_S = 20.0
@@ -44,7 +44,7 @@ class Batcher:
     """Forms batches of the records that requests submit, in a thread for each device.
 
     Args:
-        computes: for each device, a function that scores joined records of one kind there; it
+        computes: for each device, a function that scores joined records for one task there; it
             returns float32 `[records, numbers]` in their order.
         chunk_tokens: tokens of the largest chunk of a request, as of `Queue`.
         observe: called with the records and tokens of every batch.
@@ -97,7 +97,7 @@ class Batcher:
         with self._queued:
             return self._queue.waiting
 
-    def submit(self, kind: Kind, sides: tuple[Ragged, ...]) -> ScoringFuture:
+    def submit(self, task: ScoringTask, sides: tuple[Ragged, ...]) -> ScoringFuture:
         """Queues records, at least one, whose sides were validated and cut.
 
         Callbacks of the future are called by any thread, which may hold locks: they must not block.
@@ -105,7 +105,7 @@ class Batcher:
         Raises:
             BusyError: the batcher has been closed.
         """
-        future = ScoringFuture(kind, sides, self._chunk_tokens)
+        future = ScoringFuture(task, sides, self._chunk_tokens)
         with self._queued:
             if self._closed:
                 raise BusyError("the server is stopping")
@@ -165,11 +165,11 @@ class Batcher:
     def _run(self, compute: Compute, queued: Condition, enough: float) -> None:
         try:
             while (batch := self._next_batch(queued, enough)) is not None:
-                parts = [part for group in batch.values() for part in group]
-                records = sum(future.count_records(chunk) for future, chunk in parts)
-                self._observe(records, sum(chunk.tokens for _, chunk in parts))
-                for kind, group in batch.items():
-                    self._score(compute, kind, group)
+                entries = [entry for group in batch.values() for entry in group]
+                records = sum(future.count_records(chunk) for future, chunk in entries)
+                self._observe(records, sum(chunk.tokens for _, chunk in entries))
+                for task, group in batch.items():
+                    self._score(compute, task, group)
         finally:
             self._end_thread()
 
@@ -181,11 +181,11 @@ class Batcher:
         if not self._running:
             self._refuse_all()
 
-    def _next_batch(self, queued: Condition, enough: float) -> Batch | None:
+    def _next_batch(self, queued: Condition, enough: float) -> ScoringBatch | None:
         """Waits for so many tokens and takes a batch; None once the batcher is closed."""
         is_first = queued is self._queued
         with queued:
-            batch: Batch = {}
+            batch: ScoringBatch = {}
             while not batch and not self._closed:
                 self._idle += is_first
                 while not (self._closed or self._may_begin(enough, is_first=is_first)):
@@ -206,12 +206,12 @@ class Batcher:
         if self._may_begin(self._backlog_tokens, is_first=False):
             self._backlogged.notify()
 
-    def _score(self, compute: Compute, kind: Kind, parts: list[Part]) -> None:
+    def _score(self, compute: Compute, task: ScoringTask, entries: list[BatchEntry]) -> None:
         try:
-            _distribute(compute(kind, _join(parts)), parts)
+            _distribute(compute(task, _join(entries)), entries)
         except Exception as error:
-            log.exception("a batch of %s failed", kind.value)
-            self._fail(partial(_explain, error), {future for future, _ in parts})
+            log.exception("a batch of %s failed", task.value)
+            self._fail(partial(_explain, error), {future for future, _ in entries})
 
     def _fail(self, create_error: Callable[[], Exception], futures: set[ScoringFuture]) -> None:
         with self._queued:  # held throughout: no other device may take a chunk of them meanwhile
@@ -234,12 +234,14 @@ def _wait(future: ScoringFuture, timeout_s: float) -> None:
         future.cancel()
 
 
-def _join(parts: Sequence[Part]) -> Sides:
-    """Joins the records of all parts."""
-    if len(parts) == 1:
-        (future, chunk), *_ = parts
+def _join(entries: Sequence[BatchEntry]) -> Sides:
+    """Joins the records of all entries."""
+    if len(entries) == 1:
+        (future, chunk), *_ = entries
         return future.sides if chunk.rows is None else _take(future.sides, chunk.rows)
-    expanded = ([expand_rows(side, chunk.rows) for side in future.sides] for future, chunk in parts)
+    expanded = (
+        [expand_rows(side, chunk.rows) for side in future.sides] for future, chunk in entries
+    )
     return tuple(map(Ragged.concatenate, zip(*expanded, strict=True)))
 
 
@@ -247,10 +249,10 @@ def _take(sides: Sides, rows: Index) -> Sides:
     return tuple(side.take(rows) for side in sides)
 
 
-def _distribute(values: Floats, parts: Sequence[Part]) -> None:
-    """Gives each part its rows of the results."""
+def _distribute(values: Floats, entries: Sequence[BatchEntry]) -> None:
+    """Gives each entry its rows of the results."""
     start = 0
-    for future, chunk in parts:
+    for future, chunk in entries:
         end = start + future.count_records(chunk)
         future.receive(chunk, values[start:end])
         start = end

@@ -65,6 +65,6 @@ STATUS: Mapping[type[Exception], int] = {
 }
 
 
-def status_of(error: Exception) -> int:
+def http_status(error: Exception) -> int:
     """The HTTP status of an error: that of its nearest class in `STATUS`, else 500."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)

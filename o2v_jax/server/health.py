@@ -11,8 +11,8 @@ import jax
 log = logging.getLogger(__name__)
 
 
-class State(Enum):
-    """The state of a server."""
+class Readiness(Enum):
+    """Whether a server is ready for requests."""
 
     WARMING = "warming up"
     READY = "ready"
@@ -30,11 +30,11 @@ class Health:
         self._usable = self._warm_up_failed = self.warm_up_ended = False
 
     @property
-    def state(self) -> State:
-        """The state of the server."""
+    def readiness(self) -> Readiness:
+        """Whether the server is ready for requests."""
         if self._failed or self._warm_up_failed:
-            return State.FAILED
-        return State.READY if self._usable else State.WARMING
+            return Readiness.FAILED
+        return Readiness.READY if self._usable else Readiness.WARMING
 
     def warm(self, first: Callable[[], object], rest: Callable[[], object]) -> Thread:
         """Starts a thread that runs both, and returns it: ready as soon as `first` is done."""

@@ -24,14 +24,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from o2v_jax.errors import InputError, O2VError, RecordError
 from o2v_jax.server import endpoints
+from o2v_jax.server.body import BodyBuffer
 from o2v_jax.server.errors import (
     BatchFailedError,
     BusyError,
     MethodError,
     NotFoundError,
-    status_of,
+    http_status,
 )
-from o2v_jax.server.limits import Body
 from o2v_jax.server.media_types import require_identity
 from o2v_jax.server.service import Invocation, Service
 
@@ -132,7 +132,7 @@ class Contract:
         except Exception as error:  # noqa: BLE001 - answered and logged
             return self.refuse(request, error)
 
-    def open(self, request: Request) -> Response | Body:
+    def open(self, request: Request) -> Response | BodyBuffer:
         """Reads the head: the response that it decides, else where the body goes.
 
         Raises:
@@ -196,7 +196,7 @@ class Contract:
 
     def refuse(self, request: Request, error: Exception) -> Response:
         """Makes the response to an error, and logs those that are the server's own."""
-        status, message, headers = status_of(error), str(error), {"content-type": _JSON}
+        status, message, headers = http_status(error), str(error), {"content-type": _JSON}
         if isinstance(error, MethodError):
             headers["allow"] = ", ".join(error.allowed)
         elif isinstance(error, BusyError):
@@ -208,10 +208,10 @@ class Contract:
         path = error.where if isinstance(error, RecordError) else None
         return self._finish(request, Response(status, headers, error_body(message, path=path)))
 
-    def _open_body(self, request: Request) -> Body:
+    def _open_body(self, request: Request) -> BodyBuffer:
         self.require_capacity()  # before the body is received: a flood costs little then
         require_identity(request.headers.get("content-encoding"))
-        return Body(_announced(request.headers), self._service.settings.max_body_bytes)
+        return BodyBuffer(_announced(request.headers), self._service.settings.max_body_bytes)
 
     def _ping(self) -> Response:
         return Response(200 if self._service.ready else 503, {})

@@ -2,14 +2,13 @@
 
 from threading import Lock
 
-from o2v_jax.errors import InputError
-from o2v_jax.server.errors import BusyError, TooLargeError
+from o2v_jax.server.errors import BusyError
 
 UPLOADS = 128  # requests whose bodies are being received
 REQUESTS = 128  # requests with a complete body that are decoded, wait or are scored
 RECORDS = 2**18  # of all these requests: a few bodies of 6 MiB full of usual pairs
 STREAMS = 64  # long responses that are being sent
-MAX_NUMBERS = 2**26  # in a response: 256 MiB of float32, three times as much as text
+MAX_RESPONSE_FLOATS = 2**26  # in a response: 256 MiB, three times as much as text
 
 
 class Limit:
@@ -74,50 +73,3 @@ class Held:
 
     def __exit__(self, *_: object) -> None:
         self._limit.release(self._count)
-
-
-class Body:
-    """A request's body as it is received, of at most `limit` bytes.
-
-    Args:
-        announced: Content-Length, if there is one.
-        limit: bytes.
-
-    Raises:
-        TooLargeError: a longer one is announced.
-    """
-
-    def __init__(self, announced: int | None, limit: int) -> None:
-        if announced is not None and announced > limit:
-            raise TooLargeError(f"the body has {announced} bytes, but at most {limit} can be taken")
-        self._announced = announced
-        self._limit = limit
-        self._parts = bytearray()
-
-    @property
-    def room(self) -> int:
-        """Bytes to read at most: one more than is allowed, to see whether there are more."""
-        return self._limit + 1 - len(self._parts)
-
-    def add(self, part: bytes) -> None:
-        """Takes the next bytes.
-
-        Raises:
-            TooLargeError: the body is longer than `limit`.
-        """
-        self._parts += part
-        if len(self._parts) > self._limit:
-            raise TooLargeError(
-                f"the body is longer than the {self._limit} bytes that can be taken"
-            )
-
-    def complete(self) -> bytes:
-        """Returns all of it, once it has ended.
-
-        Raises:
-            InputError: the body ended before the announced length.
-        """
-        if self._announced is not None and len(self._parts) < self._announced:
-            received = f"{len(self._parts)} of the {self._announced} announced bytes"
-            raise InputError(f"the body ended after {received}")
-        return bytes(self._parts)

@@ -11,13 +11,13 @@ from o2v_jax.checkpoint import Model, load
 from o2v_jax.scoring import Scorer, get_device_profile, local_devices, use_compilation_cache
 from o2v_jax.server.protocol import ScorerLike
 from o2v_jax.server.service import Service
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 
 def create_service(
     model: Model | str | Path | None = None,
     *,
-    settings: Settings | None = None,
+    settings: ServerSettings | None = None,
     scorers: Sequence[ScorerLike] | None = None,
 ) -> Service:
     """Loads a model onto its devices, and warms it up in the background.
@@ -33,13 +33,15 @@ def create_service(
         InputError: a setting cannot be used, or there is no model.
         CheckpointError: the model cannot be loaded.
     """
-    settings = settings or Settings.from_environment(os.environ)
+    settings = settings or ServerSettings.from_environment(os.environ)
     service = Service(scorers or _create_scorers(model, settings), settings)
     service.warm()
     return service
 
 
-def _create_scorers(model: Model | str | Path | None, settings: Settings) -> Sequence[ScorerLike]:
+def _create_scorers(
+    model: Model | str | Path | None, settings: ServerSettings
+) -> Sequence[ScorerLike]:
     use_compilation_cache()
     # One thread gives the device its work and waits: handing that on to yet another thread costs
     # a small request a third of its time.

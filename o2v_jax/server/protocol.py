@@ -1,15 +1,14 @@
 """The part of `o2v_jax.Scorer` that serving needs, so that tests can serve others."""
 
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from o2v_jax.server.queue import Floats, Rows
+from o2v_jax.array_types import Floats
+from o2v_jax.data.deduplicate import AnyRagged
 
 if TYPE_CHECKING:
     from o2v_jax.data.tokenizers import Tokenizers
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import ShapeTable
-
-Lengths: TypeAlias = tuple[int, int] | None
 
 
 class ScorerLike(Protocol):
@@ -42,10 +41,10 @@ class ScorerLike(Protocol):
     def waits(self) -> int:
         """How often a call waited for a program to be compiled."""
 
-    def score_validated(self, in0: Rows, in1: Rows) -> Floats:
+    def score_validated(self, in0: AnyRagged, in1: AnyRagged) -> Floats:
         """Float32 `[records, numbers]`."""
 
-    def embed_validated(self, side: Literal[0, 1], rows: Rows) -> Floats:
+    def embed_validated(self, side: Literal[0, 1], rows: AnyRagged) -> Floats:
         """Float32 `[records, enc_dim]`."""
 
     def warm_first(self) -> int:

@@ -14,18 +14,16 @@ from time import perf_counter
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from o2v_jax.data.ragged import DistinctRows, Ragged, deduplicate_rows
+from o2v_jax.array_types import Floats, Index
+from o2v_jax.data.deduplicate import AnyRagged, DistinctRows, deduplicate_rows
+from o2v_jax.data.ragged import Ragged
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Index: TypeAlias = npt.NDArray[np.int64]
-Rows: TypeAlias = Ragged | DistinctRows
-Sides: TypeAlias = tuple[Rows, ...]
+Sides: TypeAlias = tuple[AnyRagged, ...]
 
 
-class Kind(Enum):
-    """What is computed of records. Requests of one kind are scored together."""
+class ScoringTask(Enum):
+    """What is computed of records. Requests with the same task are scored together."""
 
     PAIRS = "pairs"
     IN0 = "in0"
@@ -45,12 +43,12 @@ class Chunk(NamedTuple):
 
 
 class ScoringFuture(Future[Floats]):
-    """The results of one request's records of one kind, float32 `[records, numbers]`.
+    """The results of one request's records, float32 `[records, numbers]`.
 
     It is pending until a device takes its first chunk: until then `cancel` withdraws it.
 
     Args:
-        kind: what is computed.
+        task: what is computed.
         sides: both sides of pairs or the one of single objects, validated and cut.
         chunk_tokens: tokens of the largest chunk.
 
@@ -60,9 +58,9 @@ class ScoringFuture(Future[Floats]):
         finished: when its last results came, 0 before.
     """
 
-    def __init__(self, kind: Kind, sides: tuple[Ragged, ...], chunk_tokens: int) -> None:
+    def __init__(self, task: ScoringTask, sides: tuple[Ragged, ...], chunk_tokens: int) -> None:
         super().__init__()
-        self.kind = kind
+        self.task = task
         self.sides: Sides = sides
         self.submitted = perf_counter()
         self.started = 0.0
@@ -139,8 +137,8 @@ class ScoringFuture(Future[Floats]):
             self.set_exception(error)
 
 
-Part: TypeAlias = tuple[ScoringFuture, Chunk]
-Batch: TypeAlias = dict[Kind, list[Part]]
+BatchEntry: TypeAlias = tuple[ScoringFuture, Chunk]
+ScoringBatch: TypeAlias = dict[ScoringTask, list[BatchEntry]]
 
 
 class Waiting(NamedTuple):
@@ -184,9 +182,9 @@ class Queue:
         self.tokens = sum(each.waiting_tokens for each in self._futures)
         return True
 
-    def take_batch(self) -> Batch:
+    def take_batch(self) -> ScoringBatch:
         """Takes chunks of the futures in turn until they fill a batch, or all."""
-        batch: defaultdict[Kind, list[Part]] = defaultdict(list)
+        batch: defaultdict[ScoringTask, list[BatchEntry]] = defaultdict(list)
         room = self._batch_tokens
         while self._futures and room > 0:
             future = self._futures.popleft()
@@ -194,7 +192,7 @@ class Queue:
                 self.tokens -= future.waiting_tokens
                 continue
             chunk = future.take()
-            batch[future.kind].append((future, chunk))
+            batch[future.task].append((future, chunk))
             room -= chunk.tokens
             self.tokens -= chunk.tokens
             if future.has_more:

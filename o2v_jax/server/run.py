@@ -34,7 +34,7 @@ from granian.server.common import AbstractServer
 from o2v_jax.checkpoint import find_model, is_archive
 from o2v_jax.constants import STALL_S, DType
 from o2v_jax.errors import CheckpointError, InputError, O2VError
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 from o2v_jax.server.sockets import allow_connections, reset_stalled
 from o2v_jax.util import require_local
 
@@ -42,7 +42,7 @@ _LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody read
 
 
 def load(
-    path: Path, settings: Settings, url: str, stall_s: float, reasons: Connection
+    path: Path, settings: ServerSettings, url: str, stall_s: float, reasons: Connection
 ) -> Callable[..., Any]:
     """Creates the application; an error that a user can mend goes to the parent, which shows it.
 
@@ -117,7 +117,7 @@ def serve(
             loaded.
         SystemExit: the worker died.
     """
-    settings = Settings.from_environment(os.environ)
+    settings = ServerSettings.from_environment(os.environ)
     settings = replace(settings, dtype=dtype or settings.dtype, devices=devices or settings.devices)
     path = Path(model) if model else settings.model_path
     port = settings.port if port is None else port

@@ -3,7 +3,7 @@
 Bodies are decoded, validated and cut by the thread that brings a request, and results are encoded
 there; only `Batcher` calls the scorer. Each step has a limit of its own, and what is beyond it is
 refused at once: uploads (a slow one keeps nobody from scoring), requests, their records, and the
-numbers of long responses, which are sent piece by piece.
+floats of long responses, which are sent piece by piece.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,30 +12,31 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Semaphore
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from o2v_jax.array_types import Floats
 from o2v_jax.data import Format, Reading, Records, decode, encode, encode_pieces, sniff
+from o2v_jax.data.encoding import ResultKey
 from o2v_jax.data.tokenizers import NO_VOCABULARY
-from o2v_jax.data.validate import resolve_max_seq_lens
+from o2v_jax.data.validate import MaxSeqLens, resolve_max_seq_lens
 from o2v_jax.errors import InputError
 from o2v_jax.server.batcher import QUEUE_TIMEOUT_S, Batcher
 from o2v_jax.server.errors import BusyError, TooLargeError
-from o2v_jax.server.health import Health, State, device_bytes
-from o2v_jax.server.limits import MAX_NUMBERS, RECORDS, REQUESTS, STREAMS, UPLOADS, Limit
+from o2v_jax.server.health import Health, Readiness, device_bytes
+from o2v_jax.server.limits import MAX_RESPONSE_FLOATS, RECORDS, REQUESTS, STREAMS, UPLOADS, Limit
 from o2v_jax.server.media_types import choose_format, read_content_type, wants_labels
 from o2v_jax.server.metrics import Live, Metrics
-from o2v_jax.server.protocol import Lengths, ScorerLike
-from o2v_jax.server.queue import Floats, Kind, ScoringFuture, Sides
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.protocol import ScorerLike
+from o2v_jax.server.queue import ScoringFuture, ScoringTask, Sides
+from o2v_jax.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from o2v_jax.scoring import ShapeTable
 
-Key: TypeAlias = Literal["scores", "embeddings"]
 
-LONG_RESPONSE = 2**16  # numbers of the longest response that is sent as a whole
+LONG_RESPONSE = 2**16  # floats of the longest response that is sent as a whole
 LONG_BODY = 2**16  # bytes of the longest body that is decoded at once
 
 
@@ -97,7 +98,7 @@ class Service:
     def __init__(
         self,
         scorers: Sequence[ScorerLike],
-        settings: Settings,
+        settings: ServerSettings,
         timeout_s: float = QUEUE_TIMEOUT_S,
     ) -> None:
         self.scorers = scorers
@@ -124,13 +125,13 @@ class Service:
         self.uploads = Limit(UPLOADS)
         self.requests = Limit(REQUESTS)
         self.records = Limit(RECORDS, always=settings.max_concurrent)
-        self.numbers = Limit(settings.max_concurrent * MAX_NUMBERS)
+        self.response_floats = Limit(settings.max_concurrent * MAX_RESPONSE_FLOATS)
         self._decoding = Semaphore(settings.max_concurrent)
 
     @property
     def ready(self) -> bool:
         """Whether requests will be answered, and quickly."""
-        return self.health.state is State.READY and self.batcher.alive
+        return self.health.readiness is Readiness.READY and self.batcher.alive
 
     def warm(self) -> None:
         """Compiles in a thread of its own: ready after the first programs, then all others."""
@@ -179,9 +180,9 @@ class Service:
         labels = wants_labels(accept, query)
         records = self._decode(body, format_in)
         class_names = self._require_class_names(records) if labels else ()
-        numbers = self._count_numbers(records)
+        floats = self._count_floats(records)
         limits.enter_context(self.records.held(len(records)))
-        stream = None if numbers <= LONG_RESPONSE else self._hold_stream(numbers, limits)
+        stream = None if floats <= LONG_RESPONSE else self._hold_stream(floats, limits)
         futures = self._queue(records, content.max_seq_lens)
         return Invocation(
             *(records, format_out, futures, stream, self.batcher, class_names, limits.pop_all())
@@ -233,32 +234,32 @@ class Service:
         finally:
             self._decoding.release()
 
-    def _count_numbers(self, records: Records) -> int:
+    def _count_floats(self, records: Records) -> int:
         width = self.config.outputs if records.paired else self.config.enc_dim
-        numbers = len(records) * width
-        if numbers > MAX_NUMBERS:
+        floats = len(records) * width
+        if floats > MAX_RESPONSE_FLOATS:
             raise TooLargeError(
-                f"the answer would hold {numbers} numbers, but at most {MAX_NUMBERS} can be sent: "
-                "send fewer records at a time"
+                f"the answer would hold {floats} numbers, but at most {MAX_RESPONSE_FLOATS} can be "
+                "sent: send fewer records at a time"
             )
-        return numbers
+        return floats
 
-    def _hold_stream(self, numbers: int, stack: ExitStack) -> ExitStack:
-        """Takes room for a long response: its numbers stay until the client has all of it."""
-        count = max(numbers, self.settings.max_concurrent * MAX_NUMBERS // STREAMS)
+    def _hold_stream(self, floats: int, stack: ExitStack) -> ExitStack:
+        """Reserves a long response: its floats stay in memory until the client has all of them."""
+        count = max(floats, self.settings.max_concurrent * MAX_RESPONSE_FLOATS // STREAMS)
         stream = ExitStack()
-        stream.enter_context(self.numbers.held(count))
+        stream.enter_context(self.response_floats.held(count))
         return stack.enter_context(stream)
 
-    def _queue(self, records: Records, max_seq_lens: Lengths) -> list[ScoringFuture]:
+    def _queue(self, records: Records, max_seq_lens: MaxSeqLens | None) -> list[ScoringFuture]:
         lengths = max_seq_lens or self._default_lengths  # those of a request are in range by now
         in0, in1 = records.in0.cut(lengths[0]), records.in1.cut(lengths[1])
         if records.paired and len(records):
-            return [self.batcher.submit(Kind.PAIRS, (in0, in1))]
-        singles = ((Kind.IN0, in0), (Kind.IN1, in1))
-        return [self.batcher.submit(kind, (side,)) for kind, side in singles if len(side)]
+            return [self.batcher.submit(ScoringTask.PAIRS, (in0, in1))]
+        singles = ((ScoringTask.IN0, in0), (ScoringTask.IN1, in1))
+        return [self.batcher.submit(task, (side,)) for task, side in singles if len(side)]
 
-    def _collect(self, invocation: Invocation) -> tuple[Key, Floats]:
+    def _collect(self, invocation: Invocation) -> tuple[ResultKey, Floats]:
         """Waits for the results and puts them in the order of the records."""
         records = invocation.records
         results = [self._wait(future) for future in invocation.futures]
@@ -286,13 +287,13 @@ class Service:
             yield piece
         self.metrics.encode.observe(sum(seconds))
 
-    def _compute(self, device: int, kind: Kind, sides: Sides) -> Floats:
+    def _compute(self, device: int, task: ScoringTask, sides: Sides) -> Floats:
         """Called by a device's threads alone, with records that were validated and cut."""
         scorer = self.scorers[device]
         with self.health.watching(device):
-            if kind is Kind.PAIRS:
+            if task is ScoringTask.PAIRS:
                 return scorer.score_validated(*sides)
-            return scorer.embed_validated(0 if kind is Kind.IN0 else 1, sides[0])
+            return scorer.embed_validated(0 if task is ScoringTask.IN0 else 1, sides[0])
 
     def _read_metrics(self) -> Live:
         return Live(

@@ -8,14 +8,13 @@ from typing import Annotated, Any, get_args
 import msgspec
 
 from o2v_jax.checkpoint import default_model
-from o2v_jax.constants import DType, Mode
+from o2v_jax.constants import MIB, DType, Mode
 from o2v_jax.data import Format
 from o2v_jax.errors import InputError
 from o2v_jax.server.errors import AcceptError
 from o2v_jax.server.media_types import choose_format
 from o2v_jax.util import require_local
 
-MIB = 1024 * 1024
 MAX_PAYLOAD_IN_MB = 6  # of a real-time endpoint
 MAX_BATCH_IN_MB = 100  # of concurrency x payload in a batch transform job
 CONCURRENCY = 4
@@ -30,7 +29,7 @@ _Devices = Annotated[int, msgspec.Meta(ge=1, le=1024)]  # of one host
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """How to serve; the environment variable that sets each is in brackets.
 
     Attributes:
@@ -60,7 +59,7 @@ class Settings:
     devices: int | None = None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str]) -> "ServerSettings":
         """Reads and validates the variables; an empty one counts as not set.
 
         Raises:

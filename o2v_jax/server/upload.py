@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from o2v_jax.errors import InputError
+from o2v_jax.server.body import BodyBuffer
 from o2v_jax.server.errors import StalledError
 from o2v_jax.server.http import Request
-from o2v_jax.server.limits import Body
 
 Message: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -42,7 +42,7 @@ class Upload:
         """Receives the next part.
 
         Raises:
-            InputError: the client has left, or its chunks are malformed.
+            InputError: the client disconnected, or its chunks are malformed.
         """
         self._expects = False
         message = await self._receive()
@@ -52,11 +52,12 @@ class Upload:
         part: bytes = message.get("body", b"")
         return part
 
-    async def fill(self, body: Body, stall_s: float) -> None:
+    async def fill(self, body: BodyBuffer, stall_s: float) -> None:
         """Receives all of the body.
 
         Raises:
-            InputError: as `receive` and `Body.add`; `StalledError` once nothing came for so long.
+            InputError: as `receive` and `BodyBuffer.add`.
+            StalledError: nothing came for `stall_s` seconds.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         # asyncio.timeout would cost every request a percent of its time
@@ -81,7 +82,7 @@ class Upload:
             task.cancel()
 
     async def discard(self, seconds: float) -> bool:
-        """Receives what is left of the body; returns whether it ended within so many seconds."""
+        """Receives the rest of the body; returns whether it ended within `seconds`."""
         if not (self.ended or self._expects):
             with suppress(TimeoutError, InputError):
                 async with asyncio.timeout(seconds):

@@ -14,7 +14,7 @@ from uuid import uuid4
 import jax
 
 from o2v_jax import __version__
-from o2v_jax.checkpoint import Model, check_class_names, check_target, check_tokenizers, save
+from o2v_jax.checkpoint import Model, check_class_names, check_model_target, check_tokenizers, save
 from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import CheckpointError, InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
@@ -24,7 +24,7 @@ from o2v_jax.training.data.pretrained import auxiliary_file, pretrained_of
 from o2v_jax.training.loop.hosts import Hosts
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
-from o2v_jax.training.loop.state import INTERVAL, Checkpoints, check_state_directory
+from o2v_jax.training.loop.state import SAVING_INTERVAL_S, Checkpoints, check_state_directory
 from o2v_jax.training.loop.state_files import locked
 from o2v_jax.training.optim.placement import choose_placement
 from o2v_jax.training.report.folder import check_report, write_report, write_skipped
@@ -116,7 +116,7 @@ class Job:
     seed: int = 0
     skip: bool = False
     cache: Path | None = None
-    checkpoint_interval: float = INTERVAL
+    checkpoint_interval: float = SAVING_INTERVAL_S
     resume: bool = True
     keep_interrupted: bool = False
     command: str = ""
@@ -156,7 +156,7 @@ class Job:
 
     def _check_places(self) -> None:
         """Nobody should train for hours to find that nothing can be written."""
-        check_target(self.output)
+        check_model_target(self.output)
         folders = {"report": self._report, "checkpoints": self._state, "cache": self.cache}
         for name, folder in folders.items():
             if folder and folder.resolve().is_relative_to(self.output.resolve()):

@@ -16,6 +16,7 @@ from o2v_jax.hyperparameters.text import find_closest
 from o2v_jax.training.channels import AUXILIARY, describe_channels, read_channels, read_settings
 from o2v_jax.training.job import Job
 from o2v_jax.training.loop.hosts import Hosts
+from o2v_jax.training.report.folder import warn_if_unwritable
 from o2v_jax.training.report.metric_lines import HOST
 from o2v_jax.util import require_local
 
@@ -76,7 +77,7 @@ def failure_reported(prefix: Path) -> Iterator[None]:
     if not prefix.is_dir():
         raise InputError(f"--prefix {prefix}: must be a directory that holds SageMaker's layout")
     failure = prefix / "output" / "failure"
-    with _harmless(failure):
+    with warn_if_unwritable(failure):
         failure.unlink(missing_ok=True)
     try:
         yield
@@ -90,19 +91,10 @@ def failure_reported(prefix: Path) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _harmless(file: Path) -> Iterator[None]:
-    """A failure file that cannot be written or removed must not hide how the job went."""
-    try:
-        yield
-    except OSError as error:
-        _log.warning("%s: cannot be written (%s)", file, error.strerror)
-
-
 def write_failure(prefix: Path, reason: str) -> None:
     """Writes a reason to `output/failure`, if that can be written."""
     file = prefix / "output" / "failure"
-    with _harmless(file):
+    with warn_if_unwritable(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         # a file's name may hold bytes that are no text, and a container may have no UTF-8 locale
         file.write_text(reason[:FAILURE_SHOWN], encoding="utf-8", errors="backslashreplace")

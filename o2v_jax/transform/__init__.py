@@ -11,23 +11,23 @@ from o2v_jax.transform.engines.local import Local, transform_part
 from o2v_jax.transform.job import Transform, hash_model
 from o2v_jax.transform.read.parts import Part, Position, read_parts
 from o2v_jax.transform.read.sources import Source, find_sources
-from o2v_jax.transform.settings import FileSettings, Settings
-from o2v_jax.transform.write.answers import Counts
-from o2v_jax.transform.write.outputs import Report
+from o2v_jax.transform.settings import FileSettings, TransformSettings
+from o2v_jax.transform.write.answers import RecordCounts
+from o2v_jax.transform.write.outputs import TransformReport
 
 __all__ = [
-    "Counts",
     "Endpoints",
     "Engine",
     "FileSettings",
     "Local",
     "Part",
     "Position",
+    "RecordCounts",
     "Remote",
-    "Report",
-    "Settings",
     "Source",
     "Transform",
+    "TransformReport",
+    "TransformSettings",
     "find_sources",
     "hash_model",
     "read_parts",

@@ -16,10 +16,10 @@ from o2v_jax.transform.prefetch import map_in_order, prefetch
 from o2v_jax.transform.read.parquet import read_parquet_parts
 from o2v_jax.transform.read.parts import Part, Position, read_parts
 from o2v_jax.transform.read.sources import Source, show_path
-from o2v_jax.transform.settings import FileSettings, Settings
-from o2v_jax.transform.write.outputs import Report, Writer, complete, explain_write_failure
+from o2v_jax.transform.settings import FileSettings, TransformSettings
+from o2v_jax.transform.write.outputs import TransformReport, Writer, complete, explain_write_failure
 from o2v_jax.transform.write.resuming import resume_run
-from o2v_jax.transform.write.state import State
+from o2v_jax.transform.write.state import RunState
 from o2v_jax.util import require_all_local
 
 WRITES_AHEAD = 2  # slices of results that wait for the writer
@@ -48,7 +48,7 @@ class Transform:
 
     sources: Sequence[Source]
     output: Path
-    settings: Settings
+    settings: TransformSettings
     engine: Engine
     skip: bool = False
     resume: bool = True
@@ -58,7 +58,7 @@ class Transform:
     def __post_init__(self) -> None:
         require_all_local(self.output)
 
-    def run(self) -> Report:
+    def run(self) -> TransformReport:
         """Transforms all files; of those that fail the report knows, and the log says why.
 
         Results that the same settings made before of the same files are kept as they are.
@@ -69,14 +69,14 @@ class Transform:
             Interrupted: by a signal; the same command resumes.
         """
         self._files = [self.settings.of(source.path) for source in self.sources]
-        with State(self.output) as state:
+        with RunState(self.output) as state:
             try:
                 return self._run(state)
             except Interrupted as stop:
                 raise Interrupted(stop.signal, state.folder if state.begun else None) from stop
 
-    def _run(self, state: State) -> Report:
-        report = Report(len(self.sources))
+    def _run(self, state: RunState) -> TransformReport:
+        report = TransformReport(len(self.sources))
         try:
             self._begin(state)
             todo = list(self._unfinished(state, report))
@@ -95,14 +95,14 @@ class Transform:
             state.remove()
         return report
 
-    def _begin(self, state: State) -> None:
+    def _begin(self, state: RunState) -> None:
         identity = json.loads(json.dumps(asdict(self.settings) | {"model": self.engine.identity}))
         if self.resume:
             resume_run(state, identity, self.sources, knows_model=self.engine.knows_model)
         else:
             state.begin(identity, self.sources)
 
-    def _unfinished(self, state: State, report: Report) -> Iterator[int]:
+    def _unfinished(self, state: RunState, report: TransformReport) -> Iterator[int]:
         """The numbers of files that are not complete; what was done of all is counted."""
         for number, source in enumerate(self.sources):
             progress = state.of(number)
@@ -123,7 +123,7 @@ class Transform:
             except O2VError as error:
                 report.fail(source.path, error)
 
-    def _steps(self, numbers: Iterable[int], state: State) -> Iterator[Step]:
+    def _steps(self, numbers: Iterable[int], state: RunState) -> Iterator[Step]:
         """The steps of all files; a file that cannot be read fails, and others continue."""
         for number in numbers:
             path = self.sources[number].path

@@ -4,22 +4,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from o2v_jax.constants import MIB
 from o2v_jax.data import Format
 from o2v_jax.errors import InputError
 from o2v_jax.transform.read.sources import show_path
 from o2v_jax.transform.write.jsonpath import ALL, Filter, parse_filter
 
-Split: TypeAlias = Literal["Line", "None"]
-Strategy: TypeAlias = Literal["MultiRecord", "SingleRecord"]
-Join: TypeAlias = Literal["Input", "None"]
+SplitType: TypeAlias = Literal["Line", "None"]
+BatchStrategy: TypeAlias = Literal["MultiRecord", "SingleRecord"]
+JoinSource: TypeAlias = Literal["Input", "None"]
 
-MIB = 2**20
 MAX_PAYLOAD_MB = 6
-PARQUET = ".parquet"
+PARQUET_SUFFIX = ".parquet"
 
 
 @dataclass(frozen=True)
-class Settings:
+class TransformSettings:
     """Options of a transform job, as CreateTransformJob has them.
 
     Attributes:
@@ -42,11 +42,11 @@ class Settings:
 
     content_type: Format | None = None
     accept: Format | None = None
-    split: Split | None = None
-    strategy: Strategy = "MultiRecord"
+    split: SplitType | None = None
+    strategy: BatchStrategy = "MultiRecord"
     max_payload_mb: int = MAX_PAYLOAD_MB
-    assemble: Split | None = None
-    join: Join = "None"
+    assemble: SplitType | None = None
+    join: JoinSource = "None"
     input_filter: str = ALL
     output_filter: str = ALL
     max_seq_lens: tuple[int, int] | None = None
@@ -81,7 +81,7 @@ class Settings:
 
     def _of_parquet(self, file: Path) -> "FileSettings":
         """Columns in, columns out, beside those that there are."""
-        own = Settings(strategy=self.strategy, max_payload_mb=self.max_payload_mb)
+        own = TransformSettings(strategy=self.strategy, max_payload_mb=self.max_payload_mb)
         if self != own:
             reason = (
                 "formats, splits, joins and filters are not for Parquet, which keeps its columns"
@@ -92,7 +92,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class FileSettings:
-    """What is to be done with one file; see `Settings`.
+    """What is to be done with one file; see `TransformSettings`.
 
     Attributes:
         content: format of its records.
@@ -162,7 +162,7 @@ class FileSettings:
 
 def is_parquet(file: Path) -> bool:
     """Whether a file's name says so."""
-    return file.suffix == PARQUET
+    return file.suffix == PARQUET_SUFFIX
 
 
 def _format_by_ending(file: Path) -> Format:

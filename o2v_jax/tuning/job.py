@@ -10,7 +10,7 @@ from rich.console import Console
 
 from o2v_jax.checkpoint import (
     check_class_names,
-    check_target,
+    check_model_target,
     check_tokenizers,
     compose_inputs,
 )
@@ -21,7 +21,7 @@ from o2v_jax.signals import Signals
 from o2v_jax.staging import remove_abandoned
 from o2v_jax.training import Dataset, Run, read_dataset
 from o2v_jax.training.data.pretrained import Pretrained, pretrained_of
-from o2v_jax.training.job import Described, auxiliary_files, described, identity
+from o2v_jax.training.job import CHANNELS, Described, auxiliary_files, described, identity
 from o2v_jax.training.report.folder import write_skipped
 from o2v_jax.training.report.metric_lines import Reporter
 from o2v_jax.tuning.plot import plot
@@ -39,7 +39,6 @@ from o2v_jax.tuning.search_space import Space, make_space
 from o2v_jax.tuning.study import Objective, Study, open_journal
 from o2v_jax.util import hash_bytes, require_all_local
 
-CHANNELS = ("train", "validation", "test")
 STUDY = "study.log"
 PIPE_WIDTH = 200  # columns of the table where there is no terminal
 
@@ -135,7 +134,7 @@ class Tuning:
         known = (self.output / STUDY).exists()
         if self.output.exists() and any(self.output.iterdir()) and not known:
             raise InputError(f"{self.output}: holds other things than a study; choose another name")
-        check_target(self.output / "model")
+        check_model_target(self.output / "model")
 
     @contextmanager
     def _study(self, space: Space, objective: Objective) -> Iterator[Study]:

@@ -17,7 +17,7 @@ from o2v_jax.atomic import replace_file
 from o2v_jax.hyperparameters.text import write
 from o2v_jax.training.report.history import COLOURS, GREY
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values
-from o2v_jax.tuning.report import Row, format_metric, rank_rows
+from o2v_jax.tuning.report import TrialRow, format_metric, rank_rows
 from o2v_jax.tuning.study import Study
 from o2v_jax.util import silence_logger
 
@@ -29,7 +29,7 @@ _LEVEL = 3  # names that fit beside each other without a slope
 _NARROW = 100  # high / low below which a logarithmic axis needs more ticks than powers of ten
 
 
-def plot(rows: Sequence[Row], study: Study, file: Path) -> None:
+def plot(rows: Sequence[TrialRow], study: Study, file: Path) -> None:
     """Draws the trials into a PNG file; one at least must be complete.
 
     Above, the objective by trial with the best so far as a line; below, a panel for every
@@ -58,14 +58,14 @@ def plot(rows: Sequence[Row], study: Study, file: Path) -> None:
 class _Points:
     """The trials, each with its height; `off` ones are held at the edge, `limits` the axis'."""
 
-    rows: Sequence[Row]
-    best: Row
+    rows: Sequence[TrialRow]
+    best: TrialRow
     heights: npt.NDArray[np.float64]
     off: npt.NDArray[np.bool_]
     limits: tuple[float, float]
 
     @classmethod
-    def of(cls, rows: Sequence[Row], best: Row) -> "_Points":
+    def of(cls, rows: Sequence[TrialRow], best: TrialRow) -> "_Points":
         """Heights of all trials; how far the axis goes follows from the complete ones."""
         values = np.array([math.nan if row.value is None else row.value for row in rows])
         peak = float(best.value or 0.0)

@@ -25,7 +25,7 @@ BEST_SHOWN = 10
 SMALL = 0.001  # metrics below it have no four decimals worth showing
 
 
-class Row(NamedTuple):
+class TrialRow(NamedTuple):
     """A finished trial.
 
     Attributes:
@@ -50,19 +50,19 @@ class Row(NamedTuple):
         return self.state == "complete"
 
 
-def list_rows(study: Study) -> list[Row]:
+def list_rows(study: Study) -> list[TrialRow]:
     """The finished trials in order."""
     return [_row(study, number, trial) for number, trial in enumerate(study.finished, start=1)]
 
 
-def rank_rows(rows: Sequence[Row], study: Study) -> list[Row]:
+def rank_rows(rows: Sequence[TrialRow], study: Study) -> list[TrialRow]:
     """The complete trials from the best on, equals in their order."""
     sign = -1 if study.objective.direction == "maximize" else 1
     complete = [row for row in rows if row.complete and row.value is not None]
     return sorted(complete, key=lambda row: sign * (row.value or 0.0))
 
 
-def describe_last(rows: Sequence[Row], study: Study, trials: int) -> str:
+def describe_last(rows: Sequence[TrialRow], study: Study, trials: int) -> str:
     """How the last trial went, beside the best one."""
     last = rows[-1]
     ranked = rank_rows(rows, study)
@@ -86,7 +86,7 @@ def format_metric(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= SMALL else f"{value:.4g}"
 
 
-def write_files(study: Study, directory: Path) -> list[Row]:
+def write_files(study: Study, directory: Path) -> list[TrialRow]:
     """Writes trials.csv and, once a trial is complete, best.json; returns the finished trials."""
     rows = list_rows(study)
     _write_trials(rows, list(study.space.ranges), directory / "trials.csv")
@@ -97,14 +97,14 @@ def write_files(study: Study, directory: Path) -> list[Row]:
     return rows
 
 
-def describe_rows(rows: Sequence[Row], study: Study) -> str:
+def describe_rows(rows: Sequence[TrialRow], study: Study) -> str:
     """What the table is of."""
     complete = sum(row.complete for row in rows)
     counts = f"{complete} complete and {len(rows) - complete} pruned trials"
     return f"{study.objective}, best of {counts}"
 
 
-def make_table(rows: Sequence[Row], study: Study) -> Table:
+def make_table(rows: Sequence[TrialRow], study: Study) -> Table:
     """The best ten trials."""
     table = Table()
     for name in ("trial", str(study.objective), "seconds", *study.space.ranges):
@@ -115,10 +115,10 @@ def make_table(rows: Sequence[Row], study: Study) -> Table:
     return table
 
 
-def _row(study: Study, number: int, trial: FrozenTrial) -> Row:
+def _row(study: Study, number: int, trial: FrozenTrial) -> TrialRow:
     complete = trial.state is TrialState.COMPLETE
     comparable = complete or study.objective.channel == "validation"
-    return Row(
+    return TrialRow(
         number,
         "complete" if complete else "pruned",
         trial.value if comparable else None,
@@ -128,7 +128,7 @@ def _row(study: Study, number: int, trial: FrozenTrial) -> Row:
     )
 
 
-def _write_trials(rows: Sequence[Row], names: Sequence[str], file: Path) -> None:
+def _write_trials(rows: Sequence[TrialRow], names: Sequence[str], file: Path) -> None:
     with replace_file(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["number", "state", "value", "duration", *names, "reason"])

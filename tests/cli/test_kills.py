@@ -127,13 +127,13 @@ def test_asked_to_stop_it_saves_and_goes_on(number, options, tmp_path):
     assert finish(again)[0] == 128 + number
 
 
-def test_another_run_is_refused_or_begins_anew(stopped, options, tmp_path, o2v):
+def test_another_run_is_refused_or_starts_over(stopped, options, tmp_path, o2v):
     shutil.copytree(stopped, tmp_path / "model.checkpoints")
     refused = o2v("train", *options, "--epochs", 59, "--output", tmp_path / "model")
     assert refused.status == 2
     assert "holds the state of another run (epochs was 60, now 59)" in refused.err
-    anew = ("--epochs", 2, "--no-resume", "--output", tmp_path / "model")
-    done = o2v("train", *options, *anew)
+    fresh = ("--epochs", 2, "--no-resume", "--output", tmp_path / "model")
+    done = o2v("train", *options, *fresh)
     assert done.status == 0, done.err
     assert "Continuing" not in done.out
 
@@ -180,5 +180,5 @@ def test_a_damaged_state_is_named(stopped, options, tmp_path):
     status, _, err = finish(start(*options, "--output", tmp_path / "model"))
     state = tmp_path / "model.checkpoints"
     assert status == 2
-    assert f"o2v: {state} holds a damaged state: begin anew with --no-resume" in err.splitlines()
+    assert f"o2v: {state} holds a damaged state: start over with --no-resume" in err.splitlines()
     assert all(line.startswith("o2v: ") for line in err.splitlines()), err

@@ -390,8 +390,8 @@ def test_another_run_is_not_mixed_with(transform, config_of, model_of, arguments
     assert message in refused.err
     assert "--no-resume to start over" in refused.err
     assert written() == before
-    anew = transform(*arguments, "--no-resume", "--on-error", "skip")
-    assert anew.status == 0
+    fresh = transform(*arguments, "--no-resume", "--on-error", "skip")
+    assert fresh.status == 0
     assert hidden() == []
 
 

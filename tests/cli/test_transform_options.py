@@ -11,7 +11,7 @@ import pytest
 
 import o2v_jax
 from o2v_jax.errors import InputError
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 pytestmark = pytest.mark.slow
 
@@ -179,7 +179,7 @@ def test_variables_are_named_after_options(transform, monkeypatch, variables, ac
 
 def test_variables_may_have_blanks_around_them(transform, monkeypatch):
     variables = {"INFERENCE_PREFERRED_MODE": " classification ", "O2V_DTYPE": "float32\n"}
-    assert Settings.from_environment(variables).preferred_mode == "classification"
+    assert ServerSettings.from_environment(variables).preferred_mode == "classification"
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     result, _ = transform()
@@ -192,6 +192,6 @@ def test_variables_may_have_blanks_around_them(transform, monkeypatch):
 )
 def test_the_servers_default_accept_is_a_header_too(header, expected):
     name = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
-    assert Settings.from_environment({name: header}).default_accept == expected
+    assert ServerSettings.from_environment({name: header}).default_accept == expected
     with pytest.raises(InputError, match=f"{name}=text/csv must be application/json or"):
-        Settings.from_environment({name: "text/csv"})
+        ServerSettings.from_environment({name: "text/csv"})

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import o2v_jax
-from o2v_jax.transform import Local, Settings, Transform, find_sources
+from o2v_jax.transform import Local, Transform, TransformSettings, find_sources
 from o2v_jax.transform.read.parquet import PART_ROWS
 
 IDS = pa.list_(pa.int32())
@@ -130,11 +130,11 @@ def test_an_interrupted_file_goes_on_with_its_next_rows(transform, scorer, steps
     pq.write_table(table_of(3 * PART_ROWS + 5), "a.parquet", row_group_size=2 * PART_ROWS + 9)
     sources = find_sources(["a.parquet"], Path("out"))
     engine = Local(scorer, "x")
-    Transform(sources, Path("whole"), Settings(), engine).run()
+    Transform(sources, Path("whole"), TransformSettings(), engine).run()
     with pytest.raises(KeyboardInterrupt):
-        Transform(sources, Path("out"), Settings(), _StopsAfter(engine, steps)).run()
+        Transform(sources, Path("out"), TransformSettings(), _StopsAfter(engine, steps)).run()
     assert not Path("out/a.parquet.out").exists()
-    report = Transform(sources, Path("out"), Settings(), engine).run()
+    report = Transform(sources, Path("out"), TransformSettings(), engine).run()
     assert (report.records, report.failed) == (3 * PART_ROWS + 5, [])
     whole, found = (pq.read_table(f"{name}/a.parquet.out") for name in ("whole", "out"))
     assert found.equals(whole)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from o2v_jax.errors import RecordError
-from o2v_jax.transform import Settings
+from o2v_jax.transform import TransformSettings
 from o2v_jax.transform.engines.ray_worker import Piece, gathered
 
 pytestmark = pytest.mark.ray
@@ -277,7 +277,7 @@ def test_what_is_told_of_a_part_is_kept_between_processes():
     piece = Piece(error=RecordError("a.jsonl:1 $", "is bad"))
     again = pickle.loads(pickle.dumps(piece))
     assert str(again.error) == "a.jsonl:1 $: is bad"
-    settings = Settings(output_filter="$['id','SageMakerOutput']").of(Path("a.jsonl"))
+    settings = TransformSettings(output_filter="$['id','SageMakerOutput']").of(Path("a.jsonl"))
     same = pickle.loads(pickle.dumps(settings)).output_filter
     assert same({"id": 1, "SageMakerOutput": 2, "x": 3}) == {"id": 1, "SageMakerOutput": 2}
 

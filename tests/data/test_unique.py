@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o2v_jax import Ragged
-from o2v_jax.data.ragged import find_unique_rows
+from o2v_jax.data.deduplicate import find_unique_rows
 
 ROWS = st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=12)
 

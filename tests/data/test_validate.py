@@ -15,8 +15,8 @@ from o2v_jax.data import (
     split_instances,
 )
 from o2v_jax.data.arrow import read_labelled
-from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
-from o2v_jax.data.lines import CHUNK_BYTES, LONGEST_LINE, read_bounded_lines, split_chunks
+from o2v_jax.data.file_types import describe_table, is_document, peek_head, require_text
+from o2v_jax.data.lines import CHUNK_BYTES, MAX_RECORD_BYTES, read_bounded_lines, split_chunks
 from o2v_jax.errors import InputError, RecordError
 
 HALVES = [r"x\ud83d", r"\udc00x", r"\ud83d\n", r"\uD83Dabc", r"\ud83d\ud83d\ude00", r"\\\ud83d"]
@@ -151,7 +151,7 @@ def test_a_document_is_known_by_its_beginning():
 
 
 def test_lines_are_bounded_and_so_are_chunks():
-    long = b"x" * (LONGEST_LINE - 1) + b"\n"
+    long = b"x" * (MAX_RECORD_BYTES - 1) + b"\n"
     stream = io.BufferedReader(io.BytesIO(b"\xef\xbb\xbfa\n" + long * 3 + b"x" + long))
     seen = []
     chunks = split_chunks(read_bounded_lines(stream, "f"), 100)

@@ -51,7 +51,7 @@ def test_every_variable_has_a_row_and_is_read(tables):
     assert set(variables) == set(names)
     for name in variables:
         with pytest.raises(InputError):
-            settings.Settings.from_environment({name: "s3://no"})
+            settings.ServerSettings.from_environment({name: "s3://no"})
 
 
 def test_every_media_type_and_limit_has_a_row(tables):

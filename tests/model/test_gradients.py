@@ -10,7 +10,7 @@ import pytest
 from o2v_jax.model import logits_fn, unchecked_logits_fn
 from o2v_jax.model.hcnn import convolve
 from o2v_jax.model.ops import winograd
-from o2v_jax.model.ops.winograd import MIN_NUMBERS, choose_min_numbers
+from o2v_jax.model.ops.winograd import MIN_FAN, choose_min_fan
 from o2v_jax.model.ops.winograd_transforms import WIDTHS
 
 pytestmark = pytest.mark.slow
@@ -34,22 +34,22 @@ def test_a_winograd_convolution_and_its_gradients(width, length):
 
         return jax.value_and_grad(loss, (0, 1))(x, weight)
 
-    jax.tree.map(close, found(winograd.convolve), found(convolve))
+    jax.tree.map(close, found(winograd.winograd_convolve), found(convolve))
 
 
 def test_an_input_that_nothing_follows_from_has_no_gradient_at_all():
     x, weight = normal(1, 12, 5), normal(3, 5, 4)
-    d_x = jax.grad(lambda x: winograd.convolve(x, weight)[:, :2].sum())(x)
+    d_x = jax.grad(lambda x: winograd.winograd_convolve(x, weight)[:, :2].sum())(x)
     assert (d_x[0, :3] != 0).all() and (d_x[0, 3:] == 0).all()  # noqa: PT018
 
 
 def test_a_tap_that_meets_only_zeros_has_no_gradient_and_zeros_give_zero():
     x, weight = jnp.zeros((4, 2, 5)).at[:, 0].set(normal(4, 5)), normal(3, 5, 4)
     alone = jnp.zeros((1, 12, 5)).at[0, 0].set(1.0)
-    d_weight = jax.grad(lambda weight: winograd.convolve(x, weight)[:, 0].sum())(weight)
+    d_weight = jax.grad(lambda weight: winograd.winograd_convolve(x, weight)[:, 0].sum())(weight)
     assert (d_weight[1] != 0).all()
     assert (d_weight[::2] == 0).all()
-    assert (winograd.convolve(alone, weight)[0, 2:] == 0).all()
+    assert (winograd.winograd_convolve(alone, weight)[0, 2:] == 0).all()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -60,7 +60,7 @@ def test_an_input_and_an_output_that_never_meet_have_no_gradient(width):
     def no_gradient(function):
         return jax.grad(lambda w: function(x, w)[chosen].sum())(normal(width, 16, 8)) == 0
 
-    found = no_gradient(winograd.convolve)
+    found = no_gradient(winograd.winograd_convolve)
     np.testing.assert_array_equal(found, no_gradient(convolve))
     assert 0.01 < found.mean() < 0.9
 
@@ -68,7 +68,7 @@ def test_an_input_and_an_output_that_never_meet_have_no_gradient(width):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
 def test_what_is_not_finite_is_not_taken_for_rounding(bad):
     x, weight = normal(2, 12, 5).at[0, 3, 1].set(bad), normal(3, 5, 4)
-    d_weight = jax.grad(lambda w: jnp.square(winograd.convolve(x, w)).sum())(weight)
+    d_weight = jax.grad(lambda w: jnp.square(winograd.winograd_convolve(x, w)).sum())(weight)
     assert not np.isfinite(d_weight[:, 1]).any()
 
 
@@ -80,7 +80,7 @@ def test_the_gradient_of_training_is_that_of_finite_differences(config_of, model
 
     @jax.jit
     def loss(params):
-        logits = unchecked_logits_fn(config, winograd_min_numbers=1)
+        logits = unchecked_logits_fn(config, winograd_min_fan=1)
         return jnp.square(logits(params, ids, ids[::-1], key)).sum()
 
     way = jax.tree.map(lambda leaf: normal(*leaf.shape, seed=7), params)
@@ -94,7 +94,7 @@ def test_a_table_of_few_rows_gives_the_gradient_of_a_whole_one(config_of, model_
     config = config_of(enc0_network=network, enc0_vocab_size=40, dropout=0.0)
     params = model_of(config).params
     rows, ids = np.int32([0, 3, 8, 39]), np.int32([[1, 2, 1, 3], [2, 2, 0, 0], [3, 3, 3, 1]])
-    logits = unchecked_logits_fn(config, winograd_min_numbers=1)
+    logits = unchecked_logits_fn(config, winograd_min_fan=1)
 
     def gradient(table, in0, in1):
         def loss(table):
@@ -118,7 +118,7 @@ def test_winograd_is_used_only_where_it_is_asked_for(config_of, model_of):
     key = jax.random.key(0)
     for logits in (logits_fn(model.config), unchecked_logits_fn(model.config)):
         assert "custom_vjp" not in find_primitives(logits, model.params, ids, ids, key)
-    logits = unchecked_logits_fn(model.config, winograd_min_numbers=1)
+    logits = unchecked_logits_fn(model.config, winograd_min_fan=1)
     assert "custom_vjp" in find_primitives(logits, model.params, ids, ids, key)
 
 
@@ -141,11 +141,11 @@ def test_forward_mode_works_by_default(config_of, model_of, key):
 
 def test_small_convolutions_stay_as_defined(config_of, model_of):
     model, ids = model_of(config_of()), np.int32([[3, 1, 0, 4]])
-    logits = unchecked_logits_fn(model.config, winograd_min_numbers=MIN_NUMBERS)
+    logits = unchecked_logits_fn(model.config, winograd_min_fan=MIN_FAN)
     found = find_primitives(logits, model.params, ids, ids, jax.random.key(0))
     assert "custom_vjp" not in found
 
 
-@pytest.mark.parametrize(("platform", "least"), [("cpu", MIN_NUMBERS), ("gpu", None)])
+@pytest.mark.parametrize(("platform", "least"), [("cpu", MIN_FAN), ("gpu", None)])
 def test_training_gains_by_winograd_on_a_cpu(platform, least):
-    assert choose_min_numbers(platform) == least
+    assert choose_min_fan(platform) == least

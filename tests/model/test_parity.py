@@ -80,7 +80,10 @@ def encoded(model, rows):
     return jax.jit(encoder_fn(config))(model.params["embed_0"]["weight"], weights, padded(rows))
 
 
-CONVOLUTIONS = [*product([convolve], range(1, 10)), *product([winograd.convolve], winograd.WIDTHS)]
+CONVOLUTIONS = [
+    *product([convolve], range(1, 10)),
+    *product([winograd.winograd_convolve], winograd.WIDTHS),
+]
 
 
 @pytest.mark.parametrize(("convolve", "width"), CONVOLUTIONS)

@@ -3,13 +3,13 @@
 import pytest
 
 from o2v_jax.preparation import Layout
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.tables import read_table
+from o2v_jax.preparation.skipped_rows import SkippedRows
 
 
 def _read(path, *wanted, form=None, header=False, problems=None, delimiter=None):
     layout = Layout(form, header, delimiter)
-    chunks = read_table(path, wanted, layout, problems or Problems())
+    chunks = read_table(path, wanted, layout, problems or SkippedRows())
     return [
         (chunk.places.format(number), *cells)
         for chunk in chunks

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from o2v_jax import InputError, RecordError
 from o2v_jax.preparation import Layout
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.tables import find_files
+from o2v_jax.preparation.skipped_rows import SkippedRows
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]))
 ROWS = st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=6)
@@ -59,7 +59,7 @@ def test_json_values_are_text_or_lists(read, tmp_path):
 def test_bad_json_lines_can_be_skipped(read, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'no\n{"z":["a"]}\n{"z":"a"}\n[]\n{"z":"\xff"}\n{"z":["b"]}')
-    problems = Problems(skip=True)
+    problems = SkippedRows(skip=True)
     assert read(path, "z", problems=problems) == [(f"{path}:2", ["a"]), (f"{path}:6", ["b"])]
     assert problems.count == 4
 
@@ -116,7 +116,7 @@ def test_a_folder_is_its_files(read, tmp_path):
 def test_cells_that_are_no_text_matter_where_they_are_wanted(read, tmp_path):
     path = tmp_path / "latin.csv"
     path.write_bytes('x,y\n1,é\n"é\n2",b\n3,c\0\n'.encode("latin-1"))
-    problems = Problems(skip=True)
+    problems = SkippedRows(skip=True)
     assert len(read(path, "x", header=True, problems=problems)) == 2
     assert problems.listed == [
         f"{path}:3: is not UTF-8: convert the file to UTF-8 (iconv -f ENCODING -t UTF-8)"

@@ -8,7 +8,7 @@ import pytest
 from reference import network as reference
 
 from o2v_jax import InputError, Model, Ragged, RecordError, Scorer
-from o2v_jax.data.ragged import deduplicate_rows
+from o2v_jax.data.deduplicate import deduplicate_rows
 from o2v_jax.scoring.device_profile import ACCELERATOR, CPU
 
 pytestmark = pytest.mark.slow

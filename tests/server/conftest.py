@@ -19,7 +19,7 @@ from length_scorer import LengthScorer
 
 import o2v_jax
 from o2v_jax import Hyperparameters, Model
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -203,4 +203,4 @@ def scorer():
 @pytest.fixture
 def client(connect, scorer):
     """A client of each shim, around `scorer`."""
-    return connect(scorers=[scorer], settings=Settings(max_concurrent=2))
+    return connect(scorers=[scorer], settings=ServerSettings(max_concurrent=2))

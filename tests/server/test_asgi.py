@@ -11,7 +11,7 @@ from o2v_jax.server.batcher import Waiting
 from o2v_jax.server.limits import UPLOADS
 from o2v_jax.server.loading import create_service
 from o2v_jax.server.service import LONG_BODY, LONG_RESPONSE, Service
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 PAIR = b'{"instances": [{"in0": [1], "in1": [2, 3]}]}'
 JSON = {"content-type": "application/json"}
@@ -21,7 +21,7 @@ LINES = b'{"in0": [1], "in1": [2]}\n'
 @pytest.fixture
 def service(scorer):
     scorer.may_warm.set()
-    service = create_service(scorers=[scorer], settings=Settings())
+    service = create_service(scorers=[scorer], settings=ServerSettings())
     yield service
     service.close()
 
@@ -52,7 +52,7 @@ async def ask(application, body, headers, path="/invocations", method="POST"):
 
 
 def test_what_waits_too_long_is_withdrawn(scorer):
-    service = Service([scorer], Settings(), timeout_s=0.2)
+    service = Service([scorer], ServerSettings(), timeout_s=0.2)
     application = Application(service)
     scorer.may_score.clear()
 

@@ -10,7 +10,7 @@ import pytest
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.server.batcher import Batcher
 from o2v_jax.server.errors import BatchFailedError, BusyError
-from o2v_jax.server.queue import Kind, Waiting
+from o2v_jax.server.queue import ScoringTask, Waiting
 
 CHUNK = 10
 CHUNKS_PER_BATCH = 16
@@ -25,8 +25,8 @@ class Device:
         self.started, self.may_go = threading.Semaphore(0), threading.Event()
         self.may_go.set()
 
-    def compute(self, kind, sides):
-        self.calls.append((kind, sides[0].lengths.tolist()))
+    def compute(self, task, sides):
+        self.calls.append((task, sides[0].lengths.tolist()))
         error = self.error
         self.started.release()
         assert self.may_go.wait(10)
@@ -103,8 +103,8 @@ def pair(devices):
     batcher.close()
 
 
-def submit(batcher, *sides, kind=Kind.IN0):
-    return batcher.submit(kind, tuple(map(Ragged.of, sides)))
+def submit(batcher, *sides, task=ScoringTask.IN0):
+    return batcher.submit(task, tuple(map(Ragged.of, sides)))
 
 
 def long_request(batcher, length=4, records=100):
@@ -121,7 +121,7 @@ def finishes(future):
 
 def test_a_lone_request_is_a_batch(batcher, device):
     assert lengths(batcher, submit(batcher, [[1, 2], []])) == [2, 0]
-    assert (device.calls, device.batches) == ([(Kind.IN0, [2, 0])], [(2, 4)])
+    assert (device.calls, device.batches) == ([(ScoringTask.IN0, [2, 0])], [(2, 4)])
 
 
 def test_what_waits_is_one_batch_in_order_of_arrival(busy, device):
@@ -133,16 +133,21 @@ def test_what_waits_is_one_batch_in_order_of_arrival(busy, device):
     assert busy.waiting == Waiting(0, 0)
 
 
-def test_each_kind_has_a_call_of_its_own(busy, device):
+def test_each_task_has_a_call_of_its_own(busy, device):
     futures = [
-        submit(busy, [[1, 2]], [[1]], kind=Kind.PAIRS),
+        submit(busy, [[1, 2]], [[1]], task=ScoringTask.PAIRS),
         submit(busy, [[1, 2, 3]]),
-        submit(busy, [[4]], kind=Kind.IN1),
-        submit(busy, [[]], [[1]], kind=Kind.PAIRS),
+        submit(busy, [[4]], task=ScoringTask.IN1),
+        submit(busy, [[]], [[1]], task=ScoringTask.PAIRS),
     ]
     device.may_go.set()
     assert [lengths(busy, future) for future in futures] == [[3], [3], [1], [1]]
-    calls = [(Kind.IN0, [1]), (Kind.PAIRS, [2, 0]), (Kind.IN0, [3]), (Kind.IN1, [1])]
+    calls = [
+        (ScoringTask.IN0, [1]),
+        (ScoringTask.PAIRS, [2, 0]),
+        (ScoringTask.IN0, [3]),
+        (ScoringTask.IN1, [1]),
+    ]
     assert device.calls == calls
 
 
@@ -239,7 +244,7 @@ def test_large_requests_take_turns_and_small_ones_do_not_starve_them(busy, devic
 def test_a_failing_call_fails_its_requests_alone_and_the_thread_lives_on(busy, device, error):
     device.error = error
     futures = [submit(busy, [[1]]), long_request(busy)]
-    other = submit(busy, [[1]], kind=Kind.IN1)
+    other = submit(busy, [[1]], task=ScoringTask.IN1)
     device.may_go.set()
     for future in futures:
         with pytest.raises(BatchFailedError) as caught:
@@ -372,7 +377,7 @@ def test_closing_does_not_wait_for_a_device_that_hangs(busy):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_dies_leaves_nobody_waiting(busy, device):
     device.error = SystemExit()
-    futures = [submit(busy, [[1]]), long_request(busy), submit(busy, [[1]], kind=Kind.IN1)]
+    futures = [submit(busy, [[1]]), long_request(busy), submit(busy, [[1]], task=ScoringTask.IN1)]
     device.may_go.set()
     for future in futures:
         with pytest.raises(BusyError, match="stopping"):

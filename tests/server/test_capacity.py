@@ -11,10 +11,10 @@ import pytest
 from length_scorer import LengthScorer
 
 import o2v_jax
-from o2v_jax.server.health import State
+from o2v_jax.server.health import Readiness
 from o2v_jax.server.limits import RECORDS, REQUESTS
 from o2v_jax.server.service import Service
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 PAIR = {"instances": [{"in0": [1], "in1": [2]}]}
 
@@ -91,16 +91,16 @@ def test_a_failing_device_is_unhealthy_until_it_answers_again(client, scorer):
 
 def test_one_failing_device_of_two_is_unhealthy():
     scorers = [LengthScorer(), LengthScorer()]
-    health = Service(scorers, Settings()).health
+    health = Service(scorers, ServerSettings()).health
     health.warm(lambda: None, lambda: None).join()
     with pytest.raises(jax.errors.JaxRuntimeError), health.watching(1):
         raise jax.errors.JaxRuntimeError("INTERNAL: the device is lost")
     with health.watching(0):
-        assert health.state is State.FAILED
-    assert health.state is State.FAILED
+        assert health.readiness is Readiness.FAILED
+    assert health.readiness is Readiness.FAILED
     with health.watching(1):
         pass
-    assert health.state is State.READY
+    assert health.readiness is Readiness.READY
 
 
 def test_other_failures_do_not_tell_of_themselves_or_of_the_device(client, scorer):
@@ -227,7 +227,7 @@ def test_a_batch_that_fails_is_told_once(client, scorer, caplog):
 
 def test_a_model_may_be_given(connect, tiny_model, cache, monkeypatch):
     monkeypatch.setenv("O2V_CACHE_DIR", cache)
-    client = connect(o2v_jax.load(tiny_model), settings=Settings(devices=1))
+    client = connect(o2v_jax.load(tiny_model), settings=ServerSettings(devices=1))
     assert len(client.post(PAIR).json["predictions"][0]["scores"]) == 3
     wait_for_warm_up()
     assert client.get("/ping").status == 200

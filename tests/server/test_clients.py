@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from length_scorer import LengthScorer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 from serving.app import create_app
 
 LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -85,7 +85,7 @@ def runtime(request, server, tiny_model, cache, session):
         return
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("O2V_CACHE_DIR", cache)
-        app = create_app(tiny_model, settings=Settings(devices=1))
+        app = create_app(tiny_model, settings=ServerSettings(devices=1))
     with in_threads(app) as url, client_of(session, url) as client:
         yield client
     app.extensions["o2v_jax"].close()
@@ -202,7 +202,7 @@ def test_boto3_tries_again_where_the_server_is_busy_or_failed(session, monkeypat
     monkeypatch.setattr(time, "sleep", lambda _: None)
     retries = {"mode": mode, "total_max_attempts": 3}
     scorer = LengthScorer()
-    app = create_app(scorers=[scorer], settings=Settings())
+    app = create_app(scorers=[scorer], settings=ServerSettings())
     service = app.extensions["o2v_jax"]
     body = b'{"instances": [{"in0": [1], "in1": [2]}]}'
     with in_threads(app) as url, client_of(session, url, **retries) as client:

@@ -9,7 +9,7 @@ from length_scorer import LengthScorer
 
 from o2v_jax.server.limits import UPLOADS
 from o2v_jax.server.service import LONG_BODY, LONG_RESPONSE
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 PAIR = b'{"instances": [{"in0": [1], "in1": [2, 3]}]}'
 JSON = {"content-type": "application/json"}
@@ -36,7 +36,7 @@ def both():
     for shim in SHIMS:
         scorer = LengthScorer()
         scorer.may_warm.set()
-        clients.append(create_client(shim, scorers=[scorer], settings=Settings()))
+        clients.append(create_client(shim, scorers=[scorer], settings=ServerSettings()))
     yield clients
     for client in clients:
         client.close()

@@ -13,7 +13,7 @@ from o2v_jax.server.errors import (
     NotFoundError,
     StalledError,
     TooLargeError,
-    status_of,
+    http_status,
 )
 from o2v_jax.server.http import Request, error_body
 
@@ -44,7 +44,7 @@ def test_slashes_are_merged(path, merged):
     ],
 )
 def test_every_error_has_one_status(error, status):
-    assert status_of(error) == status
+    assert http_status(error) == status
 
 
 def test_an_error_body_is_json_with_the_path_where_there_is_one():

@@ -5,8 +5,9 @@ import io
 import pytest
 
 from o2v_jax.errors import InputError
+from o2v_jax.server.body import BodyBuffer
 from o2v_jax.server.errors import BusyError, TooLargeError
-from o2v_jax.server.limits import Body, Limit
+from o2v_jax.server.limits import Limit
 
 
 def test_what_is_too_much_is_refused_at_once():
@@ -49,7 +50,7 @@ class Trickle(io.BytesIO):
 
 
 def read_all(stream, announced, limit):
-    body = Body(announced, limit)
+    body = BodyBuffer(announced, limit)
     while part := stream.read(body.room):
         body.add(part)
     return body.complete()

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o2v_jax.data.ragged import Ragged, deduplicate_rows
-from o2v_jax.server.queue import Kind, Queue, ScoringFuture, cut_into_chunks
+from o2v_jax.data.deduplicate import deduplicate_rows
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.server.queue import Queue, ScoringFuture, ScoringTask, cut_into_chunks
 
 ROWS = st.lists(st.lists(st.integers(0, 3), max_size=6), min_size=1, max_size=40)
 
@@ -66,7 +67,7 @@ def test_all_against_all_costs_what_its_objects_do():
 
 def test_results_of_chunks_come_together_in_record_order():
     rows = [[1] * (i % 7) for i in range(100)]
-    future = ScoringFuture(Kind.IN0, (Ragged.of(rows),), 10)
+    future = ScoringFuture(ScoringTask.IN0, (Ragged.of(rows),), 10)
     assert future.waiting_records == 100
     assert future.start()
     while future.has_more:
@@ -80,7 +81,7 @@ def test_results_of_chunks_come_together_in_record_order():
 
 def test_late_results_do_not_replace_an_error():
     calls = []
-    future = ScoringFuture(Kind.IN0, (Ragged.of([[1]]),), 10)
+    future = ScoringFuture(ScoringTask.IN0, (Ragged.of([[1]]),), 10)
     future.add_done_callback(calls.append)
     future.start()
     chunk = future.take()
@@ -92,7 +93,7 @@ def test_late_results_do_not_replace_an_error():
 
 
 def test_results_are_not_replaced_by_a_late_error():
-    future = ScoringFuture(Kind.IN0, (Ragged.of([[1]]),), 10)
+    future = ScoringFuture(ScoringTask.IN0, (Ragged.of([[1]]),), 10)
     future.start()
     future.receive(future.take(), np.float32([[1]]))
     future.fail(KeyError())
@@ -100,7 +101,7 @@ def test_results_are_not_replaced_by_a_late_error():
 
 
 def test_what_is_cancelled_does_not_fail():
-    future = ScoringFuture(Kind.IN0, (Ragged.of([[1]]),), 10)
+    future = ScoringFuture(ScoringTask.IN0, (Ragged.of([[1]]),), 10)
     assert future.cancel()
     future.fail(KeyError())
     assert future.cancelled()
@@ -109,7 +110,7 @@ def test_what_is_cancelled_does_not_fail():
 
 def test_the_queue_passes_over_what_was_cancelled():
     queue = Queue(10, chunks_per_batch=16)
-    futures = [ScoringFuture(Kind.IN0, (Ragged.of([[1] * n]),), 10) for n in range(1, 5)]
+    futures = [ScoringFuture(ScoringTask.IN0, (Ragged.of([[1] * n]),), 10) for n in range(1, 5)]
     for future in futures:
         queue.append(future)
     assert queue.tokens == 2 + 3 + 4 + 5
@@ -118,7 +119,7 @@ def test_the_queue_passes_over_what_was_cancelled():
     assert not queue.remove(futures[1])
     assert queue.tokens == 2 + 4 + 5
     assert futures[2].cancel()  # and the queue is not told
-    ((kind, parts),) = queue.take_batch().items()
-    assert (kind, [future for future, _ in parts]) == (Kind.IN0, [futures[0], futures[3]])
+    ((task, entries),) = queue.take_batch().items()
+    assert (task, [future for future, _ in entries]) == (ScoringTask.IN0, [futures[0], futures[3]])
     assert (queue.tokens, queue.waiting) == (0, (0, 0))
     assert queue.take_batch() == {}

@@ -6,14 +6,14 @@ import pytest
 
 from o2v_jax.data import Format
 from o2v_jax.errors import InputError
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 LINES = Format.JSON_LINES
 
 
 def test_settings_default():
-    settings = Settings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "", "PATH": "/bin"})
-    assert settings == Settings()
+    settings = ServerSettings.from_environment({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "", "PATH": "/bin"})
+    assert settings == ServerSettings()
     assert settings.max_body_bytes == 6_291_456
     assert settings.execution_parameters() == {
         "MaxConcurrentTransforms": 4,
@@ -23,7 +23,7 @@ def test_settings_default():
 
 
 def test_settings_of_the_documented_batch_job():
-    settings = Settings.from_environment(
+    settings = ServerSettings.from_environment(
         {
             "INFERENCE_PREFERRED_MODE": "embedding",
             "O2V_DEVICES": "2",
@@ -37,7 +37,7 @@ def test_settings_of_the_documented_batch_job():
             "SAGEMAKER_MAX_PAYLOAD_IN_MB": "1",
         }
     )
-    assert settings == Settings(
+    assert settings == ServerSettings(
         Path("models/a"), "embedding", 9000, 1, "MULTI_RECORD", 2, LINES, "bfloat16", 2
     )
     assert settings.model_path == Path("models/a")
@@ -57,7 +57,7 @@ def test_settings_of_the_documented_batch_job():
     ],
 )
 def test_concurrency_times_payload_is_at_most_100_mb(given, payload, concurrent):
-    settings = Settings.from_environment(given)
+    settings = ServerSettings.from_environment(given)
     assert (settings.max_payload_mb, settings.max_concurrent) == (payload, concurrent)
     assert settings.max_body_bytes == payload * 1024 * 1024
     assert settings.execution_parameters()["MaxPayloadInMB"] == payload
@@ -79,10 +79,10 @@ def test_concurrency_times_payload_is_at_most_100_mb(given, payload, concurrent)
 )  # fmt: skip
 def test_a_wrong_setting_says_what_would_be_right(name, value, right):
     with pytest.raises(InputError, match=f"{name}={value} must be .*{right}"):
-        Settings.from_environment({name: value})
+        ServerSettings.from_environment({name: value})
 
 
 def test_a_product_over_100_mb_is_refused():
     given = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "60", "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "2"}
     with pytest.raises(InputError, match="must be at most 100"):
-        Settings.from_environment(given)
+        ServerSettings.from_environment(given)

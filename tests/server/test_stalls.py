@@ -11,14 +11,15 @@ import pytest
 
 import o2v_jax
 from o2v_jax import Hyperparameters, Model
-from o2v_jax.server.limits import MAX_NUMBERS
+from o2v_jax.server.limits import MAX_RESPONSE_FLOATS
 
 STALL_S = 2
 IDLE = 1200
 WIDTH = 4096
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: o2v\r\nContent-Type: application/jsonlines\r\n"
 RECORD = b'{"in0": [1]}\n'
-RECORDS = MAX_NUMBERS // WIDTH // 8  # whose answer has 80 MB, and takes an eighth of all room
+# their answer has 80 MB, and takes an eighth of all room
+RECORDS = MAX_RESPONSE_FLOATS // WIDTH // 8
 SOME = RECORDS // 8
 
 

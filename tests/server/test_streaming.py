@@ -8,9 +8,9 @@ from length_scorer import LengthScorer
 
 from o2v_jax import Hyperparameters
 from o2v_jax.scoring import choose_shapes
-from o2v_jax.server.limits import MAX_NUMBERS, STREAMS
+from o2v_jax.server.limits import MAX_RESPONSE_FLOATS, STREAMS
 from o2v_jax.server.service import LONG_RESPONSE, Service
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 
 class WideScorer(LengthScorer):
@@ -37,7 +37,9 @@ class WideScorer(LengthScorer):
 
 @pytest.fixture
 def wide(connect):
-    return connect(scorers=[WideScorer()], settings=Settings(max_payload_mb=20, max_concurrent=1))
+    return connect(
+        scorers=[WideScorer()], settings=ServerSettings(max_payload_mb=20, max_concurrent=1)
+    )
 
 
 def singles(count):
@@ -45,7 +47,7 @@ def singles(count):
 
 
 def test_an_answer_that_would_take_all_memory_is_refused(wide):
-    reply = wide.post(singles(MAX_NUMBERS // 4096 + 1))
+    reply = wide.post(singles(MAX_RESPONSE_FLOATS // 4096 + 1))
     assert reply.status == 413
     assert reply.json["error"] == (
         "the answer would hold 67112960 numbers, but at most 67108864 can be sent: "
@@ -54,11 +56,11 @@ def test_an_answer_that_would_take_all_memory_is_refused(wide):
 
 
 def test_the_largest_answer_is_sent_in_pieces(wide):
-    with wide.stream("POST", "/invocations", singles(MAX_NUMBERS // 4096)) as reply:
+    with wide.stream("POST", "/invocations", singles(MAX_RESPONSE_FLOATS // 4096)) as reply:
         assert reply.status == 200
         assert "content-length" not in reply.headers
         pieces = [(len(piece), piece.count(b"0.0")) for piece in reply]
-    assert sum(numbers for _, numbers in pieces) == MAX_NUMBERS
+    assert sum(numbers for _, numbers in pieces) == MAX_RESPONSE_FLOATS
     assert max(length for length, _ in pieces) < 2**20
 
 
@@ -72,14 +74,14 @@ def test_only_long_answers_come_in_pieces(wide):
 
 @pytest.mark.parametrize("read", [False, True])
 def test_a_client_that_leaves_a_long_answer_gives_its_place_back(wide, read):
-    numbers = wide.service.numbers
-    assert numbers.free == MAX_NUMBERS
+    floats = wide.service.response_floats
+    assert floats.free == MAX_RESPONSE_FLOATS
     with wide.stream("POST", "/invocations", singles(2000)) as reply:
-        assert numbers.free == MAX_NUMBERS - 2000 * 4096
+        assert floats.free == MAX_RESPONSE_FLOATS - 2000 * 4096
         if read:
             next(iter(reply))
-            assert numbers.free == MAX_NUMBERS - 2000 * 4096
-    assert numbers.free == MAX_NUMBERS
+            assert floats.free == MAX_RESPONSE_FLOATS - 2000 * 4096
+    assert floats.free == MAX_RESPONSE_FLOATS
 
 
 def test_no_more_long_answers_are_on_their_way_than_there_are_places(wide):
@@ -105,7 +107,7 @@ def test_a_number_that_json_has_not_is_an_error_before_anything_is_sent(wide):
 @pytest.mark.parametrize("side", ["in0", "in1"])
 def test_embeddings_of_one_side_are_not_copied(side):
     scorer = WideScorer()
-    service = Service([scorer], Settings())
+    service = Service([scorer], ServerSettings())
     invocation = service.submit(
         b'{"%s": []}' % side.encode(), "application/jsonlines", None, service.admit()
     )

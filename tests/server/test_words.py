@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import o2v_jax
 from o2v_jax import Hyperparameters, Model, Scorer, Vocabulary
 from o2v_jax.data.tokenizers import Tokenizer
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 
 USERS = Vocabulary({"<pad>": 0, "<unk>": 1, "Ann": 2, "Bob": 3, "1": 4})
 WORDS = Vocabulary({"<pad>": 0, "<unk>": 1, "a": 2, "film": 3, "about": 4, "crime": 5})
@@ -41,7 +41,7 @@ def model():
 
 @pytest.fixture(scope="module", params=SHIMS)
 def client(request, model):
-    client = create_client(request.param, scorers=[Scorer(model)], settings=Settings())
+    client = create_client(request.param, scorers=[Scorer(model)], settings=ServerSettings())
     client.wait_until_ready()
     yield client
     client.close()
@@ -151,7 +151,7 @@ def test_unknown_words_are_counted_by_side(client):
 )
 def test_a_model_of_ids_alone_says_so(shim, model, path, side, message):
     bare = replace(model, tokenizers=None, class_names=())
-    client = create_client(shim, scorers=[Scorer(bare)], settings=Settings())
+    client = create_client(shim, scorers=[Scorer(bare)], settings=ServerSettings())
     try:
         client.wait_until_ready()
         reply = client.post({"instances": [{"in0": side, "in1": [2]}]}, f"/invocations{path}")

@@ -6,7 +6,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from o2v_jax.errors import CheckpointError, O2VError
-from o2v_jax.server.settings import Settings
+from o2v_jax.server.settings import ServerSettings
 from serving.app import StartError, create_app
 
 
@@ -14,7 +14,7 @@ from serving.app import StartError, create_app
 def app():
     scorer = LengthScorer()
     scorer.may_warm.set()
-    app = create_app(scorers=[scorer], settings=Settings())
+    app = create_app(scorers=[scorer], settings=ServerSettings())
     yield app
     app.extensions["o2v_jax"].close()
 
@@ -31,7 +31,7 @@ def test_an_app_of_the_environment_tells_flask_and_libraries_why_not(
         create_app()
     assert isinstance(caught.value, O2VError)
     with pytest.raises(CheckpointError, match="/nowhere: does not"):
-        create_app("/nowhere", settings=Settings())
+        create_app("/nowhere", settings=ServerSettings())
 
 
 def test_what_is_nowhere_names_what_is_there(app):

@@ -1,8 +1,8 @@
 """Winograd convolution (minimal filtering): same-length convolution over time in fewer products.
 
 Rows are cut into tiles, whose outputs take 1.7 to 2 times fewer products than the definition
-(`winograd_transforms` says how). Evaluating and interpolating are a few additions a number; the
-products are those of whole matrices. This gains on a CPU; a GPU's convolutions have units of their
+(`winograd_transforms` says how). The transforms are a few additions per element; the products are
+those of whole matrices. This gains on a CPU; a GPU's convolutions have units of their
 own.
 """
 
@@ -22,31 +22,32 @@ from o2v_jax.model.ops.winograd_transforms import (
     make_transforms,
 )
 
-# Evaluating costs by the channels, products by their square: below, the definition is as fast.
+# Transforms cost by the channels, products by their square: below, the definition is as fast.
+# The figure is the least fan-in and fan-out of a kernel: its width times its channels.
 # Measured on two cores at widths 2, 3 and 5 with 32 to 512 channels.
-MIN_NUMBERS = 384
+MIN_FAN = 384
 # Errors of a kernel's gradient, relative to the norms of its input and its output, stay below 4e-7.
 ROUNDING = 2.0**-20
 
 
-def is_profitable(shape: tuple[int, ...], min_numbers: int = MIN_NUMBERS) -> bool:
-    """Whether a kernel `[width, inputs, filters]` is large enough to gain by its evaluation.
+def is_profitable(shape: tuple[int, ...], min_fan: int = MIN_FAN) -> bool:
+    """Whether a kernel `[width, inputs, filters]` is large enough to gain by its transform.
 
-    `min_numbers` is what width times channels, of inputs or filters, must be at least.
+    `min_fan` is the least fan-in (width times inputs) and fan-out (width times filters).
 
     >>> is_profitable((3, 300, 128)), is_profitable((3, 64, 64)), is_profitable((7, 1024, 1024))
     (True, False, False)
     """
     width, inputs, filters = shape
-    return width in WIDTHS and width * min(inputs, filters) >= min_numbers
+    return width in WIDTHS and width * min(inputs, filters) >= min_fan
 
 
-def choose_min_numbers(platform: str) -> int | None:
-    """The least `min_numbers` that trains faster on a kind of device, "cpu" for instance.
+def choose_min_fan(platform: str) -> int | None:
+    """The `min_fan` from which training is faster on a platform, "cpu" for instance.
 
-    None: none does. A GPU's own convolutions are faster.
+    None where it never is: a GPU's own convolutions are faster.
     """
-    return MIN_NUMBERS if platform == "cpu" else None
+    return MIN_FAN if platform == "cpu" else None
 
 
 def find_taps(width: int, length: int) -> range:
@@ -70,7 +71,7 @@ def saves_products(width: int, length: int) -> bool:
     return products < length * len(find_taps(width, length))
 
 
-def convolve(
+def winograd_convolve(
     x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
 ) -> Float[Array, "batch length filters"]:
     """Same-length convolution in float32, with a gradient that takes fewer products too.
@@ -86,8 +87,8 @@ def _convolve(x: Array, weight: Array) -> Array:
 
 
 def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, ...]]:
-    width, kernel = len(weight), evaluate_kernel(weight)
-    y = convolve_evaluated(x, kernel, width)
+    width, kernel = len(weight), transform_kernel(weight)
+    y = convolve_transformed(x, kernel, width)
     sees_nonzero = _find_nonzero(x, width, (width - 1) // 2)
     # exactly zero of zeros, as defined: the ReLU that follows has a gradient above, none at zero
     return jnp.where(sees_nonzero[..., None], y, 0.0), (x, weight, kernel)
@@ -101,10 +102,10 @@ def _backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array]:
 _convolve.defvjp(_forward, _backward)
 
 
-def evaluate_kernel(
+def transform_kernel(
     weight: Float[Array, "width inputs filters"],
 ) -> Float[Array, "n inputs filters"]:
-    """A kernel as `convolve_evaluated` takes it."""
+    """A kernel as `convolve_transformed` takes it."""
     return jnp.stack([_combine(row, list(weight)) for row in make_filter_transform(len(weight))])
 
 
@@ -114,10 +115,10 @@ def round_to_tiles(length: int, width: int) -> int:
     return -(-length // outputs) * outputs
 
 
-def convolve_evaluated(
+def convolve_transformed(
     x: Float[Array, "batch length inputs"], kernel: Float[Array, "n inputs filters"], width: int
 ) -> Float[Array, "batch length filters"]:
-    """Same-length convolution with an evaluated kernel of `width` taps, each row by itself.
+    """Same-length convolution with an transformed kernel of `width` taps, each row by itself.
 
     A row is cut into tiles of N + 1 - width outputs, which take N products, and a rest of r, which
     takes r + width - 1. An even width reaches one step further to the right than to the left, as
@@ -127,24 +128,26 @@ def convolve_evaluated(
     tiles, rest = divmod(x.shape[1], outputs)
     padded = jnp.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
     cuts = [(0, tiles, outputs)] * bool(tiles) + [(tiles * outputs, 1, rest)] * bool(rest)
-    inputs = [_evaluate(padded, width, *cut) for cut in cuts]
+    inputs = [_transform_inputs(padded, width, *cut) for cut in cuts]
     products = _multiply(inputs, kernel)
     done = [_interpolate(part, width, cut[2]) for part, cut in zip(products, cuts, strict=True)]
     return jnp.concatenate(done, axis=1) if len(done) > 1 else done[0]
 
 
-def _evaluate_whole(x: Float[Array, "batch length inputs"], width: int) -> list[Array]:
+def _transform_whole(x: Float[Array, "batch length inputs"], width: int) -> list[Array]:
     """At each of the N points, `[batch, tiles, inputs]`, of whole tiles."""
     read = _split_tiles(x, N + 1 - width, N, (width - 1) // 2)
-    return [_combine(row, read) for row in make_transforms(width, N + 1 - width).evaluate_inputs]
+    return [_combine(row, read) for row in make_transforms(width, N + 1 - width).transform_inputs]
 
 
-def _evaluate(padded: Array, width: int, start: int, tiles: int, outputs: int) -> dict[int, Array]:
+def _transform_inputs(
+    padded: Array, width: int, start: int, tiles: int, outputs: int
+) -> dict[int, Array]:
     """The inputs of these tiles at their points, `[batch, tiles, inputs]` each."""
-    points, evaluate_inputs, _ = make_transforms(width, outputs)
+    points, transform_inputs, _ = make_transforms(width, outputs)
     last = start + outputs * (tiles - 1) + 1
     read = [padded[:, start + k : last + k : outputs] for k in range(len(points))]
-    return {k: _combine(row, read) for k, row in zip(points, evaluate_inputs, strict=True)}
+    return {k: _combine(row, read) for k, row in zip(points, transform_inputs, strict=True)}
 
 
 def _multiply(inputs: list[dict[int, Array]], kernel: Array) -> list[dict[int, Array]]:
@@ -212,35 +215,35 @@ def _compute_gradients(
     width: int,
     gradient: Float[Array, "batch length filters"],
 ) -> tuple[Float[Array, "batch length inputs"], Float[Array, "width inputs filters"]]:
-    """Gradients of the inputs and of the kernel before its evaluation, from that of the outputs.
+    """Gradients of the inputs and of the kernel before its transform, from that of the outputs.
 
     What is zero by definition is exactly zero: optimizers that divide by a gradient's size would
     make full steps of what rounding leaves there.
     """
     outputs = N + 1 - width
     tiles = _split_tiles(gradient, outputs, outputs, 0)
-    evaluated = [
+    transformed = [
         _combine(column, tiles) for column in make_transforms(width, outputs).interpolate.T
     ]
-    of_inputs = _differentiate_inputs(evaluated, kernel, width)[:, : x.shape[1]]
+    of_inputs = _differentiate_inputs(transformed, kernel, width)[:, : x.shape[1]]
     follows = _find_nonzero(gradient, width, width // 2)
-    of_weight = _differentiate_weight(_evaluate_whole(x, width), evaluated, width)
+    of_weight = _differentiate_weight(_transform_whole(x, width), transformed, width)
     lost = _is_rounding(of_weight, x, gradient)
     return jnp.where(follows[..., None], of_inputs, 0.0), jnp.where(lost, 0.0, of_weight)
 
 
-def _differentiate_inputs(evaluated: list[Array], kernel: Array, width: int) -> Array:
-    products = [jnp.matmul(a, b.T) for a, b in zip(evaluated, kernel, strict=True)]
+def _differentiate_inputs(transformed: list[Array], kernel: Array, width: int) -> Array:
+    products = [jnp.matmul(a, b.T) for a, b in zip(transformed, kernel, strict=True)]
     outputs = N + 1 - width
     read = [
-        _combine(column, products) for column in make_transforms(width, outputs).evaluate_inputs.T
+        _combine(column, products) for column in make_transforms(width, outputs).transform_inputs.T
     ]
     return _add_up(read, outputs)[:, (width - 1) // 2 :]
 
 
-def _differentiate_weight(inputs: list[Array], evaluated: list[Array], width: int) -> Array:
+def _differentiate_weight(inputs: list[Array], transformed: list[Array], width: int) -> Array:
     products = [
-        jnp.matmul(_flatten(a).T, _flatten(b)) for a, b in zip(inputs, evaluated, strict=True)
+        jnp.matmul(_flatten(a).T, _flatten(b)) for a, b in zip(inputs, transformed, strict=True)
     ]
     taps = [_combine(column, products) for column in make_filter_transform(width).T]
     # stacked in one computation with the products they take half as long again

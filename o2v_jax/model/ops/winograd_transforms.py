@@ -24,16 +24,16 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
 class Transforms(NamedTuple):
-    """outputs = interpolate @ ((evaluate_filter @ filter)[points] * (evaluate_inputs @ inputs)).
+    """outputs = interpolate @ ((transform_filter @ filter)[points] * (transform_inputs @ inputs)).
 
     Attributes:
         points: numbers of n of the N points.
-        evaluate_inputs: `[n, n]`.
+        transform_inputs: `[n, n]`.
         interpolate: `[n + 1 - width, n]`.
     """
 
     points: tuple[int, ...]
-    evaluate_inputs: Matrix
+    transform_inputs: Matrix
     interpolate: Matrix
 
 
@@ -52,22 +52,22 @@ def make_transforms(width: int, outputs: int) -> Transforms:
 
     >>> taps, inputs = np.arange(1.0, 4), np.arange(6.0) ** 2
     >>> for outputs in (4, 2):
-    ...     points, evaluate_inputs, interpolate = make_transforms(3, outputs)
+    ...     points, transform_inputs, interpolate = make_transforms(3, outputs)
     ...     values = (make_filter_transform(3) @ taps)[list(points)]
-    ...     (interpolate @ (values * (evaluate_inputs @ inputs[: outputs + 2]))).round(9)
+    ...     (interpolate @ (values * (transform_inputs @ inputs[: outputs + 2]))).round(9)
     array([ 14.,  36.,  70., 116.])
     array([14., 36.])
     """
     n = outputs + width - 1
     points = PARTIAL_POINTS.get(n, tuple(range(N)))
     finite = [POINTS[k] for k in points if k < len(POINTS)]
-    evaluate_inputs = np.zeros((n, n))
-    for row, k in zip(evaluate_inputs, points, strict=True):
+    transform_inputs = np.zeros((n, n))
+    for row, k in zip(transform_inputs, points, strict=True):
         others = [point for point in finite if k == len(POINTS) or point != POINTS[k]]
         row[: len(others) + 1] = np.polynomial.polynomial.polyfromroots(others)
         if k < len(POINTS):  # the filter was evaluated for all N points
             row[:] *= _distances(POINTS[k], POINTS) / _distances(POINTS[k], finite)
-    return Transforms(points, evaluate_inputs, _powers(points, outputs).T)
+    return Transforms(points, transform_inputs, _powers(points, outputs).T)
 
 
 def _powers(points: Sequence[int], number: int) -> Matrix:

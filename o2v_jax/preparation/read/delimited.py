@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.lines import CONVERT, open_lines
 from o2v_jax.preparation.rows import (
-    CHUNK,
+    ROWS_PER_CHUNK,
     Cells,
     NoRowsError,
     Rows,
@@ -24,6 +23,7 @@ from o2v_jax.preparation.rows import (
     make_place_template,
     to_index,
 )
+from o2v_jax.preparation.skipped_rows import SkippedRows
 
 # A cell beyond this is an opening quotation mark without its end, which would take up the file.
 _LONGEST_CELL = 2**24
@@ -40,13 +40,13 @@ _UNCLOSED = "is a quotation mark not closed?"
 _RETURN = "a carriage return is alone: end lines with a line feed (tr '\\r' '\\n')"
 
 # line that a row begins in -> its cells
-Row: TypeAlias = tuple[int, list[str]]
+NumberedRow: TypeAlias = tuple[int, list[str]]
 
 
 def read_delimited(
     file: Path,
     wanted: Sequence[str],
-    problems: Problems,
+    problems: SkippedRows,
     *,
     form: Literal["csv", "tsv"],
     header: bool,
@@ -85,7 +85,7 @@ def read_delimited(
 
 
 def _positions(
-    file: Path, first: Row, wanted: Sequence[str], between: str, *, header: bool
+    file: Path, first: NumberedRow, wanted: Sequence[str], between: str, *, header: bool
 ) -> list[int]:
     number, cells = first
     if header and any(not _is_text(cell) for cell in cells):
@@ -124,14 +124,14 @@ def _take_columns(names: Sequence[str]) -> str:
     return f"the first row was taken as column names: {shown}; give --no-header if it is data"
 
 
-def _some(file: Path, rows: Iterator[Row]) -> Iterator[Row]:
+def _some(file: Path, rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
     first = next(rows, None)
     if first is None:
         raise NoRowsError(f"{file}: holds no rows")
     return chain([first], rows)
 
 
-def _split(file: Path, lines: Iterator[str], between: str) -> Iterator[Row]:
+def _split(file: Path, lines: Iterator[str], between: str) -> Iterator[NumberedRow]:
     for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
         if number == 1 and "\r" in text:
@@ -140,7 +140,7 @@ def _split(file: Path, lines: Iterator[str], between: str) -> Iterator[Row]:
             yield number, text.split(between)
 
 
-def _csv(file: Path, lines: Iterator[str], between: str) -> Iterator[Row]:
+def _csv(file: Path, lines: Iterator[str], between: str) -> Iterator[NumberedRow]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(lines, strict=True, delimiter=between)
     while True:
@@ -160,7 +160,9 @@ def _not_csv(error: str) -> str:
     return f"the row that begins here is not valid CSV ({error}); {rule}"
 
 
-def _require_even(file: Path, rows: Iterator[Row], width: int, problems: Problems) -> Iterator[Row]:
+def _require_even(
+    file: Path, rows: Iterator[NumberedRow], width: int, problems: SkippedRows
+) -> Iterator[NumberedRow]:
     """The rows of as many cells as the first."""
     for number, cells in rows:
         if len(cells) == width:
@@ -171,10 +173,10 @@ def _require_even(file: Path, rows: Iterator[Row], width: int, problems: Problem
 
 
 def _chunks(
-    file: Path, rows: Iterator[Row], at: Sequence[int], problems: Problems
+    file: Path, rows: Iterator[NumberedRow], at: Sequence[int], problems: SkippedRows
 ) -> Iterator[Rows]:
     places = make_place_template(file, ":")
-    while chunk := list(islice(rows, CHUNK)):
+    while chunk := list(islice(rows, ROWS_PER_CHUNK)):
         columns = _columns(chunk, at)
         if columns is None:
             chunk = list(_require_readable(file, chunk, at, problems))
@@ -182,7 +184,7 @@ def _chunks(
         yield Rows(places, to_index([number for number, _ in chunk]), columns)
 
 
-def _columns(chunk: Sequence[Row], at: Sequence[int]) -> tuple[Cells, ...] | None:
+def _columns(chunk: Sequence[NumberedRow], at: Sequence[int]) -> tuple[Cells, ...] | None:
     """The wanted columns, or None if a cell is not text."""
     try:
         columns = (*(pa.array([cells[c] for _, cells in chunk], pa.string()) for c in at),)
@@ -193,8 +195,8 @@ def _columns(chunk: Sequence[Row], at: Sequence[int]) -> tuple[Cells, ...] | Non
 
 
 def _require_readable(
-    file: Path, chunk: Sequence[Row], at: Sequence[int], problems: Problems
-) -> Iterator[Row]:
+    file: Path, chunk: Sequence[NumberedRow], at: Sequence[int], problems: SkippedRows
+) -> Iterator[NumberedRow]:
     for number, cells in chunk:
         wanted = [cells[column] for column in at]
         if any("\0" in cell for cell in wanted):

@@ -10,12 +10,11 @@ import orjson
 import pyarrow as pa
 
 from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.records import LabelValues
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.labels import Floats
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.lines import CONVERT, open_lines
 from o2v_jax.preparation.rows import (
-    CHUNK,
+    ROWS_PER_CHUNK,
     Cells,
     NoRowsError,
     Rows,
@@ -23,6 +22,7 @@ from o2v_jax.preparation.rows import (
     make_place_template,
     to_index,
 )
+from o2v_jax.preparation.skipped_rows import SkippedRows
 
 _JSON = msgspec.json.Decoder(dict[str, Any])
 _MOST_KEYS = 1000  # that are gathered for a message
@@ -31,8 +31,8 @@ _INT64 = range(-(2**63), 2**63)
 # line -> the object in it
 Object: TypeAlias = tuple[int, dict[str, Any]]
 # what a value is: numbers and strings are lists of such; empty fits any column
-Kind: TypeAlias = Literal["empty", "text", "numbers", "strings", "other"]
-_SHOWN: dict[Kind, str] = {
+ValueType: TypeAlias = Literal["empty", "text", "numbers", "strings", "other"]
+_SHOWN: dict[ValueType, str] = {
     "text": "a string or a number",
     "numbers": "a list of numbers",
     "strings": "a list of strings",
@@ -40,7 +40,7 @@ _SHOWN: dict[Kind, str] = {
 }
 
 
-def read_json_lines(file: Path, wanted: Sequence[str], problems: Problems) -> Iterator[Rows]:
+def read_json_lines(file: Path, wanted: Sequence[str], problems: SkippedRows) -> Iterator[Rows]:
     """The wanted keys of a file's objects: lists as they are, anything else as text, null as "".
 
     Args:
@@ -55,11 +55,11 @@ def read_json_lines(file: Path, wanted: Sequence[str], problems: Problems) -> It
         RecordError: a line is longer than 64 MiB.
     """
     places = make_place_template(file, ":")
-    kinds = dict[str, Kind]()
+    kinds = dict[str, ValueType]()
     before = problems.count
     with open_lines(file) as lines:
         objects = _read_objects(file, lines, problems)
-        chunk = list(islice(objects, CHUNK))
+        chunk = list(islice(objects, ROWS_PER_CHUNK))
         if not chunk and problems.count == before:
             raise NoRowsError(f"{file}: is empty")
         _require(file, chunk, wanted)
@@ -67,10 +67,10 @@ def read_json_lines(file: Path, wanted: Sequence[str], problems: Problems) -> It
             kept = list(_split_alike(file, chunk, wanted, kinds, problems))
             columns = (*(_column([row.get(key) for _, row in kept], kinds, key) for key in wanted),)
             yield Rows(places, to_index([number for number, _ in kept]), columns)
-            chunk = list(islice(objects, CHUNK))
+            chunk = list(islice(objects, ROWS_PER_CHUNK))
 
 
-def _read_objects(file: Path, lines: Iterator[bytes], problems: Problems) -> Iterator[Object]:
+def _read_objects(file: Path, lines: Iterator[bytes], problems: SkippedRows) -> Iterator[Object]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -91,7 +91,9 @@ def _reason(error: Exception, line: bytes) -> str:
 
 
 def _require(file: Path, first: Sequence[Object], wanted: Sequence[str]) -> None:
-    keys = dict.fromkeys(islice((key for _, row in first for key in row), _MOST_KEYS * CHUNK))
+    keys = dict.fromkeys(
+        islice((key for _, row in first for key in row), _MOST_KEYS * ROWS_PER_CHUNK)
+    )
     for key in wanted:
         if first and key not in keys:
             raise InputError(f"{file}: there is no column {key!r}; {describe_columns([*keys])}")
@@ -101,8 +103,8 @@ def _split_alike(
     file: Path,
     chunk: Sequence[Object],
     wanted: Sequence[str],
-    kinds: dict[str, Kind],
-    problems: Problems,
+    kinds: dict[str, ValueType],
+    problems: SkippedRows,
 ) -> Iterator[Object]:
     """The objects whose values are of the kind that the first value of their key was."""
     for number, row in chunk:
@@ -113,7 +115,7 @@ def _split_alike(
             problems.found(f"{file}:{number}", reason)
 
 
-def _odd(value: Any, key: str, kinds: dict[str, Kind]) -> str | None:
+def _odd(value: Any, key: str, kinds: dict[str, ValueType]) -> str | None:
     kind = _kind_of(value)
     if kind == "empty":
         return None
@@ -123,7 +125,7 @@ def _odd(value: Any, key: str, kinds: dict[str, Kind]) -> str | None:
     return None if kind == first else f"{key!r} is {_SHOWN[kind]}, but {_SHOWN[first]} before"
 
 
-def _kind_of(value: Any) -> Kind:
+def _kind_of(value: Any) -> ValueType:
     if value is None:
         return "empty"
     if isinstance(value, str | int | float):
@@ -141,7 +143,7 @@ def _kind_of(value: Any) -> Kind:
     return "other"
 
 
-def _column(values: Sequence[Any], kinds: dict[str, Kind], key: str) -> Cells:
+def _column(values: Sequence[Any], kinds: dict[str, ValueType], key: str) -> Cells:
     kind = kinds.get(key, "text")
     if kind == "strings":
         return pa.array(values, pa.list_(pa.string()))
@@ -158,7 +160,7 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
 
 
-def format_json_lines(labels: Floats, in0: Ragged, in1: Ragged) -> bytes:
+def format_json_lines(labels: LabelValues, in0: Ragged, in1: Ragged) -> bytes:
     r"""One JSON object a line; labels that are integers without a fraction.
 
     >>> import numpy as np

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from o2v_jax.data.kinds import PARQUET, identify_kind, peek_head
+from o2v_jax.data.file_types import PARQUET_NAME, identify_file_type, peek_head
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.util import BOM, decompress, translate_read_errors
 
@@ -35,10 +35,10 @@ def open_lines(file: Path) -> Iterator[Iterator[bytes]]:
 
 def describe_kind(head: bytes) -> str | None:
     """What a file is that begins so, and what to do about it; None: perhaps text."""
-    kind = identify_kind(head)
+    kind = identify_file_type(head)
     if kind is None:
         return None
-    remedy = "give --format parquet" if kind.name == PARQUET else kind.remedy
+    remedy = "give --format parquet" if kind.name == PARQUET_NAME else kind.remedy
     return f"is {kind.name}: {remedy}" if remedy else f"is {kind.name}"
 
 

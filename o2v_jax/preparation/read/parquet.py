@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from o2v_jax.data.arrow import is_list_type
-from o2v_jax.data.kinds import HEAD_BYTES
+from o2v_jax.data.file_types import HEAD_BYTES
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.read.lines import describe_kind
 from o2v_jax.preparation.rows import (
-    CHUNK,
+    ROWS_PER_CHUNK,
     Cells,
     NoRowsError,
     Rows,
@@ -68,7 +68,7 @@ def _chunks(file: Path, table: pq.ParquetFile, wanted: Sequence[str]) -> Iterato
         raise NoRowsError(f"{file}: holds no rows")
     places = make_place_template(file, ": row ")
     first = 1
-    for batch in table.iter_batches(CHUNK, columns=list({names[column] for column in at})):
+    for batch in table.iter_batches(ROWS_PER_CHUNK, columns=list({names[column] for column in at})):
         columns = tuple(_cells(file, names[column], _column(batch, names, column)) for column in at)
         yield Rows(places, to_index(range(first, first + len(batch))), columns)
         first += len(batch)

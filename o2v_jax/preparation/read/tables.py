@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.problems import Problems
 from o2v_jax.preparation.read.delimited import read_delimited
 from o2v_jax.preparation.read.json_rows import read_json_lines
 from o2v_jax.preparation.read.parquet import read_parquet
 from o2v_jax.preparation.rows import NoRowsError, Rows
+from o2v_jax.preparation.skipped_rows import SkippedRows
 
 Form: TypeAlias = Literal["csv", "tsv", "parquet", "jsonl"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -107,7 +107,7 @@ def find_files(path: Path) -> list[Path]:
 
 
 def read_table(
-    path: Path, wanted: Sequence[str], layout: Layout, problems: Problems
+    path: Path, wanted: Sequence[str], layout: Layout, problems: SkippedRows
 ) -> Iterator[Rows]:
     """The wanted columns of a file, or of all files of a folder, a few thousand rows at a time.
 
@@ -131,7 +131,7 @@ def read_table(
 
 
 def _read_file(
-    file: Path, wanted: Sequence[str], layout: Layout, problems: Problems
+    file: Path, wanted: Sequence[str], layout: Layout, problems: SkippedRows
 ) -> Iterator[Rows]:
     form = layout.choose_form(file)
     if form == "parquet":

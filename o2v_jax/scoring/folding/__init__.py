@@ -11,11 +11,11 @@ from o2v_jax.scoring.folding.encoders import (
     fold_encoder,
     is_foldable,
 )
-from o2v_jax.scoring.folding.hcnn import Convolution
+from o2v_jax.scoring.folding.hcnn import ConvolutionMethod
 from o2v_jax.scoring.folding.head import fold_head
 
 __all__ = [
-    "Convolution",
+    "ConvolutionMethod",
     "count_folded_bytes",
     "encode_folded_fn",
     "fold_encoder",

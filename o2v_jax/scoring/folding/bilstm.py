@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
-from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.layers import embed_tokens, real_tokens
 from o2v_jax.model.ops.lstm import open_gates
 
 DIRECTIONS = ("forward", "backward")
@@ -34,7 +34,7 @@ def fold(config: EncoderConfig, table: Any, params: Params, *, tokens: bool) -> 
     return {"tokens": gates, **folded}
 
 
-def count_token_numbers(config: EncoderConfig) -> int:
+def count_token_floats(config: EncoderConfig) -> int:
     """Numbers a token has in the folded table."""
     return 4 * config.enc_dim
 
@@ -58,7 +58,7 @@ def _prepare_first(
     """What the first layer's scan goes over, and how it makes gates of what it meets."""
     tokens, layer = params["tokens"], params["layer_0"]
     if "input" in layer:
-        return _compute_gates(layer, embed(tokens, steps)), jnp.stack
+        return _compute_gates(layer, embed_tokens(tokens, steps)), jnp.stack
     way = jnp.arange(2)[:, None]
     return (steps, steps[::-1]), lambda ids: tokens.at[way, jnp.stack(ids)].get(
         mode="promise_in_bounds"

@@ -8,9 +8,9 @@ from jaxtyping import Array, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
-from o2v_jax.model.ops.winograd import MIN_NUMBERS
+from o2v_jax.model.ops.winograd import MIN_FAN
 from o2v_jax.scoring.folding import bilstm, hcnn
-from o2v_jax.scoring.folding.hcnn import Convolution
+from o2v_jax.scoring.folding.hcnn import ConvolutionMethod
 
 FOLDING: dict[str, ModuleType] = {"hcnn": hcnn, "bilstm": bilstm}  # a pooled_embedding has no layer
 
@@ -26,8 +26,8 @@ def fold_encoder(
     params: Params,
     *,
     tokens: bool,
-    convolution: Convolution = "winograd",
-    min_numbers: int = MIN_NUMBERS,
+    convolution: ConvolutionMethod = "winograd",
+    min_fan: int = MIN_FAN,
 ) -> Params:
     """An encoder's parameters, its token table included, for `encode_folded_fn`.
 
@@ -37,7 +37,7 @@ def fold_encoder(
         params: of the encoder.
         tokens: multiply every token's vector by the first layer now. It takes the table's place.
         convolution: how an hcnn's other layers will be convolved.
-        min_numbers: width times channels of the smallest kernel for Winograd convolution.
+        min_fan: width times channels of the smallest kernel for Winograd convolution.
     """
     if config.network == "hcnn":
         return hcnn.fold(
@@ -46,7 +46,7 @@ def fold_encoder(
             params,
             tokens=tokens,
             convolution=convolution,
-            min_numbers=min_numbers,
+            min_fan=min_fan,
         )
     return bilstm.fold(config, table, params, tokens=tokens)
 

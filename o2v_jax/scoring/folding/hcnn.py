@@ -10,14 +10,14 @@ from jaxtyping import Array, Bool, Float, Int
 from o2v_jax.hyperparameters import EncoderConfig
 from o2v_jax.model import Params
 from o2v_jax.model.hcnn import convolve, convolve_windows
-from o2v_jax.model.layers import embed, real_tokens
+from o2v_jax.model.layers import embed_tokens, real_tokens
 from o2v_jax.model.ops import winograd
 from o2v_jax.model.ops.winograd_transforms import make_filter_transform
 
 # winograd: in fewer products, where that is profitable, as on a CPU. windows: as one matrix
 # product, which is faster on a GPU in float32. direct: by XLA's convolution, which is faster
 # where products take less time than what lies between them.
-Convolution: TypeAlias = Literal["winograd", "windows", "direct"]
+ConvolutionMethod: TypeAlias = Literal["winograd", "windows", "direct"]
 
 
 def fold(
@@ -26,8 +26,8 @@ def fold(
     params: Params,
     *,
     tokens: bool,
-    convolution: Convolution = "winograd",
-    min_numbers: int = winograd.MIN_NUMBERS,
+    convolution: ConvolutionMethod = "winograd",
+    min_fan: int = winograd.MIN_FAN,
 ) -> Params:
     """Parameters for `encode`; what they hold says how `convolve_folded` goes about it.
 
@@ -39,38 +39,36 @@ def fold(
     for k, layer in enumerate(layers):
         folded[f"layer_{k}"] = {"bias": np.asarray(layer["bias"])}
         if k > 0 or not tokens:
-            folded[f"layer_{k}"] |= fold_kernel(
-                np.asarray(layer["weight"]), convolution, min_numbers
-            )
+            folded[f"layer_{k}"] |= fold_kernel(np.asarray(layer["weight"]), convolution, min_fan)
     if tokens:
         table = _convolve_tokens(np.asarray(table), np.asarray(layers[0]["weight"]))
     return {"tokens": table, **folded}
 
 
-def count_token_numbers(config: EncoderConfig) -> int:
+def count_token_floats(config: EncoderConfig) -> int:
     """Numbers a token has in the folded table."""
     return config.cnn_filter_width * config.enc_dim // config.layers
 
 
 def fold_kernel(
     weight: np.ndarray,
-    convolution: Convolution = "winograd",
-    min_numbers: int = winograd.MIN_NUMBERS,
+    convolution: ConvolutionMethod = "winograd",
+    min_fan: int = winograd.MIN_FAN,
 ) -> dict[str, np.ndarray]:
-    """A kernel `[width, inputs, filters]`, and beside it the evaluated one if that is profitable.
+    """A kernel `[width, inputs, filters]`, and beside it the transformed one if that is profitable.
 
     Args:
         weight: the kernel.
         convolution: how it will be used.
-        min_numbers: width times channels of the smallest kernel for Winograd convolution.
+        min_fan: width times channels of the smallest kernel for Winograd convolution.
     """
     if convolution == "windows":
         return {"windows": weight}
-    if convolution == "direct" or not winograd.is_profitable(weight.shape, min_numbers):
+    if convolution == "direct" or not winograd.is_profitable(weight.shape, min_fan):
         return {"weight": weight}
-    evaluate = make_filter_transform(len(weight))
-    kernel: np.ndarray = np.einsum("nw,wif->nif", evaluate, weight, dtype=np.float64)
-    return {"weight": weight, "evaluated": kernel.astype(np.float32)}
+    transform = make_filter_transform(len(weight))
+    kernel: np.ndarray = np.einsum("nw,wif->nif", transform, weight, dtype=np.float64)
+    return {"weight": weight, "transformed": kernel.astype(np.float32)}
 
 
 def convolve_folded(
@@ -79,8 +77,8 @@ def convolve_folded(
     """Same-length convolution with a kernel of `fold_kernel`."""
     if "windows" in kernel:
         return convolve_windows(x, kernel["windows"])
-    if "evaluated" in kernel and winograd.saves_products(len(kernel["weight"]), x.shape[1]):
-        return winograd.convolve_evaluated(x, kernel["evaluated"], len(kernel["weight"]))
+    if "transformed" in kernel and winograd.saves_products(len(kernel["weight"]), x.shape[1]):
+        return winograd.convolve_transformed(x, kernel["transformed"], len(kernel["weight"]))
     return convolve(x, kernel["weight"])
 
 
@@ -114,7 +112,7 @@ def _convolve_first(
     """The first convolution without its bias."""
     tokens, length = params["tokens"], ids.shape[1]
     if len(params["layer_0"]) > 1:  # more than the bias
-        return convolve_folded(embed(tokens, ids), params["layer_0"])
+        return convolve_folded(embed_tokens(tokens, ids), params["layer_0"])
     before = (width - 1) // 2
     around = jnp.pad(ids, ((0, 0), (before, width - 1 - before)))
     taps = winograd.find_taps(width, length)

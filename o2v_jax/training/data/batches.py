@@ -13,15 +13,15 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.scoring.buckets import fit_boundaries
 from o2v_jax.training.data.dataset import Dataset
 
-Index: TypeAlias = npt.NDArray[np.integer]
+Examples: TypeAlias = npt.NDArray[np.integer]
 Shifts: TypeAlias = npt.NDArray[np.int32]
 
 
-class Pairs(NamedTuple):
+class PairIndices(NamedTuple):
     """Records that give in0, and those that give in1; where the two differ, a negative."""
 
-    first: Index
-    second: Index
+    first: Examples
+    second: Examples
 
     @property
     def positive(self) -> npt.NDArray[np.bool_]:
@@ -44,12 +44,12 @@ def drawn_shifts(records: int, rate: int, rng: np.random.Generator) -> Shifts:
     return shifts.ravel()
 
 
-def pairs_of(examples: Index, shifts: Shifts, records: int) -> Pairs:
+def pairs_of(examples: Examples, shifts: Shifts, records: int) -> PairIndices:
     """The pairs of the given examples, numbered as in `shifts`; without shifts the records."""
     if not len(shifts):
-        return Pairs(examples, examples)
+        return PairIndices(examples, examples)
     first = examples // (len(shifts) // records)
-    return Pairs(first, (first + shifts[examples].astype(np.int64)) % records)
+    return PairIndices(first, (first + shifts[examples].astype(np.int64)) % records)
 
 
 MAX_BUCKETS = 5  # a side: a training step is compiled for the pairs that occur
@@ -71,7 +71,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Batcher:
+class DataLoader:
     """Cuts a data set into batches of `size` records, padded to a bucket of each side.
 
     With a `negative_rate` above 0, an epoch holds as many negatives for each record.
@@ -83,8 +83,8 @@ class Batcher:
     negative_rate: int = 0
 
     @classmethod
-    def of(cls, config: Hyperparameters, data: Dataset) -> "Batcher":
-        """The batcher of a configuration, its buckets fitted to the longest rows of batches."""
+    def of(cls, config: Hyperparameters, data: Dataset) -> "DataLoader":
+        """The loader of a configuration, its buckets fitted to the longest rows of batches."""
         rate, bounds = config.negative_sampling_rate, _bounds(config)
         plain = cls(config.mini_batch_size, config.bucket_width, ((), ()), rate)
         longest = np.zeros((2, max(bounds) + 1), np.int64)  # batches by the longest row of a side
@@ -113,7 +113,9 @@ class Batcher:
         """
         return (self.batch(data, pairs) for pairs in self.cuts(data, rng, first))
 
-    def cuts(self, data: Dataset, rng: np.random.Generator, first: int = 0) -> Iterator[Pairs]:
+    def cuts(
+        self, data: Dataset, rng: np.random.Generator, first: int = 0
+    ) -> Iterator[PairIndices]:
         """The records of each batch of an epoch.
 
         With a bucket_width the records are grouped by length, in steps of that many tokens, before
@@ -134,14 +136,14 @@ class Batcher:
         order = np.argsort(np.maximum(data.lengths(0), data.lengths(1)), kind="stable")
         for start in range(0, len(data), self.size):
             rows = order[start : start + self.size]
-            yield self.batch(data, Pairs(rows, rows))
+            yield self.batch(data, PairIndices(rows, rows))
 
-    def bucket(self, data: Dataset, pairs: Pairs) -> npt.NDArray[np.integer]:
+    def bucket(self, data: Dataset, pairs: PairIndices) -> npt.NDArray[np.integer]:
         """The length bucket of every pair, by its longer side."""
         longer = np.maximum(data.lengths(0)[pairs.first], data.lengths(1)[pairs.second])
         return -(-longer // self.bucket_width)
 
-    def batch(self, data: Dataset, pairs: Pairs) -> Batch:
+    def batch(self, data: Dataset, pairs: PairIndices) -> Batch:
         """The given pairs as one batch, negatives with label 0; rows of weight zero fill it."""
         labels, weights = np.zeros((2, self.size), np.float32)
         labels[: len(pairs.first)] = np.where(pairs.positive, data.labels[pairs.first], 0)

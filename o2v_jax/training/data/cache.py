@@ -21,7 +21,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from o2v_jax.data.arrow import read_labelled
-from o2v_jax.data.kinds import describe_table, is_document, peek_head, require_text
+from o2v_jax.data.file_types import describe_table, is_document, peek_head, require_text
 from o2v_jax.data.validate import DOCUMENT
 from o2v_jax.errors import InputError
 from o2v_jax.staging import open_staging
@@ -36,7 +36,7 @@ from o2v_jax.training.data.columns import (
 from o2v_jax.util import BOM, HashingReader, decompress, translate_read_errors
 
 BLOCK_BYTES = 2**24
-LONGEST_LINE = 2**27  # bytes; a line must fit into memory many times over
+MAX_LINE_BYTES = 2**27  # bytes; a line must fit into memory many times over
 DAYS_UNUSED = 30  # after which an entry is removed
 
 _FORMAT = b"o2v_jax columns 3"  # another for every change of what columns hold
@@ -46,7 +46,7 @@ _DAY = 24 * 3600
 _log = logging.getLogger(__name__)
 
 
-class Written(NamedTuple):
+class CachedColumns(NamedTuple):
     """What was written: its summary, and the key of the files if they were read to the end."""
 
     summary: Summary
@@ -70,7 +70,7 @@ class Reading:
         self._block_bytes = block_bytes
         self._begun = False
 
-    def write_to(self, create: Callable[[str], BinaryIO]) -> Written:
+    def write_to(self, create: Callable[[str], BinaryIO]) -> CachedColumns:
         """Reads everything, and writes it to what `create` gives for the name of each column.
 
         Raises:
@@ -85,10 +85,10 @@ class Reading:
             with _open(file) as raw:
                 reader = HashingReader(raw)
                 if self._add_file(writer, number, file, reader):
-                    return Written(writer.close(), None)
+                    return CachedColumns(writer.close(), None)
             digests.append(reader.digest.digest())
             size += reader.size
-        return Written(writer.close(), _join_key(size, digests))
+        return CachedColumns(writer.close(), _join_key(size, digests))
 
     def _begin(self) -> None:
         once = next((file for file in self.files if not file.is_file()), None)
@@ -174,9 +174,9 @@ def _read_blocks(
             first += block.count(b"\n")
             rest = b""
         rest += chunk[end:]
-        if len(rest) > LONGEST_LINE:
-            reason = f"is longer than {LONGEST_LINE} bytes: expected JSON Lines, one record a line"
-            raise InputError(f"{file}:{first} {reason}")
+        if len(rest) > MAX_LINE_BYTES:
+            reason = f"is longer than {MAX_LINE_BYTES} bytes"
+            raise InputError(f"{file}:{first} {reason}: expected JSON Lines, one record a line")
     if rest:
         yield first, rest
 

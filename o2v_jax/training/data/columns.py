@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from o2v_jax.array_types import Index
 from o2v_jax.data import Fault
 from o2v_jax.data.arrow import LabelledPairs
-from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.warnings import zero_inside
 
-LISTED = 1000  # bad lines, or bad records, of which it is kept what is wrong with them
+MAX_LISTED = 1000  # bad lines, or bad records, of which it is kept what is wrong with them
 SUMMARY = "summary.json"
 DTYPES: Mapping[str, Any] = {
     "in0.ids.npy": np.int32,
@@ -187,7 +188,7 @@ def _join(one: Summary, other: Summary) -> Summary:
         zero_inside=_both(map(any, pairs)),
         ends=one.ends,
         bad=one.bad + other.bad,
-        faults=(*one.faults, *other.faults)[:LISTED],
+        faults=(*one.faults, *other.faults)[:MAX_LISTED],
     )
 
 

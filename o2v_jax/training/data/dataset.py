@@ -9,9 +9,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Index
 from o2v_jax.cache_directory import cache_directory
 from o2v_jax.data import Records
-from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -26,7 +27,7 @@ from o2v_jax.training.data.validation import (
 )
 from o2v_jax.util import require_all_local
 
-Lengths: TypeAlias = npt.NDArray[np.int32]
+RowLengths: TypeAlias = npt.NDArray[np.int32]
 
 _UNCUT = (2**31 - 1, 2**31 - 1)
 _NAMED = 3  # files that a message names
@@ -64,15 +65,15 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def lengths(self, side: int) -> Lengths:
+    def lengths(self, side: int) -> RowLengths:
         """Tokens of every record on a side (0 or 1) after the cut, int32 `[records]`."""
         return self._lengths[side]
 
     @cached_property
-    def _lengths(self) -> tuple[Lengths, Lengths]:
+    def _lengths(self) -> tuple[RowLengths, RowLengths]:
         return self._measured(self.in0, self.longest[0]), self._measured(self.in1, self.longest[1])
 
-    def _measured(self, rows: Ragged, longest: int) -> Lengths:
+    def _measured(self, rows: Ragged, longest: int) -> RowLengths:
         out = np.empty(len(self), np.int32)
         for at, lengths in self._uncut(rows):
             out[at] = np.minimum(lengths, longest)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from jax import Array
 
-from o2v_jax.data.ragged import Ids
+from o2v_jax.array_types import Ids
 from o2v_jax.data.vocabulary import read_json_object
 from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -98,7 +98,7 @@ def _say_padding(tokens: Mapping[str, int], name: str) -> None:
 _SETTINGS = ("pretrained_embedding_file", "vocab_file", "vocab_size", "token_embedding_dim")
 _SHOWN = 3  # words of each kind, in a message
 
-AnyArray: TypeAlias = Array | npt.NDArray[np.float32]
+HostOrDeviceArray: TypeAlias = Array | npt.NDArray[np.float32]
 
 _log = logging.getLogger("o2v_jax")
 
@@ -169,8 +169,10 @@ def with_pretrained(params: Params, pretrained: Sequence[Pretrained]) -> Params:
     The vectors are taken as they are, not scaled to the other rows. Nothing given is changed;
     a table remains what it was, a NumPy or a JAX array.
     """
-    placed = {item.table: _placed(params[item.table]["weight"], item) for item in pretrained}
-    return {**params, **{table: {"weight": weight} for table, weight in placed.items()}}
+    tables = {
+        item.table: _insert_vectors(params[item.table]["weight"], item) for item in pretrained
+    }
+    return {**params, **{table: {"weight": weight} for table, weight in tables.items()}}
 
 
 def frozen_rows(
@@ -261,7 +263,7 @@ def _nothing_found(source: _Source, dim: int) -> str:
     )
 
 
-def _placed(table: AnyArray, item: Pretrained) -> AnyArray:
+def _insert_vectors(table: HostOrDeviceArray, item: Pretrained) -> HostOrDeviceArray:
     if isinstance(table, Array):
         return table.at[item.ids].set(item.vectors)
     table = table.copy()

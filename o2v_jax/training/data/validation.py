@@ -4,19 +4,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Index
 from o2v_jax.data import Fault, at_line, describe_outside
-from o2v_jax.data.ragged import Index, Ragged
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.records import LabelValues
 from o2v_jax.data.validate import find_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.training.data.columns import LISTED, BadLine, Columns
-
-Labels: TypeAlias = npt.NDArray[np.float64]
+from o2v_jax.training.data.columns import MAX_LISTED, BadLine, Columns
 
 _SLICE = 2**20  # values looked at together, so that memory stays flat
 _EMPTY = "both in0 and in1 are empty, so there is nothing to learn from"
@@ -47,7 +47,7 @@ def find_invalid_records(
     return tuple(invalid for invalid in found if len(invalid.records))
 
 
-def find_wrong_labels(labels: Labels, config: Hyperparameters) -> npt.NDArray[np.bool_]:
+def find_wrong_labels(labels: LabelValues, config: Hyperparameters) -> npt.NDArray[np.bool_]:
     """Which labels are not of this configuration, bool `[labels]`."""
     right: npt.NDArray[np.bool_] = np.abs(labels) <= np.finfo(np.float32).max
     if config.output_layer == "softmax":
@@ -91,7 +91,7 @@ class Validation:
         usable[self.records] = False
         return np.flatnonzero(usable)
 
-    def errors(self, most: int = LISTED) -> list[RecordError]:
+    def errors(self, most: int = MAX_LISTED) -> list[RecordError]:
         """The first errors by file and line."""
         lines = [*self._bad_records(most), *self.columns.summary.faults]
         lines.sort(key=lambda bad: (bad.file, bad.line))
@@ -146,7 +146,7 @@ def _negatives(columns: Columns, rate: int) -> InvalidRecords:
     return InvalidRecords(_where(columns.labels, lambda labels: labels != 1), fault)
 
 
-def _where(labels: Labels, wrong: Callable[[Labels], npt.NDArray[np.bool_]]) -> Index:
+def _where(labels: LabelValues, wrong: Callable[[LabelValues], npt.NDArray[np.bool_]]) -> Index:
     starts = range(0, len(labels), _SLICE)
     return _unite([start + np.flatnonzero(wrong(labels[start:][:_SLICE])) for start in starts])
 

@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.ragged import Ids
+from o2v_jax.array_types import Ids
 from o2v_jax.errors import InputError
 from o2v_jax.util import decompress
 

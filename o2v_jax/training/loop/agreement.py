@@ -24,8 +24,7 @@ class Agreement:
     batches later. Every host reads the same outcome before the same batch.
 
     JAX's own `reached_preemption_sync_point` knows SIGTERM alone, and neither Ctrl-C nor that the
-    first host's clock asks to save. `process_allgather` waits for every step before: two hosts on
-    one machine took 35 ms a step with it, 28 ms with this and without either.
+    first host's clock asks to save. `process_allgather` waits for every step before.
     """
 
     def __init__(self, devices: Sequence[jax.Device]) -> None:

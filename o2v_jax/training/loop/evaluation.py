@@ -12,7 +12,7 @@ from o2v_jax.constants import DType
 from o2v_jax.devices import own_settings, require_devices
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params, cast_encoders, require_fitting_params
-from o2v_jax.training.data.batches import Batch, Batcher
+from o2v_jax.training.data.batches import Batch, DataLoader
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.optim.loss import Sums
 from o2v_jax.training.optim.step import evaluation_step
@@ -64,7 +64,7 @@ def evaluate(model: Model, data: Dataset, *, dtype: DType = "float32") -> dict[s
     longest = max(int(data.lengths(side).max(initial=1)) for side in (0, 1))
     size = max(1, EVALUATION_TOKENS // longest)
     config = replace(model.config, negative_sampling_rate=0)
-    batches = replace(Batcher.of(config, data), size=size).in_order(data)
+    batches = replace(DataLoader.of(config, data), size=size).in_order(data)
     step, params = evaluation_step(model.config), cast_encoders(params, dtype)
     with own_settings():
         return measure(model.config, step, jax.device_put(params), batches)

@@ -59,7 +59,7 @@ class FailureChannel:
 
     def report(self, host: str, error: BaseException) -> None:
         """Sends the others this host's failure; this process then ends without waiting for them."""
-        failure = Failure(host, str(error) or type(error).__name__, status_of(error))
+        failure = Failure(host, str(error) or type(error).__name__, exit_status(error))
         self._send(msgspec.json.encode(failure), self._links)
         deadline = time.monotonic() + DELIVERY
         for thread in self._threads:  # a host that has read it closes the connection
@@ -163,7 +163,7 @@ def _knows(link: socket.socket, token: str) -> bool:
     return hmac.compare_digest(received, token.encode())
 
 
-def status_of(error: BaseException) -> int:
+def exit_status(error: BaseException) -> int:
     """The exit status of a command that ends with this error."""
     if isinstance(error, Interrupted):
         return error.status

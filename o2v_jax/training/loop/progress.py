@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any, TypeAlias
 
-Metrics: TypeAlias = dict[str, dict[str, float]]  # by channel, then by name
+ChannelMetrics: TypeAlias = dict[str, dict[str, float]]  # by channel, then by name
 
 
 @dataclass
@@ -15,10 +15,10 @@ class Progress:
     epoch: int = 0
     batch: int = 0  # batches of this epoch that are done
     seconds: float = 0.0  # spent on them
-    history: list[Metrics] = field(default_factory=list)
+    history: list[ChannelMetrics] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)  # examples a second, of each epoch
 
-    def next_epoch(self, metrics: Metrics, rate: float) -> None:
+    def next_epoch(self, metrics: ChannelMetrics, rate: float) -> None:
         """Closes an epoch."""
         self.history.append(metrics)
         self.rates.append(rate)

@@ -14,19 +14,19 @@ from o2v_jax.errors import InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import RANDOM_NUMBERS, Params
 from o2v_jax.signals import Signals
-from o2v_jax.training.data.batches import Batch, Batcher
+from o2v_jax.training.data.batches import Batch, DataLoader
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.loop.agreement import Agreement
 from o2v_jax.training.loop.evaluation import Accumulator, loss_name, means, measure
 from o2v_jax.training.loop.hosts import AgreedInterruption, Hosts
-from o2v_jax.training.loop.progress import Metrics, Progress, Verdict, judge
+from o2v_jax.training.loop.progress import ChannelMetrics, Progress, Verdict, judge
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import Checkpoints
 from o2v_jax.training.optim.loss import Sums
 from o2v_jax.training.optim.optimizers import note_learning_rate
 from o2v_jax.training.optim.placement import Placement
-from o2v_jax.training.optim.step import State, evaluation_step, start, train_step
+from o2v_jax.training.optim.step import TrainState, evaluation_step, start, train_step
 from o2v_jax.training.report.metric_lines import Reporter
 
 SAVE = 1  # what a host proposes to save; for a signal it is greater by this than its number
@@ -54,7 +54,7 @@ class Run:
     seed: int = 0
     reporter: Reporter = field(default_factory=Reporter)
     pretrained: Sequence[Pretrained] = ()
-    on_epoch: Callable[[int, Metrics], None] | None = None
+    on_epoch: Callable[[int, ChannelMetrics], None] | None = None
     checkpoints: Checkpoints | SharedCheckpoints | None = None
     signals: Signals = field(default_factory=Signals)
     placement: Placement = field(default_factory=Placement.default)
@@ -66,7 +66,7 @@ class Run:
         note_learning_rate(self.config)
         if self.config.negative_sampling_rate and len(self.train) == 1:
             raise InputError("negative_sampling_rate needs two training records, but there is one")
-        self._batcher = Batcher.of(self.config, self.train)
+        self._loader = DataLoader.of(self.config, self.train)
         self._step = train_step(self.config, self.pretrained, self.placement)
         self._evaluate = evaluation_step(self.config, self.placement)
         self._agreement = Agreement(self.placement.devices)
@@ -74,7 +74,7 @@ class Run:
         self._test_metrics: dict[str, float] = {}
 
     @property
-    def history(self) -> list[Metrics]:
+    def history(self) -> list[ChannelMetrics]:
         """The metrics of every epoch that is done."""
         return self._progress.history
 
@@ -127,7 +127,7 @@ class Run:
 
     def evaluate(self, params: Params, data: Dataset) -> dict[str, float]:
         """Metrics of `params` on `data`, by their documented names."""
-        batches = self._watched(self._batcher.in_order(data))
+        batches = self._watched(self._loader.in_order(data))
         return measure(self.config, self._evaluate, params, batches)
 
     def _epoch(self) -> None:
@@ -136,7 +136,7 @@ class Run:
         metrics = {"train": means(self.config, self._accumulator)}
         if self.validation is not None:
             metrics["validation"] = self.evaluate(self._state.params, self.validation)
-        epoch, examples = self._progress.epoch, self._batcher.examples(self.train)
+        epoch, examples = self._progress.epoch, self._loader.examples(self.train)
         self._progress.next_epoch(metrics, examples / max(self._progress.seconds, 1e-9))
         self._accumulator = Accumulator()
         if self.best_epoch == epoch:
@@ -146,12 +146,12 @@ class Run:
 
     def _pass(self) -> None:
         """The batches of this epoch that are not done."""
-        progress, total = self._progress, self._batcher.examples(self.train)
+        progress, total = self._progress, self._loader.examples(self.train)
         rng = np.random.default_rng([self.seed, progress.epoch])
-        began, done = time.perf_counter() - progress.seconds, progress.batch * self._batcher.size
+        began, done = time.perf_counter() - progress.seconds, progress.batch * self._loader.size
         title = f"epoch {progress.epoch} ({progress.epoch + 1} of {self.config.epochs})"
         with self.reporter.bar(title, total, done=min(done, total)) as bar:
-            for batch in self._watched(self._batcher.epoch(self.train, rng, progress.batch)):
+            for batch in self._watched(self._loader.epoch(self.train, rng, progress.batch)):
                 self._state, sums = self._step(self._state, batch)
                 self._accumulator.add(sums)
                 progress.batch += 1
@@ -181,7 +181,7 @@ class Run:
             return SAVE + stop.signal
         return SAVE if self.checkpoints is not None and self.checkpoints.due() else 0
 
-    def _report(self, epoch: int, metrics: Metrics) -> None:
+    def _report(self, epoch: int, metrics: ChannelMetrics) -> None:
         for channel, values in metrics.items():
             self.reporter.metrics(channel, values, epoch)
         self.reporter.progress(100 * (epoch + 1) / self.config.epochs)
@@ -249,7 +249,7 @@ class Run:
         saved = self.checkpoints.latest(like)
         if saved is None:
             return
-        state, progress = State(*saved.arrays["state"]), Progress(**saved.notes["progress"])
+        state, progress = TrainState(*saved.arrays["state"]), Progress(**saved.notes["progress"])
         state = self.placement.put(self.config, state)
         key = jax.random.wrap_key_data(state.key, impl=RANDOM_NUMBERS)
         self._state = state._replace(key=key)

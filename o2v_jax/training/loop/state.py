@@ -18,10 +18,10 @@ from o2v_jax.errors import InputError, shorten
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.training.loop.state_files import (
     LISTING,
-    PREFIX,
+    STATE_PREFIX,
     DamagedStateError,
     check_listing,
-    discard,
+    discard_state,
     is_state,
     next_number,
     numbers,
@@ -30,13 +30,13 @@ from o2v_jax.training.loop.state_files import (
     write_listing,
 )
 
-INTERVAL = 60.0  # seconds
-SHARE = 0.25  # of a run's time that saving may take, at most
+SAVING_INTERVAL_S = 60.0  # seconds
+MAX_SAVING_SHARE = 0.25  # of a run's time that saving may take, at most
 _FORMAT, _NAMED = 2, 3
-_ADVICE = "give its command again to continue it, --no-resume to begin anew, or other --checkpoints"
+_ADVICE = "give its command again to continue it, --no-resume to start over, or other --checkpoints"
 _SYNCED_ADVICE = (
     "give its settings and data again to continue it, else other checkpoints (in SageMaker another "
-    "S3Uri in CheckpointConfig), or begin anew with --no-resume"
+    "S3Uri in CheckpointConfig), or start over with --no-resume"
 )
 
 _log = logging.getLogger("o2v_jax")
@@ -83,14 +83,14 @@ class Checkpoints:
 
     `synced` says that a program copies the directory to storage and back, as in a SageMaker
     container. What else it leaves there is then passed over, the last state but one is kept until
-    the next is saved, and a run begins anew if no state is whole.
+    the next is saved, and a run starts over if no state is whole.
     """
 
     def __init__(
         self,
         directory: Path,
         run: Mapping[str, str],
-        interval: float = INTERVAL,
+        interval: float = SAVING_INTERVAL_S,
         *,
         synced: bool = False,
     ) -> None:
@@ -106,7 +106,7 @@ class Checkpoints:
         self._synced, self._whole = synced, list[int]()  # the states that this run can go on from
         self.directory.mkdir(parents=True, exist_ok=True)
         remove_remnants(self.directory)
-        names = ocp.path.step.standard_name_format(step_prefix=PREFIX)
+        names = ocp.path.step.standard_name_format(step_prefix=STATE_PREFIX)
         options = ocp.CheckpointManagerOptions(
             enable_async_checkpointing=False,
             step_name_format=names,
@@ -137,7 +137,7 @@ class Checkpoints:
         finally:
             give_back_freed_memory()  # of the copies that were written
             ended = time.monotonic()
-            self._next = ended + max(self.interval, (ended - began) / SHARE)
+            self._next = ended + max(self.interval, (ended - began) / MAX_SAVING_SHARE)
         return True
 
     def _write(self, number: int, arrays: Any, notes: Mapping[str, Any]) -> None:
@@ -150,7 +150,7 @@ class Checkpoints:
             write_listing(self._path(number))
         except BaseException:
             with suppress(OSError):  # there may be none
-                discard(self._path(number))
+                discard_state(self._path(number))
             remove_remnants(self.directory)
             self._manager.reload()
             raise
@@ -170,13 +170,13 @@ class Checkpoints:
             if isinstance(found, Saved):
                 self._whole = [number]
                 if damaged:
-                    self._warn(damaged, f"going on from {PREFIX}_{number}")
+                    self._warn(damaged, f"going on from {STATE_PREFIX}_{number}")
                 return found
-            damaged.append(f"{PREFIX}_{number}: {found}")
+            damaged.append(f"{STATE_PREFIX}_{number}: {found}")
         if damaged and not self._synced:
-            raise InputError(f"{self.directory} holds a damaged state: begin anew with --no-resume")
+            raise InputError(f"{self.directory} holds a damaged state: start over with --no-resume")
         if damaged:
-            self._warn(damaged, "none is whole: beginning anew")
+            self._warn(damaged, "none is whole: starting over")
         return None
 
     def _read_or_reason(self, number: int, like: Any) -> Saved | str:
@@ -207,7 +207,7 @@ class Checkpoints:
             raise DamagedStateError(_reason(error)) from error
 
     def _path(self, number: int) -> Path:
-        return self.directory / f"{PREFIX}_{number}"
+        return self.directory / f"{STATE_PREFIX}_{number}"
 
     def discard(self) -> None:
         """Removes everything that was saved."""
@@ -225,7 +225,7 @@ class Checkpoints:
         if found.get("format") != _FORMAT:
             raise InputError(
                 f"{self.directory} holds the state of another version of o2v_jax: "
-                "continue it with that version, or begin anew with --no-resume"
+                "continue it with that version, or start over with --no-resume"
             )
         before = found["run"]
         changed = [

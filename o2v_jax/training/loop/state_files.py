@@ -21,13 +21,13 @@ from o2v_jax.errors import InputError
 from o2v_jax.staging import try_lock
 from o2v_jax.util import hash_file
 
-PREFIX = "state"
+STATE_PREFIX = "state"
 LISTING = "files.json"  # within a state
 _DISCARDED = ".discarded_"
-_WHOLE_NAME = re.compile(rf"{PREFIX}_([0-9]{{1,15}})")
+_WHOLE_NAME = re.compile(rf"{STATE_PREFIX}_([0-9]{{1,15}})")
 # what a kill leaves of a state that was being written, or being removed
 _REMNANT = re.compile(
-    rf"{PREFIX}_[0-9]+\.orbax-checkpoint-tmp.*|{re.escape(_DISCARDED)}{PREFIX}_.*"
+    rf"{STATE_PREFIX}_[0-9]+\.orbax-checkpoint-tmp.*|{re.escape(_DISCARDED)}{STATE_PREFIX}_.*"
 )
 
 
@@ -101,14 +101,14 @@ def check_listing(state: Path) -> bool:
 
 def remove_states(directory: Path, keep: tuple[int, ...] = ()) -> None:
     """Removes all states but those to keep: renamed first, for a kill not to leave half of one."""
-    kept = {f"{PREFIX}_{number}" for number in keep}
+    kept = {f"{STATE_PREFIX}_{number}" for number in keep}
     for path in directory.glob("*"):
         if _WHOLE_NAME.fullmatch(path.name) and path.name not in kept:
-            discard(path)
+            discard_state(path)
     remove_remnants(directory)
 
 
-def discard(state: Path) -> None:
+def discard_state(state: Path) -> None:
     """Gives a state a name by which the next `remove_remnants` removes it."""
     # one of this number may be left, where it could not be removed
     state.rename(state.with_name(f"{_DISCARDED}{state.name}.{uuid4().hex[:12]}"))

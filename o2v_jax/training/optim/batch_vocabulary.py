@@ -9,18 +9,17 @@ from typing import TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Array, Int
 
+from o2v_jax.array_types import Ids
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import table_name
 
 MARKED = 100  # ids of a vocabulary that are marked in less time than one of a batch is sorted in
 
-Ids: TypeAlias = npt.NDArray[np.int32]
-Rows: TypeAlias = Mapping[str, Ids | Array]  # for each table, the rows that a batch touches
-Flat: TypeAlias = Int[Array, "ids"]
-Padded: TypeAlias = Int[Array, "batch length"]
+RowsByTable: TypeAlias = Mapping[str, Ids | Array]  # for each table, the rows that a batch touches
+FlatIds: TypeAlias = Int[Array, "ids"]
+PaddedIds: TypeAlias = Int[Array, "batch length"]
 
 
 def remap_ids(
@@ -52,7 +51,7 @@ def remap_ids(
 
 
 def remap_ids_in_step(
-    config: Hyperparameters, in0: Padded | Ids, in1: Padded | Ids
+    config: Hyperparameters, in0: PaddedIds | Ids, in1: PaddedIds | Ids
 ) -> tuple[dict[str, Array], Array, Array]:
     """`remap_ids` as a part of a compiled step, with room for as many rows as there are ids."""
     names = table_name(config, 0), table_name(config, 1)
@@ -67,7 +66,7 @@ def remap_ids_in_step(
     return tables, first.reshape(in0.shape), second.reshape(in1.shape)
 
 
-def _mark_in_step(ids: Flat, vocab_size: int) -> tuple[Flat, Flat]:
+def _mark_in_step(ids: FlatIds, vocab_size: int) -> tuple[FlatIds, FlatIds]:
     """Distinct ids with 0, ascending, then indices outside the table; for each id its position."""
     seen = jnp.zeros(vocab_size, jnp.int32).at[ids].set(1, mode="promise_in_bounds").at[0].set(1)
     position = jnp.cumsum(seen) - 1

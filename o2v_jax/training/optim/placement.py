@@ -24,9 +24,9 @@ from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import BATCH_AXIS, table_name
 from o2v_jax.training.data.batches import Batch
-from o2v_jax.training.optim.batch_vocabulary import Rows
+from o2v_jax.training.optim.batch_vocabulary import RowsByTable
 
-PIECE_BYTES = 2**26  # of a sharded table that every device holds at once while it is fetched
+FETCHED_BYTES = 2**26  # of a sharded table that every device holds at once while it is fetched
 
 HostArray: TypeAlias = npt.NDArray[Any]
 
@@ -86,7 +86,7 @@ class Placement:
         """Arrays of a state or of parameters, on the devices."""
         return jax.tree.map(self._put, tree, self._shardings(config, tree))
 
-    def put_batch(self, batch: Batch, rows: Rows) -> tuple[Batch, Rows]:
+    def put_batch(self, batch: Batch, rows: RowsByTable) -> tuple[Batch, RowsByTable]:
         """A batch over the devices, padded with rows of weight zero, and table rows on all of them.
 
         Each host puts what its devices hold. For one device it is left to the jitted function,
@@ -173,7 +173,7 @@ class Placement:
         """An array that is sharded over hosts; no device ever holds the whole."""
         share = leaf.shape[0] // self.mesh.size
         row_bytes = leaf.nbytes // leaf.shape[0]
-        size = max(1, min(share, PIECE_BYTES // (row_bytes * self.mesh.size)))
+        size = max(1, min(share, FETCHED_BYTES // (row_bytes * self.mesh.size)))
         shares = np.empty((self.mesh.size, share, *leaf.shape[1:]), leaf.dtype)
         for start in range(0, share, size):
             start = min(start, share - size)  # noqa: PLW2901 - one program for all pieces

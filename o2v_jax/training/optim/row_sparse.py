@@ -16,9 +16,9 @@ import optax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
+from o2v_jax.array_types import Ids
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import BATCH_AXIS, table_name
-from o2v_jax.training.optim.batch_vocabulary import Ids
 from o2v_jax.training.optim.optimizers import apply_update
 from o2v_jax.training.optim.placement import Placement
 
@@ -27,7 +27,7 @@ from o2v_jax.training.optim.placement import Placement
 CHUNK = 512
 
 
-class Table(NamedTuple):
+class SparseTable(NamedTuple):
     """A token table and its optimizer state.
 
     `rows` holds for each token its weights and then every moment, `rest` what is not kept by row:
@@ -50,55 +50,55 @@ def sparse_tables(config: Hyperparameters) -> tuple[str, ...]:
     return tuple(sorted({table_name(config, 0), table_name(config, 1)}))
 
 
-def pack(optimizer: optax.GradientTransformation, weight: Array) -> Table:
+def pack_table(optimizer: optax.GradientTransformation, weight: Array) -> SparseTable:
     """The table of these weights, with the optimizer's initial state."""
     opt_state = jax.tree.leaves(optimizer.init({"weight": weight}))
     moments = [leaf for leaf in opt_state if leaf.shape == weight.shape]
     rest = [leaf for leaf in opt_state if leaf.shape != weight.shape]
-    return Table(jnp.stack([weight, *moments], axis=1), rest)
+    return SparseTable(jnp.stack([weight, *moments], axis=1), rest)
 
 
 def apply_row_updates(
     optimizer: optax.GradientTransformation,
     name: str,
-    table: Table,
+    table: SparseTable,
     gradient: Mapping[str, Array],
     rows: Ids | Array,
     frozen: Mapping[str, Array],
     *,
     in_chunks: bool,
-) -> Table:
+) -> SparseTable:
     """Returns the table of that name after one update of these rows.
 
     `gradient` and `frozen` are those of the rows. Indices outside the table stand for no row.
     `in_chunks` is for a CPU, and a table that is not sharded.
     """
 
-    def update_chunk(table: Table, start: Array | int, size: int) -> Table:
+    def update_chunk(table: SparseTable, start: Array | int, size: int) -> SparseTable:
         cut = partial(jax.lax.dynamic_slice_in_dim, start_index=start, slice_size=size)
         at, slope, is_frozen = jax.tree.map(cut, (rows, gradient, frozen))
         small = update(optimizer, name, take(table, at), slope, is_frozen)
         return put_back(table, small, at, by_kind=in_chunks)
 
     def update_numbered(number: Array, done: Array) -> Array:
-        return update_chunk(Table(done, table.rest), number * CHUNK, CHUNK).rows
+        return update_chunk(SparseTable(done, table.rest), number * CHUNK, CHUNK).rows
 
     if not in_chunks:
         return update_chunk(table, 0, len(rows))
     chunks, left = divmod(len(rows), CHUNK)
     done = jax.lax.fori_loop(0, chunks, update_numbered, table.rows) if chunks else table.rows
-    return update_chunk(Table(done, table.rest), chunks * CHUNK, left)
+    return update_chunk(SparseTable(done, table.rest), chunks * CHUNK, left)
 
 
 def apply_sharded_row_updates(
     placement: Placement,
     optimizer: optax.GradientTransformation,
     name: str,
-    table: Table,
+    table: SparseTable,
     gradient: Mapping[str, Array],
     rows: Ids | Array,
     frozen: Mapping[str, Array],
-) -> Table:
+) -> SparseTable:
     """`apply_row_updates` for a table that is sharded by rows: each device updates its own.
 
     XLA alone would send the moments of all rows to every device: that doubles what travels, and
@@ -106,32 +106,34 @@ def apply_sharded_row_updates(
     """
 
     def update_own(
-        table: Table, gradient: Mapping[str, Array], rows: Array, frozen: Mapping[str, Array]
-    ) -> Table:
+        table: SparseTable, gradient: Mapping[str, Array], rows: Array, frozen: Mapping[str, Array]
+    ) -> SparseTable:
         share = len(table.rows)
         at = rows - jax.lax.axis_index(BATCH_AXIS) * share
         at = jnp.where((at >= 0) & (at < share), at, share)  # beyond the table, so dropped
-        small = Table(table.rows.at[at].get(mode="fill", fill_value=0), table.rest)
+        small = SparseTable(table.rows.at[at].get(mode="fill", fill_value=0), table.rest)
         small = update(optimizer, name, small, gradient, frozen)
         whole = table.rows
         for kind, part in enumerate(jnp.unstack(small.rows, axis=1)):  # as in `put_back`
             whole = whole.at[at, kind].set(part, mode="drop")
-        return Table(whole, small.rest)
+        return SparseTable(whole, small.rest)
 
-    of_table, others = Table(P(BATCH_AXIS), P()), (P(), P(), P())  # type: ignore[arg-type]
-    whole: Table = jax.shard_map(
+    of_table, others = SparseTable(P(BATCH_AXIS), P()), (P(), P(), P())  # type: ignore[arg-type]
+    whole: SparseTable = jax.shard_map(
         update_own, mesh=placement.mesh, in_specs=(of_table, *others), out_specs=of_table
     )(table, gradient, jnp.asarray(rows), frozen)
     return whole
 
 
-def take(table: Table, rows: Ids | Array) -> Table:
+def take(table: SparseTable, rows: Ids | Array) -> SparseTable:
     """The table with only the given rows; any row for those outside it."""
     at = table.rows.at[rows]
-    return Table(at.get(mode="clip", unique_indices=True, indices_are_sorted=True), table.rest)
+    return SparseTable(
+        at.get(mode="clip", unique_indices=True, indices_are_sorted=True), table.rest
+    )
 
 
-def take_vectors(table: Table, rows: Ids | Array) -> Array:
+def take_vectors(table: SparseTable, rows: Ids | Array) -> Array:
     """The weights of the given rows; of any row for those outside the table."""
     at = table.rows.at[rows, 0]
     return at.get(mode="clip", unique_indices=True, indices_are_sorted=True)
@@ -140,10 +142,10 @@ def take_vectors(table: Table, rows: Ids | Array) -> Array:
 def update(
     optimizer: optax.GradientTransformation,
     name: str,
-    table: Table,
+    table: SparseTable,
     gradient: Mapping[str, Array],
     frozen: Mapping[str, Array],
-) -> Table:
+) -> SparseTable:
     """Returns the table of that name after one update of all its rows; see `apply_update`."""
     params = {name: {"weight": table.weight}}
     shapes = jax.eval_shape(optimizer.init, params)
@@ -153,20 +155,22 @@ def update(
     )
     params, opt_state = apply_update(optimizer, params, {name: gradient}, opt_state, frozen)
     new, leaves = params[name]["weight"], jax.tree.leaves(opt_state)
-    return Table(
+    return SparseTable(
         jnp.stack([new, *(leaf for leaf in leaves if leaf.shape == new.shape)], axis=1),
         [leaf for leaf in leaves if leaf.shape != new.shape],
     )
 
 
-def put_back(table: Table, small: Table, rows: Ids | Array, *, by_kind: bool) -> Table:
+def put_back(
+    table: SparseTable, small: SparseTable, rows: Ids | Array, *, by_kind: bool
+) -> SparseTable:
     """Returns `table` with these rows written; `by_kind` is for a CPU, slow to join the kinds."""
     if not by_kind:
-        return Table(_set(table.rows.at[rows], small.rows), small.rest)
+        return SparseTable(_set(table.rows.at[rows], small.rows), small.rest)
     whole = table.rows
     for kind, part in enumerate(jnp.unstack(small.rows, axis=1)):
         whole = _set(whole.at[rows, kind], part)
-    return Table(whole, small.rest)
+    return SparseTable(whole, small.rest)
 
 
 def _set(places: Any, values: Array) -> Array:

@@ -14,22 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from o2v_jax.array_types import Ids
 from o2v_jax.devices import own_settings
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
-from o2v_jax.model.ops.winograd import choose_min_numbers
+from o2v_jax.model.ops.winograd import choose_min_fan
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
-from o2v_jax.training.optim.batch_vocabulary import Ids, Rows, remap_ids, remap_ids_in_step
+from o2v_jax.training.optim.batch_vocabulary import RowsByTable, remap_ids, remap_ids_in_step
 from o2v_jax.training.optim.loss import Scalar, Sums, sum_batch
 from o2v_jax.training.optim.optimizers import apply_update, make_optimizer
 from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.row_sparse import (
-    Table,
+    SparseTable,
     apply_row_updates,
     apply_sharded_row_updates,
-    pack,
+    pack_table,
     sparse_tables,
     take_vectors,
 )
@@ -39,7 +40,7 @@ LARGE = 2**23  # numbers of a table that a CPU's cache does not hold: 32 MB
 Frozen: TypeAlias = Mapping[str, Array]  # for each table that has any: which rows are, bool [vocab]
 
 
-class State(NamedTuple):
+class TrainState(NamedTuple):
     """What a training step reads and replaces.
 
     Attributes:
@@ -52,7 +53,7 @@ class State(NamedTuple):
     dense: Params
     optimizer: Any
     key: Array
-    tables: dict[str, Table]
+    tables: dict[str, SparseTable]
 
     @property
     def params(self) -> Params:
@@ -65,7 +66,7 @@ def start(
     seed: int,
     pretrained: Sequence[Pretrained] = (),
     placement: Placement | None = None,
-) -> State:
+) -> TrainState:
     """Freshly initialised parameters, with the pretrained vectors, and optimizer state.
 
     Without a placement they are on JAX's default device. No device holds a sharded table in whole.
@@ -73,7 +74,7 @@ def start(
     placement = placement or Placement.default()
     keys = random_key(seed), random_key((seed + 1) % 2**63)
     with own_settings():
-        state: State = _start(config, placement, *keys, tuple(pretrained))
+        state: TrainState = _start(config, placement, *keys, tuple(pretrained))
     jax.block_until_ready(state)
     give_back_freed_memory()  # of what was there only until the tables were packed
     return state
@@ -86,14 +87,14 @@ def _start(
     key: Array,
     dropout_key: Array,
     pretrained: tuple[Pretrained, ...],
-) -> State:
+) -> TrainState:
     params = with_pretrained(init_from_key(config, key), pretrained)
     params = {name: _pad_table(placement, name, part) for name, part in params.items()}
     optimizer, sparse = make_optimizer(config), sparse_tables(config)
-    tables = {name: pack(optimizer, params.pop(name)["weight"]) for name in sparse}
-    state = State(params, optimizer.init(params), dropout_key, tables)
-    placed: State = placement.constrain(config, state)
-    return placed
+    tables = {name: pack_table(optimizer, params.pop(name)["weight"]) for name in sparse}
+    state = TrainState(params, optimizer.init(params), dropout_key, tables)
+    sharded: TrainState = placement.constrain(config, state)
+    return sharded
 
 
 def _pad_table(placement: Placement, name: str, part: Params) -> Params:
@@ -110,7 +111,7 @@ def train_step(
     placement: Placement | None = None,
     *,
     remap_on_host: bool | None = None,
-) -> Callable[[State, Batch], tuple[State, Sums]]:
+) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """A function (state, batch) -> (next state, sums over the batch), jitted; the state is donated.
 
     The batch is the whole one, on the host. The sums are on this host's first device. Rows of
@@ -121,9 +122,9 @@ def train_step(
     frozen = placement.put_replicated(_frozen(config, placement, pretrained))
     remap = _remaps_on_host(config, placement) if remap_on_host is None else remap_on_host
 
-    def train(state: State, batch: Batch) -> tuple[State, Sums]:
-        placed, rows = _put_batch(config, placement, batch, remap=remap)
-        state, sums = _step(config, placement, state, placed, rows, frozen)
+    def train(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        on_devices, rows = _put_batch(config, placement, batch, remap=remap)
+        state, sums = _step(config, placement, state, on_devices, rows, frozen)
         return state, placement.local(sums)
 
     return train
@@ -136,8 +137,8 @@ def evaluation_step(
     placement = placement or Placement.default()
 
     def evaluate(params: Params, batch: Batch) -> Sums:
-        placed, rows = _put_batch(config, placement, batch, remap=placement.shard_tables)
-        sums: Sums = placement.local(_evaluate(config, placement, params, placed, rows))
+        on_devices, rows = _put_batch(config, placement, batch, remap=placement.shard_tables)
+        sums: Sums = placement.local(_evaluate(config, placement, params, on_devices, rows))
         return sums
 
     return evaluate
@@ -161,9 +162,9 @@ def _remaps_on_host(config: Hyperparameters, placement: Placement) -> bool:
 
 def _put_batch(
     config: Hyperparameters, placement: Placement, batch: Batch, *, remap: bool
-) -> tuple[Batch, Rows]:
+) -> tuple[Batch, RowsByTable]:
     """The batch on the devices; if wanted, its ids remapped to positions among its rows."""
-    rows: Rows = {}
+    rows: RowsByTable = {}
     if remap:
         # a bilstm's step takes long to compile, and of a large table little is gained by more
         sizes = 4 if sparse_tables(config) or placement.shard_tables else 1
@@ -190,11 +191,11 @@ def _frozen(
 def _step(
     config: Hyperparameters,
     placement: Placement,
-    state: State,
+    state: TrainState,
     batch: Batch,
-    rows: Rows,
+    rows: RowsByTable,
     frozen: Frozen,
-) -> tuple[State, Sums]:
+) -> tuple[TrainState, Sums]:
     """Differentiates and updates the dense parameters, and of the sparse tables the batch's rows.
 
     `rows` and positions among them are given, or found here.
@@ -204,7 +205,7 @@ def _step(
         batch = batch._replace(in0=in0, in1=in1)  # type: ignore[arg-type]
     optimizer, (key, dropout_key) = make_optimizer(config), jax.random.split(state.key)
     params = {**state.dense, **_look_up(placement, state, rows)}
-    loss = partial(_loss, config, choose_min_numbers(placement.platform))
+    loss = partial(_loss, config, choose_min_fan(placement.platform))
     with placement.use():
         gradients, sums = jax.grad(loss, has_aux=True)(params, batch, dropout_key)
     if placement.shard_tables:
@@ -223,10 +224,10 @@ def _step(
         for name, part in state.dense.items()
     }
     dense, opt_state = apply_update(optimizer, state.dense, of_dense, state.optimizer, frozen)
-    return placement.constrain(config, State(dense, opt_state, key, tables)), sums
+    return placement.constrain(config, TrainState(dense, opt_state, key, tables)), sums
 
 
-def _look_up(placement: Placement, state: State, rows: Rows) -> Params:
+def _look_up(placement: Placement, state: TrainState, rows: RowsByTable) -> Params:
     """Of token tables, row_sparse or dense, these rows, on every device."""
 
     def vectors(name: str, at: Ids | Array) -> Array:
@@ -266,12 +267,12 @@ def frozen_among(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
 
 def _loss(
     config: Hyperparameters,
-    winograd_min_numbers: int | None,
+    winograd_min_fan: int | None,
     params: Params,
     batch: Batch,
     key: Array,
 ) -> tuple[Scalar, Sums]:
-    logits = unchecked_logits_fn(config, winograd_min_numbers=winograd_min_numbers)
+    logits = unchecked_logits_fn(config, winograd_min_fan=winograd_min_fan)
     outputs = logits(params, batch.in0, batch.in1, key)
     sums = sum_batch(config, outputs, batch)
     return sums.loss / sums.weight, sums
@@ -279,7 +280,7 @@ def _loss(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _evaluate(
-    config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: Rows
+    config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: RowsByTable
 ) -> Sums:
     small = {name: {"weight": _take(params[name]["weight"], at)} for name, at in rows.items()}
     small = jax.lax.with_sharding_constraint(small, placement.replicated)

@@ -35,7 +35,7 @@ def write_report(folder: Path, run: Run) -> None:
 
     A folder that cannot be written any more costs the report and a warning, not the run.
     """
-    with _harmless(folder):
+    with warn_if_unwritable(folder):
         write_history(folder, run.history, run.rates)
         if run.ended and run.history:
             plot_curves(folder, run.history, run.best_epoch, run.metrics.get("test"))
@@ -53,15 +53,16 @@ def write_skipped(folder: Path, data: Mapping[str, Dataset]) -> None:
     if skipped:
         lines = [line for part in skipped.values() for line in part.listed]
         more = sum(part.count for part in skipped.values()) - len(lines)
-        with _harmless(folder):
+        with warn_if_unwritable(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with replace_file(folder / SKIPPED) as path:
                 path.write_text("\n".join(lines + [f"and {more} more"] * (more > 0)) + "\n")
 
 
 @contextmanager
-def _harmless(folder: Path) -> Iterator[None]:
+def warn_if_unwritable(path: Path) -> Iterator[None]:
+    """A context that turns an OSError into a warning: the run matters more than its report."""
     try:
         yield
     except OSError as error:
-        _log.warning("%s: cannot be written (%s)", folder, error.strerror or error)
+        _log.warning("%s: cannot be written (%s)", path, error.strerror or error)

@@ -11,7 +11,7 @@ from typing import Self, TextIO
 from rich.console import Console
 
 from o2v_jax.progress import LOG_EVERY, ProgressBar, format_time_left
-from o2v_jax.util import discard
+from o2v_jax.util import discard_output
 
 _log = logging.getLogger("o2v_jax")
 
@@ -62,7 +62,7 @@ class Reporter:
     def _lose_stream(self) -> None:
         _log.warning("standard output cannot be written any more: training goes on without it")
         # what the stream still holds would fail again when the process ends
-        if not discard(self.stream):
+        if not discard_output(self.stream):
             self.stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
             self.console = Console(file=self.stream)
 

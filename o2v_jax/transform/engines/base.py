@@ -6,13 +6,13 @@ from typing import Any, NamedTuple, Protocol
 from o2v_jax.errors import O2VError
 from o2v_jax.transform.read.parts import Part, Position
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Counts
+from o2v_jax.transform.write.answers import RecordCounts
 
 
-class Written(Protocol):
+class PartResults(Protocol):
     """Results of some records of a part."""
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
+    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:
         """The text of the results, in pieces; `counts` is added to.
 
         Raises:
@@ -58,5 +58,5 @@ class Engine(Protocol):
             RecordError: the first bad record, if they are not skipped.
         """
 
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
+    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
         """Steps in their order, those with work with its results."""

@@ -9,13 +9,13 @@ import msgspec
 
 from o2v_jax.data import Format
 from o2v_jax.errors import InputError, RecordError
-from o2v_jax.transform.engines.base import Step, Written
+from o2v_jax.transform.engines.base import PartResults, Step
 from o2v_jax.transform.engines.endpoint_pool import Endpoints, RefusedError
 from o2v_jax.transform.prefetch import map_in_order
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.read.texts import Texts, read_texts
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Counts, edit_answers, encode_error
+from o2v_jax.transform.write.answers import RecordCounts, edit_answers, encode_error
 
 # what a server calls the only record of a request: "line 1 $.in0[3]" or "$.instances[0].in0[3]"
 _OWN_PLACE = re.compile(r"^(line 1 \$|\$\.instances\[0\])")
@@ -55,7 +55,7 @@ class Payload:
     errors: dict[int, RecordError] = field(default_factory=dict)
     rows: dict[int, bytes] = field(default_factory=dict)
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
+    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:
         """The results as the answer to one request, joined and filtered if so."""
         counts.records += self.last - self.first
         counts.errors += len(self.errors)
@@ -106,7 +106,7 @@ class Remote:
             )
             first = last
 
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
+    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
         """Sends payloads while others are on their way."""
         most = self._endpoints.concurrent * len(self._endpoints.endpoints)
         stop = self._endpoints.close
@@ -115,7 +115,7 @@ class Remote:
         ) as sent:
             yield from sent
 
-    def _result(self, step: Step) -> tuple[Step, Written | None]:
+    def _result(self, step: Step) -> tuple[Step, PartResults | None]:
         payload = step.work
         if payload is None:
             return step, None

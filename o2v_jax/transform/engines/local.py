@@ -8,17 +8,17 @@ from o2v_jax.constants import DType, Mode
 from o2v_jax.data import Records
 from o2v_jax.data.warnings import DataWarnings, zero_inside
 from o2v_jax.scoring import Scorer, get_device_profile
-from o2v_jax.transform.engines.base import Step, Written
+from o2v_jax.transform.engines.base import PartResults, Step
 from o2v_jax.transform.read.parquet import read_batch
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Counts, compute_results, read_slices
+from o2v_jax.transform.write.answers import RecordCounts, compute_results, read_slices
 from o2v_jax.transform.write.parquet import BatchResults
 
 if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import Scorer
-    from o2v_jax.transform.read.rows import Rows
+    from o2v_jax.transform.read.rows import PayloadRows
 
 
 class Local:
@@ -53,7 +53,7 @@ class Local:
         for rows in read_slices(part, name, settings, config, skip=skip):
             yield name, rows, part, settings.max_seq_lens
 
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
+    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
         """Scores in the caller's thread, so that a signal is received between two program calls."""
         for step in steps:
             if step.work is None:
@@ -73,7 +73,7 @@ class Local:
                 self._notices.warn(side, 0, zero_inside(rows), name)
 
 
-def _read_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "Rows":
+def _read_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "PayloadRows":
     rows = read_batch(part, name, (config.encoder(0).vocab_size, config.encoder(1).vocab_size))
     if rows.errors and not skip:
         raise rows.errors[min(rows.errors)]
@@ -81,7 +81,13 @@ def _read_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool)
 
 
 def transform_part(
-    part: Part, name: str, settings: FileSettings, engine: Local, *, skip: bool, counts: Counts
+    part: Part,
+    name: str,
+    settings: FileSettings,
+    engine: Local,
+    *,
+    skip: bool,
+    counts: RecordCounts,
 ) -> Iterator[bytes]:
     """All of a part's way: its results' text, in pieces. Depends on nothing else, anywhere.
 

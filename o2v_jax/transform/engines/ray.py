@@ -12,7 +12,7 @@ from o2v_jax.checkpoint import Model
 from o2v_jax.constants import DType, Mode
 from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import InputError
-from o2v_jax.transform.engines.base import Step, Written
+from o2v_jax.transform.engines.base import PartResults, Step
 from o2v_jax.transform.engines.ray_cluster import Share
 from o2v_jax.transform.engines.ray_worker import Piece, Worker
 from o2v_jax.transform.prefetch import map_in_order
@@ -76,7 +76,7 @@ class OnRay:
         """The part as it is: workers read it."""
         yield part, name, settings, skip
 
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, Written | None]]:
+    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
         """Gives parts to workers while others are at work; a step has results in several pieces.
 
         Raises:

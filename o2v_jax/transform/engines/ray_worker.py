@@ -13,10 +13,10 @@ from o2v_jax.scoring import Scorer, use_compilation_cache
 from o2v_jax.transform.engines.local import Local, make_scorer, transform_part
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Counts
+from o2v_jax.transform.write.answers import RecordCounts
 
 Notice: TypeAlias = tuple[int, int, bool, str]  # of DataWarnings.warn
-PIECE_BYTES = 2**22
+MESSAGE_BYTES = 2**22
 
 
 class Piece(NamedTuple):
@@ -40,7 +40,7 @@ class Piece(NamedTuple):
     computed_tokens: int = 0
     notices: tuple[Notice, ...] = ()
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:  # noqa: ARG002 - as of `Written`
+    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:  # noqa: ARG002 - as of `PartResults`
         """The text.
 
         Raises:
@@ -82,11 +82,11 @@ class Worker:
         useful = scorer.useful_tokens
         computed = scorer.computed_tokens
         recorder.notices.clear()
-        counts = Counts()
+        counts = RecordCounts()
         problem = None
         texts = transform_part(part, name, settings, engine, skip=skip, counts=counts)
         try:
-            for text in gathered(texts, PIECE_BYTES):
+            for text in gathered(texts, MESSAGE_BYTES):
                 yield Piece(text)
         except O2VError as error:
             problem = error

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from o2v_jax.array_types import Index
 from o2v_jax.data import Places, Records, describe_outside
 from o2v_jax.data.arrow import is_list_type
-from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.data.validate import find_outside
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part, Position
-from o2v_jax.transform.read.rows import Flags, Rows
+from o2v_jax.transform.read.rows import Flags, PayloadRows
 from o2v_jax.transform.read.sources import open_source, show_path
 
 PART_ROWS = 2**14
@@ -119,7 +120,7 @@ def _storage_type(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
-def read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
+def read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> PayloadRows:
     """The records of a batch, the bad ones too.
 
     Raises:
@@ -129,7 +130,7 @@ def read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
         return _read_batch(part, name, vocab_sizes)
 
 
-def _read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
+def _read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> PayloadRows:
     batch = part.batch
     errors = dict[int, RecordError]()
     given = [side for side in (0, 1) if SIDES[side] in batch.schema.names]
@@ -144,7 +145,7 @@ def _read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> Rows:
     in0, in1 = (kept.get(side, Ragged.of([])) for side in (0, 1))
     has0, has1 = (np.full(int(good.sum()), side in sides) for side in (0, 1))
     records = Records(in0, in1, has0=has0, has1=has1, places=Places())
-    return Rows(records, good, errors, np.array([0, len(batch)]))
+    return PayloadRows(records, good, errors, np.array([0, len(batch)]))
 
 
 def _side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[tuple[int, str, str]]]:

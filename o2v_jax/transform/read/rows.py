@@ -7,9 +7,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Index
 from o2v_jax.data import Format, Places, Records, read_each
 from o2v_jax.data.arrow import read_sides
-from o2v_jax.data.ragged import Index, Ragged, offsets_of
+from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.data.validate import VocabSizes, describe_mixed, find_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.transform.read.parts import Part
@@ -22,7 +23,7 @@ SLICE_ROWS, SLICE_NUMBERS = 2**14, 2**23  # scored together, at most; less would
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class PayloadRows:
     """Records of whole payloads, one row each.
 
     Attributes:
@@ -50,7 +51,7 @@ class Rows:
         """Bool `[good rows]`, which are pairs."""
         return self.records.has0 & self.records.has1
 
-    def slices(self, settings: FileSettings, numbers: int) -> Iterator["Rows"]:
+    def slices(self, settings: FileSettings, numbers: int) -> Iterator["PayloadRows"]:
         """These rows in slices that can be scored and written on their own.
 
         Args:
@@ -70,21 +71,21 @@ class Rows:
             yield self._payloads(first, last)
             first = last
 
-    def _payloads(self, first: int, last: int) -> "Rows":
+    def _payloads(self, first: int, last: int) -> "PayloadRows":
         rows = self._part(int(self.bounds[first]), int(self.bounds[last]))
         bounds = self.bounds[first : last + 1] - self.bounds[first]
         inputs = self.inputs[first:last]
         places = self.places[first:last]
         return replace(rows, bounds=bounds, inputs=inputs, places=places)
 
-    def _part(self, first: int, last: int) -> "Rows":
+    def _part(self, first: int, last: int) -> "PayloadRows":
         """Rows that count as one payload."""
         if (first, last) == (0, len(self)):
             return replace(self, bounds=np.array([0, last]))
         good = np.cumsum(self.good[:last])
         begin, end = (int(good[at - 1]) if at else 0 for at in (first, last))
         errors = {row - first: self.errors[row] for row in range(first, last) if row in self.errors}
-        return Rows(
+        return PayloadRows(
             _take_range(self.records, begin, end),
             self.good[first:last],
             errors,
@@ -94,12 +95,14 @@ class Rows:
         )
 
 
-def read_rows(part: Part, name: str, settings: FileSettings, vocab_sizes: tuple[int, int]) -> Rows:
+def read_rows(
+    part: Part, name: str, settings: FileSettings, vocab_sizes: tuple[int, int]
+) -> PayloadRows:
     """Reads the records of a part, the bad ones too."""
     return _plain(part, settings, vocab_sizes) or _each(part, name, settings, vocab_sizes)
 
 
-def _plain(part: Part, settings: FileSettings, vocab_sizes: tuple[int, int]) -> Rows | None:
+def _plain(part: Part, settings: FileSettings, vocab_sizes: tuple[int, int]) -> PayloadRows | None:
     """Reads lines of good records that all give the same sides, much faster than one by one."""
     if settings.content is not Format.JSON_LINES or settings.edits or settings.input_filter:
         return None
@@ -120,7 +123,7 @@ def _plain(part: Part, settings: FileSettings, vocab_sizes: tuple[int, int]) -> 
     has0, has1 = (np.full(rows, bool(some)) for some in (in0s, in1s))
     bounds = np.arange(rows + 1) if settings.alone else offsets_of(np.array(counts))
     records = Records(in0, in1, has0=has0, has1=has1, places=Places())
-    return Rows(records, np.ones(rows, np.bool_), {}, bounds)
+    return PayloadRows(records, np.ones(rows, np.bool_), {}, bounds)
 
 
 def _may_be_too_long(text: bytes, settings: FileSettings) -> bool:
@@ -129,10 +132,10 @@ def _may_be_too_long(text: bytes, settings: FileSettings) -> bool:
     return not settings.alone or max(map(len, text.split(b"\n"))) > settings.longest
 
 
-def _each(part: Part, name: str, settings: FileSettings, vocab_sizes: VocabSizes) -> Rows:
+def _each(part: Part, name: str, settings: FileSettings, vocab_sizes: VocabSizes) -> PayloadRows:
     texts = read_texts(part, name, settings)
     each = read_each(texts.texts, texts.place_of, vocab_sizes)
-    rows = Rows(
+    rows = PayloadRows(
         each.records,
         each.good,
         {n: RecordError(e.where, explain_record_error(e)) for n, e in each.errors.items()}
@@ -147,7 +150,7 @@ def _each(part: Part, name: str, settings: FileSettings, vocab_sizes: VocabSizes
     )
 
 
-def _exclude_mixed(rows: Rows, texts: Texts) -> Rows:
+def _exclude_mixed(rows: PayloadRows, texts: Texts) -> PayloadRows:
     """As a request: the first good record of a payload decides what is asked for."""
     paired = rows.paired
     if not len(paired) or (paired == paired[0]).all():

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from o2v_jax.constants import MIB
 from o2v_jax.data import Format, WrongFormatError, at_line, split_instances
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part
-from o2v_jax.transform.settings import MIB, FileSettings
+from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.write.joins import apply_filter
 
 _NOTHING = b"{}"  # in place of a record that is known to be bad

@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from o2v_jax.array_types import Floats
 from o2v_jax.data import Format, encode_rows
+from o2v_jax.data.encoding import ResultKey
 from o2v_jax.data.ragged import offsets_of
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part
-from o2v_jax.transform.read.rows import Rows, read_rows
+from o2v_jax.transform.read.rows import PayloadRows, read_rows
 from o2v_jax.transform.settings import FileSettings
 from o2v_jax.transform.write.joins import edit_answer
 
@@ -21,12 +23,9 @@ if TYPE_CHECKING:
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import Scorer
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Key: TypeAlias = Literal["scores", "embeddings"]
-
 
 class Joined(Protocol):
-    """What answers are joined with, by number, and which of them are errors; as `Rows` has it."""
+    """What answers are joined with, by number, and which are errors: `PayloadRows`."""
 
     @property
     def errors(self) -> Mapping[int, RecordError]:
@@ -47,7 +46,7 @@ _PAIR = 1
 
 
 @dataclass
-class Counts:
+class RecordCounts:
     """Records counted while their results are written."""
 
     records: int = 0
@@ -63,11 +62,11 @@ class Results(NamedTuple):
         embeddings: float32 `[single sides, enc_dim]`.
     """
 
-    rows: Rows
+    rows: PayloadRows
     scores: Floats
     embeddings: Floats
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
+    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:
         """The results, joined and filtered if so, in pieces; `counts` is added to.
 
         Raises:
@@ -90,7 +89,7 @@ class Results(NamedTuple):
 
 def read_slices(
     part: Part, name: str, settings: FileSettings, config: "Hyperparameters", *, skip: bool
-) -> Iterator[Rows]:
+) -> Iterator[PayloadRows]:
     """What is scored together, in order.
 
     Raises:
@@ -105,7 +104,7 @@ def read_slices(
 
 
 def compute_results(
-    rows: Rows, scorer: "Scorer", max_seq_lens: tuple[int, int] | None = None
+    rows: PayloadRows, scorer: "Scorer", max_seq_lens: tuple[int, int] | None = None
 ) -> Results:
     """Scores pairs and embeds single sides, which are cut at `max_seq_lens` if given.
 
@@ -146,7 +145,7 @@ def edit_answers(
     settings: FileSettings,
     *,
     skip: bool,
-    counts: Counts,
+    counts: RecordCounts,
 ) -> Iterator[bytes]:
     """Answers joined with their inputs and filtered, as `settings` has it.
 
@@ -213,7 +212,7 @@ class Answers:
             return
         values = self._results.scores if kind == _PAIR else self._results.embeddings
         before = self._before[kind]
-        key: Key = "scores" if kind == _PAIR else "embeddings"
+        key: ResultKey = "scores" if kind == _PAIR else "embeddings"
         yield from encode_rows(values[before[first] : before[last]], key, between)
 
 

@@ -11,14 +11,14 @@ from typing import BinaryIO
 
 from o2v_jax.atomic import sync
 from o2v_jax.errors import InputError, O2VError
-from o2v_jax.transform.engines.base import Step, Written
+from o2v_jax.transform.engines.base import PartResults, Step
 from o2v_jax.transform.read.parts import Position
 from o2v_jax.transform.read.sources import Source, show_path
-from o2v_jax.transform.settings import PARQUET, FileSettings, is_parquet
-from o2v_jax.transform.write.answers import Counts
+from o2v_jax.transform.settings import PARQUET_SUFFIX, FileSettings, is_parquet
+from o2v_jax.transform.write.answers import RecordCounts
 from o2v_jax.transform.write.origin import Origin, write_origin
 from o2v_jax.transform.write.parquet import convert_to_parquet
-from o2v_jax.transform.write.state import Progress, State
+from o2v_jax.transform.write.state import FileProgress, RunState
 from o2v_jax.util import describe_os_error
 
 # what is wrong with one name, and leaves room for others
@@ -42,8 +42,8 @@ class Output:
         target: where the results go.
     """
 
-    def __init__(self, state: State, number: int, target: Path) -> None:
-        self.counts = Counts()
+    def __init__(self, state: RunState, number: int, target: Path) -> None:
+        self.counts = RecordCounts()
         self._state = state
         self._number = number
         self._target = target
@@ -51,7 +51,7 @@ class Output:
         self._stream: BinaryIO | None = None
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> FileProgress:
         """How far the file is, as far as that is on the disk."""
         return self._progress
 
@@ -66,13 +66,13 @@ class Output:
         stream.flush()
         os.fsync(stream.fileno())
         before = self._progress
-        self._progress = Progress(
+        self._progress = FileProgress(
             position,
             stream.tell(),
             before.records + self.counts.records,
             before.errors + self.counts.errors,
         )
-        self.counts = Counts()
+        self.counts = RecordCounts()
         self._state.note(self._number, self._progress)
         if position.final:
             self.close()
@@ -122,7 +122,7 @@ def _finish(partial: Path, target: Path, errors: int) -> Path:
     """The complete file, still without its name."""
     if not is_parquet(target.with_suffix("")):
         return partial
-    finished = partial.with_suffix(PARQUET)
+    finished = partial.with_suffix(PARQUET_SUFFIX)
     convert_to_parquet(partial, finished, show_path(target), errors=errors)
     return finished
 
@@ -131,7 +131,7 @@ log = logging.getLogger("o2v_jax")
 
 
 @dataclass
-class Report:
+class TransformReport:
     """What a run did.
 
     Attributes:
@@ -171,8 +171,8 @@ class Writer:
         folder: Path,
         sources: Sequence[Source],
         settings: Sequence[FileSettings],
-        state: State,
-        report: Report,
+        state: RunState,
+        report: TransformReport,
         *,
         skip: bool,
     ) -> None:
@@ -186,7 +186,7 @@ class Writer:
         self._failed: set[int] = set()
         self._broken = False  # then nothing more may count as done
 
-    def do(self, scored: tuple[Step, Written | None]) -> tuple[int, int]:
+    def do(self, scored: tuple[Step, PartResults | None]) -> tuple[int, int]:
         """Does a step; the records and bytes of input that are done with it.
 
         Raises:
@@ -208,7 +208,7 @@ class Writer:
         for output in self._outputs.values():
             output.close()
 
-    def _done(self, step: Step, results: Written | None) -> tuple[int, int]:
+    def _done(self, step: Step, results: PartResults | None) -> tuple[int, int]:
         try:
             return self._do(step, results)
         except O2VError as error:
@@ -217,7 +217,7 @@ class Writer:
             self._broken = True
             raise
 
-    def _do(self, step: Step, results: Written | None) -> tuple[int, int]:
+    def _do(self, step: Step, results: PartResults | None) -> tuple[int, int]:
         if step.error is not None:
             raise step.error
         output = self._output(step.number)
@@ -226,7 +226,7 @@ class Writer:
         assert step.end is not None  # noqa: S101 - one of the three
         return 0, self._end(output, step.number, step.end)
 
-    def _write(self, output: Output, results: Written, settings: FileSettings) -> int:
+    def _write(self, output: Output, results: PartResults, settings: FileSettings) -> int:
         before = output.counts.records
         output.write(results.text(settings, skip=self._skip, counts=output.counts))
         return output.counts.records - before

@@ -16,7 +16,7 @@ from o2v_jax.transform.read.parquet import EMBEDDINGS, ERROR, SCORES, SIDES, tra
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.read.rows import Flags
 from o2v_jax.transform.settings import FileSettings
-from o2v_jax.transform.write.answers import Counts, Results
+from o2v_jax.transform.write.answers import RecordCounts, Results
 
 _END = 8  # bytes at the end of an Arrow stream
 
@@ -29,7 +29,7 @@ class BatchResults:
     part: Part
     name: str
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: Counts) -> Iterator[bytes]:
+    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:
         """The batch in an Arrow stream, behind the schema if it is the first."""
         del settings, skip
         rows = self.results.rows

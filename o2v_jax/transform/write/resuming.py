@@ -1,7 +1,7 @@
-"""How a run resumes from what earlier commands left, and what of that is guarded.
+"""How a run resumes from what earlier commands left, and which of that it must not overwrite.
 
-Results of records are: no other settings, and no other input, take their place unasked. Where there
-are none, there is nothing to guard, and a corrected command just runs.
+Results of records are never replaced by those of other settings or another input, unless the user
+says so. Where there are no results, there is nothing to lose, and a corrected command just runs.
 """
 
 import logging
@@ -15,45 +15,49 @@ from o2v_jax.transform.read.parts import Position
 from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.write.origin import describe_differences, hash_path, read_origin
 from o2v_jax.transform.write.outputs import complete
-from o2v_jax.transform.write.state import Entry, Progress, State, UnreadableError
+from o2v_jax.transform.write.state import Entry, FileProgress, RunState, UnreadableError
 
 log = logging.getLogger("o2v_jax")
 
-_ANEW = "--no-resume to start over"
+_NO_RESUME = "--no-resume to start over"
 
 
 def resume_run(
-    state: State,
+    state: RunState,
     identity: Mapping[str, Any],
     sources: Sequence[Source],
     *,
     knows_model: bool = True,
 ) -> None:
-    """Resumes the run that there is, or begins one; complete results are kept.
+    """Resumes the run in `state`, or begins one; complete results are kept.
 
     Args:
-        state: of the run that there is, if there is one.
+        state: of the earlier run, if any.
         identity: the settings and the model.
         sources: the files.
-        knows_model: whether another model would have another identity. Where that is not so, an
-            unfinished run resumes, but results of finished ones are in the way.
+        knows_model: whether another model would have another identity. If not, an unfinished run
+            resumes, but results of finished ones are an error.
 
     Raises:
-        InputError: results that are to be kept are in the way; says what differs, and what to do.
+        InputError: results must not be replaced; the message says what differs, and what to do.
     """
     if not _continue_run(state, identity, sources):
         state.clear(identity, _find_empty_results(state))
     changed = state.number(sources)
     _complete_others(state)
-    anew = [number for number in range(len(sources)) if _is_anew(state, number, sources, changed)]
-    state.note_all({number: Progress() for number in anew if state.of(number) != Progress()})
+    outdated = [
+        number for number in range(len(sources)) if _starts_over(state, number, sources, changed)
+    ]
+    state.note_all(
+        {number: FileProgress() for number in outdated if state.of(number) != FileProgress()}
+    )
     kept = dict(_find_kept(state, identity, sources, knows_model=knows_model))
     state.write_manifest()
     state.note_all(kept)
 
 
-def _complete_others(state: State) -> None:
-    """Gives results of files that are not given now their names, if a kill came before."""
+def _complete_others(state: RunState) -> None:
+    """Renames complete results of files not given now, if an earlier run was killed before."""
     for entry, progress, partial in state.others():
         target = state.folder.parent / entry.output
         if not progress.position.final or os.path.lexists(target):
@@ -64,8 +68,8 @@ def _complete_others(state: State) -> None:
             log.warning("%s", error)
 
 
-def _continue_run(state: State, identity: Mapping[str, Any], sources: Sequence[Source]) -> bool:
-    """Whether there is a run of this identity; if it is another one, it has no results."""
+def _continue_run(state: RunState, identity: Mapping[str, Any], sources: Sequence[Source]) -> bool:
+    """Reads the state; returns whether it is a run of this identity. Another one has no results."""
     if not state.begun:
         return False
     folder = show_path(state.folder)
@@ -73,37 +77,39 @@ def _continue_run(state: State, identity: Mapping[str, Any], sources: Sequence[S
         state.read()
     except UnreadableError as error:
         if _has_results(state, sources):
-            raise InputError(f"{folder}: {error}: give {_ANEW} and replace results") from error
+            raise InputError(f"{folder}: {error}: give {_NO_RESUME} and replace results") from error
         log.warning("%s: %s, but nothing was done: the run starts over", folder, error)
         return False
     other = describe_differences(state.manifest.identity, identity)
     if other and state.done:
         raise InputError(
             f"{folder}: holds an unfinished run with other settings ({other}): give the same "
-            f"command to resume it, another --output, or {_ANEW} and replace its results"
+            f"command to resume it, another --output, or {_NO_RESUME} and replace its results"
         )
     return not other
 
 
-def _has_results(state: State, sources: Sequence[Source]) -> bool:
-    """Whether there may be results, of a run of which nothing can be read."""
+def _has_results(state: RunState, sources: Sequence[Source]) -> bool:
+    """Whether there may be results of a run whose state cannot be read."""
     if any(partial.stat().st_size for partial in state.folder.glob("*.out")):
         return True
     return any(os.path.lexists(state.folder.parent / source.target) for source in sources)
 
 
-def _find_empty_results(state: State) -> list[Path]:
-    """Of files without a record, which a run left that is given up."""
+def _find_empty_results(state: RunState) -> list[Path]:
+    """Finds results without a record, left by a run that does not continue."""
     folder = state.folder.parent
     others = state.others()  # none has a number yet
     return [folder / entry.output for entry, done, _ in others if done.position.final]
 
 
-def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequence[int]) -> bool:
-    """Whether what is held of a file is of no more use.
+def _starts_over(
+    state: RunState, number: int, sources: Sequence[Source], changed: Sequence[int]
+) -> bool:
+    """Whether the results that are there for a file cannot be used.
 
     Raises:
-        InputError: it is, but of what the file was before.
+        InputError: they are results of the file before it changed, and the user must decide.
     """
     source = sources[number]
     progress = state.of(number)
@@ -115,7 +121,7 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
         if progress.position.final and progress.records and there:
             raise InputError(
                 f"{show_path(state.folder)}: holds results of what {path} was before it changed: "
-                f"remove {show_path(target)} to have it done again, or give {_ANEW}"
+                f"remove {show_path(target)} to have it done again, or give {_NO_RESUME}"
             )
         if progress.position.final and os.path.lexists(target):
             target.unlink()
@@ -131,9 +137,9 @@ def _is_anew(state: State, number: int, sources: Sequence[Source], changed: Sequ
 
 
 def _find_kept(
-    state: State, identity: Mapping[str, Any], sources: Sequence[Source], *, knows_model: bool
-) -> Iterator[tuple[int, Progress]]:
-    """Files whose results are complete by an earlier command, of which the state knows nothing."""
+    state: RunState, identity: Mapping[str, Any], sources: Sequence[Source], *, knows_model: bool
+) -> Iterator[tuple[int, FileProgress]]:
+    """Finds files whose results an earlier command completed, unknown to the state."""
     for number, source in enumerate(sources):
         target = state.folder.parent / source.target
         if state.of(number).position.final or not os.path.lexists(target):
@@ -147,8 +153,10 @@ def _find_kept(
             yield number, progress
 
 
-def _read_progress(target: Path, source: Source, identity: Mapping[str, Any]) -> Progress | None:
-    """That of a file with results; those without a record are removed if they are of no use."""
+def _read_progress(
+    target: Path, source: Source, identity: Mapping[str, Any]
+) -> FileProgress | None:
+    """Reads the progress of a complete file; useless results without a record are removed."""
     origin = read_origin(target)
     shown = show_path(target)
     if origin is None:
@@ -162,16 +170,16 @@ def _read_progress(target: Path, source: Source, identity: Mapping[str, Any]) ->
     )
     if same and not other:
         position = Position(read=source.size, final=True)
-        return Progress(position, 0, origin.records, origin.errors)
+        return FileProgress(position, 0, origin.records, origin.errors)
     if not origin.records:
         target.unlink()
         return None
     if other:
         raise InputError(
             f"{shown}: holds results by other settings ({other}): give the same command, another "
-            f"--output, or {_ANEW} and replace results"
+            f"--output, or {_NO_RESUME} and replace results"
         )
     raise InputError(
         f"{shown}: holds results of another file than {show_path(source.path)}, or of what that "
-        f"was before it changed: remove {shown} to have it done again, or give {_ANEW}"
+        f"was before it changed: remove {shown} to have it done again, or give {_NO_RESUME}"
     )

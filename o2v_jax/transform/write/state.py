@@ -18,12 +18,12 @@ from o2v_jax.transform.read.parts import Position
 from o2v_jax.transform.read.sources import Source, show_path
 from o2v_jax.transform.write.origin import Origin, hash_path
 
-FOLDER = ".o2v-transform"
-FORMAT = 2
+STATE_FOLDER = ".o2v-transform"
+STATE_FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Progress:
+class FileProgress:
     """How far a file is.
 
     Attributes:
@@ -72,7 +72,7 @@ class Manifest(msgspec.Struct):
 
     identity: dict[str, Any]
     files: list[Entry]
-    format: int = FORMAT
+    format: int = STATE_FORMAT
 
 
 class _Note(msgspec.Struct):
@@ -87,7 +87,7 @@ class UnreadableError(InputError):
     """The state is damaged, or of another version of this library."""
 
 
-class State:
+class RunState:
     """The folder of an unfinished run, for this process alone until it is closed.
 
     Files are numbered as they are in the sources that a run was begun with, or went on with.
@@ -98,11 +98,11 @@ class State:
     """
 
     def __init__(self, output: Path) -> None:
-        self.folder = output / FOLDER
+        self.folder = output / STATE_FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self._journal = (self.folder / "journal.jsonl").open("a+b")
         self._lock()
-        self._progress: dict[int, Progress] = {}
+        self._progress: dict[int, FileProgress] = {}
         self.manifest = Manifest({}, [])
         self._numbers: list[int] = []
 
@@ -129,15 +129,15 @@ class State:
         """Where the results of a file are until they are complete."""
         return self._partial(self._numbers[number])
 
-    def of(self, number: int) -> Progress:
+    def of(self, number: int) -> FileProgress:
         """How far a file is."""
-        return self._progress.get(self._numbers[number], Progress())
+        return self._progress.get(self._numbers[number], FileProgress())
 
-    def note(self, number: int, progress: Progress) -> None:
+    def note(self, number: int, progress: FileProgress) -> None:
         """Remembers for good how far a file is."""
         self.note_all({number: progress})
 
-    def note_all(self, progress: Mapping[int, Progress]) -> None:
+    def note_all(self, progress: Mapping[int, FileProgress]) -> None:
         """Remembers for good how far files are."""
         noted = {self._numbers[number]: some for number, some in progress.items()}
         lines = [json.dumps({"file": at, **asdict(some)}) + "\n" for at, some in noted.items()]
@@ -198,7 +198,7 @@ class State:
             self._numbers.append(at)
         return changed
 
-    def origin_of(self, entry: Entry, progress: Progress) -> Origin:
+    def origin_of(self, entry: Entry, progress: FileProgress) -> Origin:
         """What the complete results of a file are marked with."""
         read = hash_path(entry.input), entry.size, entry.modified
         return Origin(self.manifest.identity, *read, progress.records, progress.errors)
@@ -207,7 +207,7 @@ class State:
         """What the complete results of a file are marked with, by its number."""
         return self.origin_of(self.manifest.files[self._numbers[number]], self.of(number))
 
-    def others(self) -> Iterator[tuple[Entry, Progress, Path]]:
+    def others(self) -> Iterator[tuple[Entry, FileProgress, Path]]:
         """Files of the run that are not among its sources now, each with its partial results."""
         for at in sorted(self._progress.keys() - set(self._numbers)):
             yield self.manifest.files[at], self._progress[at], self._partial(at)
@@ -242,19 +242,21 @@ class State:
             # the names of files can be such that only the standard library reads them again
             held = json.loads(self._manifest_file.read_bytes())
             version = held["format"]
-            if version == FORMAT:
+            if version == STATE_FORMAT:
                 return msgspec.convert(held, Manifest)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged(error) from error
         raise UnreadableError(f"holds a run of another version (format {version!s:.20})")
 
-    def _read_journal(self) -> dict[int, Progress]:
+    def _read_journal(self) -> dict[int, FileProgress]:
         found = {}
         try:
             for line in _read_whole_lines(self._journal):
                 note = msgspec.json.decode(line, type=_Note)
                 _ = self.manifest.files[note.file]
-                found[note.file] = Progress(note.position, note.written, note.records, note.errors)
+                found[note.file] = FileProgress(
+                    note.position, note.written, note.records, note.errors
+                )
         except (ValueError, IndexError) as error:
             raise self._damaged(error) from error
         return found

@@ -39,7 +39,7 @@ def test_the_reference_without_its_relu():
 @pytest.mark.parametrize("width", range(1, 10))
 def test_the_same_as_the_definition(width):
     weight, lines = normal(width, 3, 4), [normal(length, 3) for length in LENGTHS]
-    found_all = jax.jit(convolve_all)(lines, fold_kernel(weight, min_numbers=1))
+    found_all = jax.jit(convolve_all)(lines, fold_kernel(weight, min_fan=1))
     for line, found in zip(lines, found_all, strict=True):
         np.testing.assert_allclose(found, expected(line, weight), rtol=1e-5, atol=1e-5)
 
@@ -49,12 +49,12 @@ def convolve_all(lines, kernel):
 
 
 @pytest.mark.parametrize("width", range(1, 10))
-def test_a_kernel_is_evaluated_where_that_saves_products(width):
+def test_a_kernel_is_transformed_where_that_saves_products(width):
     weight = normal(width, 3, 4)
-    kernel = fold_kernel(weight, min_numbers=1)
+    kernel = fold_kernel(weight, min_fan=1)
     assert kernel.pop("weight") is weight
-    evaluated = [(N, 3, 4)] if 1 < width < 6 else []
-    assert [array.shape for array in kernel.values()] == evaluated
+    transformed = [(N, 3, 4)] if 1 < width < 6 else []
+    assert [array.shape for array in kernel.values()] == transformed
     assert {array.dtype for array in kernel.values()} <= {np.dtype(np.float32)}
 
 
@@ -62,9 +62,9 @@ def test_a_kernel_is_evaluated_where_that_saves_products(width):
 def test_transforms_are_exact(width):
     """As a tensor: output o takes input i times tap i - o, with factor 1, and nothing else."""
     for outputs in range(1, N + 2 - width):
-        points, evaluate_inputs, interpolate = make_transforms(width, outputs)
+        points, transform_inputs, interpolate = make_transforms(width, outputs)
         at_points = make_filter_transform(width)[list(points)]
-        found = np.einsum("on,nw,ni->oiw", interpolate, at_points, evaluate_inputs)
+        found = np.einsum("on,nw,ni->oiw", interpolate, at_points, transform_inputs)
         o, i, w = np.indices(found.shape)
         np.testing.assert_allclose(found, i == o + w, rtol=0, atol=1e-14)
         assert found.shape == (outputs, outputs + width - 1, width)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o2v_jax import InputError, RecordError
-from o2v_jax.preparation.problems import Problems
+from o2v_jax.preparation.skipped_rows import SkippedRows
 
 WIDTH = 3
 # what a cell of any form may hold: TSV cannot hold tabs, and no text form a lone carriage return
@@ -239,7 +239,7 @@ def test_a_header_that_may_be_data_is_remarked(read, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("u1,m1\nu2,m2\n")
     for wanted, header, remarks in ((("0", "1"), True, 1), (("u1", "1"), True, 0), ("0", False, 0)):
-        problems = Problems()
+        problems = SkippedRows()
         read(path, *wanted, header=header, problems=problems)
         assert len(problems.remarks) == remarks
         for remark in problems.remarks:
@@ -252,7 +252,7 @@ def test_a_header_that_may_be_data_is_remarked(read, tmp_path):
 def test_rows_of_another_width_can_be_skipped(read, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("z,y\n1,2\n3\n4,5\n")
-    problems = Problems(skip=True)
+    problems = SkippedRows(skip=True)
     assert read(path, "z", header=True, problems=problems) == [
         (f"{path}:2", "1"),
         (f"{path}:4", "4"),

@@ -47,7 +47,7 @@ def _folded_of(model, tokens, table=None):
     table = model.params["embed_0"]["weight"] if table is None else table
     config, params = model.config.encoder(0), model.params["source"]
     # the models are small
-    return fold_encoder(config, table, params, tokens=tokens, min_numbers=1)
+    return fold_encoder(config, table, params, tokens=tokens, min_fan=1)
 
 
 def _encoder_of(model, tokens, table=None):

@@ -19,7 +19,7 @@ PAIRS = list(product(NETWORKS, NETWORKS))
 FOLDED = [pair for pair in PAIRS if pair != ("pooled_embedding", "pooled_embedding")]
 TABLE = (20, 8)
 # the models are small
-SMALL = CPU._replace(winograd_min_numbers=1)
+SMALL = CPU._replace(winograd_min_fan=1)
 NO_ROOM = SMALL._replace(max_folded_bytes=0)
 
 

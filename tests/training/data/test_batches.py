@@ -5,7 +5,7 @@ import pytest
 
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.training.data.batches import Batcher
+from o2v_jax.training.data.batches import DataLoader
 from o2v_jax.training.data.dataset import Dataset
 
 
@@ -30,7 +30,9 @@ def config_of(**settings) -> Hyperparameters:
 def test_an_epoch_holds_every_record_once(bucket_width):
     data = data_of(29)
     batches = list(
-        Batcher.of(config_of(bucket_width=bucket_width), data).epoch(data, np.random.default_rng(1))
+        DataLoader.of(config_of(bucket_width=bucket_width), data).epoch(
+            data, np.random.default_rng(1)
+        )
     )
     labels = np.concatenate([batch.labels[batch.weights > 0] for batch in batches])
     assert sorted(labels) == list(range(29))
@@ -40,7 +42,7 @@ def test_an_epoch_holds_every_record_once(bucket_width):
 
 def test_rows_keep_their_tokens():
     data = data_of(20)
-    for batch in Batcher.of(config_of(), data).epoch(data, np.random.default_rng(1)):
+    for batch in DataLoader.of(config_of(), data).epoch(data, np.random.default_rng(1)):
         for row in np.flatnonzero(batch.weights):
             record = int(batch.labels[row])
             for padded, side in ((batch.in0, data.in0), (batch.in1, data.in1)):
@@ -51,9 +53,9 @@ def test_rows_keep_their_tokens():
 
 def test_order_is_the_rngs():
     data = data_of(40)
-    batcher = Batcher.of(config_of(), data)
+    loader = DataLoader.of(config_of(), data)
     once, again, other = (
-        [batch.labels.tolist() for batch in batcher.epoch(data, np.random.default_rng(seed))]
+        [batch.labels.tolist() for batch in loader.epoch(data, np.random.default_rng(seed))]
         for seed in (1, 1, 2)
     )
     assert once == again
@@ -64,14 +66,14 @@ def test_bucket_width_groups_lengths_and_pads_less():
     data = data_of(400)
 
     def padded_tokens(width: int) -> int:
-        batcher = Batcher.of(config_of(bucket_width=width), data)
-        return sum(b.in0.size + b.in1.size for b in batcher.epoch(data, np.random.default_rng(1)))
+        loader = DataLoader.of(config_of(bucket_width=width), data)
+        return sum(b.in0.size + b.in1.size for b in loader.epoch(data, np.random.default_rng(1)))
 
     assert padded_tokens(5) < 0.9 * padded_tokens(0)
 
 
 def test_batches_are_padded_to_few_lengths():
     data = data_of(400)
-    batcher = Batcher.of(config_of(bucket_width=1), data)
-    shapes = {b.in0.shape for b in batcher.epoch(data, np.random.default_rng(1))}
+    loader = DataLoader.of(config_of(bucket_width=1), data)
+    shapes = {b.in0.shape for b in loader.epoch(data, np.random.default_rng(1))}
     assert 1 < len(shapes) <= 5

@@ -195,7 +195,7 @@ def test_a_damaged_state_is_named_and_can_be_left_behind(part, tmp_path):
     damaged = next((tmp_path / "state").glob("state_*")) / part
     shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
     again = checkpoints_of(tmp_path)
-    with pytest.raises(InputError, match="damaged state: begin anew with --no-resume"):
+    with pytest.raises(InputError, match="damaged state: start over with --no-resume"):
         run_of(config_of(), again).fit()
     again.discard()
     assert again.latest({}) is None

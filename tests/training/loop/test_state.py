@@ -139,15 +139,15 @@ def test_a_run_goes_on_from_the_newest_whole_state(states, damage, synced, caplo
 
 
 @pytest.mark.parametrize("damage", [cut, no_listing, an_early_part])
-def test_without_a_whole_state_a_container_begins_anew(states, damage, caplog):
+def test_without_a_whole_state_a_container_starts_over(states, damage, caplog):
     shutil.rmtree(states / "state" / "state_1")
     damage(states / "state" / "state_2")
-    with pytest.raises(InputError, match="damaged state: begin anew with --no-resume") as refused:
+    with pytest.raises(InputError, match="damaged state: start over with --no-resume") as refused:
         opened(states).latest(arrays_of(0))
     assert "\n" not in str(refused.value)
     assert opened(states, synced=True).latest(arrays_of(0)) is None
     (warning,) = caplog.records
-    assert warning.getMessage().endswith("none is whole: beginning anew")
+    assert warning.getMessage().endswith("none is whole: starting over")
 
 
 def test_what_a_synchronizing_program_leaves_is_passed_over(states, caplog):

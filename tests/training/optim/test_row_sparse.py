@@ -12,7 +12,7 @@ from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.optim.batch_vocabulary import remap_ids, remap_ids_in_step, row_count
 from o2v_jax.training.optim.optimizers import OPTIMIZERS
 from o2v_jax.training.optim.placement import Placement
-from o2v_jax.training.optim.row_sparse import apply_row_updates, pack, put_back, take, update
+from o2v_jax.training.optim.row_sparse import apply_row_updates, pack_table, put_back, take, update
 from o2v_jax.training.optim.step import _remaps_on_host, evaluation_step, start, train_step
 
 pytestmark = pytest.mark.slow
@@ -288,5 +288,5 @@ def test_rows_updated_in_chunks_are_as_if_updated_at_once(name, count):
 
 def table_of(optimizer, size):
     weight = jax.numpy.asarray(np.random.default_rng(size).normal(size=(size, 2)), np.float32)
-    table = pack(optimizer, weight)
+    table = pack_table(optimizer, weight)
     return table._replace(rows=table.rows + 0.5)  # of moments that are not zero

@@ -196,7 +196,7 @@ def test_every_parameter_learns_and_padding_does_not(network):
     np.testing.assert_array_equal(before[table]["weight"][0], after[table]["weight"][0])
 
 
-def test_dropout_draws_anew_at_every_step():
+def test_dropout_draws_again_at_every_step():
     config, batch = config_of(dropout=0.5), batch_of()
     state, step = start(config, 0), train_step(config)
     state, first = step(state, batch)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from o2v_jax.transform import Settings
+from o2v_jax.transform import TransformSettings
 from o2v_jax.transform.read.parts import read_parts
 from o2v_jax.transform.read.rows import read_rows
 from o2v_jax.transform.write.joins import edit_answer
@@ -15,7 +15,7 @@ from o2v_jax.transform.write.state import Position
 def errors(tmp_path, name, text, **settings):
     file = tmp_path / name
     file.write_text(text)
-    settings = Settings(**settings).of(file)
+    settings = TransformSettings(**settings).of(file)
     (part,) = read_parts(file, settings, Position())
     return [str(error) for error in read_rows(part, name, settings, (9, 9)).errors.values()]
 
@@ -48,5 +48,7 @@ def test_half_a_surrogate_pair_is_kept_with_what_it_stands_in(tmp_path, half):
     assert errors(tmp_path, "a.jsonl", record) == []
     assert errors(tmp_path, "a.json", f'{{"instances": [{record}]}}') == []
     assert errors(tmp_path, "a.jsonl", record, input_filter="$['in0','in1','t']") == []
-    joined = edit_answer(b"{}", record.encode(), Settings(join="Input").of(Path("a.jsonl")))
+    joined = edit_answer(
+        b"{}", record.encode(), TransformSettings(join="Input").of(Path("a.jsonl"))
+    )
     assert json.loads(joined)["t"] == json.loads(f'"{half}"')

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from o2v_jax.constants import MIB
 from o2v_jax.errors import InputError
-from o2v_jax.transform import Position, Settings, read_parts
+from o2v_jax.transform import Position, TransformSettings, read_parts
 from o2v_jax.transform.read.parts import PART_BYTES
-from o2v_jax.transform.settings import MIB
 
 START = Position()
 
@@ -37,7 +37,7 @@ def sdk(tmp_path_factory):
 
 
 def settings_of(longest=MIB, **options):
-    return replace(Settings(**options).of(Path("a.jsonl")), longest=longest)
+    return replace(TransformSettings(**options).of(Path("a.jsonl")), longest=longest)
 
 
 def comparable(part):

@@ -7,7 +7,7 @@ import pytest
 
 from o2v_jax.data import read_each
 from o2v_jax.data.arrow import read_sides
-from o2v_jax.transform import Part, Position, Settings
+from o2v_jax.transform import Part, Position, TransformSettings
 from o2v_jax.transform.read.rows import read_rows
 
 PAIR = b'{"in0": [1, 2], "in1": [3]}'
@@ -90,7 +90,7 @@ def test_odd_lines_are_left_to_the_strict_way_or_read_alike(text):
 @pytest.mark.parametrize("strategy", ["MultiRecord", "SingleRecord"])
 @pytest.mark.parametrize("texts", [[PAIR + b"\n"] * 3, [PAIR + b"\n", b"\n", PAIR], [PLAIN[2]]])
 def test_rows_are_alike_both_ways(texts, strategy):
-    settings = Settings(strategy=strategy).of(Path("a.jsonl"))
+    settings = TransformSettings(strategy=strategy).of(Path("a.jsonl"))
     part = Part(texts, 1, Position())
     fast = read_rows(part, "a", settings, (10, 10))
     extra = [text.replace(b"{", b'{"id": 5, ') for text in texts]
@@ -104,7 +104,7 @@ def test_rows_are_alike_both_ways(texts, strategy):
 
 
 def test_a_bad_id_is_found_both_ways():
-    settings = Settings().of(Path("a.jsonl"))
+    settings = TransformSettings().of(Path("a.jsonl"))
     for text in (PAIR, PAIR.replace(b"{", b'{"id": 5, ')):
         part = Part([PAIR + b"\n\n" + text], 1, Position())
         rows = read_rows(part, "a", settings, (10, 3))

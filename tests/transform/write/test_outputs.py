@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.transform import Position, Report, Settings, Transform, find_sources
+from o2v_jax.transform import Position, Transform, TransformReport, TransformSettings, find_sources
 from o2v_jax.transform.engines.base import Step
 from o2v_jax.transform.write.origin import Origin
 from o2v_jax.transform.write.outputs import Writer, complete
-from o2v_jax.transform.write.state import State
+from o2v_jax.transform.write.state import RunState
 
 
 class Failing:
@@ -32,10 +32,10 @@ class Failing:
 def test_nothing_behind_a_failed_write_is_done(tmp_path, error):
     (tmp_path / "a.jsonl").write_bytes(b"{}")
     sources, output = find_sources([str(tmp_path / "a.jsonl")], tmp_path / "out"), tmp_path / "out"
-    settings = [Settings().of(source.path) for source in sources]
-    with State(output) as state:
+    settings = [TransformSettings().of(source.path) for source in sources]
+    with RunState(output) as state:
         state.begin({}, sources)
-        writer = Writer(output, sources, settings, state, Report(1), skip=False)
+        writer = Writer(output, sources, settings, state, TransformReport(1), skip=False)
         with pytest.raises((InputError, MemoryError)):
             writer.do((Step(0, work=1), Failing(error)))
         with pytest.raises(InputError, match="stopped"):
@@ -61,16 +61,16 @@ def test_a_full_disk_names_the_folder_and_the_file(tmp_path):
     file.write_bytes(b"{}")
     sources = find_sources([str(file)], output)
     transform = Transform(
-        sources, output, Settings(), SimpleNamespace(identity="x", knows_model=True)
+        sources, output, TransformSettings(), SimpleNamespace(identity="x", knows_model=True)
     )
     full = rf"^{output}: cannot be written \(File too large\); what is done is kept"
     with room_for(10), pytest.raises(InputError, match=full):
         transform.run()
     assert list(output.iterdir()) == []
-    with State(output) as state:
+    with RunState(output) as state:
         state.begin({}, sources)
-        settings = [Settings().of(file)]
-        writer = Writer(output, sources, settings, state, Report(1), skip=False)
+        settings = [TransformSettings().of(file)]
+        writer = Writer(output, sources, settings, state, TransformReport(1), skip=False)
         error = OSError(errno.EDQUOT, "Disk quota exceeded")
         with pytest.raises(InputError, match=rf"resumes at {output}/a.jsonl.out$"):
             writer.do((Step(0, work=1), Failing(error)))

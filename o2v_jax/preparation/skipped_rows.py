@@ -6,14 +6,14 @@ from typing import TypeAlias
 
 from o2v_jax.errors import RecordError
 
-LISTED = 5
+LISTED_ROWS = 5
 
 # row of a chunk -> what is wrong with it
 Faults: TypeAlias = Mapping[int, str]
 
 
 @dataclass
-class Problems:
+class SkippedRows:
     """Records that were left out.
 
     Attributes:
@@ -38,10 +38,10 @@ class Problems:
         if not self.skip:
             raise error
         self.count += 1
-        if len(self.listed) < LISTED:
+        if len(self.listed) < LISTED_ROWS:
             self.listed.append(str(error))
 
     def remark(self, text: str) -> None:
         """Keeps something to say to the caller at the end."""
-        if len(self.remarks) < LISTED:
+        if len(self.remarks) < LISTED_ROWS:
             self.remarks.append(text)

@@ -8,10 +8,10 @@ from o2v_jax.errors import InputError
 from o2v_jax.util import BOM
 
 HEAD_BYTES = 4096  # of a file that are looked at, if so many are there at once
-PARQUET = "a Parquet file"
+PARQUET_NAME = "a Parquet file"
 
 
-class Kind(NamedTuple):
+class FileType(NamedTuple):
     """A kind of file that is not text.
 
     Attributes:
@@ -28,27 +28,29 @@ _DECOMPRESS = "decompress it, or compress it by gzip instead"
 _AS_UTF8 = "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)"
 _AS_PARQUET = "write it as Parquet for o2v transform or o2v prepare"
 _MAGIC = {
-    rb"PAR1": Kind(PARQUET, "o2v transform scores it, and o2v prepare makes JSON Lines of it"),
-    rb"PK(\x03\x04|\x05\x06)": Kind(
+    rb"PAR1": FileType(
+        PARQUET_NAME, "o2v transform scores it, and o2v prepare makes JSON Lines of it"
+    ),
+    rb"PK(\x03\x04|\x05\x06)": FileType(
         "a zip archive (.zip, .xlsx, .npz)", f"{_UNPACK}; save an Excel workbook as CSV"
     ),
-    rb"\xd0\xcf\x11\xe0": Kind("an Excel workbook", "save it as CSV for o2v prepare"),
-    rb"BZh": Kind("compressed by bzip2", _DECOMPRESS),
-    rb"\xfd7zXZ\x00": Kind("compressed by xz", _DECOMPRESS),
-    rb"\x28\xb5\x2f\xfd": Kind("compressed by zstd", _DECOMPRESS),
-    rb"7z\xbc\xaf\x27\x1c": Kind("a 7z archive", _UNPACK),
-    rb"\x1f\x8b": Kind("compressed by gzip twice", "decompress it first"),
-    rb"\xff\xfe|\xfe\xff": Kind("UTF-16 text", _AS_UTF8),
-    rb"([\t\r\n -~]\x00){2}|(\x00[\t\r\n -~]){2}": Kind("UTF-16 text", _AS_UTF8),
-    rb"\x93NUMPY": Kind("a NumPy array"),
-    rb"ARROW1": Kind("an Arrow file", _AS_PARQUET),
-    rb"FEA1": Kind("a Feather file", _AS_PARQUET),
-    rb"ORC": Kind("an ORC file", _AS_PARQUET),
-    rb"Obj\x01": Kind("an Avro file", _AS_PARQUET),
-    rb"\x89HDF": Kind("an HDF5 file"),
-    rb"SQLite format 3": Kind("an SQLite database"),
-    rb"\x0a\x23\xd7\xce": Kind("RecordIO", "JSON Lines is the only content type for training"),
-    rb"%PDF": Kind("a PDF"),
+    rb"\xd0\xcf\x11\xe0": FileType("an Excel workbook", "save it as CSV for o2v prepare"),
+    rb"BZh": FileType("compressed by bzip2", _DECOMPRESS),
+    rb"\xfd7zXZ\x00": FileType("compressed by xz", _DECOMPRESS),
+    rb"\x28\xb5\x2f\xfd": FileType("compressed by zstd", _DECOMPRESS),
+    rb"7z\xbc\xaf\x27\x1c": FileType("a 7z archive", _UNPACK),
+    rb"\x1f\x8b": FileType("compressed by gzip twice", "decompress it first"),
+    rb"\xff\xfe|\xfe\xff": FileType("UTF-16 text", _AS_UTF8),
+    rb"([\t\r\n -~]\x00){2}|(\x00[\t\r\n -~]){2}": FileType("UTF-16 text", _AS_UTF8),
+    rb"\x93NUMPY": FileType("a NumPy array"),
+    rb"ARROW1": FileType("an Arrow file", _AS_PARQUET),
+    rb"FEA1": FileType("a Feather file", _AS_PARQUET),
+    rb"ORC": FileType("an ORC file", _AS_PARQUET),
+    rb"Obj\x01": FileType("an Avro file", _AS_PARQUET),
+    rb"\x89HDF": FileType("an HDF5 file"),
+    rb"SQLite format 3": FileType("an SQLite database"),
+    rb"\x0a\x23\xd7\xce": FileType("RecordIO", "JSON Lines is the only content type for training"),
+    rb"%PDF": FileType("a PDF"),
 }
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TAR = slice(257, 262)
@@ -72,20 +74,20 @@ def require_text(head: bytes, name: str) -> None:
     Raises:
         InputError: it says what the file is and what to do with it.
     """
-    kind = identify_kind(head) or _identify_binary(head)
+    kind = identify_file_type(head) or _identify_binary(head)
     if kind:
         advice = f": {kind.remedy}" if kind.remedy else ""
         raise InputError(f"{name} is {kind.name}, but JSON Lines are expected{advice}")
 
 
-def identify_kind(head: bytes) -> Kind | None:
+def identify_file_type(head: bytes) -> FileType | None:
     """The kind of a file that begins so; None: perhaps text, or of a kind that is not known."""
     for pattern, kind in _MAGIC.items():
         found = re.match(pattern, head, re.DOTALL)
         # a text may begin with letters that a kind of file begins with
         if found and (not found[0].isascii() or _CONTROL.search(head)):
             return kind
-    return Kind("a tar archive", _UNPACK) if head[_TAR] == b"ustar" else None
+    return FileType("a tar archive", _UNPACK) if head[_TAR] == b"ustar" else None
 
 
 def is_document(head: bytes) -> bool:
@@ -105,8 +107,8 @@ def describe_table(head: bytes) -> str:
     return next(found, "")
 
 
-def _identify_binary(head: bytes) -> Kind | None:
+def _identify_binary(head: bytes) -> FileType | None:
     """The kind of a file whose first line cannot be text."""
     if b"\0" not in head.partition(b"\n")[0]:
         return None
-    return Kind("a safetensors file" if _SAFETENSORS.match(head) else "binary")
+    return FileType("a safetensors file" if _SAFETENSORS.match(head) else "binary")
