@@ -67,6 +67,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_texts_names_and_settings(ran, pairs):
     out, err = ran(pairs, *PAIRS, "--label", "y")
     made = {"train.jsonl", "vocab0.json", "vocab1.json", "labels.json", "hyperparameters.json"}
@@ -309,6 +310,7 @@ def test_lists_written_as_text_are_noticed(ran, tmp_path):
     assert noticed[0].startswith("in0 (column 'one'): \"['red', 'blue']\" looks like a list")
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(UNUSUAL, UNUSUAL), min_size=1, max_size=8),
     st.sampled_from([*TOKENS]),
@@ -330,6 +332,7 @@ def test_ids_decode_to_the_tokens(tmp_path_factory, rows, kind, shared):
             assert decoded == TOKENS[kind](text)
 
 
+@pytest.mark.slow
 def test_it_trains_at_once(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--label", "y", "--validation", "0.1", "--test", "0.1")
     settings = json.loads((out / "hyperparameters.json").read_text())
@@ -343,6 +346,7 @@ def test_it_trains_at_once(o2v, ran, pairs, tmp_path):
     assert o2v_jax.load(tmp_path / "model").config.num_classes == 3
 
 
+@pytest.mark.slow
 def test_a_shared_vocabulary_trains_tied_and_reads_text(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--shared-vocabulary")
     settings = json.loads((out / "hyperparameters.json").read_text())
