@@ -336,7 +336,7 @@ def test_ids_decode_to_the_tokens(tmp_path_factory, rows, kind, shared):
 def test_it_trains_at_once(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--label", "y", "--validation", "0.1", "--test", "0.1")
     settings = json.loads((out / "hyperparameters.json").read_text())
-    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4"}
+    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4", "mini_batch_size": "512"}
     (out / "hyperparameters.json").write_text(json.dumps(settings))
     channels = [f"--{name}={out / name}.jsonl" for name in ("train", "validation", "test")]
     common = ("--hyperparameters", out / "hyperparameters.json", "--output", tmp_path / "model")
@@ -350,7 +350,7 @@ def test_it_trains_at_once(o2v, ran, pairs, tmp_path):
 def test_a_shared_vocabulary_trains_tied_and_reads_text(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--shared-vocabulary")
     settings = json.loads((out / "hyperparameters.json").read_text())
-    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4"}
+    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4", "mini_batch_size": "512"}
     settings |= {f"enc{side}_network": "pooled_embedding" for side in (0, 1)}
     (out / "hyperparameters.json").write_text(json.dumps(settings))
     common = ("--hyperparameters", out / "hyperparameters.json", "--vocabulary", out / "vocab.json")
