@@ -190,6 +190,7 @@ def test_a_bomb_after_the_end_is_refused(saved, scratch):
     assert "more bytes than its headers announce" in problem_of(path)
 
 
+@pytest.mark.slow
 def test_too_many_members_are_refused(saved, scratch):
     path = tar(saved.with_name("m.tgz"), *(member(f"a{n}") for n in range(10_001)))
     assert "there are more than 10000 members" in problem_of(path)

@@ -321,6 +321,7 @@ TENSORS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     header=ANYTHING

@@ -19,8 +19,8 @@ SETTINGS = {
     "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     "O2V_TRAIN_DEVICES": "2",
 }
-LONG = ("--epochs", 50, "--early_stopping_patience", 5, "--early_stopping_tolerance", 1e-6)
-LONG += ("--learning_rate", 1e-5, "--mini_batch_size", 16)
+LONG = ("--epochs", 100, "--early_stopping_patience", 5, "--early_stopping_tolerance", 1e-6)
+LONG += ("--learning_rate", 1e-5, "--mini_batch_size", 32)
 
 
 @pytest.fixture

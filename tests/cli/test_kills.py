@@ -16,7 +16,7 @@ from o2v_jax.checkpoint import flatten
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("apart")]
 
-KILLS = int(os.environ.get("O2V_TEST_KILLS", "5"))
+KILLS = int(os.environ.get("O2V_TEST_KILLS", "3"))
 MOMENTS = ("starting", "saving", "training", "saving", "training")
 
 
@@ -37,11 +37,14 @@ def parameters(model):
 
 @pytest.fixture(scope="module")
 def options(files):
-    """A run of some seconds, with dropout, buckets and a growing history."""
+    """A run of some seconds, with dropout, buckets and a growing history.
+
+    Its batches are large enough to be of few lengths, for each of which a step is compiled.
+    """
     return (
         *("--train", files["train"], "--validation", files["validation"]),
-        *("--hyperparameters", files["hyperparameters"], "--epochs", 60, "--dropout", 0.2),
-        *("--mini_batch_size", 4, "--early_stopping_patience", 5, "--learning_rate", 0.0001),
+        *("--hyperparameters", files["hyperparameters"], "--epochs", 100, "--dropout", 0.2),
+        *("--mini_batch_size", 16, "--early_stopping_patience", 5, "--learning_rate", 0.0001),
         *("--early_stopping_tolerance", 0.000001, "--bucket_width", 3),
     )
 
@@ -129,9 +132,9 @@ def test_asked_to_stop_it_saves_and_goes_on(number, options, tmp_path):
 
 def test_another_run_is_refused_or_starts_over(stopped, options, tmp_path, o2v):
     shutil.copytree(stopped, tmp_path / "model.checkpoints")
-    refused = o2v("train", *options, "--epochs", 59, "--output", tmp_path / "model")
+    refused = o2v("train", *options, "--epochs", 99, "--output", tmp_path / "model")
     assert refused.status == 2
-    assert "holds the state of another run (epochs was 60, now 59)" in refused.err
+    assert "holds the state of another run (epochs was 100, now 99)" in refused.err
     fresh = ("--epochs", 2, "--no-resume", "--output", tmp_path / "model")
     done = o2v("train", *options, *fresh)
     assert done.status == 0, done.err
@@ -144,7 +147,7 @@ def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
     data.mkdir(parents=True)
     (data / "train.jsonl").write_bytes(files["train"].read_bytes())
     settings = json.loads(files["hyperparameters"].read_text())
-    settings |= {"epochs": "100", "mini_batch_size": "1", "early_stopping_patience": "5"}
+    settings |= {"epochs": "100", "mini_batch_size": "16", "early_stopping_patience": "5"}
     settings |= {"early_stopping_tolerance": "0.000001", "learning_rate": "0.00001"}
     (config / "hyperparameters.json").write_text(json.dumps(settings))
     kept = tmp_path / "kept"

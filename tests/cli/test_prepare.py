@@ -70,6 +70,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_texts_names_and_settings(ran, pairs):
     out, err = ran(pairs, *PAIRS, "--label", "y")
     made = {"train.jsonl", "vocab0.json", "vocab1.json", "labels.json", "inputs.json"}
@@ -313,6 +314,7 @@ def test_lists_written_as_text_are_noticed(ran, tmp_path):
     assert noticed[0].startswith("in0 (column 'one'): \"['red', 'blue']\" looks like a list")
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(UNUSUAL, UNUSUAL), min_size=1, max_size=8),
     st.sampled_from([*TOKENS]),
@@ -339,9 +341,10 @@ def write_settings(out, **settings):
     file.write_text(json.dumps(json.loads(file.read_text()) | settings))
 
 
+@pytest.mark.slow
 def test_it_trains_at_once(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--label", "y", "--validation", "0.1", "--test", "0.1")
-    write_settings(out, epochs="1", enc_dim="8", mlp_dim="4")
+    write_settings(out, epochs="1", enc_dim="8", mlp_dim="4", mini_batch_size="512")
     channels = [f"--{name}={out / name}.jsonl" for name in ("train", "validation", "test")]
     common = ("--hyperparameters", out / "hyperparameters.json", "--output", tmp_path / "model")
     trained = o2v("train", *channels, *common)
@@ -360,6 +363,7 @@ def test_it_trains_at_once(o2v, ran, pairs, tmp_path):
     assert serve == f"Serve it: o2v serve --model {tmp_path / 'again'}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["value", "tokens", "text"])
 def test_a_table_becomes_a_model_that_takes_its_own_words(o2v, tmp_path, kind):
     table = tmp_path / "ratings.csv"
@@ -371,7 +375,7 @@ def test_a_table_becomes_a_model_that_takes_its_own_words(o2v, tmp_path, kind):
         *("--in1-type", kind, "--label", "stars", "--output", tmp_path / "data"),
     )
     assert made.status == 0, made.err
-    sizes = ("--epochs", 2, "--enc_dim", 8, "--mlp_dim", 4)
+    sizes = ("--epochs", 1, "--enc_dim", 8, "--mlp_dim", 4, "--mini_batch_size", 512)
     trained = o2v("train", "--data", tmp_path / "data", "--output", tmp_path / "model", *sizes)
     assert trained.status == 0, trained.err
     shown = o2v("inspect", "--model", tmp_path / "model").out
@@ -415,11 +419,12 @@ def test_a_damaged_preparation_is_not_trained_on(o2v, ran, pairs, tmp_path, dama
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_given_hyperparameters_overrule_those_of_the_data(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--label", "y", "--shared-vocabulary")
     file = tmp_path / "hyperparameters.json"
     file.write_text(json.dumps({"enc1_network": "enc0", "enc0_max_seq_len": "9", "epochs": "2"}))
-    options = ("--hyperparameters", file, "--epochs", 1, "--enc_dim", 8)
+    options = ("--hyperparameters", file, "--epochs", 1, "--mini_batch_size", 512)
     trained = o2v("train", "--data", out, *options, "--output", tmp_path / "model")
     assert trained.status == 0, trained.err
     config = o2v_jax.load(tmp_path / "model").config
@@ -435,6 +440,7 @@ def test_data_is_all_there_is(o2v, ran, pairs, tmp_path):
     assert "--data names a prepared directory: leave --train out" in refused.err
 
 
+@pytest.mark.slow
 def test_channels_are_files_folders_and_patterns(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--label", "y")
     lines = (out / "train.jsonl").read_bytes().splitlines(keepends=True)
@@ -443,7 +449,8 @@ def test_channels_are_files_folders_and_patterns(o2v, ran, pairs, tmp_path):
         (tmp_path / "parts" / f"{number}.jsonl.gz").write_bytes(
             gzip.compress(b"".join(lines[100 * number : 100 * (number + 1)]))
         )
-    common = ("--hyperparameters", out / "hyperparameters.json", "--epochs", 1, "--enc_dim", 8)
+    settings = ("--epochs", 1, "--enc_dim", 8, "--mini_batch_size", 512)
+    common = ("--hyperparameters", out / "hyperparameters.json", *settings)
     found = []
     for number, named in enumerate(
         (out / "train.jsonl", tmp_path / "parts", f"{tmp_path}/parts/*")
@@ -459,10 +466,11 @@ def test_channels_are_files_folders_and_patterns(o2v, ran, pairs, tmp_path):
     assert f"Path '{tmp_path}/none*' does not exist" in missing.err
 
 
+@pytest.mark.slow
 def test_a_shared_vocabulary_trains_tied_and_reads_text(o2v, ran, pairs, tmp_path):
     out, _ = ran(pairs, *PAIRS, "--shared-vocabulary")
     settings = json.loads((out / "hyperparameters.json").read_text())
-    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4"}
+    settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4", "mini_batch_size": "512"}
     settings |= {f"enc{side}_network": "pooled_embedding" for side in (0, 1)}
     (out / "hyperparameters.json").write_text(json.dumps(settings))
     common = ("--hyperparameters", out / "hyperparameters.json", "--vocabulary", out / "vocab.json")

@@ -219,6 +219,7 @@ def test_results_may_be_a_cut_of_a_padded_array():
     assert encode(padded[:, :2], "scores", LINES) == b'{"scores":[0.0,1.0]}\n{"scores":[4.0,5.0]}'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("media_type", Format)
 @pytest.mark.parametrize("shape", [(70_000, 1), (131_073, 1), (30, 5000), (2, 70_000)])
 def test_a_large_result_is_written_whole(shape, media_type):

@@ -155,6 +155,7 @@ def test_a_refusal_is_an_answer_like_others(client, scorer):
         assert [reply.result(10).status for reply in replies] == [200] * REQUESTS
 
 
+@pytest.mark.slow
 def test_as_many_requests_of_any_size_are_taken_as_are_announced(client, scorer):
     scorer.may_score.clear()
     large = json.dumps({"instances": [{"in0": []}] * (RECORDS // 2 + 1)}).encode()
@@ -225,6 +226,7 @@ def test_a_batch_that_fails_is_told_once(client, scorer, caplog):
     assert [record.exc_info is not None for record in caplog.records] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_model_may_be_given(connect, tiny_model, cache, monkeypatch):
     monkeypatch.setenv("O2V_CACHE_DIR", cache)
     client = connect(o2v_jax.load(tiny_model), settings=ServerSettings(devices=1))

@@ -55,6 +55,7 @@ def test_an_answer_that_would_take_all_memory_is_refused(wide):
     )
 
 
+@pytest.mark.slow
 def test_the_largest_answer_is_sent_in_pieces(wide):
     with wide.stream("POST", "/invocations", singles(MAX_RESPONSE_FLOATS // 4096)) as reply:
         assert reply.status == 200

@@ -53,7 +53,7 @@ def fold_encoder(
 
 def count_folded_bytes(config: EncoderConfig) -> int:
     """Size of the table that `tokens` makes."""
-    width: int = FOLDING[config.network].count_token_numbers(config)
+    width: int = FOLDING[config.network].count_token_floats(config)
     return 4 * config.vocab_size * width
 
 

@@ -36,6 +36,7 @@ def test_the_reference_without_its_relu():
     np.testing.assert_allclose(expected(x, weight), np.float64(x) @ weight[0], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", range(1, 10))
 def test_the_same_as_the_definition(width):
     weight, lines = normal(width, 3, 4), [normal(length, 3) for length in LENGTHS]
@@ -70,6 +71,7 @@ def test_transforms_are_exact(width):
         assert found.shape == (outputs, outputs + width - 1, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_rounding_errors_stay_near_those_of_the_definition(width):
     for length in range(56, 61):

@@ -1,5 +1,7 @@
 """row_sparse against a statement of it in NumPy, and against dense training."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -50,13 +52,15 @@ def trained(config, batches):
 
 def gradient_of(config, params, batch):
     """The dense gradient of the mean loss with respect to every parameter."""
+    return jax.device_get(_gradient(config, params, batch))
 
-    def loss(params):
-        logits = logits_fn(config)(params, batch.in0, batch.in1)
-        picked = jax.nn.log_softmax(logits)[np.arange(4), batch.labels.astype(int)]
-        return -(picked * batch.weights).sum() / batch.weights.sum()
 
-    return jax.device_get(jax.grad(loss)(params))
+@partial(jax.jit, static_argnums=0)
+@partial(jax.grad, argnums=1)
+def _gradient(config, params, batch):
+    logits = logits_fn(config)(params, batch.in0, batch.in1)
+    picked = jax.nn.log_softmax(logits)[np.arange(4), batch.labels.astype(int)]
+    return -(picked * batch.weights).sum() / batch.weights.sum()
 
 
 def stated(rule, weight, gradient, memory, step):
@@ -216,16 +220,19 @@ def test_remapping_is_undone_by_the_rows(first, second, tied, marked):
         assert set(table[table < VOCABULARY]) == {0, *(first + second if tied else ids.ravel())}
 
 
-@given(
-    st.lists(st.integers(0, 39), max_size=30),
-    st.lists(st.integers(0, 39), max_size=30),
-    st.booleans(),
+_remap_in_step = jax.jit(remap_ids_in_step, static_argnums=0)
+# none, one, and as many as the vocabulary has or more: every size is compiled
+OF_FEW_SIZES = st.sampled_from([0, 1, 45]).flatmap(
+    lambda size: st.lists(st.integers(0, 39), min_size=size, max_size=size)
 )
+
+
+@given(OF_FEW_SIZES, OF_FEW_SIZES, st.booleans())
 def test_an_accelerator_finds_the_same_rows(first, second, tied):
     config = config_of(tied_token_embedding_weight=tied)
     in0, in1 = (np.int32(ids).reshape(1, -1) for ids in (first, second))
     wanted, *positions = remap_ids(config, in0, in1)
-    rows, *found = jax.device_get(remap_ids_in_step(config, in0, in1))
+    rows, *found = jax.device_get(_remap_in_step(config, in0, in1))
     np.testing.assert_equal(found, positions)
     for name, table in rows.items():
         inside = wanted[name][wanted[name] < VOCABULARY]
@@ -275,15 +282,20 @@ def test_rows_updated_in_chunks_are_as_if_updated_at_once(name, count):
     gradient = {"weight": jax.numpy.asarray(rng.normal(size=(count, 2)), np.float32)}
     frozen = {"table": jax.numpy.asarray(rng.random(count) < 0.2)}
     parts, whole = (
-        apply_row_updates(optimizer, "table", table, gradient, rows, frozen, in_chunks=in_chunks)
+        _update_rows(optimizer, "table", table, gradient, rows, frozen, in_chunks=in_chunks)
         for in_chunks in (True, False)
     )
-    small = update(optimizer, "table", take(table, rows), gradient, frozen)
+    small = _update(optimizer, "table", take(table, rows), gradient, frozen)
     np.testing.assert_allclose(whole.rows, parts.rows, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(parts.rows[rows[:-2]], small.rows[:-2], rtol=1e-6, atol=1e-6)
     assert parts.rest == small.rest
     others = np.setdiff1d(np.arange(2000), rows)
     np.testing.assert_array_equal(parts.rows[others], table.rows[others])
+
+
+# as in a step; outside one, each operation is compiled by itself
+_update_rows = jax.jit(apply_row_updates, static_argnums=(0, 1), static_argnames="in_chunks")
+_update = jax.jit(update, static_argnums=(0, 1))
 
 
 def table_of(optimizer, size):
