@@ -23,8 +23,8 @@ settings.load_profile("any machine")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Programs of these tests run for moments, and compiling them takes most of the time: a sixth less so.
-# Processes that tests start compile as users' do.
+# Programs of these tests run for moments, and compiling them takes most of the time: a sixth less
+# so. Processes that tests start compile as users' do.
 jax.config.update("jax_disable_most_optimizations", True)
 # four devices to share work; not through XLA_FLAGS, which the servers under test would inherit
 jax.config.update("jax_num_cpu_devices", 4)
