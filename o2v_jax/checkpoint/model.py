@@ -9,6 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.array_types import Index
+from o2v_jax.checkpoint.summary import (
+    describe_best,
+    summarize_inputs,
+    summarize_network,
+    summarize_params,
+)
 from o2v_jax.checkpoint.tokenizer_files import VOCABULARY_FILES
 from o2v_jax.data.nested import Params, iterate_leaves
 from o2v_jax.data.tokenizers import Tokenizers
@@ -25,7 +31,7 @@ PROVENANCE = "provenance.json"
 MODEL_FILES = (CONFIG, PARAMS, *VOCABULARY_FILES, METRICS, PROVENANCE)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A trained model. It checks none of its fields: a `Scorer` and `save` do.
 
@@ -50,6 +56,19 @@ class Model:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     length_histogram: Histogram | None = None
     class_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """A few lines: the parameters of a model are too many to print."""
+        try:
+            lines = [
+                *summarize_network(self.config),
+                *summarize_inputs(self.tokenizers, self.class_names),
+                *summarize_params(self.params),
+                *filter(None, [describe_best(self.metrics)]),
+            ]
+        except (AttributeError, TypeError, ValueError) as error:  # its fields are not checked
+            lines = [f"its fields are not a model's: {error}"]
+        return "\n  ".join(["Model", *lines])
 
 
 def flatten(params: Params) -> dict[str, npt.NDArray[Any]]:

@@ -176,7 +176,7 @@ def _train_from_files(
 
 def _say_what_is_next(model: "Model", output: Path) -> None:
     """Where the model is, its best metric, and how it is served."""
-    from o2v_jax.training.report.history import describe_best
+    from o2v_jax.checkpoint.summary import describe_best
 
     best = describe_best(model.metrics)
     say(f"The model is in {output}" + (f": {best}." if best else "."))

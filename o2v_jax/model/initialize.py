@@ -4,12 +4,14 @@ from functools import lru_cache, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
-from o2v_jax.arguments import require_instance, require_integer
+from o2v_jax.arguments import describe, require_instance, require_integer
 from o2v_jax.data.nested import Params
 from o2v_jax.devices import own_settings, require_devices
+from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.object2vec import NETWORKS, Object2Vec
 from o2v_jax.model.parameters import require_fitting, to_plain
@@ -18,15 +20,32 @@ READ_COST = 64  # multiplications
 RANDOM_NUMBERS = "threefry2x32"  # whatever JAX's default is: a seed stands for the same numbers
 
 
-def init(config: Hyperparameters, seed: int = 0) -> Params:
+def init(config: Hyperparameters, seed: int | Array = 0) -> Params:
     """Initial parameters: a nested dict of float32 arrays, keyed like the module's attributes.
 
+    Args:
+        config: of the network.
+        seed: an integer, or a key of `jax.random.key` or `jax.random.PRNGKey`.
+
     Raises:
-        InputError: `config` is of another type, or `seed` is not an integer in 0..2**63 - 1.
+        InputError: `config` is of another type, or `seed` is neither an integer in 0..2**63 - 1 nor
+            one key.
     """
+    config = require_config(config)
     with own_settings():
-        params: Params = init_from_key(require_config(config), random_key(seed))
+        key = _require_key(seed) if isinstance(seed, jax.Array) else random_key(seed)
+        params: Params = init_from_key(config, key)
     return params
+
+
+def _require_key(key: Array) -> Array:
+    """One key of JAX, typed or not."""
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
+        return key
+    if key.dtype == jnp.uint32 and key.shape == (2,):
+        wrapped: Array = jax.random.wrap_key_data(key, impl=RANDOM_NUMBERS)
+        return wrapped
+    raise InputError(f"seed={describe(key)} must be an integer, or one key of jax.random.key")
 
 
 def random_key(seed: int) -> Array:

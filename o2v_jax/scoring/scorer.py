@@ -10,6 +10,7 @@ import numpy.typing as npt
 from o2v_jax.arguments import require_choice, require_instance, require_integer
 from o2v_jax.array_types import Floats
 from o2v_jax.checkpoint import Model
+from o2v_jax.checkpoint.summary import summarize_inputs, summarize_network
 from o2v_jax.constants import DType, Mode
 from o2v_jax.data.deduplicate import AnyRagged
 from o2v_jax.data.ragged import Ragged
@@ -119,6 +120,17 @@ class Scorer:
         self._is_warm = False
         if preferred_mode != "embedding":
             _ = self._executor.weights.head
+
+    def __repr__(self) -> str:
+        """A few lines: the network, and where and how it computes."""
+        weights = self._executor.weights
+        lines = [
+            f"Scorer on {weights.device or default_device()}, {weights.dtype}",
+            *summarize_network(self.config),
+            *summarize_inputs(self.tokenizers, self.class_names),
+            f"{self.compiled} programs compiled",
+        ]
+        return "\n  ".join(lines)
 
     def score(
         self, in0: RaggedLike, in1: RaggedLike, *, max_seq_lens: MaxSeqLens | None = None

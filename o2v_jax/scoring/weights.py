@@ -57,8 +57,9 @@ class Weights:
         self.enc_dim = model.config.enc_dim
         self.outputs = model.config.outputs
         platform = platform_of(device)
-        self._device = device
+        self.device = device
         self._profile = profile or get_device_profile(platform)
+        self.dtype = dtype
         self._compile_encoder = Compiler(platform, dtype)
         self._compile_head = Compiler(platform, "float32" if dtype == "bfloat16" else dtype)
         self._encoders = self._make_encoders(model, cast_encoders(encoders, dtype), dtype)
@@ -70,7 +71,7 @@ class Weights:
     @cached_property
     def head(self) -> Any:
         """The parameters of comparator and MLP."""
-        return jax.device_put(self._head_on_host, self._device)
+        return jax.device_put(self._head_on_host, self.device)
 
     def compile_encode(self, capacity: int, side: int, batch: int, length: int) -> Program:
         """The program of an encoder: (table, first row, parameters, ids) -> table, next row."""
@@ -110,13 +111,13 @@ class Weights:
     def make_table(self, capacity: int) -> jax.Array:
         """A table of so many rows, float32 `[capacity, enc_dim]`."""
         zeros = np.zeros((capacity, self.enc_dim), np.float32)  # of jnp they would be compiled
-        table: jax.Array = jax.device_put(zeros, self._device)
+        table: jax.Array = jax.device_put(zeros, self.device)
         return table
 
     @cached_property
     def first_row(self) -> jax.Array:
         """Zero, on the device."""
-        first: jax.Array = jax.device_put(np.zeros((), np.int32), self._device)
+        first: jax.Array = jax.device_put(np.zeros((), np.int32), self.device)
         return first
 
     def _table_shape(self, capacity: int) -> jax.ShapeDtypeStruct:
@@ -129,7 +130,7 @@ class Weights:
         pairs = zip(configs, foldable, strict=True)
         size = sum(count_folded_bytes(config) for config, folds in pairs if folds)
         tokens = size <= self._profile.max_folded_bytes
-        tables = _TokenTables(encoders, self._device)
+        tables = _TokenTables(encoders, self.device)
         made: list[Encoder] = []
         for side, config in enumerate(configs):
             name = table_name(model.config, side)
@@ -138,7 +139,7 @@ class Weights:
                 table = encoders[name]["weight"] if tokens else tables[name]
                 made.append(self._fold(config, table, params, dtype, tokens=tokens))
             else:
-                given = tables[name], jax.device_put(params, self._device)
+                given = tables[name], jax.device_put(params, self.device)
                 made.append(Encoder(encoder_fn(config), given))
         return made
 
@@ -153,7 +154,7 @@ class Weights:
             convolution=self._profile.convolutions[dtype],
             min_fan=self._profile.winograd_min_fan,
         )
-        return Encoder(encode_folded_fn(config), (jax.device_put(folded, self._device),))
+        return Encoder(encode_folded_fn(config), (jax.device_put(folded, self.device),))
 
 
 class _TokenTables(dict[str, jax.Array]):
@@ -162,8 +163,8 @@ class _TokenTables(dict[str, jax.Array]):
     def __init__(self, encoders: Params, device: jax.Device | None) -> None:
         super().__init__()
         self._encoders = encoders
-        self._device = device
+        self.device = device
 
     def __missing__(self, name: str) -> jax.Array:
-        self[name] = jax.device_put(self._encoders[name]["weight"], self._device)
+        self[name] = jax.device_put(self._encoders[name]["weight"], self.device)
         return self[name]

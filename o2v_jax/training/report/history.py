@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from o2v_jax.atomic import replace_file
 from o2v_jax.util import silence_logger
@@ -41,21 +41,6 @@ def _flat(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         for channel, values in metrics.items()
         for name, value in values.items()
     }
-
-
-def describe_best(metrics: Mapping[str, Any]) -> str:
-    """The best epoch of a model's metrics, and what it reached on the first channel that counts.
-
-    >>> describe_best({"best_epoch": 2, "validation": {"cross_entropy": 0.5, "accuracy": 0.75}})
-    'validation accuracy 0.75 in epoch 2'
-    """
-    channel = next((name for name in ("validation", "train") if name in metrics), None)
-    if channel is None:
-        return ""
-    values = metrics[channel]
-    name = next((name for name in ("accuracy", "mean_squared_error") if name in values), None)
-    name = name or next(iter(values))
-    return f"{channel} {name} {values[name]:.4g} in epoch {metrics['best_epoch']}"
 
 
 if TYPE_CHECKING:

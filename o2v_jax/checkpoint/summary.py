@@ -1,0 +1,60 @@
+"""A model in a few lines, for people who print it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from o2v_jax.data.nested import iterate_leaves
+from o2v_jax.data.tokenizers import SIDES, Tokenizers
+from o2v_jax.hyperparameters import Hyperparameters
+
+_NAMES_SHOWN = 5
+_NAME_LENGTH = 20
+_MEGABYTE = 1_000_000
+
+
+def summarize_network(config: Hyperparameters) -> Iterator[str]:
+    """Lines about the encoders and what compares them."""
+    for side, name in enumerate(SIDES):
+        encoder = config.encoder(side)
+        yield (
+            f"{name}: {encoder.network}, {encoder.vocab_size:,} tokens of "
+            f"{encoder.token_embedding_dim}, at most {encoder.max_seq_len} long -> "
+            f"{encoder.enc_dim}"
+        )
+    hidden = f"{config.mlp_layers} x {config.mlp_dim} {config.mlp_activation}"
+    output = "regression" if config.output_layer != "softmax" else f"{config.num_classes} classes"
+    yield f"compared by {', '.join(config.comparator_list)}; MLP {hidden}; {output}"
+
+
+def summarize_inputs(tokenizers: Tokenizers | None, class_names: Sequence[str]) -> Iterator[str]:
+    """Lines about raw values and class names, where the model has any."""
+    if tokenizers is not None:
+        kinds = (f"{side} {each.kind}" for side, each in zip(SIDES, tokenizers, strict=True))
+        yield f"takes {', '.join(kinds)}"
+    if class_names:
+        shown = [name[:_NAME_LENGTH] for name in class_names[:_NAMES_SHOWN]]
+        more = f" and {len(class_names) - _NAMES_SHOWN} more" * (len(class_names) > _NAMES_SHOWN)
+        yield f"classes {', '.join(shown)}{more}"
+
+
+def summarize_params(params: Mapping[str, Any]) -> Iterator[str]:
+    """A line about the size of nested arrays; none of what holds no arrays."""
+    sizes = [getattr(leaf, "size", 0) for _, leaf in iterate_leaves(dict(params))]
+    stored = sum(getattr(leaf, "nbytes", 0) for _, leaf in iterate_leaves(dict(params)))
+    if sizes:
+        yield f"{sum(sizes):,} parameters ({stored / _MEGABYTE:.1f} MB)"
+
+
+def describe_best(metrics: Mapping[str, Any]) -> str:
+    """The best epoch of a model's metrics, and what it reached on the first channel that counts.
+
+    >>> describe_best({"best_epoch": 2, "validation": {"cross_entropy": 0.5, "accuracy": 0.75}})
+    'validation accuracy 0.75 in epoch 2'
+    """
+    channel = next((name for name in ("validation", "train") if name in metrics), None)
+    values = metrics[channel] if channel else None
+    if not isinstance(values, Mapping) or not values:
+        return ""
+    name = next((name for name in ("accuracy", "mean_squared_error") if name in values), None)
+    name = name or next(iter(values))
+    return f"{channel} {name} {values[name]:.4g} in epoch {metrics.get('best_epoch')}"
