@@ -13,7 +13,7 @@ from bench import traffic
 from bench.load.job import Job, run
 from bench.processes import Server
 from bench.serve.plan import Plan
-from o2v_jax.data import Format, Reading, decode, encode
+from o2v_jax.data import DecodeOptions, Format, decode, encode
 
 CONNECTIONS = 4  # and as many threads beside
 
@@ -30,7 +30,7 @@ class InProcess:
 
     def answer(self, body: bytes) -> bytes:
         """Bytes to bytes."""
-        records = decode(body, Format.JSON, Reading(self._sizes))
+        records = decode(body, Format.JSON, DecodeOptions(self._sizes))
         return encode(self._scorer.score(records.in0, records.in1), "scores", Format.JSON)
 
     def rate(self, bodies: list[bytes], seconds: float) -> float:

@@ -10,7 +10,15 @@ import numpy as np
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.constants import MIB
-from o2v_jax.data import Format, Places, Reading, Records, WrongFormatError, decode, read_lines
+from o2v_jax.data import (
+    DecodeOptions,
+    Format,
+    Places,
+    Records,
+    WrongFormatError,
+    decode,
+    read_lines,
+)
 from o2v_jax.data.file_types import describe_table, is_document, peek_head, require_text
 from o2v_jax.data.lines import read_bounded_lines, split_chunks
 from o2v_jax.data.ragged import Ragged
@@ -107,8 +115,8 @@ def get_tokenizers(model: Model) -> Tokenizers:
     return model.tokenizers
 
 
-def _reading(model: Model, *, labelled: bool) -> Reading:
-    return Reading(
+def _decode_options(model: Model, *, labelled: bool) -> DecodeOptions:
+    return DecodeOptions(
         vocab_sizes=(model.config.encoder(0).vocab_size, model.config.encoder(1).vocab_size),
         labelled=labelled,
         tokenizers=model.tokenizers,
@@ -121,7 +129,7 @@ def _lines(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Iter
     lines = read_bounded_lines(stream, name)
     try:
         yield from read_lines(
-            lines, name, _reading(model, labelled=labelled), chunk_lines=LINES_PER_CHUNK
+            lines, name, _decode_options(model, labelled=labelled), chunk_lines=LINES_PER_CHUNK
         )
     except RecordError as error:
         if is_document(head):
@@ -134,7 +142,7 @@ def _lines(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Iter
 def _document(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Records:
     body = _whole(stream, name)
     try:
-        return decode(body, Format.JSON, _reading(model, labelled=labelled))
+        return decode(body, Format.JSON, _decode_options(model, labelled=labelled))
     except WrongFormatError as error:
         # what `decode` says of it is for a request, which has a Content-Type
         reason = "the input is JSON Lines: give --format jsonl"

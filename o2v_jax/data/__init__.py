@@ -7,18 +7,18 @@ Decoding keeps no Python object per record, and the first thing that is wrong is
 `labelled` reads whole files for training. It stands apart, because it needs pyarrow.
 """
 
-from o2v_jax.data.decoding import Reading, WrongFormatError, decode, read_lines, sniff
+from o2v_jax.data.decoding import DecodeOptions, WrongFormatError, decode, read_lines, sniff
 from o2v_jax.data.each import Each, read_each, split_instances
 from o2v_jax.data.encoding import encode, encode_pieces, encode_rows
 from o2v_jax.data.records import Format, Places, Records, at_line
 from o2v_jax.data.validate import Fault, describe_outside
 
 __all__ = [
+    "DecodeOptions",
     "Each",
     "Fault",
     "Format",
     "Places",
-    "Reading",
     "Records",
     "WrongFormatError",
     "at_line",

@@ -57,7 +57,7 @@ _PROBE = msgspec.json.Decoder(_Probe)
 
 
 @dataclass(frozen=True)
-class Reading:
+class DecodeOptions:
     """How records are read.
 
     Attributes:
@@ -79,20 +79,20 @@ class Reading:
         return fault.path, fault.reason(self.vocab_sizes) + hint
 
 
-def decode(body: bytes, media_type: str, reading: Reading) -> Records:
+def decode(body: bytes, media_type: str, options: DecodeOptions) -> Records:
     """Reads the body of a request.
 
     Args:
         body: UTF-8, with or without a byte order mark.
         media_type: a `Format`.
-        reading: how the records are read.
+        options: how the records are decoded.
 
     Raises:
         RecordError: the first thing that is wrong, with its JSON path.
 
-    >>> from o2v_jax.data import Format, Reading, decode
+    >>> from o2v_jax.data import Format, DecodeOptions, decode
     >>> records = decode(b'{"instances": [{"in0": [3, 1], "in1": []}]}', Format.JSON,
-    ...                  Reading((10, 10)))
+    ...                  DecodeOptions((10, 10)))
     >>> records.in0.ids, records.paired
     (array([3, 1], dtype=int32), True)
     """
@@ -101,9 +101,9 @@ def decode(body: bytes, media_type: str, reading: Reading) -> Records:
         raise RecordError("$", "the body is empty, but at least one record was expected")
     sent_as = Format(media_type)
     if sent_as is Format.JSON:
-        records, error = _decode_document(body, reading)
+        records, error = _decode_document(body, options)
     else:
-        records, error = _decode_lines(body.split(b"\n"), 1, None, reading)
+        records, error = _decode_lines(body.split(b"\n"), 1, None, options)
     if error:
         raise _find_wrong_format(body, sent_as) or error
     return records
@@ -112,7 +112,7 @@ def decode(body: bytes, media_type: str, reading: Reading) -> Records:
 def read_lines(
     stream: Iterable[bytes],
     name: str,
-    reading: Reading,
+    options: DecodeOptions,
     *,
     chunk_lines: int = 4096,
 ) -> Iterator[Records]:
@@ -121,7 +121,7 @@ def read_lines(
     Args:
         stream: a file opened in binary mode, or any lines of bytes.
         name: the file's name, for messages.
-        reading: how the records are read.
+        options: how the records are decoded.
         chunk_lines: lines in a chunk, at most; of long lines, 8 MiB.
 
     Raises:
@@ -129,7 +129,7 @@ def read_lines(
     """
     paired = None
     for first, chunk in split_chunks(stream, chunk_lines):
-        records, error = _decode_lines(chunk, first, name, reading)
+        records, error = _decode_lines(chunk, first, name, options)
         if len(records):
             if paired not in (None, records.paired):
                 raise make_mixed_error(records, 0, f"the lines before {name}:{first}")
@@ -148,53 +148,53 @@ def sniff(body: bytes) -> Format:
     return Format.JSON
 
 
-def _decode_document(body: bytes, reading: Reading) -> tuple[Records, RecordError | None]:
-    has_tokenizers = reading.tokenizers is not None
+def _decode_document(body: bytes, options: DecodeOptions) -> tuple[Records, RecordError | None]:
+    has_tokenizers = options.tokenizers is not None
     try:
-        rows = decode_record(BODY[reading.labelled], body, texts=has_tokenizers).instances
+        rows = decode_record(BODY[options.labelled], body, texts=has_tokenizers).instances
     except (ValueError, RecursionError) as error:
-        problem = RecordError(*reading.explain(error, body, is_line=False))
-        return make_records([], Places(), reading.labelled), problem
-    return _check_records(rows, Places(), reading)
+        problem = RecordError(*options.explain(error, body, is_line=False))
+        return make_records([], Places(), options.labelled), problem
+    return _check_records(rows, Places(), options)
 
 
 def _decode_lines(
-    lines: Iterable[bytes], first: int, name: str | None, reading: Reading
+    lines: Iterable[bytes], first: int, name: str | None, options: DecodeOptions
 ) -> tuple[Records, RecordError | None]:
     rows, numbers, failure = [], [], None
-    decoders, has_tokenizers = LINE[reading.labelled], reading.tokenizers is not None
+    decoders, has_tokenizers = LINE[options.labelled], options.tokenizers is not None
     for number, line in enumerate(lines, first):
         if not line or line.isspace():
             continue
         try:
             rows.append(decode_record(decoders, line, texts=has_tokenizers))
         except (ValueError, RecursionError) as error:
-            path, reason = reading.explain(error, line, is_line=True)
+            path, reason = options.explain(error, line, is_line=True)
             if name is None and reason == SEVERAL:  # a request
                 reason = f"{reason}; {_CURL}"
             failure = RecordError(f"{at_line(name, number)} {path}", reason)
             break
         numbers.append(number)
     places = Places(name, np.asarray(numbers, np.int64))
-    records, earlier = _check_records(rows, places, reading)
+    records, earlier = _check_records(rows, places, options)
     return records, earlier or failure
 
 
 def _check_records(
-    rows: Sequence[Record | TextRecord], places: Places, reading: Reading
+    rows: Sequence[Record | TextRecord], places: Places, options: DecodeOptions
 ) -> tuple[Records, RecordError | None]:
     """The records before the first bad one, and what is wrong with that."""
     encoded = EncodedTexts(cast(Sequence[Record], rows))
-    if reading.tokenizers is not None:
-        encoded = encode_texts(rows, reading.tokenizers, places)
-    records = make_records(encoded.rows, places, reading.labelled)
+    if options.tokenizers is not None:
+        encoded = encode_texts(rows, options.tokenizers, places)
+    records = make_records(encoded.rows, places, options.labelled)
     if any(encoded.unknown):
         records = replace(records, unknown=encoded.unknown)
-    first = find_first_problem(records, reading.vocab_sizes)
+    first = find_first_problem(records, options.vocab_sizes)
     if first is None:
         return records, encoded.refused
     good, error = first
-    return make_records(encoded.rows[:good], places, reading.labelled), error
+    return make_records(encoded.rows[:good], places, options.labelled), error
 
 
 def make_records(rows: Sequence[Record], places: Places, labelled: bool = False) -> Records:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.data.decoding import Reading, WrongFormatError, decode, make_records
+from o2v_jax.data.decoding import DecodeOptions, WrongFormatError, decode, make_records
 from o2v_jax.data.file_types import is_document
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import LINE, Format, Places, Records, decode_utf8
@@ -74,7 +74,7 @@ def split_instances(document: bytes) -> list[bytes]:
     try:
         return [bytes(raw) for raw in decode_utf8(_DOCUMENT, body).instances]
     except (ValueError, RecursionError):
-        decode(body, Format.JSON, Reading())  # says what is wrong
+        decode(body, Format.JSON, DecodeOptions())  # says what is wrong
         raise
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from o2v_jax.array_types import Floats
-from o2v_jax.data import Format, Reading, Records, decode, encode, encode_pieces, sniff
+from o2v_jax.data import DecodeOptions, Format, Records, decode, encode, encode_pieces, sniff
 from o2v_jax.data.encoding import ResultKey
 from o2v_jax.data.tokenizers import NO_VOCABULARY
 from o2v_jax.data.validate import MaxSeqLens, resolve_max_seq_lens
@@ -116,7 +116,7 @@ class Service:
             chunks_per_batch=profile.chunks_per_batch,
             backlog=profile.backlog_chunks,
         )
-        self._reading = Reading(
+        self._decode_options = DecodeOptions(
             vocab_sizes=(self.config.encoder(0).vocab_size, self.config.encoder(1).vocab_size),
             tokenizers=scorers[0].tokenizers,
             text_hint=NO_VOCABULARY,
@@ -207,7 +207,7 @@ class Service:
 
     def _decode(self, body: bytes, format_in: Format) -> Records:
         with self._limit_decoding(len(body)), _Timing(self.metrics.parse.observe):
-            records = decode(body, format_in, self._reading)
+            records = decode(body, format_in, self._decode_options)
         if any(records.unknown):
             self.metrics.count_unknown(records.unknown)
         return records

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o2v_jax.data import Format, Reading, decode, encode, read_lines, sniff
+from o2v_jax.data import DecodeOptions, Format, decode, encode, read_lines, sniff
 from o2v_jax.errors import RecordError
 
 JSON, LINES = Format.JSON, Format.JSON_LINES
@@ -32,13 +32,13 @@ def rows(ragged):
 
 def problem(data, media_type=JSON, **options):
     with pytest.raises(RecordError) as caught:
-        decode(data, media_type, Reading(**{"vocab_sizes": SIZES} | options))
+        decode(data, media_type, DecodeOptions(**{"vocab_sizes": SIZES} | options))
     return str(caught.value)
 
 
 @given(PAIRS, st.sampled_from(Format))
 def test_pairs_come_back_as_ragged_arrays(records, media_type):
-    read = decode(body(records, media_type), media_type, Reading(SIZES))
+    read = decode(body(records, media_type), media_type, DecodeOptions(SIZES))
     assert rows(read.in0) == [r["in0"] for r in records]
     assert rows(read.in1) == [r["in1"] for r in records]
     assert read.paired
@@ -47,7 +47,9 @@ def test_pairs_come_back_as_ragged_arrays(records, media_type):
 
 
 def test_single_sides_may_be_mixed_with_each_other():
-    read = decode(body([{"in1": [1]}, {"in0": [2, 3]}, {"in1": []}], LINES), LINES, Reading(SIZES))
+    read = decode(
+        body([{"in1": [1]}, {"in0": [2, 3]}, {"in1": []}], LINES), LINES, DecodeOptions(SIZES)
+    )
     assert (rows(read.in0), rows(read.in1)) == ([[2, 3]], [[1], []])
     assert read.has0.tolist() == [False, True, False]
     assert read.has1.tolist() == [True, False, True]
@@ -55,14 +57,14 @@ def test_single_sides_may_be_mixed_with_each_other():
 
 
 def test_no_records_is_legal():
-    read = decode(b'{"instances": []}', JSON, Reading(SIZES))
+    read = decode(b'{"instances": []}', JSON, DecodeOptions(SIZES))
     assert len(read) == 0
     assert read.paired
 
 
 def test_unknown_keys_are_ignored_and_labels_only_read_when_asked_for():
     data = b'{"label": "x", "in0": [1], "in1": [2], "more": {"in0": [1.5]}}'
-    assert decode(data, LINES, Reading(SIZES)).labels is None
+    assert decode(data, LINES, DecodeOptions(SIZES)).labels is None
     assert (
         problem(data, LINES, labelled=True)
         == 'line 1 $.label: expected a number, got "x" (a string)'
@@ -71,7 +73,7 @@ def test_unknown_keys_are_ignored_and_labels_only_read_when_asked_for():
 
 def test_labels_are_float64():
     data = b'{"label": 1, "in0": [1], "in1": [2]}\n{"label": -2.5, "in0": [], "in1": []}'
-    labels = decode(data, LINES, Reading(labelled=True)).labels
+    labels = decode(data, LINES, DecodeOptions(labelled=True)).labels
     assert labels.dtype == np.float64
     assert labels.tolist() == [1.0, -2.5]
 
@@ -108,7 +110,7 @@ def test_a_bad_id_is_named_by_its_path(ids, reason):
 def test_each_side_has_its_own_vocabulary():
     data = b'{"instances": [{"in0": [9], "in1": [19]}, {"in0": [9], "in1": [19, 20]}]}'
     assert problem(data) == "$.instances[1].in1[1]: 20 is outside the vocabulary 0..19"
-    assert len(decode(data, JSON, Reading())) == 2
+    assert len(decode(data, JSON, DecodeOptions())) == 2
 
 
 def test_a_single_side_after_others_is_named_by_its_record():
@@ -160,14 +162,14 @@ def test_the_wrong_media_type_is_named():
 
 def test_lines_end_at_newlines_only():
     data = '{"in0": [1], "in1": [2], "x": "\u2028\u2029\x85"}\r\n \n{"in0": [3], "in1": [4]}\n\n'
-    read = decode(b"\xef\xbb\xbf" + data.encode(), LINES, Reading(SIZES))
+    read = decode(b"\xef\xbb\xbf" + data.encode(), LINES, DecodeOptions(SIZES))
     assert rows(read.in0) == [[1], [3]]
     assert read.places.lines.tolist() == [1, 3]
 
 
 def test_a_byte_order_mark_is_only_tolerated_in_front():
     document = b'{"instances": []}'
-    assert len(decode(b"\xef\xbb\xbf" + document, JSON, Reading(SIZES))) == 0
+    assert len(decode(b"\xef\xbb\xbf" + document, JSON, DecodeOptions(SIZES))) == 0
     assert "not valid JSON" in problem(document + b"\xef\xbb\xbf")
 
 
@@ -192,7 +194,7 @@ def test_sniff(data, media_type):
 def test_no_bytes_raise_anything_but_a_record_error(data, media_type):
     sniff(data)
     with suppress(RecordError):
-        decode(data, media_type, Reading(SIZES))
+        decode(data, media_type, DecodeOptions(SIZES))
 
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -258,7 +260,7 @@ def test_the_documented_answer_layout():
 
 def read_all(data):
     """The chunks of a file that could be read, and the error that ended it."""
-    chunks = read_lines(io.BytesIO(data), "pairs.jsonl", Reading(SIZES), chunk_lines=2)
+    chunks = read_lines(io.BytesIO(data), "pairs.jsonl", DecodeOptions(SIZES), chunk_lines=2)
     out = []
     try:
         while chunk := next(chunks, None):
@@ -296,8 +298,8 @@ def test_a_file_must_not_mix_pairs_and_singles_across_chunks():
 
 @pytest.mark.parametrize("name", ["scores", "embeddings"])
 def test_the_documented_requests_are_the_same_in_both_formats(name):
-    document = decode((EXAMPLES / f"{name}.json").read_bytes(), JSON, Reading())
-    lines = decode((EXAMPLES / f"{name}.jsonl").read_bytes(), LINES, Reading())
+    document = decode((EXAMPLES / f"{name}.json").read_bytes(), JSON, DecodeOptions())
+    lines = decode((EXAMPLES / f"{name}.jsonl").read_bytes(), LINES, DecodeOptions())
     assert rows(document.in0) == rows(lines.in0)
     assert max(map(max, rows(document.in0))) == 10178
     assert document.paired == (name == "scores")

@@ -36,8 +36,8 @@ def each(text):
 def test_half_a_surrogate_pair_in_a_field_that_is_ignored_is_ignored(field, name):
     line = record(field, name)
     document = b'{"instances": [' + line + b"]}"
-    assert len(decode(line, Format.JSON_LINES, Reading())) == 1
-    assert len(decode(document, Format.JSON, Reading(labelled=True))) == 1
+    assert len(decode(line, Format.JSON_LINES, DecodeOptions())) == 1
+    assert len(decode(document, Format.JSON, DecodeOptions(labelled=True))) == 1
     assert len(next(read_lines([line], "a", labelled=True))) == 1
     assert each(line).good.all()
     assert len(split_instances(document)) == 1
@@ -53,7 +53,7 @@ def test_half_a_surrogate_pair_where_an_id_is_wanted_is_no_id():
 def reasons(line):
     """What every reader of lines says of a line, first the one of requests."""
     with pytest.raises(RecordError) as request:
-        decode(line + b"\n", Format.JSON_LINES, Reading())
+        decode(line + b"\n", Format.JSON_LINES, DecodeOptions())
     with pytest.raises(RecordError) as file:
         list(read_lines([line], "a.jsonl"))
     ((_, fault),) = read_labelled(line).faults
@@ -78,7 +78,7 @@ def test_records_glued_together_are_said_with_the_remedy(between):
 
 def test_documents_glued_together_are_said():
     with pytest.raises(RecordError, match=r"several JSON values, but one \{\"instances\""):
-        decode(b'{"instances": []}{"instances": []}', Format.JSON, Reading())
+        decode(b'{"instances": []}{"instances": []}', Format.JSON, DecodeOptions())
 
 
 def test_a_document_among_records_is_said():
