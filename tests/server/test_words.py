@@ -47,6 +47,15 @@ def client(request, model):
     client.close()
 
 
+@pytest.fixture(scope="module", params=SHIMS)
+def client_of_ids(request, model):
+    bare = replace(model, tokenizers=None, class_names=())
+    client = create_client(request.param, scorers=[Scorer(bare)], settings=ServerSettings())
+    client.wait_until_ready()
+    yield client
+    client.close()
+
+
 def scores(reply):
     assert reply.status == 200, reply.body
     return np.float32([each["scores"] for each in reply.json["predictions"]])
@@ -140,7 +149,6 @@ def test_unknown_words_are_counted_by_side(client):
     assert rise == {"in0": 1, "in1": 2}
 
 
-@pytest.mark.parametrize("shim", SHIMS)
 @pytest.mark.parametrize(
     ("path", "side", "message"),
     [
@@ -149,14 +157,9 @@ def test_unknown_words_are_counted_by_side(client):
         ("?labels=true", [1], "labels=true was sent, but this model has no class names"),
     ],
 )
-def test_a_model_of_ids_alone_says_so(shim, model, path, side, message):
-    bare = replace(model, tokenizers=None, class_names=())
-    client = create_client(shim, scorers=[Scorer(bare)], settings=ServerSettings())
-    try:
-        client.wait_until_ready()
-        reply = client.post({"instances": [{"in0": side, "in1": [2]}]}, f"/invocations{path}")
-    finally:
-        client.close()
+def test_a_model_of_ids_alone_says_so(client_of_ids, path, side, message):
+    body = {"instances": [{"in0": side, "in1": [2]}]}
+    reply = client_of_ids.post(body, f"/invocations{path}")
     assert reply.status == 400
     assert reply.json["message"].startswith(message)
     assert path or reply.json["message"].endswith(
