@@ -50,7 +50,7 @@ CALLS = {
     "load": lambda _: o2v_jax.load(URL),
     "load Path": lambda _: o2v_jax.load(Path(URL)),
     "save": lambda model: o2v_jax.save(model, URL),
-    "check_target": lambda _: check_model_target(URL),
+    "check_model_target": lambda _: check_model_target(URL),
     "pack from": lambda _: o2v_jax.pack(URL, HERE),
     "pack to": lambda _: o2v_jax.pack(HERE, URL),
     "use_compilation_cache": lambda _: o2v_jax.use_compilation_cache(URL),

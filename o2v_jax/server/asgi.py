@@ -62,7 +62,7 @@ class Application:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        headers, query = _join_headers(scope["headers"]), scope["query_string"]
+        headers, query = _join_headers(scope["headers"]), scope.get("query_string", b"")
         request = Request(scope["method"], scope["path"], headers, query.decode("latin-1"))
         upload = Upload(receive, request)
         try:

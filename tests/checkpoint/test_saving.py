@@ -231,7 +231,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
 from o2v_jax import atomic
-from o2v_jax.checkpoint import Model, check_target, load, save
+from o2v_jax.checkpoint import Model, check_model_target, load, save
 from o2v_jax.atomic import is_fixed
 from o2v_jax.errors import CheckpointError
 one, two, target = load({one!r}), load({two!r}), Path({target!r})
@@ -284,7 +284,7 @@ for count in range(MOVES):
         assert load(target).metrics == one.metrics and not count
     except CheckpointError as error:
         assert "config.json is missing" in str(error) or "holds no config.json" in str(error)
-    check_target(target)
+    check_model_target(target)
     save(one, target)
     assert load(target).tokenizers == one.tokenizers
 assert killed_after(MOVES) == 0

@@ -6,6 +6,7 @@ import io
 import pytest
 
 from o2v_jax.data import (
+    DecodeOptions,
     Format,
     WrongFormatError,
     decode,
@@ -38,7 +39,7 @@ def test_half_a_surrogate_pair_in_a_field_that_is_ignored_is_ignored(field, name
     document = b'{"instances": [' + line + b"]}"
     assert len(decode(line, Format.JSON_LINES, DecodeOptions())) == 1
     assert len(decode(document, Format.JSON, DecodeOptions(labelled=True))) == 1
-    assert len(next(read_lines([line], "a", labelled=True))) == 1
+    assert len(next(read_lines([line], "a", DecodeOptions(labelled=True)))) == 1
     assert each(line).good.all()
     assert len(split_instances(document)) == 1
     assert read_labelled(line).labels.tolist() == [1]
