@@ -187,7 +187,7 @@ def test_many_requests_at_a_time(application):
 
 def test_a_long_answer_ends_when_its_client_leaves(application, service):
     body = b'{"in0": [1]}\n' * (LONG_RESPONSE // 2)
-    free, sent = service.numbers.free, []
+    free, sent = service.response_floats.free, []
 
     async def leave():
         gone, parts = asyncio.Event(), [body]
@@ -211,7 +211,7 @@ def test_a_long_answer_ends_when_its_client_leaves(application, service):
 
     asyncio.run(leave())
     assert [message.get("more_body") for message in sent] == [None, True]
-    assert service.numbers.free == free
+    assert service.response_floats.free == free
 
 
 def test_a_body_that_stops_is_refused_and_its_place_given_back(service):
