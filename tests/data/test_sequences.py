@@ -197,7 +197,9 @@ def test_what_holds_no_sequences_of_ids_is_refused_by_every_method(what, scorer)
 
 @pytest.mark.parametrize("query", [3, None, "ab", [[1]], np.ones((1, 8)), {1: 2}, [None], [1.5]])
 def test_what_is_no_query_is_refused(query, scorer):
-    with pytest.raises(InputError, match=r"query|ids must be integers|encodings must be|no vocabulary"):
+    with pytest.raises(
+        InputError, match=r"query|ids must be integers|encodings must be|no vocabulary"
+    ):
         scorer.rank(query, ROWS, 1)
 
 

@@ -1,11 +1,13 @@
 """Words over HTTP: sides as texts, class names in the response, and what is refused."""
 
 import json
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from contract_clients import SHIMS, create_client
+from contract_clients import SECONDS, SHIMS, create_client
 from prometheus_client.parser import text_string_to_metric_families
 
 import o2v_jax
@@ -39,21 +41,32 @@ def model():
     return Model(config, params, tokenizers, class_names=CLASSES)
 
 
+@contextmanager
+def serving(shim, model):
+    """A client of a server with few programs, all of which are compiled: no thread is left."""
+    scorer = Scorer(model, max_programs=4)
+    client = create_client(shim, scorers=[scorer], settings=ServerSettings())
+    try:
+        end = time.monotonic() + SECONDS
+        while not client.service.health.warm_up_ended:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        yield client
+    finally:
+        client.close()
+
+
 @pytest.fixture(scope="module", params=SHIMS)
 def client(request, model):
-    client = create_client(request.param, scorers=[Scorer(model)], settings=ServerSettings())
-    client.wait_until_ready()
-    yield client
-    client.close()
+    with serving(request.param, model) as client:
+        yield client
 
 
 @pytest.fixture(scope="module", params=SHIMS)
 def client_of_ids(request, model):
     bare = replace(model, tokenizers=None, class_names=())
-    client = create_client(request.param, scorers=[Scorer(bare)], settings=ServerSettings())
-    client.wait_until_ready()
-    yield client
-    client.close()
+    with serving(request.param, bare) as client:
+        yield client
 
 
 def scores(reply):
