@@ -112,7 +112,7 @@ def decode(body: bytes, media_type: str, options: DecodeOptions) -> Records:
 def read_lines(
     stream: Iterable[bytes],
     name: str,
-    options: DecodeOptions = DecodeOptions(),  # noqa: B008 - it is frozen
+    options: DecodeOptions = DecodeOptions(),
     *,
     chunk_lines: int = 4096,
 ) -> Iterator[Records]:

@@ -44,7 +44,7 @@ def model():
 @contextmanager
 def serving(shim, model):
     """A client of a server with few programs, all of which are compiled: no thread is left."""
-    scorer = Scorer(model, max_programs=4)
+    scorer = Scorer(model, max_programs=22)
     client = create_client(shim, scorers=[scorer], settings=ServerSettings())
     try:
         end = time.monotonic() + SECONDS
