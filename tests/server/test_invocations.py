@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import o2v_jax
+from o2v_jax.data.tokenizers import NO_VOCABULARY
 
 JSON, LINES = "application/json", "application/jsonlines"
 
@@ -122,11 +123,17 @@ BAD_IDS = [
     ("[-1]", "$.instances[1].in0[0]: -1 is outside the vocabulary 0..39"),
     ("[1.5]", "$.instances[1].in0[0]: expected an integer token id, got 1.5 (a float)"),
     ("[true]", "$.instances[1].in0[0]: expected an integer token id, got true (a bool)"),
-    ('["1"]', '$.instances[1].in0[0]: expected an integer token id, got "1" (a string)'),
+    (
+        '["1"]',
+        f'$.instances[1].in0[0]: expected an integer token id, got "1" (a string): {NO_VOCABULARY}',
+    ),
     ("[null]", "$.instances[1].in0[0]: expected an integer token id, got null"),
     ("[[1]]", "$.instances[1].in0[0]: expected an integer token id, got a list"),
     ("null", "$.instances[1].in0: expected a list of token ids, got null"),
-    ('"1 2"', '$.instances[1].in0: expected a list of token ids, got "1 2" (a string)'),
+    (
+        '"1 2"',
+        f'$.instances[1].in0: expected a list of token ids, got "1 2" (a string): {NO_VOCABULARY}',
+    ),
     (f"[{'7' * 3000}]", f"$.instances[1].in0[0]: {'7' * 40}... is outside the vocabulary 0..39"),
     (f"[{'7' * 90_000}]", "$.instances[1].in0[0]: the integer is outside the vocabulary 0..39"),
 ]
