@@ -342,3 +342,21 @@ def test_the_help_names_the_default_search(o2v):
     words = re.findall(r"\w+", run.out[run.out.index("Without --tune") :])
     at = [words.index(name) for name in DEFAULT_SEARCH]
     assert at == sorted(at)
+
+
+def test_a_prepared_directory_is_all_that_a_search_needs(o2v, tmp_path):
+    table = tmp_path / "ratings.csv"
+    rows = [f"{user},{film},{1.5 + n}" for n in range(2) for user in "ab" for film in "xyz"]
+    table.write_text("user,film,stars\n" + "\n".join(rows * 2) + "\n")
+    columns = ("--in0", "user", "--in0-type", "value", "--in1", "film", "--in1-type", "value")
+    shares = ("--label", "stars", "--validation", 0.2, "--output", tmp_path / "data")
+    assert o2v("prepare", table, *columns, *shares).status == 0
+    search = ("tune", "--data", tmp_path / "data", "--trials", 1, "--tune", "learning_rate")
+    done = o2v(*search, "--output", tmp_path / "study")
+    assert done.status == 0, done.err
+    model = o2v_jax.load(tmp_path / "study" / "model")
+    assert [tokenizer.kind for tokenizer in model.tokenizers] == ["value", "value"]
+    both = o2v(*search, "--train", tmp_path / "data" / "train.jsonl", "--output", tmp_path / "x")
+    assert "--data names a prepared directory: leave --train out" in both.err
+    needed = o2v("tune", "--output", tmp_path / "x")
+    assert (needed.status, "Missing option '--train', or --data instead" in needed.err) == (2, True)
