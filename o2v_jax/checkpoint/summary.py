@@ -57,4 +57,6 @@ def describe_best(metrics: Mapping[str, Any]) -> str:
         return ""
     name = next((name for name in ("accuracy", "mean_squared_error") if name in values), None)
     name = name or next(iter(values))
+    if not isinstance(values[name], int | float):  # one that is not finite is read as None
+        return ""
     return f"{channel} {name} {values[name]:.4g} in epoch {metrics.get('best_epoch')}"

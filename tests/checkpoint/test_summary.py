@@ -55,6 +55,11 @@ def test_what_is_not_known_is_left_out(model):
     assert lines[-1].endswith("; regression")
 
 
+def test_a_metric_that_was_not_finite_is_left_out(model):
+    lost = replace(model, metrics={"best_epoch": 0, "validation": {"accuracy": None}})
+    assert repr(lost).splitlines() == repr(model).splitlines()[:-1]
+
+
 def test_many_long_names_are_cut(model):
     names = tuple(f"{number} {'x' * 100}" for number in range(30))
     config = replace(model.config, num_classes=30)
