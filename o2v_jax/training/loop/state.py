@@ -145,6 +145,8 @@ class Checkpoints:
         args = self._ocp.args
         described = {"format": _FORMAT, "run": self.run, "notes": dict(notes), "listed": True}
         both = args.Composite(arrays=args.StandardSave(arrays), notes=args.JsonSave(described))
+        # where a saving failed, some of Orbax's threads may have written on after its error
+        remove_remnants(self.directory)
         try:
             self._manager.save(number, args=both, force=True)
             write_listing(self._path(number))

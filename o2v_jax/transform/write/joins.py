@@ -29,9 +29,9 @@ def edit_answer(answer: bytes, given: bytes | None, settings: FileSettings) -> b
     Raises:
         InputError: the filter finds nothing.
 
-    >>> from o2v_jax.transform import Settings
+    >>> from o2v_jax.transform import TransformSettings
     >>> from pathlib import Path
-    >>> settings = Settings(join="Input", output_filter="$['id','SageMakerOutput']")
+    >>> settings = TransformSettings(join="Input", output_filter="$['id','SageMakerOutput']")
     >>> edit_answer(b'{"scores":[0.5]}', b'{"id": 7, "in0": [1]}', settings.of(Path("a.jsonl")))
     b'{"id":7,"SageMakerOutput":{"scores":[0.5]}}'
     """

@@ -225,8 +225,9 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(states, small_file
     (warning,) = caplog.records
     assert "the state cannot be saved (" in warning.getMessage()
     assert "\n" not in warning.getMessage()
-    assert sorted(path.name for path in (states / "state").iterdir()) == before
+    # threads of Orbax may write on after its error: what they leave goes when the state is opened
     assert_is(opened(states, synced=True).latest(arrays_of(0)), 2)
+    assert sorted(path.name for path in (states / "state").iterdir()) == before
     assert capfd.readouterr() == ("", "")
 
 
