@@ -158,14 +158,17 @@ class Evaluation:
             MissingExtraError: what draws the plots and the page is not installed.
             InputError: the folder holds other things, or cannot be written.
         """
-        contents = ReportContents(
-            {**(about or {}), **dict(self._summarize())},
+        return write_report(require_path("folder", folder), self.make_contents(about or {}))
+
+    def make_contents(self, about: Mapping[str, str]) -> ReportContents:
+        """What `write` writes."""
+        return ReportContents(
+            {**about, **dict(self._summarize())},
             self.figures,
             self.list_worst(),
             self.labels,
             None if self.is_classification else self._predicted,
         )
-        return write_report(require_path("folder", folder), contents)
 
     @property
     def _classes(self) -> Index:

@@ -144,11 +144,11 @@ def write_report(folder: Path, contents: ReportContents) -> Path:
 def _write_files(directory: Path, contents: ReportContents) -> None:
     from o2v_jax.evaluation.page import render_page  # noqa: PLC0415 - renders with Jinja
 
+    found = contents.as_json()
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    (directory / FIGURES).write_bytes(orjson.dumps(found, option=options))
     images = {}
     for name, figure in contents.plots():
         save_figure(figure, directory / name)
         images[name] = (directory / name).read_bytes()
-    found = contents.as_json()
-    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    (directory / FIGURES).write_bytes(orjson.dumps(found, option=options))
     (directory / PAGE).write_text(render_page(found, images), encoding="utf-8")
