@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 
 from o2v_jax.atomic import replace_file
 from o2v_jax.hyperparameters.text import write
-from o2v_jax.training.report.history import COLOURS, GREY
+from o2v_jax.plotting import BLUE, GREY, ORANGE
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values
 from o2v_jax.tuning.report import TrialRow, format_metric, rank_rows
 from o2v_jax.tuning.study import Study
@@ -23,8 +23,6 @@ from o2v_jax.util import silence_logger
 
 COLUMNS = 4
 SHOWN = 8  # times as far from the best as the middle trial: farther ones are drawn at the edge
-BLUE = COLOURS["train"]
-ORANGE = COLOURS["validation"]
 _LEVEL = 3  # names that fit beside each other without a slope
 _NARROW = 100  # high / low below which a logarithmic axis needs more ticks than powers of ten
 
