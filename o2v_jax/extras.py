@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from o2v_jax.errors import MissingExtraError
 
-_DATA = ("nltk", "pyarrow")
+_DATA = ("narwhals", "nltk", "pyarrow")
 _TRAIN = (*_DATA, "matplotlib", "optax", "orbax")
 _TRANSFORM = ("jsonpath", "pyarrow", "urllib3", "werkzeug")
 # extra -> the modules that it brings, those of the extras that it includes too

@@ -13,7 +13,7 @@ from o2v_jax.preparation.labels import LabelColumn, Labels
 from o2v_jax.preparation.rows import Cells, Rows
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.skipped_rows import SkippedRows
-from o2v_jax.preparation.split import ChunkStore, RecordChunk, SplitName
+from o2v_jax.preparation.split import ChunkStore, Dealer, RecordChunk, SplitName
 
 _LISTS = (
     "looks like a list that was written as text: its brackets, quotation marks and commas are part "
@@ -71,6 +71,15 @@ class Collection:
                 if side.kind != "ids":
                     words.count(rows.ids)
         self.spills[part].write(chunk)
+
+    def collect(self, part: SplitName, rows: Rows, dealer: Dealer) -> None:
+        """Takes in rows; those of "train" are dealt out to the parts."""
+        chunk = self.checked(rows)
+        if part != "train":
+            self.add(part, chunk)
+            return
+        for dealt, which in dealer.deal(len(chunk)):
+            self.add(dealt, chunk.take(which))
 
     def close(self) -> None:
         """Ends the writing, on the way to reading or to giving up."""

@@ -123,12 +123,7 @@ class Preparation:
         dealer = self.split.dealer()
         for part, file in self._sources():
             for rows in read_table(file, wanted, self.layout, collection.problems):
-                chunk = collection.checked(rows)
-                if part == "train":
-                    for dealt, which in dealer.deal(len(chunk)):
-                        collection.add(dealt, chunk.take(which))
-                else:
-                    collection.add(part, chunk)
+                collection.collect(part, rows, dealer)
                 self.progress(len(rows))
 
     def _sources(self) -> Iterator[tuple[SplitName, Path]]:

@@ -5,6 +5,7 @@ from o2v_jax.extras import require_extra
 require_extra("train", __name__)
 
 from o2v_jax.training.data.dataset import Dataset, dataset, read_dataset
+from o2v_jax.training.from_table import train
 from o2v_jax.training.job import Job
 from o2v_jax.training.loop.evaluation import evaluate
 from o2v_jax.training.loop.hosts import Hosts
@@ -27,5 +28,6 @@ __all__ = [
     "evaluate",
     "failure_reported",
     "read_dataset",
+    "train",
     "write_failure",
 ]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -11,9 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-import jax
-
-from o2v_jax import __version__
 from o2v_jax.checkpoint import Model, check_class_names, check_model_target, check_tokenizers, save
 from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import CheckpointError, InputError, Interrupted
@@ -26,6 +22,7 @@ from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import SAVING_INTERVAL_S, Checkpoints, check_state_directory
 from o2v_jax.training.loop.state_files import locked
+from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.training.optim.placement import choose_placement
 from o2v_jax.training.report.folder import check_report, write_report, write_skipped
 from o2v_jax.training.report.metric_lines import Reporter, silent
@@ -243,28 +240,8 @@ class Job:
         return SharedCheckpoints(self._state, own)
 
     def _model(self, run: Run) -> Model:
-        return Model(
-            self.config,
-            run.best(),
-            self.tokenizers,
-            metrics=run.metrics,
-            provenance=self._provenance(run.train),
-            length_histogram=run.train.histograms(),
-            class_names=self.class_names,
-        )
-
-    def _provenance(self, data: Dataset) -> dict[str, Any]:
-        return {
-            "o2v_jax": __version__,
-            "jax": jax.__version__,
-            "device": jax.devices()[0].device_kind,
-            "hosts": len(self.hosts.names),
-            "command": self.command,
-            "seed": self.seed,
-            "records": len(data),
-            "files": self._sources,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
+        provenance = {"command": self.command, "files": self._sources}
+        return make_model(run, self.tokenizers, self.class_names, provenance)
 
     @property
     def _report(self) -> Path:

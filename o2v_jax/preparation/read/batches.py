@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from o2v_jax.data.arrow import is_list_type
+from o2v_jax.data.arrow import is_list_type, is_text_type
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import (
     ROWS_PER_CHUNK,
@@ -105,12 +105,7 @@ def _plain_lists(column: Cells) -> Cells:
     kind = column.type.value_type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if _is_text(kind):
+    if is_text_type(kind):
         kind = pa.string()
     plain = pa.list_(kind)
     return column if column.type == plain else column.cast(plain)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kinds = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
-    return any(is_kind(kind) for is_kind in kinds)
