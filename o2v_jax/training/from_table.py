@@ -63,6 +63,7 @@ def train(
     on_error: Literal["fail", "skip"] = "fail",
     verbose: bool = False,
     output: str | PathLike[str] | None = None,
+    license_id: str = "",
 ) -> Model:
     """Trains a model on a table of pairs; returns that of the best epoch, with its history.
 
@@ -98,6 +99,7 @@ def train(
         on_error: "fail" raises for the first bad row; "skip" leaves bad rows out and logs how many.
         verbose: whether to print progress and metrics.
         output: a directory to save the model to.
+        license_id: of the model, for its card, such as "apache-2.0".
 
     Raises:
         InputError: an argument is wrong, a column is missing, or a part has no rows.
@@ -117,7 +119,7 @@ def train(
     """
     callbacks = tuple(callbacks)
     given = {} if hyperparameters is None else hyperparameters
-    _check(given, callbacks, on_error, output)
+    _check(given, callbacks, on_error, output, license_id)
     tables, split = _read_parts(table, (in0, in1, label), validation, test, seed)
     names = SIDES if table is None else (str(in0), str(in1))
     sides = _make_sides(tables["train"], names, kinds, vocab_size, min_count)
@@ -130,13 +132,17 @@ def train(
     run = _make_run(data, given, auxiliary, seed, devices, skip=skip, verbose=verbose)
     run.on_epoch = partial(_call_all, callbacks)
     _fit(run)
-    model = make_model(run, data.tokenizers, data.class_names, {"command": "o2v_jax.train"})
+    provenance = {"command": "o2v_jax.train", "data_sha256": _hash_parts(run)}
+    model = make_model(run, data.tokenizers, data.class_names, provenance, license_id)
     if output is not None:
         save(model, Path(output))
     return model
 
 
-def _check(given: Any, callbacks: Sequence[Any], on_error: Any, output: Any) -> None:
+def _check(
+    given: Any, callbacks: Sequence[Any], on_error: Any, output: Any, license_id: Any
+) -> None:
+    require_instance("license_id", license_id, str, "a text, such as 'apache-2.0'")
     require_instance("hyperparameters", given, Mapping, "a mapping from names to values")
     require_choice("on_error", on_error, ("fail", "skip"), "'fail' or 'skip'")
     for callback in callbacks:
@@ -235,6 +241,12 @@ def _make_run(
         pretrained=pretrained_of(config, None if auxiliary is None else Path(auxiliary)),
         placement=choose_placement(devices=devices),
     )
+
+
+def _hash_parts(run: Run) -> dict[str, str]:
+    """The SHA-256 of the ids and labels of each part."""
+    parts = {"train": run.train, "validation": run.validation, "test": run.test}
+    return {part: data.hash() for part, data in parts.items() if data is not None}
 
 
 def _call_all(callbacks: Sequence[Callback], epoch: int, metrics: ChannelMetrics) -> bool:

@@ -89,6 +89,7 @@ class Job:
         resume: whether to go on where an interrupted run of the same job was.
         keep_interrupted: whether an interrupted run leaves its best epoch so far as a model.
         command: what the user typed, for the model's provenance.
+        license_id: of the model, for its card, such as "apache-2.0".
         devices: how many devices of each host share the run; default all.
         shard_tables: whether each device holds a share of the token tables' rows, or all of them.
         hosts: which hosts train together; the first one writes everything, and its name is on the
@@ -117,6 +118,7 @@ class Job:
     resume: bool = True
     keep_interrupted: bool = False
     command: str = ""
+    license_id: str = ""
     devices: int | None = None
     shard_tables: bool = False
     hosts: Hosts = field(default_factory=Hosts)
@@ -241,7 +243,8 @@ class Job:
 
     def _model(self, run: Run) -> Model:
         provenance = {"command": self.command, "files": self._sources}
-        return make_model(run, self.tokenizers, self.class_names, provenance)
+        names = self.class_names
+        return make_model(run, self.tokenizers, names, provenance, self.license_id)
 
     @property
     def _report(self) -> Path:

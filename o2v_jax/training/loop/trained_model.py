@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from o2v_jax import __version__
 from o2v_jax.checkpoint import Model
 from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.training.loop.run import Run
+from o2v_jax.training.report.card import write_card
 
 
 def make_model(
@@ -17,6 +19,7 @@ def make_model(
     tokenizers: Tokenizers | None,
     class_names: tuple[str, ...],
     provenance: Mapping[str, Any],
+    license_id: str = "",
 ) -> Model:
     """The model of a run's best epoch so far.
 
@@ -25,8 +28,9 @@ def make_model(
         tokenizers: of in0 and in1.
         class_names: in the order of the classes.
         provenance: what the run itself does not know: the command and the data.
+        license_id: of the model, as the Hugging Face Hub writes it; empty: it is not stated.
     """
-    return Model(
+    model = Model(
         run.config,
         run.best(),
         tokenizers,
@@ -36,6 +40,7 @@ def make_model(
         class_names=class_names,
         history=tuple(run.history),
     )
+    return replace(model, card=write_card(model, license_id))
 
 
 def _describe_run(run: Run) -> dict[str, Any]:
