@@ -13,6 +13,8 @@ from .errors import HyperparameterError as HyperparameterError
 from .errors import InputError as InputError
 from .errors import O2VError as O2VError
 from .errors import RecordError as RecordError
+from .evaluation import Evaluation as Evaluation
+from .evaluation import evaluate as evaluate
 from .hyperparameters import EncoderConfig as EncoderConfig
 from .hyperparameters import Hyperparameters as Hyperparameters
 from .model import Object2Vec as Object2Vec

@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,6 +84,12 @@ def sync(path: Path) -> None:
 def is_leftover(name: str, target: Path) -> bool:
     """Whether an attempt to replace this directory, perhaps a running one, made this file."""
     return is_staging(name, _prefix_of(target), _SUFFIX)
+
+
+def list_others(target: Path, names: Collection[str]) -> list[str]:
+    """What a directory holds beside files of these names and attempts to replace it, in order."""
+    found = {path.name for path in target.iterdir() if not is_leftover(path.name, target)}
+    return sorted(found.difference(names))
 
 
 def is_unfinished(name: str) -> bool:

@@ -37,6 +37,13 @@ scores = o2v_jax.Scorer(model).score(in0, in1)
 pure = o2v_jax.score_fn(model.config)(model.params, np.array(in0), np.array(in1))
 print(json.dumps([o2v_jax.__file__, scores.tolist(), pure.tolist()]))
 """
+EVALUATE = """
+import json, sys
+import o2v_jax
+found = o2v_jax.evaluate(o2v_jax.load(sys.argv[1]), *json.loads(sys.argv[2]), [1])
+print(found.metrics["cross_entropy"])
+found.write("report")
+"""
 OF_THE_EXTRAS = """
 from importlib.util import find_spec
 from o2v_jax.cli import cli
@@ -105,6 +112,7 @@ def test_the_wheel_holds_the_package_alone(wheel):
     sources = {str(path.relative_to(REPOSITORY)) for path in package.rglob("*.py")}
     assert {name for name in names if name.startswith("o2v_jax/")} == sources | {
         "o2v_jax/__init__.pyi",
+        "o2v_jax/evaluation/report.html",
         "o2v_jax/py.typed",
     }
 
@@ -131,9 +139,9 @@ def test_the_core_has_a_command_that_scores(bare, model):
     assert json.loads(done.stdout).keys() == {"scores"}
 
 
-def test_the_core_has_nothing_of_the_extras_but_what_flax_needs(bare):
+def test_the_core_has_nothing_of_the_extras_but_what_jax_and_flax_need(bare):
     found = set(bare("python", "-c", OF_THE_EXTRAS, check=True).stdout.split())
-    assert found <= {"optax", "orbax", "prometheus_client"}
+    assert found <= {"optax", "orbax", "prometheus_client", "scipy"}
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
@@ -146,12 +154,12 @@ def test_every_command_has_help_without_its_extra(bare, command):
 @pytest.mark.parametrize(
     ("arguments", "missing", "extra"),
     [
-        (("evaluate",), "nltk, pyarrow, matplotlib", "train"),
+        (("evaluate",), "nltk, pyarrow, jinja2, matplotlib", "train"),
         (("prepare", "--in0=a", "--in1=b", "--output=c"), "nltk, pyarrow", "data"),
         (("serve",), "granian", "serve"),
-        (("train", "--train=a"), "nltk, pyarrow, matplotlib", "train"),
+        (("train", "--train=a"), "nltk, pyarrow, jinja2, matplotlib", "train"),
         (("transform", "a", "--content-type=application/json"), "jsonpath, pyarrow", "transform"),
-        (("tune",), "nltk, pyarrow, matplotlib, optuna", "tune"),
+        (("tune",), "nltk, pyarrow, jinja2, matplotlib, optuna", "tune"),
     ],
 )
 def test_a_command_says_which_extra_is_missing(bare, arguments, missing, extra):
@@ -183,6 +191,14 @@ def test_so_does_a_package_that_is_imported(bare, code, user, extra):
     error = done.stderr.splitlines()[-1]
     assert error.startswith(f"o2v_jax.errors.MissingExtraError: {user}")
     assert f"[{extra}]" in error
+
+
+def test_the_core_measures_a_model_and_says_what_a_report_needs(bare, model):
+    done = bare("python", "-c", EVALUATE, model, json.dumps([IN0, IN1]))
+    assert done.returncode == 1
+    assert 0 < float(done.stdout) < 100
+    error = done.stderr.splitlines()[-1]
+    assert "an evaluation report needs jinja2, matplotlib: install the extra [train]" in error
 
 
 def test_a_missing_extra_is_an_import_error():

@@ -2,12 +2,26 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
-from o2v_jax.cli.streams import write_output
+from o2v_jax.cli.options import (
+    NEW_FOLDER,
+    dtype_option,
+    input_options,
+    model_option,
+    model_path_of,
+)
+from o2v_jax.cli.streams import say, write_output
 from o2v_jax.constants import DType
+
+if TYPE_CHECKING:
+    from o2v_jax.checkpoint import Model
+    from o2v_jax.evaluation import Evaluation
+
+# what training reports too, by the names of its documentation; a report has all others
+_PRINTED = ("cross_entropy", "accuracy", "mean_squared_error")
 
 
 @click.command(short_help="Print metrics of a model on labelled records.")
@@ -15,8 +29,19 @@ from o2v_jax.constants import DType
 @dtype_option
 @input_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--report",
+    type=NEW_FOLDER,
+    metavar="DIR",
+    help="Write a report: a page with all metrics and plots, JSON and PNGs.",
+)
 def evaluate(
-    model_path: Path | None, dtype: DType, file: Path, form: str | None, as_json: bool
+    model_path: Path | None,
+    dtype: DType,
+    file: Path,
+    form: str | None,
+    as_json: bool,
+    report: Path | None,
 ) -> None:
     """Print accuracy and cross_entropy, or mean_squared_error, on labelled records.
 
@@ -24,18 +49,36 @@ def evaluate(
     texts, tab-separated, a line. Gzipped files are read as they are.
     """
     from o2v_jax.checkpoint import load
-    from o2v_jax.cli.inputs import open_input, read_records
-    from o2v_jax.training.data.dataset import dataset
-    from o2v_jax.training.loop.evaluation import evaluate as evaluate_model
+    from o2v_jax.cli.inputs import show_input
+    from o2v_jax.evaluation import check_report_target
+    from o2v_jax.scoring import use_compilation_cache
 
-    model = load(model_path_of(model_path))
+    use_compilation_cache()
+    if report:
+        check_report_target(report)
+    path = model_path_of(model_path)
+    found = _evaluate(load(path), file, form, dtype)
+    with write_output():
+        click.echo(_format_metrics(found, as_json=as_json))
+    if report:
+        page = found.write(report, about={"model": str(path), "data": show_input(file)})
+        say(f"The report is in {page}")
+
+
+def _evaluate(model: "Model", file: Path, form: str | None, dtype: DType) -> "Evaluation":
+    from o2v_jax.cli.inputs import open_input, read_records
+    from o2v_jax.evaluation import evaluate as evaluate_model
+    from o2v_jax.training.data.dataset import dataset
+
     with open_input(file) as stream:
         chunks = read_records(stream, file, form, model, labelled=True)
         data = dataset(chunks, model.config, str(file))
-    metrics = evaluate_model(model, data, dtype=dtype) | {"records": len(data)}
+    return evaluate_model(model, data.in0, data.in1, data.labels, dtype=dtype)
+
+
+def _format_metrics(found: "Evaluation", *, as_json: bool) -> str:
+    metrics = {name: value for name, value in found.metrics.items() if name in _PRINTED}
+    metrics["records"] = len(found)
     if as_json:
-        text = json.dumps(metrics)
-    else:
-        text = "\n".join(f"{name} {value:g}" for name, value in metrics.items())
-    with write_output():
-        click.echo(text)
+        return json.dumps(metrics)
+    return "\n".join(f"{name} {value:g}" for name, value in metrics.items())

@@ -1,7 +1,7 @@
 """Records from a file or standard input: JSON Lines, a JSON document, or text."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -20,9 +20,9 @@ from o2v_jax.data import (
     read_lines,
 )
 from o2v_jax.data.file_types import describe_table, is_document, peek_head, require_text
+from o2v_jax.data.labels import parse_labels
 from o2v_jax.data.lines import read_bounded_lines, split_chunks
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.records import LabelValues
 from o2v_jax.data.tokenizers import NO_VOCABULARY, SIDES, Tokenizer, Tokenizers
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.util import decompress, translate_read_errors
@@ -211,7 +211,8 @@ def read_text_rows(
         InputError: the model has no tokenizers.
     """
     tokenizers = get_tokenizers(model)
-    labels = _labels(rows, model.class_names, places) if labelled else None
+    first = (row[0] for row in rows)
+    labels = parse_labels(first, model.class_names, places.of) if labelled else None
     texts = [row[1:] for row in rows] if labelled else rows
     pairs = np.array([len(row) == 2 for row in texts])  # noqa: PLR2004 - in0 and in1
     if pairs.any() and not pairs.all():
@@ -236,16 +237,3 @@ def _encode(tokenizer: Tokenizer, side: str, texts: list[str], places: Places) -
         except InputError as error:
             raise RecordError(places.of(record, f".{side}"), str(error)) from error
     return Ragged.of(rows)
-
-
-def _labels(rows: list[list[str]], class_names: Sequence[str], places: Places) -> LabelValues:
-    numbers = {name: float(number) for number, name in enumerate(class_names)}
-    labels = np.empty(len(rows), np.float64)
-    for at, (label, *_) in enumerate(rows):
-        try:
-            labels[at] = numbers[label] if label in numbers else float(label)
-        except ValueError:
-            names = f" nor one of {', '.join(class_names)}" if class_names else ""
-            reason = f"the label {label!r} is not a number{names}"
-            raise RecordError(places.of(at), reason) from None
-    return labels

@@ -26,8 +26,14 @@ def encode_raw_values(rows: Any, side: int, tokenizers: Tokenizers | None) -> An
     if tokenizers is None:
         raise InputError(f"{SIDES[side]}: {NO_VOCABULARY}")
     return Ragged.of(
-        [_encode(number, value, side, tokenizers) for number, value in enumerate(_listed(rows))]
+        [_encode(number, value, side, tokenizers) for number, value in enumerate(list_values(rows))]
     )
+
+
+def list_values(rows: Any) -> list[Any]:
+    """A column (Arrow, polars, pandas) or an array as Python's own objects."""
+    name = next((name for name in _LISTS if hasattr(rows, name)), None)
+    return list(rows if name is None else getattr(rows, name)())
 
 
 def _are_raw(rows: Any) -> bool:
@@ -44,13 +50,7 @@ def _first_of_column(rows: Any) -> list[Any]:
     """The first value of a column or of an array of objects; nothing of what is neither."""
     is_column = any(hasattr(rows, name) for name in _LISTS) and getattr(rows, "ndim", 1) == 1
     is_object = getattr(getattr(rows, "dtype", None), "kind", "O") in "OUT"
-    return _listed(rows[:1]) if is_column and is_object else []
-
-
-def _listed(rows: Any) -> list[Any]:
-    """A column or an array as Python's own objects."""
-    name = next((name for name in _LISTS if hasattr(rows, name)), None)
-    return list(rows if name is None else getattr(rows, name)())
+    return list_values(rows[:1]) if is_column and is_object else []
 
 
 def _encode(record: int, value: Any, side: int, tokenizers: Tokenizers) -> list[int]:

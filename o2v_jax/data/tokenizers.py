@@ -188,6 +188,11 @@ class Tokenizer:
             found = known.get(spell_integer(token))
         return known.get(UNKNOWN) if found is None else found
 
+    def decode(self, ids: Iterable[int]) -> str:
+        """Ids as a text for people to read: tokens with blanks between them, or the ids."""
+        known = self.vocabulary
+        return " ".join(map(str, ids) if known is None else known.decode(ids))
+
     def knows(self, token: str) -> bool:
         """Whether the vocabulary has a token.
 

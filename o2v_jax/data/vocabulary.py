@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,18 @@ class Vocabulary:
         unknown = self.tokens.get(UNKNOWN)
         ids = (self.tokens.get(token, unknown) for token in _normalised(tokens, self.lowercase))
         return [index for index in ids if index is not None]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The tokens of ids, for people to read: an id that no token has is written as `<7>`.
+
+        >>> Vocabulary({"<unk>": 1, "a": 2, "man": 3}).decode([2, 3, 1, 7])
+        ['a', 'man', '<unk>', '<7>']
+        """
+        return [self._by_id.get(index, f"<{index}>") for index in map(int, ids)]
+
+    @cached_property
+    def _by_id(self) -> dict[int, str]:
+        return {index: token for token, index in self.tokens.items()}
 
 
 def tokenize(text: str, lowercase: bool = True) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import orjson
 
-from o2v_jax.atomic import is_leftover
+from o2v_jax.atomic import list_others
 from o2v_jax.checkpoint import VOCABULARY_FILES, compose_inputs
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.vocabulary import Vocabulary
@@ -106,11 +106,10 @@ def check_preparation_target(directory: Path, *, force: bool) -> None:
         return
     if not directory.is_dir():
         raise InputError(f"{directory}: is a file, but a directory is written")
-    names = {path.name for path in directory.iterdir() if not is_leftover(path.name, directory)}
-    if others := sorted(names.difference(PREPARED_FILES)):
+    if others := list_others(directory, PREPARED_FILES):
         shown = ", ".join(others[:5])
         raise InputError(f"{directory}: holds other things ({shown}): choose another name")
-    if names and not force:
+    if list_others(directory, ()) and not force:
         raise InputError(f"{directory}: holds an earlier preparation: --force replaces it")
 
 

@@ -7,7 +7,6 @@ require_extra("train", __name__)
 from o2v_jax.training.data.dataset import Dataset, dataset, read_dataset
 from o2v_jax.training.from_table import train
 from o2v_jax.training.job import Job
-from o2v_jax.training.loop.evaluation import evaluate
 from o2v_jax.training.loop.hosts import Hosts
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.sagemaker import (
@@ -25,7 +24,6 @@ __all__ = [
     "container_hosts",
     "container_job",
     "dataset",
-    "evaluate",
     "failure_reported",
     "read_dataset",
     "train",

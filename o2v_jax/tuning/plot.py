@@ -9,23 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from o2v_jax.atomic import replace_file
 from o2v_jax.hyperparameters.text import write
-from o2v_jax.training.report.history import COLOURS, GREY
+from o2v_jax.plotting import BAND, BLUE, GREY, ORANGE, make_figure, save_figure, style_axes
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values
 from o2v_jax.tuning.report import TrialRow, format_metric, rank_rows
 from o2v_jax.tuning.study import Study
-from o2v_jax.util import silence_logger
 
 COLUMNS = 4
-SHOWN = 8  # times as far from the best as the middle trial: farther ones are drawn at the edge
-BLUE = COLOURS["train"]
-ORANGE = COLOURS["validation"]
+SHOWN = 8  # times as far from the best as the middle trial: farther ones are off the scale
 _LEVEL = 3  # names that fit beside each other without a slope
+_MARGIN, _BAND = 0.06, 0.2  # of the scale's length
+_OFF_SCALE = "off scale"
 _NARROW = 100  # high / low below which a logarithmic axis needs more ticks than powers of ten
 
 
@@ -34,39 +31,58 @@ def plot(rows: Sequence[TrialRow], study: Study, file: Path) -> None:
 
     Above, the objective by trial with the best so far as a line; below, a panel for every
     hyperparameter searched, on a logarithmic axis where it was drawn so. Trials that are far off,
-    or that were pruned before they had a value, are crosses at the edge.
+    or that were pruned before they had a value, are crosses in a grey band beyond the scale.
+
+    Raises:
+        OSError: the file cannot be written.
     """
+    save_figure(draw_trials(rows, study), file)
+
+
+def draw_trials(rows: Sequence[TrialRow], study: Study) -> Figure:
+    """The figure of `plot`."""
     ranges = study.space.ranges
     columns = min(COLUMNS, max(2, len(ranges)))
     lines = math.ceil(len(ranges) / columns)
     points = _Points.of(rows, rank_rows(rows, study)[0])
-    with silence_logger("matplotlib"):
-        figure = Figure(figsize=(3.1 * columns, 3.4 + 2.4 * lines), dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
-        grid = figure.add_gridspec(1 + lines, columns, height_ratios=[3.4] + [2.4] * lines)
-        top = figure.add_subplot(grid[0, :])
-        _progress(top, points, study)
-        for at, (name, searched) in enumerate(ranges.items()):
-            axes = figure.add_subplot(grid[1 + at // columns, at % columns], sharey=top)
-            _panel(axes, points, name, searched)
-            axes.tick_params(labelleft=at % columns == 0)
-        with replace_file(file) as path:
-            figure.savefig(path, format="png")
+    figure = make_figure(3.1 * columns, 3.4 + 2.4 * lines, layout="constrained")
+    grid = figure.add_gridspec(1 + lines, columns, height_ratios=[3.4] + [2.4] * lines)
+    top = figure.add_subplot(grid[0, :])
+    _progress(top, points, study)
+    handles, labels = top.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper right", ncols=4, edgecolor="none", borderpad=0
+    )
+    for at, (name, searched) in enumerate(ranges.items()):
+        axes = figure.add_subplot(grid[1 + at // columns, at % columns], sharey=top)
+        _panel(axes, points, name, searched)
+        axes.tick_params(labelleft=at % columns == 0)
+    return figure
 
 
 @dataclass(frozen=True)
 class _Points:
-    """The trials, each with its height; `off` ones are held at the edge, `limits` the axis'."""
+    """The trials, each with its height.
+
+    Attributes:
+        rows: the trials.
+        best: the best of them.
+        heights: of each; of `off` ones the middle of the band.
+        off: which have no place on the scale.
+        scale: its lower and its upper end.
+        band: that of what is off, beyond the worse end; None if nothing is.
+    """
 
     rows: Sequence[TrialRow]
     best: TrialRow
     heights: npt.NDArray[np.float64]
     off: npt.NDArray[np.bool_]
-    limits: tuple[float, float]
+    scale: tuple[float, float]
+    band: tuple[float, float] | None
 
     @classmethod
     def of(cls, rows: Sequence[TrialRow], best: TrialRow) -> "_Points":
-        """Heights of all trials; how far the axis goes follows from the complete ones."""
+        """Heights of all trials; how far the scale goes follows from the complete ones."""
         values = np.array([math.nan if row.value is None else row.value for row in rows])
         peak = float(best.value or 0.0)
         away = np.abs(values - peak)
@@ -74,11 +90,19 @@ class _Points:
         most = SHOWN * float(np.median(complete)) or float(complete.max())
         far = min(most, float(np.nanmax(away))) or abs(peak) / 10 or 1.0
         off = ~(away <= far)
+        far = float(away[~off].max()) or far  # no longer than what stands on it
         worse = _worse_direction(values, peak)
-        edge = peak + worse * far
-        margin = 0.06 * far
-        limits = sorted((peak - worse * margin, edge + worse * margin))
-        return cls(rows, best, np.where(off, edge, values), off, (limits[0], limits[1]))
+        margin, width = _MARGIN * far, _BAND * far
+        end = peak + worse * (far + margin)
+        heights = np.where(off, end + worse * width / 2, values)
+        band = _sort(end, end + worse * width) if off.any() else None
+        return cls(rows, best, heights, off, _sort(peak - worse * margin, end), band)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Where the axis begins and ends: the scale and the band."""
+        ends = (*self.scale, *(self.band or ()))
+        return min(ends), max(ends)
 
     def draw(self, axes: Axes, places: Sequence[float]) -> None:
         """Draws every trial at its position and height, the best one in another colour."""
@@ -94,8 +118,27 @@ class _Points:
                 axes.scatter(at[chosen], self.heights[chosen], s=22, zorder=3, label=label, **style)
         best = self.rows.index(self.best)
         axes.scatter(at[best], self.heights[best], color=ORANGE, s=40, zorder=4, label="best")
-        axes.grid(color="#dddddd", linewidth=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_axes(axes)
+        if self.band:
+            axes.axhspan(*self.band, color=BAND, linewidth=0, zorder=2)
+
+    def set_scale(self, axes: Axes) -> None:
+        """Limits and ticks of the axis; the band has a name and no values."""
+        axes.set_ylim(self.limits)
+        if self.band is None:
+            return
+        low, high = self.scale
+        ticks = [
+            tick
+            for tick in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+            if low <= tick <= high
+        ]
+        labels = [f"{tick:g}" for tick in ticks]
+        axes.set_yticks([*ticks, sum(self.band) / 2], [*labels, _OFF_SCALE])
+
+
+def _sort(one: float, other: float) -> tuple[float, float]:
+    return min(one, other), max(one, other)
 
 
 def _worse_direction(values: npt.NDArray[np.float64], peak: float) -> int:
@@ -107,17 +150,19 @@ def _progress(axes: Axes, points: _Points, study: Study) -> None:
     """The objective by trial, and the best so far."""
     numbers = [row.number for row in points.rows]
     points.draw(axes, numbers)
+    points.set_scale(axes)
     values = [
         row.value if row.complete and row.value is not None else math.nan for row in points.rows
     ]
     running = np.fmax if study.objective.direction == "maximize" else np.fmin
-    axes.step(numbers, running.accumulate(values), where="post", color=ORANGE, linewidth=1.2)
-    axes.set(xlabel="trial", ylabel=str(study.objective), ylim=points.limits)
+    line = running.accumulate(values)
+    line[(line < points.scale[0]) | (line > points.scale[1])] = math.nan  # not through the band
+    axes.step(numbers, line, where="post", color=ORANGE, linewidth=1.2)
+    axes.set(xlabel="trial", ylabel=str(study.objective))
     best = f"best {study.objective} {format_metric(points.best.value)}, trial {points.best.number}"
     axes.set_title(best, loc="left")
     axes.set_xlim(0.5, max(numbers) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, edgecolor="none", borderpad=0)
 
 
 def _panel(axes: Axes, points: _Points, name: str, searched: Range) -> None:

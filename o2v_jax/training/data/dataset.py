@@ -13,6 +13,7 @@ import numpy.typing as npt
 from o2v_jax.array_types import Index
 from o2v_jax.cache_directory import cache_directory
 from o2v_jax.data import Records
+from o2v_jax.data.labels import describe_label, find_wrong_labels
 from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import InputError, RecordError
@@ -22,9 +23,7 @@ from o2v_jax.training.data.columns import Columns
 from o2v_jax.training.data.validation import (
     InvalidRecords,
     Validation,
-    describe_label,
     find_invalid_records,
-    find_wrong_labels,
 )
 from o2v_jax.util import require_all_local
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from o2v_jax.array_types import Index
 from o2v_jax.data import Fault, at_line, describe_outside
+from o2v_jax.data.labels import describe_label, find_wrong_labels
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import LabelValues
 from o2v_jax.data.validate import find_outside
@@ -45,23 +46,6 @@ def find_invalid_records(
         found.append(_negatives(columns, config.negative_sampling_rate))
     found.append(InvalidRecords(columns.empty, lambda _: Fault("$", _EMPTY)))
     return tuple(invalid for invalid in found if len(invalid.records))
-
-
-def find_wrong_labels(labels: LabelValues, config: Hyperparameters) -> npt.NDArray[np.bool_]:
-    """Which labels are not of this configuration, bool `[labels]`."""
-    right: npt.NDArray[np.bool_] = np.abs(labels) <= np.finfo(np.float32).max
-    if config.output_layer == "softmax":
-        right = (labels >= 0) & (labels < config.num_classes) & (labels == np.floor(labels))
-    return ~right
-
-
-def describe_label(label: float, config: Hyperparameters) -> Fault:
-    """What to say of a label that is not of this configuration."""
-    rule = "a finite number that float32 can hold"
-    if config.output_layer == "softmax":
-        classes = f"0..{config.num_classes - 1} of num_classes={config.num_classes}"
-        rule = f"an integer class in {classes} (output_layer=mean_squared_error takes any number)"
-    return Fault("$.label", f"{label:g} is not {rule}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ from o2v_jax.atomic import replace_file
 from o2v_jax.errors import InputError
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.loop.run import Run
-from o2v_jax.training.report.history import plot_curves, write_history
+from o2v_jax.training.report.curves import plot_curves
+from o2v_jax.training.report.history import write_history
 
 SKIPPED = "skipped.txt"
 

@@ -1,0 +1,6 @@
+"""Evaluation: what a model reaches on labelled records, with intervals, plots and a page."""
+
+from o2v_jax.evaluation.evaluation import Evaluation, evaluate
+from o2v_jax.evaluation.report import check_report_target
+
+__all__ = ["Evaluation", "check_report_target", "evaluate"]
