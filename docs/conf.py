@@ -12,7 +12,7 @@ author = "the o2v_jax authors"
 version = release = o2v_jax.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_click",
@@ -24,6 +24,7 @@ html_theme = "sphinx_book_theme"
 html_title = "o2v_jax"
 html_theme_options = {"show_toc_level": 2}
 
+nb_execution_mode = "off"  # a test executes the notebooks, which hold their outputs
 myst_heading_anchors = 3
 default_role = "code"  # what docstrings put between single backticks
 smartquotes = False  # options begin with two hyphens

@@ -26,5 +26,6 @@ from .model import score_fn as score_fn
 from .scoring import Ranking as Ranking
 from .scoring import Scorer as Scorer
 from .scoring import use_compilation_cache as use_compilation_cache
+from .training import train as train
 
 __version__: str

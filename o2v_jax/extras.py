@@ -7,8 +7,7 @@ from importlib.util import find_spec
 
 from o2v_jax.errors import MissingExtraError
 
-_DATA = ("nltk", "pyarrow")
-_TRAIN = (*_DATA, "jinja2", "matplotlib", "optax", "orbax", "scipy")
+_TRAIN = (*_DATA, "huggingface_hub", "jinja2", "matplotlib", "optax", "orbax")
 _TRANSFORM = ("jsonpath", "pyarrow", "urllib3", "werkzeug")
 # extra -> the modules that it brings, those of the extras that it includes too
 EXTRAS = {

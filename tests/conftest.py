@@ -6,6 +6,9 @@ import shutil
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Programs of these tests, and of the processes that they start, run for moments, and compiling them
+# takes most of the time: a quarter less so.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 
 import jax
 import numpy as np
@@ -23,9 +26,6 @@ settings.load_profile("any machine")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Programs of these tests run for moments, and compiling them takes most of the time: a sixth less
-# so. Processes that tests start compile as users' do.
-jax.config.update("jax_disable_most_optimizations", True)
 # four devices to share work; not through XLA_FLAGS, which the servers under test would inherit
 jax.config.update("jax_num_cpu_devices", 4)
 # what commands use of them in this process, if not told otherwise

@@ -16,6 +16,7 @@ from o2v_jax.checkpoint.config_file import (
     max_vocabulary_bytes,
 )
 from o2v_jax.checkpoint.model import (
+    CARD,
     CONFIG,
     METRICS,
     MODEL_FILES,
@@ -169,6 +170,7 @@ def _read(snapshot: Snapshot, source: Path) -> Model:
     metrics, provenance = (
         _read_extra(snapshot, name, contents.digests, problems) for name in (METRICS, PROVENANCE)
     )
+    card = _read_card(snapshot, problems)
     if contents.digests is None and not problems and snapshot.is_replaced():
         problems.append("was replaced while it was read")  # so its files may be of two models
     if problems or settings.config is None:
@@ -181,6 +183,7 @@ def _read(snapshot: Snapshot, source: Path) -> Model:
         provenance=provenance,
         length_histogram=settings.length_histogram,
         class_names=settings.class_names,
+        card=card,
     )
 
 
@@ -250,6 +253,19 @@ def _read_extra(
         _check_digest(name, data, digests)
         return value
     return {}
+
+
+def _read_card(snapshot: Snapshot, problems: ConfigProblems) -> str:
+    """The model card. It has no digest, because people add to it."""
+    if not snapshot.is_there(CARD):
+        return ""
+    with problems.gathered():
+        data = snapshot.read(CARD, MAX_JSON_BYTES)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{CARD} is not UTF-8 text (byte {error.start})") from error
+    return ""
 
 
 def _check_digest(name: str, data: bytes, digests: Digests | None) -> None:

@@ -1,6 +1,6 @@
 """The model in memory, its nested parameters, and which model is the default."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +28,8 @@ CONFIG = "config.json"
 PARAMS = "params.safetensors"
 METRICS = "metrics.json"
 PROVENANCE = "provenance.json"
-MODEL_FILES = (CONFIG, PARAMS, *VOCABULARY_FILES, METRICS, PROVENANCE)
+CARD = "README.md"
+MODEL_FILES = (CONFIG, PARAMS, *VOCABULARY_FILES, METRICS, PROVENANCE, CARD)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +48,9 @@ class Model:
         length_histogram: for each side the number of training sequences by length, int64
             `[longest + 1]`; trailing zeros are not kept on disk.
         class_names: what the classes are called, in their order; empty: their numbers alone.
+        card: the model card, Markdown for people; empty: there is none. It may be edited on disk.
+        history: of a model that was just trained, for every epoch the metrics by channel and name;
+            not kept on disk.
     """
 
     config: Hyperparameters
@@ -56,6 +60,8 @@ class Model:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     length_histogram: Histogram | None = None
     class_names: tuple[str, ...] = ()
+    card: str = ""
+    history: Sequence[Mapping[str, Mapping[str, float]]] = ()
 
     def __repr__(self) -> str:
         """A few lines: the parameters of a model are too many to print."""

@@ -16,6 +16,7 @@ from o2v_jax.atomic import is_fixed, is_leftover, replace_directory
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, ConfigProblems, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
+    CARD,
     CONFIG,
     METRICS,
     MODEL_FILES,
@@ -79,6 +80,7 @@ def _flatten_params(model: Model, target: Path) -> Arrays:
     require_instance("model", model, Model, "a Model")
     require_tokenizers(model.tokenizers)
     require_instance("class_names", model.class_names, tuple, "a tuple of names")
+    require_instance("card", model.card, str, "a text")
     try:
         return flatten(to_plain(model.params))
     except InputError as error:
@@ -98,6 +100,8 @@ def _write(model: Model, arrays: Arrays, directory: Path) -> None:
     for name, data in others.items():
         (directory / name).write_bytes(data)
     digests = {name: hash_bytes(data) for name, data in others.items()}
+    if model.card:
+        (directory / CARD).write_bytes(_encode_card(model.card))
     save_file(arrays, directory / PARAMS, params_file.metadata(digests))
     # safetensors lets nobody but the owner read what it writes
     shutil.copymode(directory / METRICS, directory / PARAMS)
@@ -114,6 +118,8 @@ def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
     for name, value in ((METRICS, model.metrics), (PROVENANCE, model.provenance)):
         with problems.gathered():
             _encode_json(name, value)
+    with problems.gathered():
+        _encode_card(model.card)
     if problems:
         raise CheckpointError(target, problems)
 
@@ -170,6 +176,12 @@ def _encode_json(name: str, value: Mapping[str, Any]) -> bytes:
     except orjson.JSONEncodeError as error:
         raise InputError(f"{name} cannot be written as JSON: {error}") from error
     _check_size(name, data, MAX_JSON_BYTES)
+    return data
+
+
+def _encode_card(card: str) -> bytes:
+    data = card.encode(errors="replace")  # half a surrogate pair, in a command or a name
+    _check_size(CARD, data, MAX_JSON_BYTES)
     return data
 
 

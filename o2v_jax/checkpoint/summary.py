@@ -45,6 +45,16 @@ def summarize_params(params: Mapping[str, Any]) -> Iterator[str]:
         yield f"{sum(sizes):,} parameters ({stored / _MEGABYTE:.1f} MB)"
 
 
+def strip_front_matter(card: str) -> str:
+    r"""A model card without what stands between two lines of "---" at its beginning.
+
+    >>> strip_front_matter("---\nlicense: mit\n---\n# A model\n")
+    '# A model\n'
+    """
+    head, separator, rest = card.partition("\n---\n")
+    return rest.lstrip("\n") if separator and head.startswith("---\n") else card
+
+
 def describe_best(metrics: Mapping[str, Any]) -> str:
     """The best epoch of a model's metrics, and what it reached on the first channel that counts.
 

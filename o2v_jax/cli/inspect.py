@@ -55,6 +55,7 @@ def describe_model(model: "Model") -> dict[str, Any]:
         "programs_on_demand": len(shapes.list_on_demand()),
         "metrics": dict(model.metrics),
         "provenance": dict(model.provenance),
+        "card": model.card,
     }
 
 
@@ -108,10 +109,14 @@ def _print_to(console: "Console", path: Path, description: dict[str, Any]) -> No
         console.print(f"{side}: {held['kind']}{tokens}")
     if description["class_names"]:
         console.print(f"classes: {', '.join(description['class_names'])}", markup=False)
+    from o2v_jax.checkpoint.summary import strip_front_matter
+
     settings = description["hyperparameters"].items()
     console.print(", ".join(f"{name}={value}" for name, value in settings), style="dim")
     for name, value in description["metrics"].items():
         console.print(f"{name}: {value}")
+    if description["card"]:
+        console.print(f"\n{strip_front_matter(description['card'])}")
 
 
 def _parameter_table(description: dict[str, Any]) -> "Table":

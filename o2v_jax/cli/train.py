@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     "--host-index", type=click.IntRange(0), metavar="I", help="Which one this is, from 0."
 )
 @click.option("--coordinator", metavar="HOST:PORT", help="Where host 0 listens for the others.")
+@click.option("--license", "license_id", metavar="ID", help="Of the model, for its card.")
 @click.option("--sagemaker", is_flag=True, help="Read and write SageMaker's container layout.")
 @click.option(
     "--prefix",
@@ -93,6 +94,7 @@ def train(
     resume: bool,
     devices: int | None,
     shard_tables: bool,
+    license_id: str | None,
     settings: dict[str, str],
     **layout: Any,
 ) -> None:
@@ -115,6 +117,7 @@ def train(
         "resume": resume,
         "devices": devices,
         "shard_tables": shard_tables,
+        "license_id": license_id or "",
         "command": shlex.join(["o2v", *sys.argv[1:]]),
     }
     _require_hosts(*(layout[name] for name in _HOSTS))

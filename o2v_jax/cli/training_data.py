@@ -60,7 +60,7 @@ def read_training_data(
     """
     from o2v_jax.data.tokenizers import share_text_vocabulary
     from o2v_jax.data.vocabulary import Vocabulary, read_json_object
-    from o2v_jax.preparation import read_prepared
+    from o2v_jax.preparation import overrule, read_prepared
 
     given = {**(read_json_object(hyperparameters) if hyperparameters else {}), **(settings or {})}
     if data is None:
@@ -70,22 +70,10 @@ def read_training_data(
     found = read_prepared(data)
     return {
         **{name: found.files.get(name, ()) for name in CHANNELS},
-        "hyperparameters": _overrule(found.hyperparameters, given),
+        "hyperparameters": overrule(found.hyperparameters, given),
         "tokenizers": found.tokenizers,
         "class_names": found.class_names,
     }
-
-
-def _overrule(prepared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Given hyperparameters over those that follow from the data.
-
-    Where enc1 is to copy enc0, what was prepared for enc1 is left out: it would contradict that.
-    """
-    copies = given.get("enc1_network") == "enc0"
-    kept = {
-        name: value for name, value in prepared.items() if not (copies and name.startswith("enc1_"))
-    }
-    return {**kept, **given}
 
 
 def require_one_source(options: Mapping[str, Any]) -> None:

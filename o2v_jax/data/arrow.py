@@ -60,6 +60,12 @@ def is_list_type(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in _LIST_TYPES)
 
 
+def is_text_type(kind: pa.DataType) -> bool:
+    """Whether this is one of Arrow's types of strings."""
+    kinds = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
+    return any(is_kind(kind) for is_kind in kinds)
+
+
 def read_plain(text: bytes, first: int = 1) -> LabelledPairs | None:
     """The records of whole lines, if every line is blank or plainly one record.
 

@@ -12,13 +12,15 @@ from o2v_jax.extras import require_extra
 require_extra("data", __name__)
 
 from o2v_jax.data.tokenizers import KINDS, Kind
+from o2v_jax.preparation.in_memory import PreparedRows, PreparedTables, prepare_tables
 from o2v_jax.preparation.job import Preparation
 from o2v_jax.preparation.labels import LabelColumn
-from o2v_jax.preparation.prepared import Prepared, read_prepared
+from o2v_jax.preparation.prepared import Prepared, overrule, read_prepared
+from o2v_jax.preparation.read.frames import infer_kind, join_columns, select_columns
 from o2v_jax.preparation.read.tables import FORMS, Form, Layout, find_files
 from o2v_jax.preparation.report import PreparationReport
 from o2v_jax.preparation.settings import Side
-from o2v_jax.preparation.split import Split
+from o2v_jax.preparation.split import Split, SplitName
 
 __all__ = [
     "FORMS",
@@ -30,8 +32,16 @@ __all__ = [
     "Preparation",
     "PreparationReport",
     "Prepared",
+    "PreparedRows",
+    "PreparedTables",
     "Side",
     "Split",
+    "SplitName",
     "find_files",
+    "infer_kind",
+    "join_columns",
+    "overrule",
+    "prepare_tables",
     "read_prepared",
+    "select_columns",
 ]

@@ -1,6 +1,6 @@
 """The first pass over the data: records checked, split and spilled; tokens numbered and counted."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow.compute as pc
@@ -13,10 +13,7 @@ from o2v_jax.preparation.labels import LabelColumn, Labels
 from o2v_jax.preparation.rows import Cells, Rows
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.skipped_rows import SkippedRows
-from o2v_jax.preparation.split import SPLIT_NAMES, RecordChunk, Spill, SplitName
-
-# the file that holds a part's records between the two passes
-SPILLS: dict[SplitName, str] = {part: f"{part}.arrow" for part in SPLIT_NAMES}
+from o2v_jax.preparation.split import ChunkStore, Dealer, RecordChunk, SplitName
 
 _LISTS = (
     "looks like a list that was written as text: its brackets, quotation marks and commas are part "
@@ -33,12 +30,12 @@ class Collection:
         shared: whether the sides have one vocabulary.
         words: the tokens of each side; the same object where they share a vocabulary.
         labels: what the labels were.
-        spills: the records of each part.
+        spills: the records of each part, between the two passes.
     """
 
     def __init__(
         self,
-        directory: Path,
+        spills: Mapping[SplitName, ChunkStore],
         sides: tuple[Side, Side],
         label: LabelColumn | None,
         problems: SkippedRows,
@@ -50,7 +47,7 @@ class Collection:
         self.shared = shared
         self.words = first, (first if shared else Words())
         self.labels = Labels(label, again=any(side.vocabulary for side in sides))
-        self.spills = {part: Spill(directory / SPILLS[part]) for part in SPLIT_NAMES}
+        self.spills = spills
         self.problems = problems
         self._remarked: set[str] = set()
 
@@ -74,6 +71,15 @@ class Collection:
                 if side.kind != "ids":
                     words.count(rows.ids)
         self.spills[part].write(chunk)
+
+    def collect(self, part: SplitName, rows: Rows, dealer: Dealer) -> None:
+        """Takes in rows; those of "train" are dealt out to the parts."""
+        chunk = self.checked(rows)
+        if part != "train":
+            self.add(part, chunk)
+            return
+        for dealt, which in dealer.deal(len(chunk)):
+            self.add(dealt, chunk.take(which))
 
     def close(self) -> None:
         """Ends the writing, on the way to reading or to giving up."""

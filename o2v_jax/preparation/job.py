@@ -9,13 +9,13 @@ from pathlib import Path
 from o2v_jax.atomic import replace_directory
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.columns import SPILLS, Collection
+from o2v_jax.preparation.columns import Collection
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.read.tables import Layout, find_files, read_table
 from o2v_jax.preparation.report import PreparationReport
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.skipped_rows import SkippedRows
-from o2v_jax.preparation.split import SPLIT_NAMES, Split, SplitName
+from o2v_jax.preparation.split import SPLIT_NAMES, Spill, Split, SplitName
 from o2v_jax.preparation.write import (
     HYPERPARAMETERS,
     PREPARED_FILES,
@@ -25,6 +25,9 @@ from o2v_jax.preparation.write import (
     finish,
 )
 from o2v_jax.util import require_all_local
+
+# the file that holds a part's records between the two passes
+_SPILLS: dict[SplitName, str] = {part: f"{part}.arrow" for part in SPLIT_NAMES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +84,13 @@ class Preparation:
         self.layout.check([file for _, path in self._sources() for file in find_files(path)])
         given = self._given()
         problems = SkippedRows(self.skip)
-        names = (*PREPARED_FILES, *SPILLS.values())
+        names = (*PREPARED_FILES, *_SPILLS.values())
         with (
             _writing(self.output),
             replace_directory(target, names, last=HYPERPARAMETERS) as staging,
         ):
-            collection = Collection(staging, self.sides, self.label, problems, shared=self.shared)
+            spills = {part: Spill(staging / name) for part, name in _SPILLS.items()}
+            collection = Collection(spills, self.sides, self.label, problems, shared=self.shared)
             with closing(collection):
                 self._collect(collection)
             return finish(staging, collection, given, self._wanted_parts())
@@ -119,12 +123,7 @@ class Preparation:
         dealer = self.split.dealer()
         for part, file in self._sources():
             for rows in read_table(file, wanted, self.layout, collection.problems):
-                chunk = collection.checked(rows)
-                if part == "train":
-                    for dealt, which in dealer.deal(len(chunk)):
-                        collection.add(dealt, chunk.take(which))
-                else:
-                    collection.add(part, chunk)
+                collection.collect(part, rows, dealer)
                 self.progress(len(rows))
 
     def _sources(self) -> Iterator[tuple[SplitName, Path]]:

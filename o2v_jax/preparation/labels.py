@@ -247,6 +247,11 @@ class Labels:
         labels = np.array([label for label, _ in parsed], np.float64)[which]
         return labels, {row: fault for row, fault in faults.items() if fault}
 
+    @property
+    def column(self) -> str | None:
+        """The column that labels come from, if they do."""
+        return self._source.column if self._source else None
+
     def keep(self, labels: LabelValues) -> None:
         """Notes the labels of records that are kept."""
         self._low = float(labels.min(initial=self._low))

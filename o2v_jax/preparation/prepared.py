@@ -1,5 +1,6 @@
 """A prepared directory, as `o2v prepare` writes it and `o2v train --data` reads it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,18 @@ def read_prepared(directory: Path) -> Prepared:
         _read_tokenizers(directory),
         _read_class_names(directory),
     )
+
+
+def overrule(prepared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Given hyperparameters over those that follow from the data.
+
+    Where enc1 is to copy enc0, what was prepared for enc1 is left out: it would contradict that.
+    """
+    copies = given.get("enc1_network") == "enc0"
+    kept = {
+        name: value for name, value in prepared.items() if not (copies and name.startswith("enc1_"))
+    }
+    return {**kept, **given}
 
 
 def _read_object(directory: Path, name: str) -> dict[str, Any]:

@@ -1,8 +1,12 @@
 """What a preparation found and wrote."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+
+from o2v_jax.data.records import LabelValues
+from o2v_jax.preparation.labels import MOST_CLASSES
 from o2v_jax.preparation.settings import Side
 from o2v_jax.preparation.skipped_rows import SkippedRows
 from o2v_jax.preparation.split import SplitName
@@ -29,10 +33,23 @@ class SideCount:
 
 @dataclass
 class SplitCount:
-    """Figures of one part of the data: its records, and each side of them."""
+    """Figures of one part of the data.
+
+    Attributes:
+        records: how many there are.
+        sides: figures of in0 and in1.
+        classes: the labels that occur, if they are few enough for classes.
+    """
 
     records: int
     sides: tuple[SideCount, SideCount]
+    classes: set[float] = field(default_factory=set)
+
+    def add_labels(self, labels: LabelValues) -> None:
+        """Counts records, of which these are the labels."""
+        self.records += len(labels)
+        if len(self.classes) < MOST_CLASSES:
+            self.classes.update(np.unique(labels)[:MOST_CLASSES].tolist())
 
     @classmethod
     def empty(cls) -> "SplitCount":

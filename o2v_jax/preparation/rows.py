@@ -47,12 +47,12 @@ def make_place_template(file: Path, counted: str) -> str:
 
 
 def find_positions(
-    file: Path, names: Sequence[str], wanted: Sequence[str], *, header: bool
+    file: Path | str, names: Sequence[str], wanted: Sequence[str], *, header: bool
 ) -> list[int]:
     """Where the wanted columns are: by name, or by number from 0 where there is no such name.
 
     Args:
-        file: for messages.
+        file: for messages: a file, or what else a table is called.
         names: the table's columns; without a header, anything of as many items.
         wanted: names or numbers.
         header: whether the columns have names.
@@ -63,7 +63,7 @@ def find_positions(
     return [_find_position(file, list(names), column, header) for column in wanted]
 
 
-def _find_position(file: Path, names: list[str], column: str, header: bool) -> int:
+def _find_position(file: Path | str, names: list[str], column: str, header: bool) -> int:
     found = names.count(column) if header else 0
     if found > 1:
         raise InputError(f"{file}: {found} columns are named {column!r}: give its number, from 0")

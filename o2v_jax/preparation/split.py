@@ -132,6 +132,31 @@ class Spill:
         self._path.unlink()
 
 
+class ChunkList:
+    """Chunks in memory, with the methods of `Spill`."""
+
+    def __init__(self) -> None:
+        self._chunks: list[RecordChunk] = []
+
+    def write(self, chunk: RecordChunk) -> None:
+        """Appends a chunk."""
+        self._chunks.append(chunk)
+
+    def read(self) -> Iterator[RecordChunk]:
+        """Every chunk, in order."""
+        return iter(self._chunks)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def remove(self) -> None:
+        """Lets go of the chunks."""
+        self._chunks = []
+
+
+ChunkStore: TypeAlias = Spill | ChunkList
+
+
 def _pack(rows: Ragged) -> "pa.ListArray[Any]":
     return pa.ListArray.from_arrays(rows.offsets.astype(np.int32), rows.ids)
 

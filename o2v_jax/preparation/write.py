@@ -1,6 +1,7 @@
 """Writes the prepared channels as JSON Lines, in one atomic step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,7 +20,7 @@ from o2v_jax.preparation.read.json_rows import format_json_lines
 from o2v_jax.preparation.report import PreparationReport, SideCount, SplitCount
 from o2v_jax.preparation.settings import Numbering, Side, make_settings, make_tokenizer
 from o2v_jax.preparation.skipped_rows import SkippedRows
-from o2v_jax.preparation.split import SPLIT_NAMES, RecordChunk, Spill, SplitName
+from o2v_jax.preparation.split import SPLIT_NAMES, RecordChunk, SplitName
 
 # None where a side holds ids already
 Numberings: TypeAlias = tuple[Numbering | None, Numbering | None]
@@ -27,28 +28,37 @@ Numberings: TypeAlias = tuple[Numbering | None, Numbering | None]
 _BOTH_EMPTY = "no token of in0 or in1 is in the vocabulary, which has no <unk>"
 
 
-def write_part(
-    path: Path, spill: Spill, numberings: Numberings, outcome: Outcome, problems: SkippedRows
-) -> SplitCount:
-    """Writes the records of a part and counts what is in them.
+def write_part(path: Path, chunks: Iterable[RecordChunk]) -> None:
+    """Writes the records of a part, of which `number_part` made chunks."""
+    with path.open("wb") as out:
+        for chunk in chunks:
+            out.write(format_json_lines(chunk.labels, *chunk.sides))
+
+
+def number_part(
+    chunks: Iterable[RecordChunk],
+    numberings: Numberings,
+    outcome: Outcome,
+    count: SplitCount,
+    problems: SkippedRows,
+) -> Iterator[RecordChunk]:
+    """The records of a part with ids and final labels.
 
     Args:
-        path: the file to write.
-        spill: the records.
+        chunks: the records as the first pass left them.
         numberings: of each side.
         outcome: of the labels.
+        count: is added to.
         problems: collects records of which nothing is left.
 
     Raises:
         RecordError: nothing is left of a record, and such are not to be skipped.
     """
-    count = SplitCount.empty()
-    with path.open("wb") as out:
-        for chunk in spill.read():
-            numbered = _number_tokens(chunk, numberings, count, problems)
-            out.write(format_json_lines(outcome.final(numbered.labels), *numbered.sides))
-            count.records += len(numbered)
-    return count
+    for chunk in chunks:
+        numbered = _number_tokens(chunk, numberings, count, problems)
+        final = replace(numbered, labels=outcome.final(numbered.labels))
+        count.add_labels(final.labels)
+        yield final
 
 
 def _number_tokens(
@@ -125,6 +135,7 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
 
 Given: TypeAlias = tuple[Vocabulary | None, Vocabulary | None]
 _FLOATS = "and others are taken as integers that became floats, so without the fraction"
+_CLASSES_SHOWN = 5
 SMALLEST_VOCABULARY = 2  # the documentation's smallest vocab_size
 
 SplitCounts: TypeAlias = Mapping[SplitName, SplitCount]
@@ -145,32 +156,57 @@ def finish(
         InputError: a part has no records.
         RecordError: no token of a record has an id.
     """
-    numberings = _make_numberings(collection, given)
-    outcome = collection.labels.outcome()
+    numberings, outcome = make_numberings(collection, given), collection.labels.outcome()
     counts: dict[SplitName, SplitCount] = {}
     for part, spill in collection.spills.items():
-        path = directory / f"{part}.jsonl"
-        problems = collection.problems
         if part in wanted:
-            counts[part] = write_part(path, spill, numberings, outcome, problems)
+            count = counts[part] = SplitCount.empty()
+            chunks = number_part(spill.read(), numberings, outcome, count, collection.problems)
+            write_part(directory / f"{part}.jsonl", chunks)
         spill.remove()
-    _require_records(counts, collection.problems)
+    settings, report = conclude(collection, numberings, outcome, counts)
     _write_inputs(directory, collection.sides, numberings)
     if outcome.names:
         write_json(directory / LABELS, outcome.names)
+    write_json(directory / HYPERPARAMETERS, settings)
+    return report
+
+
+def conclude(
+    collection: Collection, numberings: Numberings, outcome: Outcome, counts: SplitCounts
+) -> tuple[dict[str, str], PreparationReport]:
+    """The hyperparameters that follow from the data, and what was found.
+
+    Raises:
+        InputError: a part has no records.
+        HyperparameterError: the data is outside what the hyperparameters can say.
+    """
+    _require_records(counts, collection.problems)
+    for remark in find_missing_classes(outcome, counts):
+        collection.problems.remark(remark)
     sizes = _find_vocab_sizes(numberings, counts, shared=collection.shared)
-    found = make_settings(
+    settings = make_settings(
         collection.sides,
         sizes,
         _find_longest(counts),
         outcome.hyperparameters,
         shared=collection.shared,
     )
-    write_json(directory / HYPERPARAMETERS, found)
-    return PreparationReport(counts, collection.sides, sizes, outcome.text, collection.problems)
+    problems = collection.problems
+    return settings, PreparationReport(counts, collection.sides, sizes, outcome.text, problems)
 
 
-def _make_numberings(collection: Collection, given: Given) -> Numberings:
+def find_missing_classes(outcome: Outcome, counts: SplitCounts) -> Iterator[str]:
+    """A remark for each part that has no record of some class."""
+    classes = range(int(outcome.hyperparameters.get("num_classes", 0)))
+    names = {number: name for name, number in outcome.names.items()}
+    for part, count in counts.items():
+        missing = [repr(names.get(n, n)) for n in classes if n not in count.classes]
+        if missing:
+            yield f"{part} has no record of class {', '.join(missing[:_CLASSES_SHOWN])}"
+
+
+def make_numberings(collection: Collection, given: Given) -> Numberings:
     """None for a side of ids; one object for both sides where they share a vocabulary."""
     first = _make_numbering(0, collection, given[0])
     return first, first if collection.shared else _make_numbering(1, collection, given[1])

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -11,9 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-import jax
-
-from o2v_jax import __version__
 from o2v_jax.checkpoint import Model, check_class_names, check_model_target, check_tokenizers, save
 from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import CheckpointError, InputError, Interrupted
@@ -26,6 +22,7 @@ from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import SAVING_INTERVAL_S, Checkpoints, check_state_directory
 from o2v_jax.training.loop.state_files import locked
+from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.training.optim.placement import choose_placement
 from o2v_jax.training.report.folder import check_report, write_report, write_skipped
 from o2v_jax.training.report.metric_lines import Reporter, silent
@@ -92,6 +89,7 @@ class Job:
         resume: whether to go on where an interrupted run of the same job was.
         keep_interrupted: whether an interrupted run leaves its best epoch so far as a model.
         command: what the user typed, for the model's provenance.
+        license_id: of the model, for its card, such as "apache-2.0".
         devices: how many devices of each host share the run; default all.
         shard_tables: whether each device holds a share of the token tables' rows, or all of them.
         hosts: which hosts train together; the first one writes everything, and its name is on the
@@ -120,6 +118,7 @@ class Job:
     resume: bool = True
     keep_interrupted: bool = False
     command: str = ""
+    license_id: str = ""
     devices: int | None = None
     shard_tables: bool = False
     hosts: Hosts = field(default_factory=Hosts)
@@ -243,28 +242,9 @@ class Job:
         return SharedCheckpoints(self._state, own)
 
     def _model(self, run: Run) -> Model:
-        return Model(
-            self.config,
-            run.best(),
-            self.tokenizers,
-            metrics=run.metrics,
-            provenance=self._provenance(run.train),
-            length_histogram=run.train.histograms(),
-            class_names=self.class_names,
-        )
-
-    def _provenance(self, data: Dataset) -> dict[str, Any]:
-        return {
-            "o2v_jax": __version__,
-            "jax": jax.__version__,
-            "device": jax.devices()[0].device_kind,
-            "hosts": len(self.hosts.names),
-            "command": self.command,
-            "seed": self.seed,
-            "records": len(data),
-            "files": self._sources,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
+        provenance = {"command": self.command, "files": self._sources}
+        names = self.class_names
+        return make_model(run, self.tokenizers, names, provenance, self.license_id)
 
     @property
     def _report(self) -> Path:

@@ -8,7 +8,6 @@ import json
 import re
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import pytest
 
@@ -101,14 +100,6 @@ def rows_of(words):
     rows = np.full((12, 8), np.nan, np.float32)
     rows[list(words.values())] = np.arange(24, dtype=np.float32).reshape(3, 8) / 16 - 1
     return rows
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_compilation():
-    """Nearly all of the time here is XLA's, which need not optimise what runs for a moment."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import jax
 import pytest
 from doc_examples import is_alike, read_blocks, read_commands
 
@@ -86,7 +88,8 @@ class Page:
     def python(self, code, line):
         """A program; the blocks of a page share their names."""
         lines = "\n" * (line - 1)
-        exec(compile(lines + code, self.path, "exec"), self.names)
+        with _default_jax():
+            exec(compile(lines + code, self.path, "exec"), self.names)
 
     def pycon(self, code, line):
         """A session, which prints what the page says."""
@@ -94,7 +97,8 @@ class Page:
         test.globs = self.names
         failures = []
         runner = doctest.DocTestRunner(checker=_Checker())
-        runner.run(test, out=failures.append, clear_globs=False)
+        with _default_jax():
+            runner.run(test, out=failures.append, clear_globs=False)
         assert not runner.failures, "".join(failures)
 
     def _shell(self, code):
@@ -128,6 +132,13 @@ class Page:
             server.wait()
             pytest.fail(f"{self.path}:{line}: {code}\n{log.read_text()}")
         self.servers.append(server)
+
+
+@contextmanager
+def _default_jax():
+    """Other libraries on a page, such as optax, rely on JAX's defaults, which tests make strict."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 RUNNERS = {

@@ -1,5 +1,6 @@
 """Labelled records for training and evaluation."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,6 +95,16 @@ class Dataset:
         """The sequences of the records `index` on a side (0 or 1), cut, in the order of `index`."""
         chosen = index if self.kept is None else self.kept[index]
         return (self.in0, self.in1)[side].take(chosen, self.longest[side])
+
+    def hash(self) -> str:
+        """The SHA-256 of the records: their ids, uncut, and labels, in order."""
+        digest = hashlib.sha256()
+        for rows in (self.in0, self.in1):
+            chosen = rows if self.kept is None else rows.take(self.kept)
+            digest.update(chosen.ids.tobytes())
+            digest.update(chosen.offsets.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
 
     def histograms(self) -> tuple[Index, Index]:
         """For each side: how many sequences there are of every length, int64 `[longest + 1]`."""

@@ -39,7 +39,8 @@ class Run:
     After `fit`, `params` holds the best epoch's parameters as NumPy arrays, `history` the metrics
     of every epoch by channel, and `metrics` those of the best epoch and of the test channel.
 
-    `on_epoch` is called after every epoch with its number and metrics, and ends the run by raising.
+    `on_epoch` is called after every epoch with its number and metrics. The run ends where it
+    returns True, as by early stopping, or raises.
     With `checkpoints` the run is saved at intervals and when one of `signals` arrives, and goes on
     from what was saved.
 
@@ -54,7 +55,7 @@ class Run:
     seed: int = 0
     reporter: Reporter = field(default_factory=Reporter)
     pretrained: Sequence[Pretrained] = ()
-    on_epoch: Callable[[int, ChannelMetrics], None] | None = None
+    on_epoch: Callable[[int, ChannelMetrics], object] | None = None
     checkpoints: Checkpoints | SharedCheckpoints | None = None
     signals: Signals = field(default_factory=Signals)
     placement: Placement = field(default_factory=Placement.default)
@@ -72,6 +73,7 @@ class Run:
         self._agreement = Agreement(self.placement.devices)
         self._progress, self._accumulator = Progress(), Accumulator()
         self._test_metrics: dict[str, float] = {}
+        self._stopped = False  # by `on_epoch`
 
     @property
     def history(self) -> list[ChannelMetrics]:
@@ -137,10 +139,10 @@ class Run:
         if self.validation is not None:
             metrics["validation"] = self.evaluate(self._state.params, self.validation)
         epoch, examples = self._progress.epoch, self._loader.examples(self.train)
+        # before the epoch counts as done: Ctrl-C may arrive in between
+        params = self._fetch_params() if self._is_best(metrics) else self.params
         self._progress.next_epoch(metrics, examples / max(self._progress.seconds, 1e-9))
-        self._accumulator = Accumulator()
-        if self.best_epoch == epoch:
-            self.params = self._fetch_params()
+        self.params, self._accumulator = params, Accumulator()
         self._report(epoch, metrics)
         self._check_finite()
 
@@ -187,23 +189,33 @@ class Run:
         self.reporter.progress(100 * (epoch + 1) / self.config.epochs)
         self.reporter.throughput(self.rates[-1])
         if self.on_epoch is not None:
-            self.on_epoch(epoch, metrics)
+            self._stopped = self.on_epoch(epoch, metrics) is True
 
     def _finished(self) -> bool:
         """Whether the last epoch is done, or early stopping says that it was the last."""
         if self.history and self._verdict().stop:
             self.reporter.line(f"Early stopping after epoch {len(self.history) - 1}.")
             return True
-        return self._progress.epoch == self.config.epochs
+        return self._stopped or self._progress.epoch == self.config.epochs
 
     def _losses(self) -> list[float]:
         """The validation losses so far, or the training ones without validation data."""
+        return [self._loss(metrics) for metrics in self.history]
+
+    def _loss(self, metrics: ChannelMetrics) -> float:
         channel = "train" if self.validation is None else "validation"
-        return [epoch[channel][loss_name(self.config)] for epoch in self.history]
+        return metrics[channel][loss_name(self.config)]
+
+    def _is_best(self, metrics: ChannelMetrics) -> bool:
+        """Whether an epoch that ends with these metrics is the best so far."""
+        return self._judge([*self._losses(), self._loss(metrics)]).best == len(self.history)
 
     def _verdict(self) -> Verdict:
+        return self._judge(self._losses())
+
+    def _judge(self, losses: Sequence[float]) -> Verdict:
         patience = self.config.early_stopping_patience
-        return judge(self._losses(), patience, self.config.early_stopping_tolerance)
+        return judge(losses, patience, self.config.early_stopping_tolerance)
 
     def _check_finite(self) -> None:
         """Says it when the run diverges, and gives up where no earlier epoch can be kept."""

@@ -1,12 +1,13 @@
 """What a training run says while it goes: the documented metric lines, and how far an epoch is."""
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Self, TextIO, cast
 
 from rich.console import Console
 
@@ -93,9 +94,16 @@ class Reporter:
         return EpochProgress(bar)
 
 
+class _Discard(io.TextIOBase):
+    """A stream that takes everything and keeps nothing."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 def silent() -> Reporter:
-    """A reporter that nobody hears."""
-    return Reporter(stream=Path(os.devnull).open("w"))
+    """A reporter that writes nothing."""
+    return Reporter(stream=cast("TextIO", _Discard()))
 
 
 class EpochProgress:

@@ -1,0 +1,263 @@
+"""Training from Python: a table in memory in, a model with its history out."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from numbers import Real
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+import pyarrow as pa
+
+from o2v_jax.arguments import describe, require_choice, require_instance, require_integer
+from o2v_jax.checkpoint import Model, check_class_names, check_model_target, check_tokenizers, save
+from o2v_jax.data.tokenizers import KINDS, LARGEST_ID, SIDES, Kind
+from o2v_jax.errors import InputError
+from o2v_jax.hyperparameters import Hyperparameters, OutputLayer
+from o2v_jax.preparation import (
+    LabelColumn,
+    PreparedTables,
+    Side,
+    Split,
+    SplitName,
+    infer_kind,
+    join_columns,
+    overrule,
+    prepare_tables,
+    select_columns,
+)
+from o2v_jax.training.data.in_memory import make_dataset
+from o2v_jax.training.data.pretrained import pretrained_of
+from o2v_jax.training.loop.progress import ChannelMetrics
+from o2v_jax.training.loop.run import Run
+from o2v_jax.training.loop.trained_model import make_model
+from o2v_jax.training.optim.placement import choose_placement
+from o2v_jax.training.report.metric_lines import Reporter, silent
+
+LARGEST_SEED = 2**63 - 1  # what JAX takes for a seed
+
+Callback: TypeAlias = Callable[[int, ChannelMetrics], object]
+
+_log = logging.getLogger("o2v_jax")
+
+
+def train(
+    table: Any = None,
+    *,
+    in0: Any,
+    in1: Any,
+    label: Any = None,
+    kinds: Kind | tuple[Kind | None, Kind | None] | None = None,
+    classes: Sequence[str] = (),
+    shared_vocabulary: bool = False,
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    validation: Any = 0.1,
+    test: Any = 0.0,
+    hyperparameters: Mapping[str, Any] | None = None,
+    auxiliary: str | PathLike[str] | None = None,
+    seed: int = 0,
+    devices: int | None = None,
+    callbacks: Iterable[Callback] = (),
+    on_error: Literal["fail", "skip"] = "fail",
+    verbose: bool = False,
+    output: str | PathLike[str] | None = None,
+    license_id: str = "",
+) -> Model:
+    """Trains a model on a table of pairs; returns that of the best epoch, with its history.
+
+    The same rows, settings and seed give the same parameters as `o2v prepare` and `o2v train`.
+    Nothing is printed and no file is written unless `verbose` or `output` asks for it. Ctrl-C ends
+    the training: once an epoch is done, the best one so far is returned.
+
+    Args:
+        table: a DataFrame (pandas, polars, whatever narwhals reads), an Arrow table, or a mapping
+            from names to columns. None: `in0`, `in1` and `label` are the columns themselves:
+            series, lists, arrays, or `Ragged`.
+        in0: the column of in0.
+        in1: the column of in1.
+        label: the column of labels, numbers or names; None: every pair is a positive, with label 1,
+            for training with a negative_sampling_rate.
+        kinds: what in0 and in1 hold, one kind for both or a pair; see `o2v_jax.Tokenizer`. None
+            follows from a column's type: lists of integers are "ids", lists of texts "tokens",
+            texts "text", and anything else, such as integers and categories, is "value".
+        classes: the names of the classes 0, 1, 2 ...; default those in `label`, sorted.
+        shared_vocabulary: whether in0 and in1 have one vocabulary and one token table.
+        vocab_size: the number of ids of each side at most, those of padding and unknown tokens
+            included; the most frequent tokens are kept.
+        min_count: a token gets an id if it occurs this often in the training part.
+        validation: the share of the rows, drawn at random, that early stopping looks at; or a table
+            of its own, with the same columns. Without `table` a tuple (in0, in1, label).
+        test: the same for the metrics at the end.
+        hyperparameters: by name; they overrule what follows from the data.
+        auxiliary: the directory of the files that hyperparameters name, such as word vectors.
+        seed: decides the split, the initial values, the order of the rows and the dropout.
+        devices: how many devices share the training; default all.
+        callbacks: each is called after every epoch with its number, from 0, and its metrics by
+            channel and name. If one returns True, training ends there.
+        on_error: "fail" raises for the first bad row; "skip" leaves bad rows out and logs how many.
+        verbose: whether to print progress and metrics.
+        output: a directory to save the model to.
+        license_id: of the model, for its card, such as "apache-2.0".
+
+    Raises:
+        InputError: an argument is wrong, a column is missing, or a part has no rows.
+        RecordError: names the row, counted from 0, and the column of the first bad row.
+        HyperparameterError: a hyperparameter is wrong; it holds every problem.
+        CheckpointError: `output` cannot be written.
+        KeyboardInterrupt: Ctrl-C arrived before an epoch was done.
+
+    >>> import o2v_jax
+    >>> table = {"user": ["ann", "bob"] * 8, "film": [1, 1, 2, 2] * 4, "stars": [5, 1, 2, 4] * 4}
+    >>> model = o2v_jax.train(
+    ...     table, in0="user", in1="film", label="stars", kinds="value", validation=0,
+    ...     hyperparameters={"output_layer": "mean_squared_error", "epochs": 1, "enc_dim": 8},
+    ... )
+    >>> o2v_jax.Scorer(model).score(["ann"], ["2"]).shape, len(model.history)
+    ((1, 1), 1)
+    """
+    callbacks = tuple(callbacks)
+    given = {} if hyperparameters is None else hyperparameters
+    _check(given, callbacks, on_error, output, license_id)
+    tables, split = _read_parts(table, (in0, in1, label), validation, test, seed)
+    names = SIDES if table is None else (str(in0), str(in1))
+    sides = _make_sides(tables["train"], names, kinds, vocab_size, min_count)
+    column = "label" if table is None else str(label)
+    labels = None if label is None else _make_label_column(column, classes, given)
+    skip = on_error == "skip"
+    data = prepare_tables(tables, sides, labels, split, shared=shared_vocabulary, skip=skip)
+    for remark in data.report.problems.remarks:
+        _log.warning(remark)
+    run = _make_run(data, given, auxiliary, seed, devices, skip=skip, verbose=verbose)
+    run.on_epoch = partial(_call_all, callbacks)
+    _fit(run)
+    provenance = {"command": "o2v_jax.train", "data_sha256": _hash_parts(run)}
+    model = make_model(run, data.tokenizers, data.class_names, provenance, license_id)
+    if output is not None:
+        save(model, Path(output))
+    return model
+
+
+def _check(
+    given: Any, callbacks: Sequence[Any], on_error: Any, output: Any, license_id: Any
+) -> None:
+    require_instance("license_id", license_id, str, "a text, such as 'apache-2.0'")
+    require_instance("hyperparameters", given, Mapping, "a mapping from names to values")
+    require_choice("on_error", on_error, ("fail", "skip"), "'fail' or 'skip'")
+    for callback in callbacks:
+        if not callable(callback):
+            raise InputError(f"callbacks holds {describe(callback)}, which cannot be called")
+    if output is not None:
+        check_model_target(output)
+
+
+def _read_parts(
+    table: Any, columns: tuple[Any, Any, Any], validation: Any, test: Any, seed: int
+) -> tuple[dict[SplitName, pa.Table], Split]:
+    """The tables by part, and the shares of the first that go to the others."""
+    given_columns = columns if columns[2] is not None else columns[:2]
+
+    def read(given: Any, source: str) -> pa.Table:
+        if table is not None:
+            return select_columns(given, given_columns, source)
+        return join_columns(_name_columns(source, given, len(given_columns)), source)
+
+    tables: dict[SplitName, pa.Table] = {
+        "train": read(given_columns if table is None else table, "table")
+    }
+    shares = {"validation": 0.0, "test": 0.0}
+    parts: tuple[tuple[SplitName, Any], ...] = (("validation", validation), ("test", test))
+    for part, given in parts:
+        is_share = isinstance(given, Real) and not isinstance(given, bool)
+        if is_share:
+            shares[part] = float(given)
+        elif given is not None:
+            tables[part] = read(given, part)
+    seed = require_integer("seed", seed, 0, LARGEST_SEED)
+    return tables, Split(shares["validation"], shares["test"], seed)
+
+
+def _name_columns(part: str, given: Any, number: int) -> dict[str, Any]:
+    names = ("in0", "in1", "label")[:number]
+    if not isinstance(given, tuple) or len(given) != number:
+        expected = f"a share, or a tuple ({', '.join(names)})"
+        raise InputError(f"{part}={describe(given)} must be {expected}")
+    return dict(zip(names, given, strict=True))
+
+
+def _make_sides(
+    table: pa.Table, names: tuple[str, str], kinds: Any, vocab_size: int | None, min_count: int
+) -> tuple[Side, Side]:
+    pair = kinds if isinstance(kinds, tuple) else (kinds, kinds)
+    if len(pair) != 2:  # noqa: PLR2004 - in0 and in1
+        raise InputError(f"kinds={describe(kinds)} must be one kind, or a pair")
+    size = LARGEST_ID + 1 if vocab_size is None else vocab_size
+    size = require_integer("vocab_size", size, 2, LARGEST_ID + 1)
+    least = require_integer("min_count", min_count, 1)
+    in0, in1 = (
+        Side(name, _choose_kind(kind, table.schema.field(name).type), size, least)
+        for name, kind in zip(names, pair, strict=True)
+    )
+    return in0, in1
+
+
+def _choose_kind(kind: Any, column: pa.DataType) -> Kind:
+    """A kind that was given, or the one that follows from the type of a column."""
+    require_choice("kinds", kind, (None, *KINDS), f"one of {', '.join(KINDS)}, or None")
+    return infer_kind(column) if kind is None else cast("Kind", kind)
+
+
+def _make_label_column(
+    column: str, classes: Sequence[str], given: Mapping[str, Any]
+) -> LabelColumn:
+    layer = given.get("output_layer")
+    return LabelColumn(column, tuple(classes), layer if layer in get_args(OutputLayer) else None)
+
+
+def _make_run(
+    data: PreparedTables,
+    given: Mapping[str, Any],
+    auxiliary: str | PathLike[str] | None,
+    seed: int,
+    devices: int | None,
+    *,
+    skip: bool,
+    verbose: bool,
+) -> Run:
+    """The run, with everything checked that it needs."""
+    config = Hyperparameters.from_strings(overrule(data.hyperparameters, given))
+    check_class_names(data.class_names, config)
+    check_tokenizers(data.tokenizers, config)
+    positives = config.negative_sampling_rate > 0
+    parts = {
+        part: make_dataset(rows, config, part, skip=skip, positives=positives and part == "train")
+        for part, rows in data.parts.items()
+    }
+    return Run(
+        *(config, parts["train"], parts.get("validation"), parts.get("test")),
+        seed=seed,
+        reporter=Reporter() if verbose else silent(),
+        pretrained=pretrained_of(config, None if auxiliary is None else Path(auxiliary)),
+        placement=choose_placement(devices=devices),
+    )
+
+
+def _hash_parts(run: Run) -> dict[str, str]:
+    """The SHA-256 of the ids and labels of each part."""
+    parts = {"train": run.train, "validation": run.validation, "test": run.test}
+    return {part: data.hash() for part, data in parts.items() if data is not None}
+
+
+def _call_all(callbacks: Sequence[Callback], epoch: int, metrics: ChannelMetrics) -> bool:
+    """Calls each; returns whether one of them ends the run."""
+    return any([callback(epoch, metrics) is True for callback in callbacks])  # noqa: C419 - all
+
+
+def _fit(run: Run) -> None:
+    try:
+        run.fit()
+    except KeyboardInterrupt:
+        if not run.params:
+            raise
+        _log.warning("interrupted: the model is that of epoch %d, the best so far", run.best_epoch)
