@@ -7,7 +7,8 @@ from importlib.util import find_spec
 
 from o2v_jax.errors import MissingExtraError
 
-_TRAIN = (*_DATA, "huggingface_hub", "jinja2", "matplotlib", "optax", "orbax")
+_DATA = ("narwhals", "nltk", "pyarrow")
+_TRAIN = (*_DATA, "huggingface_hub", "jinja2", "matplotlib", "optax", "orbax", "scipy")
 _TRANSFORM = ("jsonpath", "pyarrow", "urllib3", "werkzeug")
 # extra -> the modules that it brings, those of the extras that it includes too
 EXTRAS = {
