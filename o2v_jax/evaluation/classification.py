@@ -62,7 +62,7 @@ class CalibrationBin:
 
 
 @dataclass(frozen=True)
-class Baseline:
+class MajorityBaseline:
     """What always choosing the most frequent class would reach."""
 
     name: str
@@ -82,7 +82,7 @@ class Classification:
     """
 
     metrics: dict[str, Estimate]
-    baseline: Baseline
+    baseline: MajorityBaseline
     classes: tuple[ClassFigures, ...]
     confusion: list[list[int]]
     calibration: tuple[CalibrationBin, ...]
@@ -118,7 +118,7 @@ def classify(scores: Floats, labels: Index, names: Sequence[str]) -> Classificat
             **_estimate_macros(confusion),
             "expected_calibration_error": Estimate(find_calibration_error(bins)),
         },
-        Baseline(names[most], float(support[most] / len(labels))),
+        MajorityBaseline(names[most], float(support[most] / len(labels))),
         tuple(_describe_classes(confusion, names)),
         confusion.tolist(),
         bins,

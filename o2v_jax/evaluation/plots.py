@@ -32,7 +32,10 @@ def plot_confusion(found: Classification) -> "Figure":
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     _write_cells(axes, confusion, shares)
     ticks = range(len(names))
-    axes.set_xticks(ticks, names, rotation=45 if len(names) >= _SLOPED else 0)
+    axes.set_xticks(ticks, names)
+    if len(names) >= _SLOPED:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, names)
     axes.set(xlabel="predicted class", ylabel="label (right class)")
     axes.set_title("Confusion matrix", loc="left")
@@ -67,6 +70,7 @@ def plot_calibration(found: Classification) -> "Figure":
     counts = [each.records for each in found.calibration]
     lower.bar(edges, counts, width=1 / len(edges), align="edge", color=BLUE, edgecolor="white")
     lower.set(xlabel="probability of the predicted class", ylabel="records")
+    _count_whole(lower)
     for axes in (upper, lower):
         style_axes(axes)
     return figure
@@ -110,9 +114,17 @@ def plot_residuals(labels: Values, predicted: Values) -> "Figure":
     axes.axvline(mean, color=GREY, linestyle=":", linewidth=2, label=f"mean {mean:.3g}")
     axes.set(xlabel="residual: prediction - label", ylabel="records")
     axes.set_title("Residuals", loc="left")
+    _count_whole(axes)
     axes.legend(edgecolor="none")
     style_axes(axes)
     return figure
+
+
+def _count_whole(axes: "Axes") -> None:
+    """Whole numbers alone on an axis of counts."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - slow to import
+
+    axes.yaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1))
 
 
 def _find_limits(values: Values) -> tuple[float, float]:

@@ -18,7 +18,7 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
-class Baseline:
+class MeanBaseline:
     """What always predicting the mean of these labels would reach."""
 
     prediction: float
@@ -36,7 +36,7 @@ class Regression:
     """
 
     metrics: dict[str, Estimate]
-    baseline: Baseline
+    baseline: MeanBaseline
     residuals: dict[str, float]
 
 
@@ -55,6 +55,6 @@ def regress(predicted: Values, labels: Values) -> Regression:
             "pearson": estimate_pearson(labels, predicted),
             "spearman": estimate_spearman(labels, predicted),
         },
-        Baseline(float(labels.mean()), float(labels.std())),
+        MeanBaseline(float(labels.mean()), float(labels.std())),
         {f"{share:g}": float(q) for share, q in zip(QUANTILES, quantiles, strict=True)},
     )

@@ -80,7 +80,7 @@ class ReportContents:
             "methods": METHODS,
         }
 
-    def plots(self) -> "Iterator[tuple[str, Figure]]":
+    def draw_plots(self) -> "Iterator[tuple[str, Figure]]":
         """The plots with the names of their files."""
         from o2v_jax.evaluation import plots  # noqa: PLC0415 - draws with matplotlib
 
@@ -148,7 +148,7 @@ def _write_files(directory: Path, contents: ReportContents) -> None:
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (directory / FIGURES).write_bytes(orjson.dumps(found, option=options))
     images = {}
-    for name, figure in contents.plots():
+    for name, figure in contents.draw_plots():
         save_figure(figure, directory / name)
         images[name] = (directory / name).read_bytes()
     (directory / PAGE).write_text(render_page(found, images), encoding="utf-8")

@@ -141,7 +141,7 @@ def test_a_regression_says_its_figures(regressed):
 def test_what_is_not_defined_is_null_and_said(labels, scores, regression, said, evaluation_of):
     settings = {"output_layer": "mean_squared_error"} if regression else {}
     contents = evaluation_of(labels, scores, **settings).make_contents({})
-    names = [name for name, _ in contents.plots()]
+    names = [name for name, _ in contents.draw_plots()]
     page = render_page(contents.as_json(), dict.fromkeys(names, PNG))
     assert said in Text(page).text
     assert "nan" not in Text(page).text.lower()
