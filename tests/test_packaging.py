@@ -154,12 +154,12 @@ def test_every_command_has_help_without_its_extra(bare, command):
 @pytest.mark.parametrize(
     ("arguments", "missing", "extra"),
     [
-        (("evaluate",), "nltk, pyarrow, jinja2, matplotlib", "train"),
+        (("evaluate",), "nltk, pyarrow, huggingface_hub, jinja2, matplotlib", "train"),
         (("prepare", "--in0=a", "--in1=b", "--output=c"), "nltk, pyarrow", "data"),
         (("serve",), "granian", "serve"),
-        (("train", "--train=a"), "nltk, pyarrow, jinja2, matplotlib", "train"),
+        (("train", "--train=a"), "nltk, pyarrow, huggingface_hub, jinja2, matplotlib", "train"),
         (("transform", "a", "--content-type=application/json"), "jsonpath, pyarrow", "transform"),
-        (("tune",), "nltk, pyarrow, jinja2, matplotlib, optuna", "tune"),
+        (("tune",), "nltk, pyarrow, huggingface_hub, jinja2, matplotlib, optuna", "tune"),
     ],
 )
 def test_a_command_says_which_extra_is_missing(bare, arguments, missing, extra):

@@ -1,6 +1,7 @@
 """`o2v evaluate`: metrics of a model on labelled records."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from o2v_jax.constants import DType
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
     from o2v_jax.evaluation import Evaluation
+    from o2v_jax.training import Dataset
 
 # what training reports too, by the names of its documentation; a report has all others
 _PRINTED = ("cross_entropy", "accuracy", "mean_squared_error")
@@ -52,33 +54,41 @@ def evaluate(
     from o2v_jax.cli.inputs import show_input
     from o2v_jax.evaluation import check_report_target
     from o2v_jax.scoring import use_compilation_cache
+    from o2v_jax.training import measure_model
 
     use_compilation_cache()
     if report:
         check_report_target(report)
     path = model_path_of(model_path)
-    found = _evaluate(load(path), file, form, dtype)
+    model = load(path)
+    data = _read_data(model, file, form)
+    found = _evaluate(model, data, dtype) if report else None
+    metrics = found.metrics if found else measure_model(model, data, dtype=dtype)
     with write_output():
-        click.echo(_format_metrics(found, as_json=as_json))
-    if report:
+        click.echo(_format_metrics(metrics, len(data), as_json=as_json))
+    if report and found:
         page = found.write(report, about={"model": str(path), "data": show_input(file)})
         say(f"The report is in {page}")
 
 
-def _evaluate(model: "Model", file: Path, form: str | None, dtype: DType) -> "Evaluation":
+def _read_data(model: "Model", file: Path, form: str | None) -> "Dataset":
     from o2v_jax.cli.inputs import open_input, read_records
-    from o2v_jax.evaluation import evaluate as evaluate_model
-    from o2v_jax.training.data.dataset import dataset
+    from o2v_jax.training import dataset
 
     with open_input(file) as stream:
         chunks = read_records(stream, file, form, model, labelled=True)
-        data = dataset(chunks, model.config, str(file))
+        return dataset(chunks, model.config, str(file))
+
+
+def _evaluate(model: "Model", data: "Dataset", dtype: DType) -> "Evaluation":
+    from o2v_jax.evaluation import evaluate as evaluate_model
+
     return evaluate_model(model, data.in0, data.in1, data.labels, dtype=dtype)
 
 
-def _format_metrics(found: "Evaluation", *, as_json: bool) -> str:
-    metrics = {name: value for name, value in found.metrics.items() if name in _PRINTED}
-    metrics["records"] = len(found)
+def _format_metrics(metrics: Mapping[str, float | None], records: int, *, as_json: bool) -> str:
+    printed = {name: value for name, value in metrics.items() if name in _PRINTED}
+    printed["records"] = records
     if as_json:
-        return json.dumps(metrics)
-    return "\n".join(f"{name} {value:g}" for name, value in metrics.items())
+        return json.dumps(printed)
+    return "\n".join(f"{name} {value:g}" for name, value in printed.items())

@@ -18,6 +18,7 @@ from o2v_jax.evaluation.intervals import (
 
 BINS = 10
 _LEAST = float(np.finfo(np.float32).tiny)  # a probability of 0 is one that float32 cannot hold
+_NEAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,11 @@ class Classification:
 
 def find_losses(scores: Floats, labels: Index) -> Values:
     """The cross-entropy of each record in nats, from the probabilities `[records, classes]`."""
-    probability = scores[np.arange(len(labels)), labels].astype(np.float64)
-    return -np.log(np.maximum(probability, _LEAST))
+    right = scores[np.arange(len(labels)), labels].astype(np.float64)
+    others = np.maximum(scores.sum(axis=1, dtype=np.float64) - right, 0)
+    # near 1 float32 has few digits for the right class, but all of them for the others
+    near = right > _NEAR
+    return np.where(near, -np.log1p(-others * near), -np.log(np.maximum(right, _LEAST)))
 
 
 def classify(scores: Floats, labels: Index, names: Sequence[str]) -> Classification:

@@ -7,6 +7,7 @@ require_extra("train", __name__)
 from o2v_jax.training.data.dataset import Dataset, dataset, read_dataset
 from o2v_jax.training.from_table import train
 from o2v_jax.training.job import Job
+from o2v_jax.training.loop.evaluation import measure_model
 from o2v_jax.training.loop.hosts import Hosts
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.sagemaker import (
@@ -25,6 +26,7 @@ __all__ = [
     "container_job",
     "dataset",
     "failure_reported",
+    "measure_model",
     "read_dataset",
     "train",
     "write_failure",

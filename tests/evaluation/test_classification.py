@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from o2v_jax.evaluation.classification import classify
+from o2v_jax.evaluation.classification import classify, find_losses
 
 NAMES = ["a", "b", "c", "d"]
 CLASSES = range(len(NAMES))
@@ -151,6 +151,13 @@ def test_one_record():
 def test_a_probability_of_nothing_has_a_finite_loss():
     found = classify(np.float32([[0, 1, 0, 0]] * 2), np.array([0, 1]), NAMES)
     assert found.metrics["cross_entropy"].value == pytest.approx(-np.log(2.0**-126) / 2)
+
+
+def test_a_small_loss_keeps_its_digits():
+    logits = np.array([[9.0, -1.0, 0.0, -3.0], [0.0, 14.0, 1.0, 2.0]])
+    found = find_losses(softmax(logits, axis=1).astype(np.float32), np.array([0, 1]))
+    expected = -log_softmax(logits, axis=1)[[0, 1], [0, 1]]
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_every_record_right():
