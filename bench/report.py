@@ -74,6 +74,7 @@ TABLES: dict[str, Table | Summary] = {
         "server connections requests_per_s p50_ms p99_ms our_rate_over_its our_p99_over_its "
         "not_200",
     ),
+    "text": Table("serve", "text"),
     "large": Table("serve", "large"),
     "overload": Table(
         "serve",

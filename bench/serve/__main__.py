@@ -22,8 +22,10 @@ from bench.serve.overload import overload
 from bench.serve.plan import PARTS, Plan
 from bench.serve.single import single
 from bench.serve.soak import soak
+from bench.serve.text import text
 
 AFTER: dict[str, Callable[[Plan, Server], dict[str, Any]]] = {
+    "text": text,
     "large": large,
     "overload": overload,
     "compilations": compilations,

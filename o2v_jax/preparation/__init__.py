@@ -20,6 +20,7 @@ from o2v_jax.preparation.read.frames import infer_kind, join_columns, select_col
 from o2v_jax.preparation.read.tables import FORMS, Form, Layout, find_files
 from o2v_jax.preparation.report import PreparationReport
 from o2v_jax.preparation.settings import Side
+from o2v_jax.preparation.skipped_rows import SkippedRows
 from o2v_jax.preparation.split import Split, SplitName
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "PreparedRows",
     "PreparedTables",
     "Side",
+    "SkippedRows",
     "Split",
     "SplitName",
     "find_files",

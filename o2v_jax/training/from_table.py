@@ -19,6 +19,7 @@ from o2v_jax.preparation import (
     LabelColumn,
     PreparedTables,
     Side,
+    SkippedRows,
     Split,
     SplitName,
     infer_kind,
@@ -127,8 +128,7 @@ def train(
     labels = None if label is None else _make_label_column(column, classes, given)
     skip = on_error == "skip"
     data = prepare_tables(tables, sides, labels, split, shared=shared_vocabulary, skip=skip)
-    for remark in data.report.problems.remarks:
-        _log.warning(remark)
+    _log_problems(data.report.problems)
     run = _make_run(data, given, auxiliary, seed, devices, skip=skip, verbose=verbose)
     run.on_epoch = partial(_call_all, callbacks)
     _fit(run)
@@ -213,6 +213,14 @@ def _make_label_column(
 ) -> LabelColumn:
     layer = given.get("output_layer")
     return LabelColumn(column, tuple(classes), layer if layer in get_args(OutputLayer) else None)
+
+
+def _log_problems(problems: SkippedRows) -> None:
+    if problems.count:
+        listed = "; ".join(problems.listed)
+        _log.warning("%d bad rows are left out, such as %s", problems.count, listed)
+    for remark in problems.remarks:
+        _log.warning(remark)
 
 
 def _make_run(

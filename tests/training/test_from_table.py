@@ -241,6 +241,11 @@ def test_bad_rows_are_left_out_if_that_is_wanted(ratings, caplog):
     table = replaced(replaced(ratings, "film", 5, None), "stars", 7, None)
     model = train(table, on_error="skip", validation=0, devices=1)
     assert model.provenance["records"] == 58
+    (warning,) = [each.getMessage() for each in caplog.records if "left out" in each.getMessage()]
+    assert warning == (
+        "2 bad rows are left out, such as table: row 5: in1 (column 'film'): the cell is empty; "
+        "table: row 7: the label is empty"
+    )
 
 
 def test_a_class_that_validation_lacks_is_named(ratings, caplog):
