@@ -43,6 +43,7 @@ from o2v_jax.cli import cli
 from o2v_jax.extras import EXTRAS
 print(*sorted({name for names in EXTRAS.values() for name in names if find_spec(name)}))
 """
+SPLIT = "from o2v_jax.data.text_tokenizers import split_words; split_words('a')"
 # what others wrote is not looked at: only whether this package's own types are found
 MYPY = """
 [mypy]
@@ -146,12 +147,16 @@ def test_every_command_has_help_without_its_extra(bare, command):
 @pytest.mark.parametrize(
     ("arguments", "missing", "extra"),
     [
-        (("evaluate",), "nltk, pyarrow, matplotlib", "train"),
-        (("prepare", "--in0=a", "--in1=b", "--output=c"), "nltk, pyarrow", "data"),
-        (("serve",), "granian", "serve"),
-        (("train", "--train=a"), "nltk, pyarrow, matplotlib", "train"),
-        (("transform", "a", "--content-type=application/json"), "jsonpath, pyarrow", "transform"),
-        (("tune",), "nltk, pyarrow, matplotlib, optuna", "tune"),
+        (("evaluate",), "nltk, tokenizers, pyarrow, matplotlib", "train"),
+        (("prepare", "--in0=a", "--in1=b", "--output=c"), "nltk, tokenizers, pyarrow", "data"),
+        (("serve",), "nltk, tokenizers, flask, granian", "serve"),
+        (("train", "--train=a"), "nltk, tokenizers, pyarrow, matplotlib", "train"),
+        (
+            ("transform", "a", "--content-type=application/json"),
+            "tokenizers, jsonpath, pyarrow",
+            "transform",
+        ),
+        (("tune",), "nltk, tokenizers, pyarrow, matplotlib, optuna", "tune"),
     ],
 )
 def test_a_command_says_which_extra_is_missing(bare, arguments, missing, extra):
@@ -174,7 +179,8 @@ def test_a_command_says_which_extra_is_missing(bare, arguments, missing, extra):
         ("import o2v_jax.training", "o2v_jax.training", "train"),
         ("import o2v_jax.transform", "o2v_jax.transform", "transform"),
         ("import o2v_jax.tuning", "o2v_jax.tuning", "tune"),
-        ("import o2v_jax; o2v_jax.Vocabulary({}).encode('a')", "splitting a text", "data"),
+        ("import o2v_jax; o2v_jax.Vocabulary({}).encode('a')", "splitting a text", "text"),
+        (SPLIT, "splitting a text into tokens needs tokenizers", "text"),
     ],
 )
 def test_so_does_a_package_that_is_imported(bare, code, user, extra):

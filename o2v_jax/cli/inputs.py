@@ -229,12 +229,11 @@ def read_text_rows(
 
 
 def _encode(tokenizer: Tokenizer, side: str, texts: list[str], places: Places) -> Ragged:
-    rows = []
-    for record, text in enumerate(texts):
-        try:
-            rows.append(tokenizer.encode(text))
-        except InputError as error:
-            raise RecordError(places.of(record, f".{side}"), str(error)) from error
+    rows: list[list[int]] = []
+    try:
+        rows.extend(tokenizer.encode_each(texts))
+    except InputError as error:
+        raise RecordError(places.of(len(rows), f".{side}"), str(error)) from error
     return Ragged.of(rows)
 
 

@@ -25,9 +25,7 @@ def encode_raw_values(rows: Any, side: int, tokenizers: Tokenizers | None) -> An
         return rows
     if tokenizers is None:
         raise InputError(f"{SIDES[side]}: {NO_VOCABULARY}")
-    return Ragged.of(
-        [_encode(number, value, side, tokenizers) for number, value in enumerate(_listed(rows))]
-    )
+    return Ragged.of(_encode(_listed(rows), side, tokenizers))
 
 
 def _are_raw(rows: Any) -> bool:
@@ -53,8 +51,10 @@ def _listed(rows: Any) -> list[Any]:
     return list(rows if name is None else getattr(rows, name)())
 
 
-def _encode(record: int, value: Any, side: int, tokenizers: Tokenizers) -> list[int]:
+def _encode(values: list[Any], side: int, tokenizers: Tokenizers) -> list[list[int]]:
+    rows: list[list[int]] = []
     try:
-        return tokenizers[side].encode(value)
+        rows.extend(tokenizers[side].encode_each(values))
     except InputError as error:
-        raise RecordError(f"record {record}: {SIDES[side]}", str(error)) from error
+        raise RecordError(f"record {len(rows)}: {SIDES[side]}", str(error)) from error
+    return rows

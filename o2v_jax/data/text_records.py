@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from o2v_jax.data.records import Labelled, LabelledText, Places, Record, TextRecord
 from o2v_jax.data.tokenizers import SIDES, Tokenizer, Tokenizers
 from o2v_jax.errors import InputError, RecordError
 
 Ids = list[int] | UnsetType
+Value = str | list[str | int] | UnsetType
 
 
 class EncodedTexts(NamedTuple):
@@ -38,40 +39,64 @@ def encode_texts(
     """
     if not any(isinstance(row, TextRecord) for row in rows):
         return EncodedTexts(cast(Sequence[Record], rows))
+    encoders = _SideEncoder(rows, tokenizers[0], 0), _SideEncoder(rows, tokenizers[1], 1)
     encoded: list[Record] = []
-    unknown = [0, 0]
+    refused = None
     for number, row in enumerate(rows):
         if isinstance(row, Record):
             encoded.append(row)
             continue
         try:
-            encoded.append(_encode(row, tokenizers, unknown))
+            encoded.append(_encode(row, encoders))
         except RecordError as error:
             refused = RecordError(places.of(number, error.where), error.reason)
-            return EncodedTexts(encoded, (unknown[0], unknown[1]), refused)
-    return EncodedTexts(encoded, (unknown[0], unknown[1]))
+            break
+    return EncodedTexts(encoded, (encoders[0].unknown, encoders[1].unknown), refused)
 
 
-def _encode(row: TextRecord, tokenizers: Tokenizers, unknown: list[int]) -> Record:
-    in0, in1 = (
-        _encode_side(side, tokenizers[side], value, unknown)
-        for side, value in enumerate((row.in0, row.in1))
-    )
+class _SideEncoder:
+    """Encodes one side of records in their order, texts many at a time.
+
+    Attributes:
+        unknown: how many tokens so far the vocabulary lacks.
+    """
+
+    def __init__(
+        self, rows: Sequence[Record | TextRecord], tokenizer: Tokenizer, side: int
+    ) -> None:
+        self.unknown = 0
+        self._where = f".{SIDES[side]}"
+        self._unknown_id = tokenizer.unknown_id
+        texts = (row for row in rows if isinstance(row, TextRecord))
+        values = [row.in1 if side else row.in0 for row in texts]
+        raw = [value for value in values if not _is_encoded(value)]
+        self._ids = tokenizer.encode_each(cast(list[str | list[str | int]], raw))
+
+    def encode(self, value: Value) -> Ids:
+        """The ids of the next record's side.
+
+        Raises:
+            RecordError: the tokenizer refuses it.
+        """
+        if _is_encoded(value):
+            return cast(Ids, value)
+        try:
+            ids = next(self._ids)
+        except InputError as error:
+            raise RecordError(self._where, str(error)) from error
+        self.unknown += ids.count(self._unknown_id) if self._unknown_id else 0
+        return ids
+
+
+def _is_encoded(value: Value) -> bool:
+    """Whether there is nothing, or a list of ids."""
+    if isinstance(value, UnsetType):
+        return True
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _encode(row: TextRecord, encoders: tuple[_SideEncoder, _SideEncoder]) -> Record:
+    in0, in1 = encoders[0].encode(row.in0), encoders[1].encode(row.in1)
     if isinstance(row, LabelledText):
         return Labelled(cast(list[int], in0), cast(list[int], in1), row.label)
     return Record(in0, in1)
-
-
-def _encode_side(
-    side: int, tokenizer: Tokenizer, value: str | list[str | int] | UnsetType, unknown: list[int]
-) -> Ids:
-    if isinstance(value, UnsetType):
-        return UNSET
-    if isinstance(value, list) and all(type(item) is int for item in value):
-        return cast(list[int], value)
-    try:
-        ids = tokenizer.encode(value)
-    except InputError as error:
-        raise RecordError(f".{SIDES[side]}", str(error)) from error
-    unknown[side] += ids.count(tokenizer.unknown_id) if tokenizer.unknown_id else 0
-    return ids

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.tokenizers import WRITTEN_LIST, Kind
 from o2v_jax.errors import InputError
-from o2v_jax.preparation.cells import Sequences, Words, encode
+from o2v_jax.preparation.cells import Sequences, Splitter, Words, encode
 from o2v_jax.preparation.labels import LabelColumn, Labels
 from o2v_jax.preparation.rows import Cells, Rows
 from o2v_jax.preparation.settings import Side
@@ -31,6 +31,7 @@ class Collection:
         sides: where in0 and in1 come from.
         problems: records that were left out.
         shared: whether the sides have one vocabulary.
+        splits: what makes tokens of texts, for each side.
         words: the tokens of each side; the same object where they share a vocabulary.
         labels: what the labels were.
         spills: the records of each part.
@@ -44,10 +45,12 @@ class Collection:
         problems: SkippedRows,
         *,
         shared: bool,
+        splits: tuple[Splitter | None, Splitter | None],
     ) -> None:
         first = Words()
         self.sides = sides
         self.shared = shared
+        self.splits = splits
         self.words = first, (first if shared else Words())
         self.labels = Labels(label, again=any(side.vocabulary for side in sides))
         self.spills = {part: Spill(directory / SPILLS[part]) for part in SPLIT_NAMES}
@@ -85,7 +88,7 @@ class Collection:
         name = f"in{at} (column {side.column!r})"
         self._remark(name, side.kind, rows.columns[at])
         try:
-            found, faults = encode(side.kind, rows.columns[at], self.words[at])
+            found, faults = encode(side.kind, rows.columns[at], self.words[at], self.splits[at])
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         return found, {row: f"{name}: {fault}" for row, fault in faults.items()}

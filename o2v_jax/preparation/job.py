@@ -3,23 +3,23 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from o2v_jax.atomic import replace_directory
-from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
+from o2v_jax.preparation.cells import Splitter
 from o2v_jax.preparation.columns import SPILLS, Collection
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.read.tables import Layout, find_files, read_table
 from o2v_jax.preparation.report import PreparationReport
-from o2v_jax.preparation.settings import Side
+from o2v_jax.preparation.settings import SUBWORDS, Side, check_given, read_given
 from o2v_jax.preparation.skipped_rows import SkippedRows
 from o2v_jax.preparation.split import SPLIT_NAMES, Split, SplitName
 from o2v_jax.preparation.write import (
     HYPERPARAMETERS,
     PREPARED_FILES,
-    Given,
+    GivenSides,
     check_inputs,
     check_preparation_target,
     finish,
@@ -86,7 +86,14 @@ class Preparation:
             _writing(self.output),
             replace_directory(target, names, last=HYPERPARAMETERS) as staging,
         ):
-            collection = Collection(staging, self.sides, self.label, problems, shared=self.shared)
+            collection = Collection(
+                staging,
+                self.sides,
+                self.label,
+                problems,
+                shared=self.shared,
+                splits=self._choose_splits(given),
+            )
             with closing(collection):
                 self._collect(collection)
             return finish(staging, collection, given, self._wanted_parts())
@@ -95,6 +102,7 @@ class Preparation:
         kinds = [side.kind for side in self.sides]
         if self.shared and kinds.count("ids") == 1:
             yield "a shared vocabulary is for two columns of ids, or for none"
+        yield from self._contradictions_of_tokenizers()
         if not any(True for _ in self._sources()):
             yield "there are no files to prepare"
         for at, side in enumerate(self.sides):
@@ -108,10 +116,25 @@ class Preparation:
             if getattr(self.split, part) and not self.files:
                 yield f"{part} is a share of the files to train on, of which there are none"
 
-    def _given(self) -> Given:
-        paths = [side.vocabulary for side in self.sides]
-        first, second = (Vocabulary.read(path) if path else None for path in paths)
-        return first, second
+    def _contradictions_of_tokenizers(self) -> Iterator[str]:
+        for at, side in enumerate(self.sides):
+            if side.tokenizer and side.kind != "text":
+                yield f"in{at} holds {side.kind}, so no tokenizer of texts is for it"
+        names = {side.tokenizer if side.kind == "text" else None for side in self.sides}
+        if self.shared and names & {*SUBWORDS} and len(names) > 1:
+            yield "subwords can be shared by two columns of text with one tokenizer alone"
+
+    def _given(self) -> GivenSides:
+        first = read_given(self.sides[0])
+        if not self.shared:
+            return first, read_given(self.sides[1])
+        if first is not None:
+            check_given(replace(self.sides[1], vocabulary=self.sides[0].vocabulary), first)
+        return first, first
+
+    def _choose_splits(self, given: GivenSides) -> tuple[Splitter | None, Splitter | None]:
+        first, second = self.sides
+        return first.choose_split(given[0]), second.choose_split(given[1])
 
     def _collect(self, collection: Collection) -> None:
         wanted = [side.column for side in self.sides]
