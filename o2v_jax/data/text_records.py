@@ -1,11 +1,13 @@
 """Records whose sides are texts, or lists of tokens: they become token ids by the tokenizers."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from msgspec import UnsetType
 
-from o2v_jax.data.records import Labelled, LabelledText, Places, Record, TextRecord
+from o2v_jax.data.records import Labelled, LabelledText, Record, TextRecord
 from o2v_jax.data.tokenizers import SIDES, Tokenizer, Tokenizers
 from o2v_jax.errors import InputError, RecordError
 
@@ -27,15 +29,18 @@ class EncodedTexts(NamedTuple):
     refused: RecordError | None = None
 
 
+PathOf: TypeAlias = Callable[[int, str], str]
+
+
 def encode_texts(
-    rows: Sequence[Record | TextRecord], tokenizers: Tokenizers, places: Places
+    rows: Sequence[Record | TextRecord], tokenizers: Tokenizers, place_of: PathOf
 ) -> EncodedTexts:
     """Turns texts into ids. A list of integers holds ids, whatever the tokenizer of its side takes.
 
     Args:
         rows: decoded records.
         tokenizers: of in0 and in1.
-        places: of the records, for messages.
+        place_of: where a path in a record stands, by the record's number, for messages.
     """
     if not any(isinstance(row, TextRecord) for row in rows):
         return EncodedTexts(cast(Sequence[Record], rows))
@@ -49,9 +54,45 @@ def encode_texts(
         try:
             encoded.append(_encode(row, encoders))
         except RecordError as error:
-            refused = RecordError(places.of(number, error.where), error.reason)
+            refused = RecordError(place_of(number, error.where), error.reason)
             break
     return EncodedTexts(encoded, (encoders[0].unknown, encoders[1].unknown), refused)
+
+
+def encode_each_text(
+    rows: Sequence[Record | TextRecord], tokenizers: Tokenizers, place_of: PathOf
+) -> tuple[list[Record], dict[int, RecordError]]:
+    """As `encode_texts`, past refused records: the others, and what is wrong with each of them."""
+    found = encode_texts(rows, tokenizers, place_of)
+    encoded = list(found.rows)
+    refused: dict[int, RecordError] = {}
+    for number in range(len(encoded), len(rows)):  # few are refused, or all: one by one then
+        one = encode_texts(rows[number : number + 1], tokenizers, partial(_shift, place_of, number))
+        encoded += one.rows
+        if one.refused:
+            refused[number] = one.refused
+    return encoded, refused
+
+
+def _shift(place_of: PathOf, first: int, number: int, path: str) -> str:
+    return place_of(first + number, path)
+
+
+def encode_values(
+    tokenizer: Tokenizer, values: Sequence[Any]
+) -> tuple[list[list[int]], dict[int, str]]:
+    """The ids of raw values, none of those that are refused, and why each of these is."""
+    rows: list[list[int]] = []
+    refused: dict[int, str] = {}
+    with suppress(InputError):  # of the first, which is said below
+        rows.extend(tokenizer.encode_each(values))
+    for number in range(len(rows), len(values)):
+        try:
+            rows.append(tokenizer.encode(values[number]))
+        except InputError as error:
+            rows.append([])
+            refused[number] = str(error)
+    return rows, refused
 
 
 class _SideEncoder:
