@@ -96,6 +96,10 @@ def test_refused_records_are_named_and_others_scored(transform, tmp_path):
     assert json.loads(rows[1]) == {"error": refused}
     assert "99 is outside the vocabulary 0..19" in json.loads(rows[3])["error"]
 
+    pq.write_table(pa.table({"in1": [["a"]]}), tmp_path / "list.parquet")
+    (failed,) = transform(tmp_path / "list.parquet", skip=True)
+    assert "column in1 must hold lists of integers, not list<" in failed
+    assert failed.endswith(": this model takes text there")
     columns = {"in0": ["Ann", None], "in1": ["a", "a"]}
     pq.write_table(pa.table(columns), tmp_path / "null.parquet")
     assert transform(tmp_path / "null.parquet") == [

@@ -183,7 +183,13 @@ def _side(
     if options.tokenizers is None:
         reason = f"{_refuse_type(SIDES[side], column.type)}: {options.text_hint}"
         raise InputError(f"{show_path(name)}: {reason}")
-    return _text_side(column, side, options.tokenizers[side])
+    tokenizer = options.tokenizers[side]
+    if is_list_type(_storage_type(column.type)) and tokenizer.kind != "tokens":
+        reason = (
+            f"{_refuse_type(SIDES[side], column.type)}: this model takes {tokenizer.kind} there"
+        )
+        raise InputError(f"{show_path(name)}: {reason}")
+    return _text_side(column, side, tokenizer)
 
 
 def _text_side(column: pa.Array, side: int, tokenizer: Tokenizer) -> tuple[Ragged, list[_Problem]]:
