@@ -58,6 +58,7 @@ class TextTokenizer:
             self.tokens: Mapping[str, int] = _read_tokens(model, document)
             self.unknown_id = _find_unknown(model, self.tokens)
             _check_padding(self.tokens, document)
+            _check_merges(model)
             if find_spec("tokenizers"):
                 _ = self._backend  # what else is wrong is said now
         except InputError as error:
@@ -275,6 +276,8 @@ def _read_tokens(model: Mapping[str, Any], document: Mapping[str, Any]) -> dict[
     except (TypeError, ValueError, KeyError) as error:
         raise InputError("model.vocab or added_tokens is not what the library writes") from error
     for token, index in tokens.items():
+        if not isinstance(token, str):
+            raise InputError(f"token {show(token)} is no text")
         if type(index) is not int or not 0 <= index <= _LARGEST_ID:
             raise InputError(f"token {show(token)} must have an id from 0 on, got {show(index)}")
     return tokens
@@ -290,6 +293,17 @@ def _find_unknown(model: Mapping[str, Any], tokens: Mapping[str, int]) -> int | 
     if found is None and (token is not None or model["type"] in _NEEDING_UNKNOWN):
         raise InputError(f"the unknown token {show(token)} is not in its vocabulary")
     return found
+
+
+def _check_merges(model: Mapping[str, Any]) -> None:
+    """BPE's parts behind others begin with its prefix: the library would break off without."""
+    prefix, merges = model.get("continuing_subword_prefix"), model.get("merges")
+    if model["type"] != "BPE" or not isinstance(prefix, str) or not isinstance(merges, list):
+        return
+    for merge in merges:
+        pair = merge if isinstance(merge, list) else str(merge).split(" ")
+        if not all(isinstance(part, str) and part.startswith(prefix) for part in pair[1:]):
+            raise InputError(f"merge {show(merge)} lacks the prefix {show(prefix)}")
 
 
 def _check_padding(tokens: Mapping[str, int], document: Mapping[str, Any]) -> None:

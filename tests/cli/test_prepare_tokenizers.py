@@ -1,6 +1,7 @@
 """Tokenizers of `o2v prepare`: what is written, the same again, and that models answer by it."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -39,8 +40,10 @@ def ids_of(folder):
     return [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
 
 
-def test_texts_are_split_into_words_by_default(ran, pairs, tmp_path):
+def test_texts_are_split_into_words_by_default(ran, pairs, monkeypatch):
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
     out = ran(pairs, "--shared-vocabulary")
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"  # no threads, no words about forks
     assert (out / "tokenizer.json").exists()
     assert not (out / "vocab.json").exists()
     assert json.loads((out / "inputs.json").read_text())["in1"] == {
