@@ -6,6 +6,7 @@ from .checkpoint import load as load
 from .checkpoint import pack as pack
 from .checkpoint import save as save
 from .data.ragged import Ragged as Ragged
+from .data.text_tokenizers import TextTokenizer as TextTokenizer
 from .data.tokenizers import Tokenizer as Tokenizer
 from .data.vocabulary import Vocabulary as Vocabulary
 from .errors import CheckpointError as CheckpointError

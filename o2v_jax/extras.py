@@ -7,13 +7,15 @@ from importlib.util import find_spec
 
 from o2v_jax.errors import MissingExtraError
 
-_DATA = ("narwhals", "nltk", "pyarrow")
+_TEXT = ("nltk", "tokenizers")
+_DATA = (*_TEXT, "narwhals", "pyarrow")
 _TRAIN = (*_DATA, "huggingface_hub", "jinja2", "matplotlib", "optax", "orbax", "scipy")
-_TRANSFORM = ("jsonpath", "pyarrow", "urllib3", "werkzeug")
+_TRANSFORM = (*_TEXT, "jsonpath", "pyarrow", "urllib3", "werkzeug")
 # extra -> the modules that it brings, those of the extras that it includes too
 EXTRAS = {
+    "text": _TEXT,
     "data": _DATA,
-    "serve": ("flask", "granian", "prometheus_client", "werkzeug"),
+    "serve": (*_TEXT, "flask", "granian", "prometheus_client", "werkzeug"),
     "train": _TRAIN,
     "transform": _TRANSFORM,
     "ray": (*_TRANSFORM, "ray"),

@@ -50,6 +50,7 @@ from o2v_jax.cli import cli
 from o2v_jax.extras import EXTRAS
 print(*sorted({name for names in EXTRAS.values() for name in names if find_spec(name)}))
 """
+SPLIT = "from o2v_jax.data.text_tokenizers import split_words; split_words('a')"
 # what others wrote is not looked at: only whether this package's own types are found
 MYPY = """
 [mypy]
@@ -151,15 +152,39 @@ def test_every_command_has_help_without_its_extra(bare, command):
     assert done.stdout.startswith("Usage: ")
 
 
+DATA = "nltk, tokenizers, narwhals, pyarrow"
+TRAIN = f"{DATA}, huggingface_hub, jinja2, matplotlib"
+
+
 @pytest.mark.parametrize(
     ("arguments", "missing", "extra"),
     [
-        (("evaluate",), "nltk, pyarrow, huggingface_hub, jinja2, matplotlib", "train"),
-        (("prepare", "--in0=a", "--in1=b", "--output=c"), "nltk, pyarrow", "data"),
-        (("serve",), "granian", "serve"),
-        (("train", "--train=a"), "nltk, pyarrow, huggingface_hub, jinja2, matplotlib", "train"),
-        (("transform", "a", "--content-type=application/json"), "jsonpath, pyarrow", "transform"),
-        (("tune",), "nltk, pyarrow, huggingface_hub, jinja2, matplotlib, optuna", "tune"),
+        (
+            ("evaluate",),
+            TRAIN,
+            "train",
+        ),
+        (
+            ("prepare", "--in0=a", "--in1=b", "--output=c"),
+            "nltk, tokenizers, narwhals, pyarrow",
+            "data",
+        ),
+        (("serve",), "nltk, tokenizers, flask, granian", "serve"),
+        (
+            ("train", "--train=a"),
+            TRAIN,
+            "train",
+        ),
+        (
+            ("transform", "a", "--content-type=application/json"),
+            "tokenizers, jsonpath, pyarrow",
+            "transform",
+        ),
+        (
+            ("tune",),
+            f"{TRAIN}, optuna",
+            "tune",
+        ),
     ],
 )
 def test_a_command_says_which_extra_is_missing(bare, arguments, missing, extra):
@@ -182,7 +207,8 @@ def test_a_command_says_which_extra_is_missing(bare, arguments, missing, extra):
         ("import o2v_jax.training", "o2v_jax.training", "train"),
         ("import o2v_jax.transform", "o2v_jax.transform", "transform"),
         ("import o2v_jax.tuning", "o2v_jax.tuning", "tune"),
-        ("import o2v_jax; o2v_jax.Vocabulary({}).encode('a')", "splitting a text", "data"),
+        ("import o2v_jax; o2v_jax.Vocabulary({}).encode('a')", "splitting a text", "text"),
+        (SPLIT, "splitting a text into tokens needs tokenizers", "text"),
     ],
 )
 def test_so_does_a_package_that_is_imported(bare, code, user, extra):

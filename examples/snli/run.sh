@@ -6,7 +6,7 @@ set -euo pipefail
 raw=$1 work=$2 && shift 2
 o2v=${O2V:-.venv/bin/o2v}
 $o2v prepare "$raw/train.tsv.gz" --no-header --label 0 --in0 1 --in1 2 --shared-vocabulary \
-    --vocab-size 10240 --classes entailment,neutral,contradiction --force \
+    --in0-tokenizer treebank --vocab-size 10240 --classes entailment,neutral,contradiction --force \
     --validation-file "$raw/dev.tsv.gz" --test-file "$raw/test.tsv.gz" --output "$work/data"
 $o2v train --data "$work/data" --hyperparameters checkpoints/snli-hcnn.hyperparameters.json \
     --seed 2 --output "$work/model" "$@"

@@ -7,6 +7,8 @@ A model is a directory of plain files, written at once or not at all:
   data;
 - `params.safetensors`: float32 arrays under dotted names;
 - `vocab.json`: token -> id of both sides, or `vocab0.json` and `vocab1.json`, each of one side;
+- `tokenizer.json`, or `tokenizer0.json` and `tokenizer1.json`: the same for texts that are split by
+  the `tokenizers` library, in its own format;
 - `metrics.json` and `provenance.json`: figures reached, and how the model came to be.
 
 Nothing in it is pickled, so a model from a stranger can be wrong but cannot run code.

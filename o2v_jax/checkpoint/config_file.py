@@ -18,8 +18,9 @@ from o2v_jax.checkpoint.tokenizer_files import (
     compose_inputs,
     parse_inputs,
 )
+from o2v_jax.data.text_tokenizers import TextTokenizer
 from o2v_jax.data.tokenizers import SIDES, Tokenizers
-from o2v_jax.data.vocabulary import TOKENIZER, Vocabulary
+from o2v_jax.data.vocabulary import TREEBANK, Vocabulary
 from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
 
@@ -160,7 +161,7 @@ def is_model_config(document: Mapping[str, Any]) -> bool:
 
 
 def max_vocabulary_bytes(config: Hyperparameters | None) -> int:
-    """How large a vocab.json may be: a KB for each token on average, 1 GB at most."""
+    """How large a vocab.json or tokenizer.json may be: a KB a token on average, 1 GB at most."""
     tokens = 0 if config is None else max(config.encoder(side).vocab_size for side in (0, 1))
     return min(_MAX_VOCABULARY_BYTES, 2**20 + 2**10 * tokens)
 
@@ -191,7 +192,7 @@ def check_class_names(names: Sequence[str], config: Hyperparameters) -> None:
         raise InputError(f"config.json: class_names holds {len(names)} names, but {classes}")
 
 
-def _refuse_large(vocabulary: Vocabulary, file: str, limit: int) -> NoReturn:
+def _refuse_large(vocabulary: Vocabulary | TextTokenizer, file: str, limit: int) -> NoReturn:
     token = max(vocabulary.tokens, key=vocabulary.tokens.__getitem__)
     raise InputError(
         f"{file}: token {show(token[:100])} has id {vocabulary.size - 1}, "
@@ -259,12 +260,12 @@ def _inputs_of_format_1(value: Any) -> Inputs:
     if (
         not isinstance(value, dict)
         or set(value) != {"name", "lowercase"}
-        or value["name"] != TOKENIZER
+        or value["name"] != TREEBANK
         or type(value["lowercase"]) is not bool
     ):
         raise InputError(
-            f'config.json: tokenizer must be {{"name": "{TOKENIZER}", "lowercase": true}} '
+            f'config.json: tokenizer must be {{"name": "{TREEBANK}", "lowercase": true}} '
             f"(or false), but it is {show(value)}"
         )
-    side = SideInput("text", SHARED_VOCABULARY, value["lowercase"])
+    side = SideInput("text", SHARED_VOCABULARY, lowercase=value["lowercase"])
     return side, side

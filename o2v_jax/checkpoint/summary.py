@@ -29,7 +29,10 @@ def summarize_network(config: Hyperparameters) -> Iterator[str]:
 def summarize_inputs(tokenizers: Tokenizers | None, class_names: Sequence[str]) -> Iterator[str]:
     """Lines about raw values and class names, where the model has any."""
     if tokenizers is not None:
-        kinds = (f"{side} {each.kind}" for side, each in zip(SIDES, tokenizers, strict=True))
+        kinds = (
+            f"{side} {each.kind}" + f" ({each.algorithm})" * (each.algorithm is not None)
+            for side, each in zip(SIDES, tokenizers, strict=True)
+        )
         yield f"takes {', '.join(kinds)}"
     if class_names:
         shown = [name[:_NAME_LENGTH] for name in class_names[:_NAMES_SHOWN]]

@@ -1,6 +1,7 @@
 """The command `o2v`: errors as one line and exit status 2, results on standard output."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -93,6 +94,9 @@ def main() -> NoReturn:
     open_closed_streams()
     _log_to_stderr()
     keep_freed_memory()
+    # The tokenizers library would start threads for many texts, and complain after a fork. Other
+    # threads have the cores: those that score, or that serve other requests.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     status = _run()
     write_error = flush_output()
     sys.exit(status or (_complain(write_error) if write_error else 0))

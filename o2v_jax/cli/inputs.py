@@ -115,21 +115,15 @@ def get_tokenizers(model: Model) -> Tokenizers:
     return model.tokenizers
 
 
-def _decode_options(model: Model, *, labelled: bool) -> DecodeOptions:
-    return DecodeOptions(
-        vocab_sizes=(model.config.encoder(0).vocab_size, model.config.encoder(1).vocab_size),
-        labelled=labelled,
-        tokenizers=model.tokenizers,
-        text_hint=NO_VOCABULARY,
-    )
-
-
 def _lines(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Iterator[Records]:
     head = peek_head(stream)
     lines = read_bounded_lines(stream, name)
     try:
         yield from read_lines(
-            lines, name, _decode_options(model, labelled=labelled), chunk_lines=LINES_PER_CHUNK
+            lines,
+            name,
+            DecodeOptions.for_model(model.config, model.tokenizers, labelled=labelled),
+            chunk_lines=LINES_PER_CHUNK,
         )
     except RecordError as error:
         if is_document(head):
@@ -142,7 +136,11 @@ def _lines(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Iter
 def _document(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Records:
     body = _whole(stream, name)
     try:
-        return decode(body, Format.JSON, _decode_options(model, labelled=labelled))
+        return decode(
+            body,
+            Format.JSON,
+            DecodeOptions.for_model(model.config, model.tokenizers, labelled=labelled),
+        )
     except WrongFormatError as error:
         # what `decode` says of it is for a request, which has a Content-Type
         reason = "the input is JSON Lines: give --format jsonl"
@@ -230,10 +228,9 @@ def read_text_rows(
 
 
 def _encode(tokenizer: Tokenizer, side: str, texts: list[str], places: Places) -> Ragged:
-    rows = []
-    for record, text in enumerate(texts):
-        try:
-            rows.append(tokenizer.encode(text))
-        except InputError as error:
-            raise RecordError(places.of(record, f".{side}"), str(error)) from error
+    rows: list[list[int]] = []
+    try:
+        rows.extend(tokenizer.encode_each(texts))
+    except InputError as error:
+        raise RecordError(places.of(len(rows), f".{side}"), str(error)) from error
     return Ragged.of(rows)

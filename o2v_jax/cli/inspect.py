@@ -60,12 +60,13 @@ def describe_model(model: "Model") -> dict[str, Any]:
 
 
 def _describe_inputs(model: "Model") -> dict[str, Any] | None:
-    """What each side holds, and how many tokens its vocabulary has."""
+    """What each side holds, what splits its texts, and how many tokens its vocabulary has."""
     if model.tokenizers is None:
         return None
     return {
         side: {
             "kind": each.kind,
+            "tokenizer": each.algorithm,
             "tokens": None if each.vocabulary is None else len(each.vocabulary.tokens),
         }
         for side, each in zip(("in0", "in1"), model.tokenizers, strict=True)
@@ -106,7 +107,8 @@ def _print_to(console: "Console", path: Path, description: dict[str, Any]) -> No
     )
     for side, held in (description["inputs"] or {}).items():
         tokens = "" if held["tokens"] is None else f", {held['tokens']:,} in its vocabulary"
-        console.print(f"{side}: {held['kind']}{tokens}")
+        split = f" by the tokenizer {held['tokenizer']}" if held["tokenizer"] else ""
+        console.print(f"{side}: {held['kind']}{split}{tokens}")
     if description["class_names"]:
         console.print(f"classes: {', '.join(description['class_names'])}", markup=False)
     from o2v_jax.checkpoint.summary import strip_front_matter

@@ -72,7 +72,7 @@ def model_data_options(function: Command) -> Command:
         click.option(
             "--auxiliary", type=FOLDER, help="Where pretrained vectors and vocab_files are."
         ),
-        click.option("--vocabulary", type=FILE, help="JSON map token -> id, kept with the model."),
+        click.option("--vocabulary", type=FILE, help="JSON map token -> id, or a tokenizer.json."),
         click.option(
             "--on-error",
             type=click.Choice(["fail", "skip"]),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 KIND = click.Choice(["text", "tokens", "value", "ids"])
+TOKENIZER = click.Choice(["word", "bpe", "wordpiece", "treebank"])
 SIZE = click.IntRange(2, 3_000_000)
 SHARE = click.FloatRange(0, 1, max_open=True)
 
@@ -24,6 +25,8 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.option("--in1", required=True, metavar="COLUMN", help="Column of in1.")
 @click.option("--in0-type", type=KIND, default="text", show_default=True, help="What it holds.")
 @click.option("--in1-type", type=KIND, default="text", show_default=True, help="What it holds.")
+@click.option("--in0-tokenizer", type=TOKENIZER, help="What splits texts; default: word.")
+@click.option("--in1-tokenizer", type=TOKENIZER, help="That of in1; default: as for in0.")
 @click.option("--label", metavar="COLUMN", help="Column of labels; none: every label is 1.")
 @click.option("--classes", metavar="A,B,C", help="Labels are these names, for 0, 1, 2 ...")
 @click.option(
@@ -106,7 +109,7 @@ def prepare(ctx: click.Context, /, **options: Any) -> None:
     its type:
 
     \b
-    text    a sentence, split by NLTK's Treebank tokenizer and made lower case
+    text    a text, which the tokenizer splits and makes lower case
     tokens  tokens between blanks, made lower case
     value   one token, the cell as it is: a user, a film, a category
     ids     token ids between blanks, which stay as they are
@@ -114,12 +117,23 @@ def prepare(ctx: click.Context, /, **options: Any) -> None:
     Parquet and JSON Lines may also hold lists of tokens or ids. Ids that became floats, such as
     1.0, are taken as 1, and so are values where no value of the column has another fraction, or
     where the given vocabulary has 1 and not 1.0. Vocabularies are counted in the training part
-    alone; id 0 is <pad>, id 1 <unk>. Labels are numbers, or names if most of the first few thousand
-    are; names without --classes get numbers in their order by code point.
+    alone; id 0 is <pad>, id 1 <unk>. A text is split by its tokenizer:
+
+    \b
+    word       at blanks and punctuation, after Unicode's NFKC
+    bpe        so, and words into byte pairs, trained on the training part
+    wordpiece  so, and words into word pieces, trained on the training part
+    treebank   as the Penn Treebank, by NLTK, one sentence at a time
+
+    Subwords get 30,000 ids at most if --vocab-size does not say otherwise. --vocabulary is a JSON
+    map of token -> id or, of text, a tokenizer.json of the tokenizers library. Labels are numbers,
+    or names if most of the first few thousand are; names without --classes get numbers in their
+    order by code point.
 
     Writes train.jsonl, validation.jsonl and test.jsonl, vocab0.json and vocab1.json or vocab.json,
-    labels.json if labels are names, and hyperparameters.json, which holds what follows from the
-    data and is meant to be added to.
+    of texts tokenizer0.json and tokenizer1.json or tokenizer.json, inputs.json, labels.json if
+    labels are names, and hyperparameters.json, which holds what follows from the data and is meant
+    to be added to.
     """  # noqa: D301 - click's mark of a paragraph to leave alone
     from rich.console import Console
 
@@ -181,7 +195,10 @@ def _side(options: dict[str, Any], side: int) -> "Side":
     own = side and not options["shared"]
     vocabulary = options["in1_vocabulary" if own else "vocabulary"]
     given = {name: value for name, value in limits.items() if value}
-    return Side(options[f"in{side}"], kind, vocabulary=vocabulary, **given)
+    tokenizer = (side and options["in1_tokenizer"]) or options["in0_tokenizer"]
+    if kind != "text" and not options[f"in{side}_tokenizer"]:
+        tokenizer = None
+    return Side(options[f"in{side}"], kind, vocabulary=vocabulary, tokenizer=tokenizer, **given)
 
 
 def _label(options: dict[str, Any]) -> "LabelColumn | None":

@@ -52,19 +52,20 @@ def read_training_data(
         data: a prepared directory, instead of `channels` and `vocabulary`.
         channels: the files of each channel.
         hyperparameters: a JSON map, which overrules that of `data`.
-        vocabulary: a JSON map token -> id of the texts of both sides.
+        vocabulary: a JSON map token -> id, or a tokenizer.json, of the texts of both sides.
         settings: hyperparameters of the command line, which overrule both.
 
     Raises:
         InputError: a file is missing or wrong.
     """
+    from o2v_jax.data.text_tokenizers import read_vocabulary
     from o2v_jax.data.tokenizers import share_text_vocabulary
-    from o2v_jax.data.vocabulary import Vocabulary, read_json_object
+    from o2v_jax.data.vocabulary import read_json_object
     from o2v_jax.preparation import overrule, read_prepared
 
     given = {**(read_json_object(hyperparameters) if hyperparameters else {}), **(settings or {})}
     if data is None:
-        words = Vocabulary.read(vocabulary) if vocabulary else None
+        words = read_vocabulary(vocabulary) if vocabulary else None
         tokenizers = None if words is None else share_text_vocabulary(words)
         return {**channels, "hyperparameters": given, "tokenizers": tokenizers}
     found = read_prepared(data)

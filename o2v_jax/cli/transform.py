@@ -134,12 +134,13 @@ def transform(
 
     The options are those of SageMaker's batch transform. Inputs are JSON Lines of {"in0": [ids],
     "in1": [ids]}, or JSON documents of {"instances": [...]}, gzipped or not; a record with one side
-    gets its embedding. The results of NAME go to OUTPUT/NAME.out, one a record and in order, in the
-    tree of the input folder. They appear when they are complete. A run that was stopped or killed
+    gets its embedding. A side may also be a text, or a list of tokens, if the model has
+    vocabularies. The results of NAME go to OUTPUT/NAME.out, one a record and in order, in the tree
+    of the input folder. They appear when they are complete. A run that was stopped or killed
     resumes when its command is rerun.
 
-    Parquet files hold lists of ids in the columns in0 and in1, or in one of them, and give Parquet
-    with scores or embeddings as a further column.
+    Parquet files hold lists of ids, or texts, in the columns in0 and in1, or in one of them, and
+    give Parquet with scores or embeddings as a further column.
 
     With --endpoint, what is not said of strategy, payloads and concurrency is as the first server
     says in /execution-parameters. A busy server is asked again later.

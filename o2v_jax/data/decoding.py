@@ -25,9 +25,10 @@ from o2v_jax.data.records import (
     decode_utf8,
 )
 from o2v_jax.data.text_records import EncodedTexts, encode_texts
-from o2v_jax.data.tokenizers import Tokenizers
+from o2v_jax.data.tokenizers import NO_VOCABULARY, Tokenizers
 from o2v_jax.data.validate import SEVERAL, VocabSizes, explain, find_first_problem, make_mixed_error
 from o2v_jax.errors import RecordError
+from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.util import BOM
 
 _NAMES = {Format.JSON: "one JSON document", Format.JSON_LINES: "JSON Lines"}
@@ -71,6 +72,14 @@ class DecodeOptions:
     labelled: bool = False
     tokenizers: Tokenizers | None = None
     text_hint: str = ""
+
+    @classmethod
+    def for_model(
+        cls, config: Hyperparameters, tokenizers: Tokenizers | None, *, labelled: bool = False
+    ) -> "DecodeOptions":
+        """What a model takes: ids of its vocabularies, and texts if it has tokenizers."""
+        sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
+        return cls(sizes, labelled, tokenizers, NO_VOCABULARY)
 
     def explain(self, error: Exception, text: bytes, *, is_line: bool) -> tuple[str, str]:
         """The JSON path and the reason of what decoding `text` raised."""
@@ -186,7 +195,7 @@ def _check_records(
     """The records before the first bad one, and what is wrong with that."""
     encoded = EncodedTexts(cast(Sequence[Record], rows))
     if options.tokenizers is not None:
-        encoded = encode_texts(rows, options.tokenizers, places)
+        encoded = encode_texts(rows, options.tokenizers, places.of)
     records = make_records(encoded.rows, places, options.labelled)
     if any(encoded.unknown):
         records = replace(records, unknown=encoded.unknown)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -11,8 +11,18 @@ import numpy.typing as npt
 from o2v_jax.data.decoding import DecodeOptions, WrongFormatError, decode, make_records
 from o2v_jax.data.file_types import is_document
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.records import LINE, Format, Places, Records, decode_utf8
-from o2v_jax.data.validate import NEITHER, VocabSizes, describe_outside, explain, iterate_outside
+from o2v_jax.data.records import (
+    LINE,
+    Format,
+    Places,
+    Record,
+    Records,
+    TextRecord,
+    decode_record,
+    decode_utf8,
+)
+from o2v_jax.data.text_records import encode_each_text
+from o2v_jax.data.validate import NEITHER, VocabSizes, describe_outside, iterate_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.util import BOM
 
@@ -43,21 +53,22 @@ class Each:
     errors: dict[int, RecordError]
 
 
-def read_each(texts: Sequence[bytes], place_of: PlaceOf, vocab_sizes: VocabSizes) -> Each:
+def read_each(texts: Sequence[bytes], place_of: PlaceOf, options: DecodeOptions) -> Each:
     """Reads records, and continues past bad records.
 
     Args:
         texts: a JSON object each.
         place_of: where a text stands, by its number, as the beginning of a JSON path, "a:3 $".
-        vocab_sizes: ids must lie in 0..size-1 of their side; None: anything that fits int32.
+        options: how they are decoded, without labels.
 
-    >>> each = read_each([b'{"in0": [3]}', b'{"in0": [9]}'], "line {} $".format, (5, 5))
+    >>> options = DecodeOptions((5, 5))
+    >>> each = read_each([b'{"in0": [3]}', b'{"in0": [9]}'], "line {} $".format, options)
     >>> each.good.tolist(), str(each.errors[1])
     ([True, False], 'line 1 $.in0[0]: 9 is outside the vocabulary 0..4')
     """
     good, errors = np.ones(len(texts), np.bool_), dict[int, RecordError]()
     parts = [
-        _read_chunk(texts[first : first + _CHUNK], first, place_of, vocab_sizes, errors)
+        _read_chunk(texts[first : first + _CHUNK], first, place_of, options, errors)
         for first in range(0, len(texts), _CHUNK)
     ]
     good[list(errors)] = False
@@ -82,26 +93,45 @@ def _read_chunk(
     texts: Sequence[bytes],
     first: int,
     place_of: PlaceOf,
-    vocab_sizes: VocabSizes,
+    options: DecodeOptions,
     errors: dict[int, RecordError],
 ) -> Records:
-    rows, numbers = [], []
+    has_tokenizers = options.tokenizers is not None
+    decoded: list[Record | TextRecord] = []
+    numbers: list[int] = []
     for number, text in enumerate(texts, first):
         try:
-            rows.append(decode_utf8(LINE[False].ids, text))
+            decoded.append(decode_record(LINE[False], text, texts=has_tokenizers))
             numbers.append(number)
         except (ValueError, RecursionError) as error:
-            fault = explain(error, text, is_line=True)
-            where = place_of(number) + fault.path.removeprefix("$")
-            errors[number] = RecordError(where, fault.reason(vocab_sizes))
+            path, reason = options.explain(error, text, is_line=True)
+            errors[number] = RecordError(place_of(number) + path.removeprefix("$"), reason)
+    rows, numbers = _encode(decoded, numbers, place_of, options, errors)
     records = make_records(rows, Places())
-    bad = dict(_find_problems(records, vocab_sizes))
+    bad = dict(_find_problems(records, options.vocab_sizes))
     if not bad:
         return records
     for at, (path, reason) in bad.items():
         number = numbers[at]
         errors[number] = _make_error(place_of(number) + path, reason, texts[number - first])
     return make_records([row for at, row in enumerate(rows) if at not in bad], Places())
+
+
+def _encode(
+    decoded: list[Record | TextRecord],
+    numbers: list[int],
+    place_of: PlaceOf,
+    options: DecodeOptions,
+    errors: dict[int, RecordError],
+) -> tuple[list[Record], list[int]]:
+    """Records in ids, and their numbers; those that a tokenizer refuses are errors."""
+    if options.tokenizers is None:
+        return cast(list[Record], decoded), numbers
+    rows, refused = encode_each_text(
+        decoded, options.tokenizers, lambda at, path: place_of(numbers[at]) + path
+    )
+    errors |= {numbers[at]: error for at, error in refused.items()}
+    return rows, [number for at, number in enumerate(numbers) if at not in refused]
 
 
 def _make_error(where: str, reason: str, text: bytes) -> RecordError:

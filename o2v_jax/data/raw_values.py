@@ -25,9 +25,7 @@ def encode_raw_values(rows: Any, side: int, tokenizers: Tokenizers | None) -> An
         return rows
     if tokenizers is None:
         raise InputError(f"{SIDES[side]}: {NO_VOCABULARY}")
-    return Ragged.of(
-        [_encode(number, value, side, tokenizers) for number, value in enumerate(list_values(rows))]
-    )
+    return Ragged.of(_encode(list_values(rows), side, tokenizers))
 
 
 def list_values(rows: Any) -> list[Any]:
@@ -53,8 +51,10 @@ def _first_of_column(rows: Any) -> list[Any]:
     return list_values(rows[:1]) if is_column and is_object else []
 
 
-def _encode(record: int, value: Any, side: int, tokenizers: Tokenizers) -> list[int]:
+def _encode(values: list[Any], side: int, tokenizers: Tokenizers) -> list[list[int]]:
+    rows: list[list[int]] = []
     try:
-        return tokenizers[side].encode(value)
+        rows.extend(tokenizers[side].encode_each(values))
     except InputError as error:
-        raise RecordError(f"record {record}: {SIDES[side]}", str(error)) from error
+        raise RecordError(f"record {len(rows)}: {SIDES[side]}", str(error)) from error
+    return rows

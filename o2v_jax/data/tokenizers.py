@@ -5,17 +5,19 @@ the tokenizer of its side, which a model carries.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from itertools import takewhile
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from o2v_jax.arguments import describe, require_choice, require_instance, show
-from o2v_jax.data.vocabulary import UNKNOWN, Vocabulary, normalize_token, tokenize
+from o2v_jax.data.text_tokenizers import TextTokenizer
+from o2v_jax.data.vocabulary import TREEBANK, Vocabulary, normalize_token, tokenize
 from o2v_jax.errors import InputError
 
-# text: a sentence for `tokenize`; tokens: tokens between blanks, made lower case as `tokenize`
-# does; value: the whole cell, exactly as it is, is one token; ids: token ids between blanks.
-# An id that became a float is that id: see `spell_integer`
+# text: a sentence, for a `TextTokenizer` or for `tokenize`; tokens: tokens between blanks, made
+# lower case as `tokenize` does; value: the whole cell, exactly as it is, is one token; ids: token
+# ids between blanks. An id that became a float is that id: see `spell_integer`
 Kind: TypeAlias = Literal["text", "tokens", "value", "ids"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SIDES = ("in0", "in1")
@@ -98,10 +100,11 @@ class Tokenizer:
     """Turns the raw values of one side into token ids.
 
     Attributes:
-        kind: "text", a sentence that the Treebank tokenizer splits; "tokens", a text with tokens
-            between blanks, or a list of tokens; "value", one token as it is, such as a user or a
-            film; or "ids", token ids between blanks or in a list.
-        vocabulary: the ids of tokens; None for ids alone.
+        kind: "text", a sentence; "tokens", a text with tokens between blanks, or a list of tokens;
+            "value", one token as it is, such as a user or a film; or "ids", token ids between
+            blanks or in a list.
+        vocabulary: the ids of tokens; None for ids alone. Of texts a `TextTokenizer`, which also
+            splits them, or a `Vocabulary`, for tokens of the Treebank tokenizer.
         whole_numbers: of values, whether one that is not in the vocabulary and was written as a
             float, such as "1.0", is the integer "1".
 
@@ -116,7 +119,7 @@ class Tokenizer:
     """
 
     kind: Kind
-    vocabulary: Vocabulary | None = None
+    vocabulary: Vocabulary | TextTokenizer | None = None
     whole_numbers: bool = False
 
     def __post_init__(self) -> None:
@@ -124,7 +127,10 @@ class Tokenizer:
         require_instance("whole_numbers", self.whole_numbers, bool, "True or False")
         if self.kind == "ids" and self.vocabulary is not None:
             raise InputError("a tokenizer of ids has no vocabulary")
-        if self.kind != "ids":
+        if self.kind == "text":
+            kinds = (Vocabulary, TextTokenizer)
+            require_instance("vocabulary", self.vocabulary, kinds, "a Vocabulary or TextTokenizer")
+        elif self.kind != "ids":
             require_instance("vocabulary", self.vocabulary, Vocabulary, "a Vocabulary")
         if self.whole_numbers and self.kind != "value":
             raise InputError(f"whole_numbers is for values alone, not for {self.kind}")
@@ -137,7 +143,14 @@ class Tokenizer:
     @property
     def unknown_id(self) -> int | None:
         """The id of tokens that the vocabulary lacks; None: they are dropped, or all are known."""
-        return None if self.vocabulary is None else self.vocabulary.tokens.get(UNKNOWN)
+        return None if self.vocabulary is None else self.vocabulary.unknown_id
+
+    @property
+    def algorithm(self) -> str | None:
+        """What splits texts, as config.json calls it: "treebank", "word", "bpe"; None: no text."""
+        if self.kind != "text":
+            return None
+        return self.vocabulary.algorithm if isinstance(self.vocabulary, TextTokenizer) else TREEBANK
 
     def encode(self, value: str | int | Sequence[Any]) -> list[int]:
         """The ids of a raw value.
@@ -150,8 +163,23 @@ class Tokenizer:
         """
         if self.kind == "ids":
             return parse_ids(value) if isinstance(value, str) else _require_ids(value)
+        if isinstance(self.vocabulary, TextTokenizer) and isinstance(value, str):
+            return self.vocabulary.encode(value)
         ids = map(self._look_up_one, self.split(value))
         return [index for index in ids if index is not None]
+
+    def encode_each(self, values: Sequence[str | int | Sequence[Any]]) -> Iterator[list[int]]:
+        """The ids of raw values, one after the other: of texts faster than `encode`.
+
+        Raises:
+            InputError: at the value that is wrong; see `encode`.
+        """
+        if not isinstance(self.vocabulary, TextTokenizer):
+            yield from map(self.encode, values)
+            return
+        texts = [*takewhile(lambda value: isinstance(value, str), values)]
+        yield from self.vocabulary.encode_each(cast(list[str], texts))
+        yield from map(self.encode, values[len(texts) :])
 
     def split(self, value: str | int | Sequence[Any]) -> list[str]:
         """The tokens of a raw value; of no use for ids.
@@ -166,8 +194,10 @@ class Tokenizer:
         if not isinstance(value, str):
             article = "a text" if self.kind == "text" else "one value, a text"
             raise InputError(f"must be {article}, but it is {describe(value)}")
+        if isinstance(self.vocabulary, TextTokenizer):
+            return self.vocabulary.split(value)
         if self.kind == "text":
-            return tokenize(value, self._vocabulary.lowercase)
+            return tokenize(value, getattr(self.vocabulary, "lowercase", True))
         return SPLITTERS[self.kind](value)
 
     def look_up(self, tokens: Iterable[str]) -> list[int]:
@@ -182,11 +212,11 @@ class Tokenizer:
         return [index for index in ids if index is not None]
 
     def _look_up_one(self, token: str) -> int | None:
-        known = self._vocabulary.tokens
+        known = self._tokens
         found = known.get(token)
         if found is None and self.whole_numbers:
             found = known.get(spell_integer(token))
-        return known.get(UNKNOWN) if found is None else found
+        return self.unknown_id if found is None else found
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids as a text for people to read: tokens with blanks between them, or the ids."""
@@ -200,14 +230,14 @@ class Tokenizer:
             InputError: it is no text.
         """
         _require_text(token)
-        known = self._vocabulary.tokens
+        known = self._tokens
         return token in known or (self.whole_numbers and spell_integer(token) in known)
 
     @property
-    def _vocabulary(self) -> Vocabulary:
+    def _tokens(self) -> Mapping[str, int]:
         if self.vocabulary is None:
             raise InputError("a tokenizer of ids has no tokens")
-        return self.vocabulary
+        return self.vocabulary.tokens
 
 
 Tokenizers: TypeAlias = tuple[Tokenizer, Tokenizer]
@@ -229,7 +259,7 @@ def _require_text(token: Any) -> str:
     return str(token)
 
 
-def share_text_vocabulary(vocabulary: Vocabulary) -> Tokenizers:
+def share_text_vocabulary(vocabulary: Vocabulary | TextTokenizer) -> Tokenizers:
     """The tokenizers of two sides that hold text of one vocabulary."""
     tokenizer = Tokenizer("text", vocabulary)
     return tokenizer, tokenizer

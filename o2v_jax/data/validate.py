@@ -35,7 +35,7 @@ SEVERAL = "several records stand on one line: each needs a line of its own"
 SEVERAL_DOCUMENTS = 'several JSON values, but one {"instances": [...]} is expected'
 UNFINISHED = "the line ends within a record: each must stand whole on one, as jq -c writes it"
 DOCUMENT = "one JSON document: expected JSON Lines, a record a line"
-_INT32_IDS = 2**31
+INT32_IDS = 2**31
 _FIELDS = {"in0", "in1", "instances"}
 _ANY = msgspec.json.Decoder(Any)
 
@@ -65,7 +65,7 @@ class Fault(NamedTuple):
 
 def describe_outside(value: int | str, size: int | None) -> str:
     """The reason for an id that is not in the vocabulary 0..size-1 (None: any int32 id)."""
-    valid = f"the vocabulary 0..{size - 1}" if size else f"the range of ids 0..{_INT32_IDS - 1}"
+    valid = f"the vocabulary 0..{size - 1}" if size else f"the range of ids 0..{INT32_IDS - 1}"
     return f"{_clip(str(value))} is outside {valid}"
 
 

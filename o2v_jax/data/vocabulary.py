@@ -24,7 +24,8 @@ from o2v_jax.util import require_local
 
 PADDING = "<pad>"
 UNKNOWN = "<unk>"
-TOKENIZER = "treebank"
+NO_TEXT = "holds half of a surrogate pair, which is no Unicode text"
+TREEBANK = "treebank"
 
 _QUOTES = {"``": '"', "''": '"'}
 _PROBLEMS_SHOWN = 5
@@ -135,6 +136,11 @@ class Vocabulary:
         """The smallest `vocab_size` that holds every id."""
         return max(self.tokens.values(), default=0) + 1
 
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of `"<unk>"`; None: words that are not in the map are dropped."""
+        return self.tokens.get(UNKNOWN)
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text's tokens; see `tokenize`.
 
@@ -150,7 +156,7 @@ class Vocabulary:
         Raises:
             InputError: it is one text, whose letters would be the tokens, or holds other things.
         """
-        unknown = self.tokens.get(UNKNOWN)
+        unknown = self.unknown_id
         ids = (self.tokens.get(token, unknown) for token in _normalised(tokens, self.lowercase))
         return [index for index in ids if index is not None]
 
@@ -160,11 +166,16 @@ class Vocabulary:
         >>> Vocabulary({"<unk>": 1, "a": 2, "man": 3}).decode([2, 3, 1, 7])
         ['a', 'man', '<unk>', '<7>']
         """
-        return [self._by_id.get(index, f"<{index}>") for index in map(int, ids)]
+        return name_ids(ids, self._by_id)
 
     @cached_property
     def _by_id(self) -> dict[int, str]:
         return {index: token for token, index in self.tokens.items()}
+
+
+def name_ids(ids: Iterable[int], by_id: Mapping[int, str]) -> list[str]:
+    """The tokens of ids; an id that has none is written as `<7>`."""
+    return [by_id.get(index, f"<{index}>") for index in map(int, ids)]
 
 
 def tokenize(text: str, lowercase: bool = True) -> list[str]:
@@ -227,7 +238,7 @@ def _problems(tokens: Mapping[str, int]) -> Iterator[str]:
         if not isinstance(token, str):
             yield f"token {show(token)} is no text"
         elif not _is_text(token):
-            yield f"token {_shown(token)} holds half of a surrogate pair, which is no Unicode text"
+            yield f"token {_shown(token)} {NO_TEXT}"
         elif type(index) is not int:
             yield f"token {_shown(token)} must have an integer id, but it has {show(index)}"
         elif index < 0 or (index == 0 and token != PADDING):
@@ -270,7 +281,7 @@ def _normalised(tokens: Iterable[str], lowercase: bool) -> list[str]:
 
 @cache
 def _treebank() -> Any:
-    require_extra("data", "splitting a text into tokens", "nltk")
+    require_extra("text", "splitting a text into tokens", "nltk")
     from nltk.tokenize.treebank import TreebankWordTokenizer  # noqa: PLC0415  its import is slow
 
     return TreebankWordTokenizer()

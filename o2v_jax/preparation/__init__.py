@@ -3,7 +3,8 @@
 The first pass (`columns`): `read` reads CSV, TSV, JSON Lines and Parquet in chunks of `rows`,
 `cells` makes tokens or ids of cells and counts tokens, `labels` reads labels, `split` deals records
 out to the parts and keeps them on the disk. The second (`write`): once all tokens are counted,
-`settings` gives them ids and sets the hyperparameters, and the files are written. `job` is the
+`settings` gives them ids, of `subwords` if wanted, and sets the hyperparameters, and the files are
+written. `job` is the
 order of these steps and `report` what they found.
 """
 
@@ -19,13 +20,15 @@ from o2v_jax.preparation.prepared import Prepared, overrule, read_prepared
 from o2v_jax.preparation.read.frames import infer_kind, join_columns, select_columns
 from o2v_jax.preparation.read.tables import FORMS, Form, Layout, find_files
 from o2v_jax.preparation.report import PreparationReport
-from o2v_jax.preparation.settings import Side
+from o2v_jax.preparation.settings import ALGORITHMS, Algorithm, Side
 from o2v_jax.preparation.skipped_rows import SkippedRows
 from o2v_jax.preparation.split import Split, SplitName
 
 __all__ = [
+    "ALGORITHMS",
     "FORMS",
     "KINDS",
+    "Algorithm",
     "Form",
     "Kind",
     "LabelColumn",

@@ -1,7 +1,7 @@
 """Cells of a table as tokens: integers, words, and the numbers of words."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from o2v_jax.array_types import Ids, Index
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Ragged, offsets_of
+from o2v_jax.data.text_tokenizers import TextTokenizer
 from o2v_jax.data.tokenizers import (
     LARGEST_ID,
     NO_ID,
@@ -54,11 +55,18 @@ class Words:
             self._counts = np.pad(self._counts, (0, room))
         self._counts[distinct] += counts
 
+    def counted(self, *, integers: bool = False) -> "Counter[str]":
+        """How often each token was counted; with `integers`, 1.0 as the token 1."""
+        counted = Counter[str]()
+        for token, count in zip(self._numbers, self._counts.tolist(), strict=False):
+            counted[spell_integer(token) if integers else token] += count
+        return +counted
+
     def are_whole(self) -> bool:
         """Whether tokens may be integers that became floats: see `are_whole`."""
         return are_whole(self._numbers)
 
-    def became_floats(self, vocabulary: Vocabulary) -> Iterator[str]:
+    def became_floats(self, vocabulary: Vocabulary | TextTokenizer) -> Iterator[str]:
         """The tokens that the vocabulary has as integers alone."""
         tokens = vocabulary.tokens
         return (t for t in self._numbers if t not in tokens and spell_integer(t) in tokens)
@@ -71,35 +79,36 @@ class Words:
             min_count: how often a token occurs at least.
             integers: whether 1.0 is the token 1.
         """
-        counted = Counter[str]()
-        for token, count in zip(self._numbers, self._counts.tolist(), strict=False):
-            counted[spell_integer(token) if integers else token] += count
+        counted = self.counted(integers=integers)
         counted = Counter({t: n for t, n in counted.items() if n >= max(min_count, 1)})
         ranked = sorted(counted.keys() - {PADDING, UNKNOWN}, key=lambda key: (-counted[key], key))
         names = (PADDING, UNKNOWN, *ranked[: max(size - 2, 0)])
         return Vocabulary({token: place for place, token in enumerate(names)})
 
-    def ids(self, vocabulary: Vocabulary, *, integers: bool = False) -> Index:
-        """For each number the token's id, int64 `[numbers]`.
-
-        A token that the vocabulary lacks has the id of `"<unk>"`, or -1 if it has none.
+    def ids(self, vocabulary: Vocabulary | TextTokenizer, *, integers: bool = False) -> Ragged:
+        """For each number the token's id; none if the vocabulary lacks it and has no `"<unk>"`.
 
         Args:
             vocabulary: of the ids.
             integers: whether 1.0 is the token 1 where the vocabulary lacks it.
         """
         tokens = vocabulary.tokens
-        unknown = vocabulary.tokens.get(UNKNOWN, -1)
-        ids = [tokens.get(t, unknown) for t in self._numbers]
+        unknown = -1 if vocabulary.unknown_id is None else vocabulary.unknown_id
+        found = [tokens.get(t, unknown) for t in self._numbers]
         if integers:
-            ids = [
+            found = [
                 tokens.get(spell_integer(t), unknown) if t not in tokens else known
-                for t, known in zip(self._numbers, ids, strict=True)
+                for t, known in zip(self._numbers, found, strict=True)
             ]
-        return np.array(ids, np.int64)
+        ids = np.array(found, np.int32)
+        return Ragged(ids[ids >= 0], offsets_of((ids >= 0).astype(np.int64)))
+
+    def subword_ids(self, tokenizer: TextTokenizer) -> Ragged:
+        """For each number the ids of the word's parts."""
+        return Ragged.of([tokenizer.encode_word(word) for word in self._numbers])
 
     def known(
-        self, vocabulary: Vocabulary, *, integers: bool = False
+        self, vocabulary: Vocabulary | TextTokenizer, *, integers: bool = False
     ) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
         """For each number whether the vocabulary has the token, bool `[numbers]`."""
         tokens = vocabulary.tokens
@@ -113,16 +122,27 @@ _LISTS = "lists of integers are ids, lists of strings are tokens"
 Sequences: TypeAlias = tuple[Ragged, dict[int, str]]
 
 
-def encode(kind: Kind, cells: Cells, words: Words) -> Sequences:
+Splitter: TypeAlias = Callable[[str], list[str]]
+
+
+def encode(kind: Kind, cells: Cells, words: Words, split: Splitter | None = None) -> Sequences:
     """The numbers of each cell's tokens in `words`, or its ids; and what is wrong, by row.
 
     An empty cell is wrong: it most often means that something is missing.
 
+    Args:
+        kind: what the cells hold.
+        cells: of a column.
+        words: all tokens so far.
+        split: makes tokens of a text; default the one of the kind, which is the Treebank's of text.
+
     Raises:
         InputError: the cells hold lists that are not read as this kind.
     """
-    encode_cells = _encode_lists if is_list_type(cells.type) else _encode_texts
-    rows, faults = encode_cells(kind, cells, words)
+    if is_list_type(cells.type):
+        rows, faults = _encode_lists(kind, cells, words)
+    else:
+        rows, faults = _encode_texts(cells, words, split or SPLITTERS.get(kind))
     empty = np.flatnonzero(rows.lengths == 0).tolist()
     return rows, dict.fromkeys(empty, "the cell is empty") | faults
 
@@ -133,14 +153,14 @@ def find_distinct(cells: Cells) -> tuple[list[str], Index]:
     return packed.dictionary.to_pylist(), packed.indices.to_numpy().astype(np.int64)
 
 
-def _encode_texts(kind: Kind, cells: Cells, words: Words) -> Sequences:
+def _encode_texts(cells: Cells, words: Words, split: Splitter | None) -> Sequences:
     texts, which = find_distinct(cells)  # people repeat texts, and tokenizing takes long
-    if kind == "ids":
+    if split is None:
         parsed = [_try_ids(text) for text in texts]
         found = [parsed[text][1] for text in which.tolist()]
         faults = {row: fault for row, fault in enumerate(found) if fault}
         return Ragged.of([ids for ids, _ in parsed]).take(which), faults
-    tokens = [SPLITTERS[kind](text) for text in texts]
+    tokens = [split(text) for text in texts]
     flat = words.numbers(token for row in tokens for token in row)
     return Ragged(flat, offsets_of(np.array([*map(len, tokens)], np.int64))).take(which), {}
 

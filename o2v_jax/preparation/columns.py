@@ -11,7 +11,7 @@ from o2v_jax.errors import InputError
 from o2v_jax.preparation.cells import Sequences, Words, encode
 from o2v_jax.preparation.labels import LabelColumn, Labels
 from o2v_jax.preparation.rows import Cells, Rows
-from o2v_jax.preparation.settings import Side
+from o2v_jax.preparation.settings import GivenSides, Side, choose_splits
 from o2v_jax.preparation.skipped_rows import SkippedRows
 from o2v_jax.preparation.split import ChunkStore, Dealer, RecordChunk, SplitName
 
@@ -28,6 +28,7 @@ class Collection:
         sides: where in0 and in1 come from.
         problems: records that were left out.
         shared: whether the sides have one vocabulary.
+        splits: what makes tokens of texts, for each side.
         words: the tokens of each side; the same object where they share a vocabulary.
         labels: what the labels were.
         spills: the records of each part, between the two passes.
@@ -41,10 +42,12 @@ class Collection:
         problems: SkippedRows,
         *,
         shared: bool,
+        given: GivenSides = (None, None),
     ) -> None:
         first = Words()
         self.sides = sides
         self.shared = shared
+        self.splits = choose_splits(sides, given)
         self.words = first, (first if shared else Words())
         self.labels = Labels(label, again=any(side.vocabulary for side in sides))
         self.spills = spills
@@ -91,7 +94,7 @@ class Collection:
         name = f"in{at} (column {side.column!r})"
         self._remark(name, side.kind, rows.columns[at])
         try:
-            found, faults = encode(side.kind, rows.columns[at], self.words[at])
+            found, faults = encode(side.kind, rows.columns[at], self.words[at], self.splits[at])
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         return found, {row: f"{name}: {fault}" for row, fault in faults.items()}

@@ -9,11 +9,12 @@ import pyarrow as pa
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import LabelValues
 from o2v_jax.data.tokenizers import Tokenizers
+from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import Collection
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.read.batches import read_arrow_table
 from o2v_jax.preparation.report import PreparationReport, SplitCount
-from o2v_jax.preparation.settings import Side, make_tokenizer
+from o2v_jax.preparation.settings import Side, find_contradictions, make_tokenizer
 from o2v_jax.preparation.skipped_rows import SkippedRows
 from o2v_jax.preparation.split import SPLIT_NAMES, ChunkList, RecordChunk, Split, SplitName
 from o2v_jax.preparation.write import conclude, make_numberings, number_part
@@ -81,9 +82,11 @@ def prepare_tables(
         skip: whether bad records are left out; otherwise the first one is an error.
 
     Raises:
-        InputError: a table lacks a column, or a part gets no records.
+        InputError: the sides cannot be together, a table lacks a column, or a part gets no records.
         RecordError: names the table and the row, from 0, of the first bad record.
     """
+    for contradiction in find_contradictions(sides, shared=shared):
+        raise InputError(contradiction)
     spills = {part: ChunkList() for part in SPLIT_NAMES}
     collection = Collection(spills, sides, label, SkippedRows(skip), shared=shared)
     _collect(collection, tables, split)

@@ -3,23 +3,27 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from o2v_jax.atomic import replace_directory
-from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import Collection
 from o2v_jax.preparation.labels import LabelColumn
 from o2v_jax.preparation.read.tables import Layout, find_files, read_table
 from o2v_jax.preparation.report import PreparationReport
-from o2v_jax.preparation.settings import Side
+from o2v_jax.preparation.settings import (
+    GivenSides,
+    Side,
+    check_given,
+    find_contradictions,
+    read_given,
+)
 from o2v_jax.preparation.skipped_rows import SkippedRows
 from o2v_jax.preparation.split import SPLIT_NAMES, Spill, Split, SplitName
 from o2v_jax.preparation.write import (
     HYPERPARAMETERS,
     PREPARED_FILES,
-    Given,
     check_inputs,
     check_preparation_target,
     finish,
@@ -90,15 +94,20 @@ class Preparation:
             replace_directory(target, names, last=HYPERPARAMETERS) as staging,
         ):
             spills = {part: Spill(staging / name) for part, name in _SPILLS.items()}
-            collection = Collection(spills, self.sides, self.label, problems, shared=self.shared)
+            collection = Collection(
+                spills,
+                self.sides,
+                self.label,
+                problems,
+                shared=self.shared,
+                given=given,
+            )
             with closing(collection):
                 self._collect(collection)
             return finish(staging, collection, given, self._wanted_parts())
 
     def _contradictions(self) -> Iterator[str]:
-        kinds = [side.kind for side in self.sides]
-        if self.shared and kinds.count("ids") == 1:
-            yield "a shared vocabulary is for two columns of ids, or for none"
+        yield from find_contradictions(self.sides, shared=self.shared)
         if not any(True for _ in self._sources()):
             yield "there are no files to prepare"
         for at, side in enumerate(self.sides):
@@ -112,10 +121,13 @@ class Preparation:
             if getattr(self.split, part) and not self.files:
                 yield f"{part} is a share of the files to train on, of which there are none"
 
-    def _given(self) -> Given:
-        paths = [side.vocabulary for side in self.sides]
-        first, second = (Vocabulary.read(path) if path else None for path in paths)
-        return first, second
+    def _given(self) -> GivenSides:
+        first = read_given(self.sides[0])
+        if not self.shared:
+            return first, read_given(self.sides[1])
+        if first is not None:
+            check_given(replace(self.sides[1], vocabulary=self.sides[0].vocabulary), first)
+        return first, first
 
     def _collect(self, collection: Collection) -> None:
         wanted = [side.column for side in self.sides]

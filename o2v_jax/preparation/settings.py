@@ -1,19 +1,32 @@
 """Settings of a preparation: columns, vocabularies and labels of each side."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.array_types import Index
 from o2v_jax.constants import LONGEST_REQUEST
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.tokenizers import LARGEST_ID, Kind, Tokenizer
-from o2v_jax.data.vocabulary import Vocabulary
+from o2v_jax.data.text_tokenizers import TextTokenizer, read_vocabulary, split_words
+from o2v_jax.data.tokenizers import LARGEST_ID, SPLITTERS, Kind, Tokenizer
+from o2v_jax.data.vocabulary import UNKNOWN, Vocabulary, tokenize
+from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.preparation.cells import Words
+from o2v_jax.preparation.cells import Splitter, Words
+from o2v_jax.preparation.subwords import DEFAULT_SIZE, train_subwords
+
+# what can be chosen for texts; a tokenizer.json may hold others
+Algorithm: TypeAlias = Literal["word", "bpe", "wordpiece", "treebank"]
+ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
+SUBWORDS = ("bpe", "wordpiece")
+
+Given: TypeAlias = Vocabulary | TextTokenizer | None
+GivenSides: TypeAlias = tuple[Given, Given]
+Splitters: TypeAlias = tuple[Splitter | None, Splitter | None]
 
 
 @dataclass(frozen=True)
@@ -23,63 +36,165 @@ class Side:
     Attributes:
         column: a name, or a number from 0.
         kind: what its cells mean; see `o2v_jax.data.tokenizers`.
-        vocab_size: the number of ids at most, those of padding and unknown tokens included.
+        vocab_size: the number of ids at most, those of padding and unknown tokens included; None:
+            as many as there may be, of subwords 30,000.
         min_count: a token gets an id if it occurs this often in the training part.
-        vocabulary: a JSON file of token -> id to use, instead of counting tokens.
+        vocabulary: a JSON file of token -> id, or of text also a tokenizer.json, to use instead of
+            counting tokens.
+        tokenizer: what splits texts; None: "word", or that of a given tokenizer.json. Words are
+            counted, and "bpe" and "wordpiece" trained on them.
     """
 
     column: str
     kind: Kind = "text"
-    vocab_size: int = LARGEST_ID + 1
+    vocab_size: int | None = None
     min_count: int = 1
     vocabulary: Path | None = None
+    tokenizer: Algorithm | None = None
+
+    @property
+    def is_subword(self) -> bool:
+        """Whether a tokenizer of subwords is to be trained."""
+        return self.kind == "text" and self.tokenizer in SUBWORDS
+
+    @property
+    def largest_size(self) -> int:
+        """The number of ids at most."""
+        return self.vocab_size or (DEFAULT_SIZE if self.is_subword else LARGEST_ID + 1)
+
+    def choose_split(self, given: Given) -> Splitter | None:
+        """What makes tokens of a cell's text; None: it holds ids."""
+        if self.kind != "text":
+            return SPLITTERS.get(self.kind)
+        if isinstance(given, TextTokenizer):
+            return given.split
+        return tokenize if self.tokenizer == "treebank" else split_words
+
+
+def find_contradictions(sides: tuple[Side, Side], *, shared: bool) -> Iterator[str]:
+    """What two sides, which may share a vocabulary, cannot be together."""
+    kinds = [side.kind for side in sides]
+    if shared and kinds.count("ids") == 1:
+        yield "a shared vocabulary is for two columns of ids, or for none"
+    for at, side in enumerate(sides):
+        if side.tokenizer and side.kind != "text":
+            yield f"in{at} holds {side.kind}, so no tokenizer of texts is for it"
+    names = {side.tokenizer if side.kind == "text" else None for side in sides}
+    if shared and names & {*SUBWORDS} and len(names) > 1:
+        yield "subwords can be shared by two columns of text with one tokenizer alone"
+
+
+def choose_splits(sides: tuple[Side, Side], given: GivenSides) -> Splitters:
+    """What makes tokens of the cells of each side."""
+    first, second = sides
+    return first.choose_split(given[0]), second.choose_split(given[1])
+
+
+def read_given(side: Side) -> Given:
+    """The vocabulary or the tokenizer that a side is to use as it is; None: it is counted.
+
+    Raises:
+        InputError: it cannot be read, is wrong, or is not for what the side holds.
+    """
+    if side.vocabulary is None:
+        return None
+    given = read_vocabulary(side.vocabulary)
+    check_given(side, given)
+    return given
+
+
+def check_given(side: Side, given: Vocabulary | TextTokenizer) -> None:
+    """Checks that what `side.vocabulary` holds is for what the side holds.
+
+    Raises:
+        InputError: it is not.
+    """
+    if isinstance(given, TextTokenizer):
+        if side.kind != "text":
+            raise InputError(f"{side.vocabulary}: a tokenizer splits texts, not {side.kind}")
+        if side.tokenizer not in (None, given.algorithm):
+            reason = f'holds a tokenizer "{given.algorithm}", not {side.tokenizer}'
+            raise InputError(f"{side.vocabulary}: {reason}")
+    elif side.is_subword:
+        raise InputError(
+            f"{side.vocabulary}: holds tokens alone, but {side.tokenizer} needs a tokenizer.json"
+        )
+    elif side.kind == "text" and side.tokenizer != "treebank" and given.unknown_id is None:
+        raise InputError(
+            f"{side.vocabulary}: has no {UNKNOWN!r}, which the tokenizer word needs: add it, or "
+            "choose treebank, which drops unknown words"
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Numbering:
-    """From a token's number in `Words` to its id.
+    """From a token's number in `Words` to its ids.
 
     Attributes:
         vocabulary: of these ids.
-        ids: int64 `[numbers]`; -1 for tokens that are left out.
+        ids: a row of ids for each number: one id, several of subwords, or none of what is left out.
         known: bool `[numbers]`, which tokens the vocabulary has.
         integers: whether a token 1.0 that the vocabulary lacks is its token 1.
     """
 
-    vocabulary: Vocabulary
-    ids: Index
+    vocabulary: Vocabulary | TextTokenizer
+    ids: Ragged
     known: npt.NDArray[np.bool_]
     integers: bool = False
 
     @classmethod
     def of(
-        cls, words: Words, side: Side, given: Vocabulary | None, *, integers: bool = False
+        cls, words: Words, side: Side, given: Given = None, *, integers: bool = False
     ) -> "Numbering":
-        """By the given vocabulary, or by the tokens counted so far.
+        """By what is given, or by the tokens counted so far.
 
         Args:
             words: the tokens.
             side: the limits of a vocabulary that is counted.
-            given: a vocabulary to use instead.
+            given: to use instead.
             integers: whether a token 1.0 that the vocabulary lacks is its token 1.
         """
-        limits = side.vocab_size, side.min_count
+        if given is None and side.is_subword:
+            counted = words.counted()
+            given = train_subwords(str(side.tokenizer), counted, side.largest_size, side.min_count)
+            ids = words.subword_ids(given)
+            return cls(given, ids, _lack(ids, given.unknown_id))
+        limits = side.largest_size, side.min_count
         vocabulary = given or words.vocabulary(*limits, integers=integers)
         ids = words.ids(vocabulary, integers=integers)
+        if isinstance(vocabulary, TextTokenizer):
+            # what its `split` makes of an unknown word may be the unknown token
+            return cls(vocabulary, ids, _lack(ids, vocabulary.unknown_id))
         return cls(vocabulary, ids, words.known(vocabulary, integers=integers), integers)
+
+    @cached_property
+    def word_tokenizer(self) -> TextTokenizer:
+        """The tokenizer of texts whose words have these ids."""
+        if isinstance(self.vocabulary, TextTokenizer):
+            return self.vocabulary
+        return TextTokenizer.word_level(self.vocabulary)
 
     def apply(self, rows: Ragged) -> tuple[Ragged, int]:
         """Sequences of ids for sequences of numbers; how many of the tokens are known."""
-        ids = self.ids[rows.ids]
-        kept = np.concatenate([[0], np.cumsum(ids >= 0)])
-        applied = Ragged(ids[ids >= 0].astype(np.int32), kept[rows.offsets])
-        return applied, int(self.known[rows.ids].sum())
+        found = self.ids.take(rows.ids)
+        return Ragged(found.ids, found.offsets[rows.offsets]), int(self.known[rows.ids].sum())
+
+
+def _lack(rows: Ragged, index: int | None) -> npt.NDArray[np.bool_]:
+    """Which rows do not hold an id, and are not empty: bool `[rows]`."""
+    lacking = rows.lengths > 0
+    if index is not None:
+        at = np.flatnonzero(rows.ids == index)
+        lacking[np.searchsorted(rows.offsets, at, side="right") - 1] = False
+    return lacking
 
 
 def make_tokenizer(side: Side, numbering: Numbering | None) -> Tokenizer:
     """What gives raw values the ids that the numbering gives the cells of a side."""
     if numbering is None:
         return Tokenizer("ids")
+    if side.kind == "text" and side.tokenizer != "treebank":
+        return Tokenizer("text", numbering.word_tokenizer)
     integers = numbering.integers and side.kind == "value"
     return Tokenizer(side.kind, numbering.vocabulary, whole_numbers=integers)
 

@@ -11,14 +11,20 @@ import orjson
 from o2v_jax.atomic import list_others
 from o2v_jax.checkpoint import VOCABULARY_FILES, compose_inputs
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.data.warnings import zero_inside
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import Collection
 from o2v_jax.preparation.labels import Outcome
 from o2v_jax.preparation.read.json_rows import format_json_lines
 from o2v_jax.preparation.report import PreparationReport, SideCount, SplitCount
-from o2v_jax.preparation.settings import Numbering, Side, make_settings, make_tokenizer
+from o2v_jax.preparation.settings import (
+    Given,
+    GivenSides,
+    Numbering,
+    Side,
+    make_settings,
+    make_tokenizer,
+)
 from o2v_jax.preparation.skipped_rows import SkippedRows
 from o2v_jax.preparation.split import SPLIT_NAMES, RecordChunk, SplitName
 
@@ -133,7 +139,6 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
     path.write_bytes(orjson.dumps(dict(value), option=options))
 
 
-Given: TypeAlias = tuple[Vocabulary | None, Vocabulary | None]
 _FLOATS = "and others are taken as integers that became floats, so without the fraction"
 _CLASSES_SHOWN = 5
 SMALLEST_VOCABULARY = 2  # the documentation's smallest vocab_size
@@ -142,14 +147,14 @@ SplitCounts: TypeAlias = Mapping[SplitName, SplitCount]
 
 
 def finish(
-    directory: Path, collection: Collection, given: Given, wanted: Sequence[SplitName]
+    directory: Path, collection: Collection, given: GivenSides, wanted: Sequence[SplitName]
 ) -> PreparationReport:
     """Writes the parts, the vocabularies, what else `o2v train --data` reads, and the settings.
 
     Args:
         directory: to write in; the spilled records there are deleted.
         collection: what the first pass gathered.
-        given: vocabularies to use instead of counted tokens.
+        given: vocabularies and tokenizers to use instead of counted tokens.
         wanted: the parts that must have records.
 
     Raises:
@@ -206,13 +211,13 @@ def find_missing_classes(outcome: Outcome, counts: SplitCounts) -> Iterator[str]
             yield f"{part} has no record of class {', '.join(missing[:_CLASSES_SHOWN])}"
 
 
-def make_numberings(collection: Collection, given: Given) -> Numberings:
+def make_numberings(collection: Collection, given: GivenSides) -> Numberings:
     """None for a side of ids; one object for both sides where they share a vocabulary."""
     first = _make_numbering(0, collection, given[0])
     return first, first if collection.shared else _make_numbering(1, collection, given[1])
 
 
-def _make_numbering(at: int, collection: Collection, given: Vocabulary | None) -> Numbering | None:
+def _make_numbering(at: int, collection: Collection, given: Given) -> Numbering | None:
     """Where all tokens are values, 1.0 is 1 if the vocabulary says so, or all of the column."""
     side = collection.sides[at]
     words = collection.words[at]

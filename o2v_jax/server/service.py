@@ -19,7 +19,6 @@ import numpy as np
 from o2v_jax.array_types import Floats
 from o2v_jax.data import DecodeOptions, Format, Records, decode, encode, encode_pieces, sniff
 from o2v_jax.data.encoding import ResultKey
-from o2v_jax.data.tokenizers import NO_VOCABULARY
 from o2v_jax.data.validate import MaxSeqLens, resolve_max_seq_lens
 from o2v_jax.errors import InputError
 from o2v_jax.server.batcher import QUEUE_TIMEOUT_S, Batcher
@@ -116,11 +115,7 @@ class Service:
             chunks_per_batch=profile.chunks_per_batch,
             backlog=profile.backlog_chunks,
         )
-        self._decode_options = DecodeOptions(
-            vocab_sizes=(self.config.encoder(0).vocab_size, self.config.encoder(1).vocab_size),
-            tokenizers=scorers[0].tokenizers,
-            text_hint=NO_VOCABULARY,
-        )
+        self._decode_options = DecodeOptions.for_model(self.config, scorers[0].tokenizers)
         self._default_lengths = resolve_max_seq_lens(self.config, None)
         self.uploads = Limit(UPLOADS)
         self.requests = Limit(REQUESTS)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from numbers import Real
 from os import PathLike
@@ -16,6 +17,8 @@ from o2v_jax.data.tokenizers import KINDS, LARGEST_ID, SIDES, Kind
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters, OutputLayer
 from o2v_jax.preparation import (
+    ALGORITHMS,
+    Algorithm,
     LabelColumn,
     PreparedTables,
     Side,
@@ -50,6 +53,7 @@ def train(
     in1: Any,
     label: Any = None,
     kinds: Kind | tuple[Kind | None, Kind | None] | None = None,
+    tokenizer: Algorithm | None = None,
     classes: Sequence[str] = (),
     shared_vocabulary: bool = False,
     vocab_size: int | None = None,
@@ -83,6 +87,7 @@ def train(
         kinds: what in0 and in1 hold, one kind for both or a pair; see `o2v_jax.Tokenizer`. None
             follows from a column's type: lists of integers are "ids", lists of texts "tokens",
             texts "text", and anything else, such as integers and categories, is "value".
+        tokenizer: what splits texts: "word", the default, "bpe", "wordpiece" or "treebank".
         classes: the names of the classes 0, 1, 2 ...; default those in `label`, sorted.
         shared_vocabulary: whether in0 and in1 have one vocabulary and one token table.
         vocab_size: the number of ids of each side at most, those of padding and unknown tokens
@@ -124,6 +129,7 @@ def train(
     tables, split = _read_parts(table, (in0, in1, label), validation, test, seed)
     names = SIDES if table is None else (str(in0), str(in1))
     sides = _make_sides(tables["train"], names, kinds, vocab_size, min_count)
+    sides = _choose_tokenizer(sides, tokenizer)
     column = "label" if table is None else str(label)
     labels = None if label is None else _make_label_column(column, classes, given)
     skip = on_error == "skip"
@@ -192,12 +198,26 @@ def _make_sides(
     pair = kinds if isinstance(kinds, tuple) else (kinds, kinds)
     if len(pair) != 2:  # noqa: PLR2004 - in0 and in1
         raise InputError(f"kinds={describe(kinds)} must be one kind, or a pair")
-    size = LARGEST_ID + 1 if vocab_size is None else vocab_size
-    size = require_integer("vocab_size", size, 2, LARGEST_ID + 1)
+    size = vocab_size
+    if vocab_size is not None:
+        size = require_integer("vocab_size", vocab_size, 2, LARGEST_ID + 1)
     least = require_integer("min_count", min_count, 1)
     in0, in1 = (
         Side(name, _choose_kind(kind, table.schema.field(name).type), size, least)
         for name, kind in zip(names, pair, strict=True)
+    )
+    return in0, in1
+
+
+def _choose_tokenizer(sides: tuple[Side, Side], tokenizer: Algorithm | None) -> tuple[Side, Side]:
+    """The sides, those of texts with a tokenizer."""
+    if tokenizer is None:
+        return sides
+    require_choice("tokenizer", tokenizer, ALGORITHMS, f"one of {', '.join(ALGORITHMS)}")
+    if all(side.kind != "text" for side in sides):
+        raise InputError(f"tokenizer={tokenizer} is for texts, but in0 and in1 hold none")
+    in0, in1 = (
+        replace(side, tokenizer=tokenizer) if side.kind == "text" else side for side in sides
     )
     return in0, in1
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from o2v_jax.checkpoint import Model, flatten
+from o2v_jax.checkpoint import Model, compose_inputs, flatten
 from o2v_jax.constants import DType
 from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.transform.engines.base import Engine, Step
@@ -151,6 +151,11 @@ def hash_model(model: Model, dtype: DType = "float32") -> str:
     for name, array in sorted(flatten(model.params).items()):
         digest.update(name.encode())
         digest.update(_view_bytes(array))
+    if model.tokenizers is not None:
+        described, files = compose_inputs(model.tokenizers)
+        digest.update(json.dumps([described, *files], sort_keys=True).encode())
+        for content in files.values():
+            digest.update(content)
     return digest.hexdigest()
 
 

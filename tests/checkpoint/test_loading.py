@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from o2v_jax.checkpoint import flatten, load, pack, save
+from o2v_jax.data.text_tokenizers import TextTokenizer
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.model import parameter_shapes
@@ -68,6 +69,9 @@ def test_a_cpu_uses_the_parameters_where_they_were_read(saved):
 
 
 TEXT = {"kind": "text", "vocabulary": "vocab.json", "tokenizer": "treebank", "lowercase": True}
+BPE = {"kind": "text", "vocabulary": "tokenizer.json", "tokenizer": "bpe"}
+LARGE = {"kind": "text", "vocabulary": "tokenizer0.json", "tokenizer": "word"}
+WORD = TextTokenizer.word_level(Vocabulary({"<unk>": 1, "a": 5000}))
 FORMAT_1 = {
     "format_version": 1,
     "inputs": None,
@@ -125,8 +129,45 @@ MISMATCHES = {
         "hyperparameters must be an object of strings",
     ),
     "tokenizer": (
+        lambda d: edit(d, inputs={"in0": TEXT | {"tokenizer": "magic"}, "in1": TEXT}),
+        "inputs.in0.tokenizer must be one of treebank, word, bpe, wordpiece, unigram, got 'magic'",
+    ),
+    "keys of a tokenizer": (
         lambda d: edit(d, inputs={"in0": TEXT | {"tokenizer": "bpe"}, "in1": TEXT}),
-        "inputs.in0.tokenizer must be \"treebank\", got 'bpe'",
+        "inputs.in0 must hold the keys kind, tokenizer, vocabulary, got ['kind', 'lowercase'",
+    ),
+    "a vocabulary for a tokenizer": (
+        lambda d: edit(d, inputs={"in0": BPE | {"vocabulary": "vocab.json"}, "in1": TEXT}),
+        "inputs.in0.vocabulary must be one of tokenizer.json, tokenizer0.json, tokenizer1.json",
+    ),
+    "no tokenizer": (
+        lambda d: edit(d, inputs={"in0": BPE, "in1": TEXT}),
+        "tokenizer.json is missing",
+    ),
+    "another tokenizer": (
+        lambda d: (
+            (d / "tokenizer.json").write_bytes(WORD.content),
+            edit(d, inputs={"in0": BPE, "in1": TEXT}),
+        ),
+        "tokenizer.json: holds a tokenizer \"word\", but inputs.in0.tokenizer says 'bpe'",
+    ),
+    "a damaged tokenizer": (
+        lambda d: (
+            (d / "tokenizer.json").write_bytes(WORD.content[:99]),
+            edit(d, inputs={"in0": BPE, "in1": TEXT}),
+        ),
+        "tokenizer.json is not valid JSON: ",
+    ),
+    "a large tokenizer": (
+        lambda d: (
+            (d / "tokenizer0.json").write_bytes(WORD.content),
+            edit(d, inputs={"in0": LARGE, "in1": TEXT}),
+        ),
+        "tokenizer0.json: token 'a' has id 5000, but ids must be below the vocab_size",
+    ),
+    "a tokenizer too many": (
+        lambda d: (d / "tokenizer1.json").write_text("{}"),
+        "there is a tokenizer1.json, but no input names it",
     ),
     "tokenizer of format 1": (
         lambda d: edit(d, **FORMAT_1 | {"tokenizer": {"name": "bpe"}}),

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 import o2v_jax
 from o2v_jax.checkpoint import flatten
-from o2v_jax.cli.prepare import KIND, SIZE, prepare
+from o2v_jax.cli.prepare import KIND, SIZE, TOKENIZER, prepare
 from o2v_jax.data.vocabulary import tokenize
-from o2v_jax.preparation import FORMS, KINDS, Preparation, Side
+from o2v_jax.preparation import ALGORITHMS, FORMS, KINDS, Preparation, Side
 
 SENTENCES = ["A man isn't sleeping.", "Nobody is awake.", "Two dogs play", "a dog sleeps"]
+TREEBANK = ("--in0-tokenizer", "treebank")
 NAMES = ["neutral", "entailment", "contradiction"]
 PAIRS = ("--in0", "one", "--in1", "two")
 # what each kind of column makes of a cell
@@ -72,7 +73,7 @@ def rows_of(path):
 
 @pytest.mark.slow
 def test_texts_names_and_settings(ran, pairs):
-    out, err = ran(pairs, *PAIRS, "--label", "y")
+    out, err = ran(pairs, *PAIRS, *TREEBANK, "--label", "y")
     made = {"train.jsonl", "vocab0.json", "vocab1.json", "labels.json", "inputs.json"}
     made.add("hyperparameters.json")
     assert {path.name for path in out.iterdir()} == made
@@ -106,7 +107,9 @@ def test_texts_names_and_settings(ran, pairs):
 
 
 def test_vocabularies_see_the_training_part_alone(ran, pairs):
-    out, err = ran(pairs, *PAIRS, "--shared-vocabulary", "--validation", "0.2", "--test", "0.1")
+    out, err = ran(
+        pairs, *PAIRS, *TREEBANK, "--shared-vocabulary", "--validation", "0.2", "--test", "0.1"
+    )
     parts = {name: records(out / f"{name}.jsonl") for name in ("train", "validation", "test")}
     seen = {word for row in parts["train"] for word in words(out / "vocab.json", row["in1"])}
     seen |= {word for row in parts["train"] for word in words(out / "vocab.json", row["in0"])}
@@ -135,7 +138,15 @@ def test_the_split_is_repeated_by_its_seed(o2v, pairs, tmp_path):
 def test_files_of_their_own_for_validation_and_test(ran, pairs, tmp_path):
     extra = table(tmp_path / "extra.csv", [["A dog", "unseen", "neutral"]])
     out, _ = ran(
-        pairs, *PAIRS, "--validation-file", extra, "--test-file", extra, "--test-file", extra
+        pairs,
+        *PAIRS,
+        *TREEBANK,
+        "--validation-file",
+        extra,
+        "--test-file",
+        extra,
+        "--test-file",
+        extra,
     )
     assert len(records(out / "train.jsonl")) == 200
     (record,) = records(out / "validation.jsonl")
@@ -145,15 +156,23 @@ def test_files_of_their_own_for_validation_and_test(ran, pairs, tmp_path):
 
 
 def test_a_further_file_with_the_same_ids(o2v, ran, pairs, tmp_path):
-    first, _ = ran(pairs, *PAIRS, "--label", "y")
+    first, _ = ran(pairs, *PAIRS, *TREEBANK, "--label", "y")
     given_files = ("--vocabulary", first / "vocab0.json", "--in1-vocabulary", first / "vocab1.json")
-    options = (*PAIRS, "--label", "y", "--classes", "contradiction,entailment,neutral")
+    options = (*PAIRS, *TREEBANK, "--label", "y", "--classes", "contradiction,entailment,neutral")
     again = o2v("prepare", "--test-file", pairs, *options, *given_files, "--output", tmp_path / "b")
     assert again.status == 0, again.err
     assert (tmp_path / "b" / "test.jsonl").read_bytes() == (first / "train.jsonl").read_bytes()
     assert (tmp_path / "b" / "vocab1.json").read_bytes() == (first / "vocab1.json").read_bytes()
     refused = o2v(
-        "prepare", pairs, *PAIRS, "--label", "y", *given_files, "--output", tmp_path / "c"
+        "prepare",
+        pairs,
+        *PAIRS,
+        *TREEBANK,
+        "--label",
+        "y",
+        *given_files,
+        "--output",
+        tmp_path / "c",
     )
     assert refused.status == 2
     assert "--classes must say which numbers they have" in refused.err
@@ -163,7 +182,7 @@ def test_a_vocabulary_without_unk_drops_tokens(o2v, tmp_path):
     vocabulary = tmp_path / "v.json"
     vocabulary.write_text('{"dog": 3}')
     path = table(tmp_path / "t.csv", [["a dog", "cat"], ["cat", "cat"]])
-    options = (*PAIRS, "--shared-vocabulary", "--vocabulary", vocabulary)
+    options = (*PAIRS, *TREEBANK, "--shared-vocabulary", "--vocabulary", vocabulary)
     refused = o2v("prepare", path, *options, "--output", tmp_path / "out")
     assert refused.status == 2
     assert f"{path}:3: no token of in0 or in1 is in the vocabulary" in refused.err
@@ -196,7 +215,7 @@ def test_values_and_ratings(ran, tmp_path):
 
 def test_sizes_and_counts_of_each_side(ran, pairs):
     limits = ("--vocab-size", 5, "--in1-vocab-size", 1000, "--in1-min-count", 2)
-    out, err = ran(pairs, *PAIRS, *limits)
+    out, err = ran(pairs, *PAIRS, *TREEBANK, *limits)
     assert len(json.loads((out / "vocab0.json").read_text())) == 5
     assert not any(word.startswith("w") for word in json.loads((out / "vocab1.json").read_text()))
     assert "vocabulary 5 ids, which cover " in err
@@ -323,7 +342,8 @@ def test_lists_written_as_text_are_noticed(ran, tmp_path):
 def test_ids_decode_to_the_tokens(tmp_path_factory, rows, kind, shared):
     folder = tmp_path_factory.mktemp("decoded")
     path = table(folder / "t.csv", rows)
-    sides = Side("one", kind), Side("two", kind)
+    tokenizer = "treebank" if kind == "text" else None
+    sides = (Side("one", kind, tokenizer=tokenizer), Side("two", kind, tokenizer=tokenizer))
     common = {"files": (path,), "sides": sides, "shared": shared, "skip": True}
     usable = [row for row in rows if all(text.strip() for text in row)]
     assume(usable)
@@ -411,7 +431,7 @@ def test_a_table_becomes_a_model_that_takes_its_own_words(o2v, tmp_path, kind):
     ],
 )
 def test_a_damaged_preparation_is_not_trained_on(o2v, ran, pairs, tmp_path, damage, message):
-    out, _ = ran(pairs, *PAIRS, "--label", "y")
+    out, _ = ran(pairs, *PAIRS, *TREEBANK, "--label", "y")
     damage(out)
     refused = o2v("train", "--data", out, "--output", tmp_path / "model", "--epochs", 1)
     assert refused.status == 2
@@ -468,7 +488,7 @@ def test_channels_are_files_folders_and_patterns(o2v, ran, pairs, tmp_path):
 
 @pytest.mark.slow
 def test_a_shared_vocabulary_trains_tied_and_reads_text(o2v, ran, pairs, tmp_path):
-    out, _ = ran(pairs, *PAIRS, "--shared-vocabulary")
+    out, _ = ran(pairs, *PAIRS, *TREEBANK, "--shared-vocabulary")
     settings = json.loads((out / "hyperparameters.json").read_text())
     settings |= {"epochs": "1", "enc_dim": "8", "mlp_dim": "4", "mini_batch_size": "512"}
     settings |= {f"enc{side}_network": "pooled_embedding" for side in (0, 1)}
@@ -499,7 +519,8 @@ def test_the_command_knows_what_the_library_does():
     options = {option.name: option.type for option in prepare.params}
     assert tuple(KIND.choices) == KINDS
     assert tuple(options["form"].choices) == FORMS
-    assert SIZE.max == Side("any").vocab_size
+    assert tuple(TOKENIZER.choices) == ALGORITHMS
+    assert SIZE.max == Side("any").largest_size
 
 
 @pytest.mark.process

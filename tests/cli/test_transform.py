@@ -256,7 +256,7 @@ def test_joins_of_documents(transform):
     ("name", "content", "message"),
     [
         ("b.jsonl", LINES[0] + b"\n\n" + BAD, "b.jsonl:3 $.in0[1]: 99 is outside the vocabulary 0"),
-        ("b.jsonl", b'{"in0": "x"}', "b.jsonl:1 $.in0: expected a list of token ids"),
+        ("b.jsonl", b'{"in0": 5}', "b.jsonl:1 $.in0: expected a list of token ids"),
         ("b.jsonl", b"not json", "b.jsonl:1 $: not valid JSON"),
         ("b.jsonl", b'{"label": 1}', "b.jsonl:1 $: holds neither in0 nor in1"),
         (

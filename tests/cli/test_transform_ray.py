@@ -46,7 +46,7 @@ def lines(records, seed):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """A file of several parts, a compressed one, documents, Parquet, and one with bad records."""
+    """Files of several parts, compressed, of documents, Parquet, texts, and with bad records."""
     folder = tmp_path_factory.mktemp("ray") / "in"
     (folder / "deep").mkdir(parents=True)
     (folder / "a.jsonl").write_bytes(lines(RECORDS, 0))
@@ -54,6 +54,7 @@ def inputs(tmp_path_factory):
     (folder / "deep" / "b.jsonl.gz").write_bytes(gzip.compress(lines(150_000, 3), 1))
     body = b",".join(lines(1000, 4).splitlines())
     (folder / "d.json").write_bytes(b'{"instances": [' + body + b"]}")
+    (folder / "words.jsonl").write_text('{"in0": "A man is sleeping.", "in1": "nobody"}\n' * 3)
     sides = {"in0": [[1, 2], [3]] * 500, "in1": [[4], [5, 6]] * 500}
     pq.write_table(pa.table(sides), folder / "e.parquet")
     return folder
@@ -157,7 +158,7 @@ def test_two_workers_give_the_same_bytes_and_counts(start, local, tmp_path):
     assert "2 of them bad" in err
     assert "% padding" in err
     assert results(tmp_path / "out") == local[0]
-    assert len(local[0]) == 5
+    assert len(local[0]) == 6
 
 
 @killing

@@ -4,13 +4,15 @@ import json
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from text_tokenizer_files import make_byte_level, make_unigram
 
 from o2v_jax import InputError, Vocabulary
 from o2v_jax.checkpoint import compose_inputs, parse_inputs, read_tokenizers
+from o2v_jax.data.text_tokenizers import TextTokenizer, split_words
 from o2v_jax.data.tokenizers import KINDS, LARGEST_ID, Tokenizer
-from o2v_jax.preparation import Side
+from o2v_jax.preparation import ALGORITHMS, Side
 from o2v_jax.preparation.cells import Words, encode
 from o2v_jax.preparation.settings import Numbering, make_tokenizer
 
@@ -23,10 +25,16 @@ CELLS = st.one_of(
 ID_CELLS = st.lists(st.integers(0, LARGEST_ID), min_size=1).map(lambda ids: " ".join(map(str, ids)))
 
 
+GIVEN = [make_byte_level(), make_unigram(), TextTokenizer.word_level(WORDS)]
+# every kind, of texts with every tokenizer
+FORMS = [("text", name) for name in ALGORITHMS] + [(k, None) for k in KINDS if k != "text"]
+
+
 def prepare_cells(side, cells, *, integers, given_vocabulary=None):
     """The ids that `o2v prepare` writes for a column, and the tokenizer that it leaves."""
     words = Words()
-    rows, faults = encode(side.kind, pa.array(cells), words)
+    split = side.choose_split(given_vocabulary)
+    rows, faults = encode(side.kind, pa.array(cells), words, split)
     assert not faults
     if side.kind == "ids":
         return [rows.row(at).tolist() for at in range(len(cells))], make_tokenizer(side, None)
@@ -36,18 +44,45 @@ def prepare_cells(side, cells, *, integers, given_vocabulary=None):
     return [ids.row(at).tolist() for at in range(len(cells))], make_tokenizer(side, numbering)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def holds_something(side, cell):
+    """Control characters alone are no words, so that such a cell is empty."""
+    return side.kind != "text" or side.tokenizer == "treebank" or bool(split_words(cell))
+
+
+@pytest.mark.parametrize(("kind", "name"), FORMS)
 @given(data=st.data())
-def test_a_column_and_a_tokenizer_give_the_same_ids(kind, data):
-    cells = data.draw(st.lists(ID_CELLS if kind == "ids" else CELLS, min_size=1, max_size=20))
+def test_a_column_and_a_tokenizer_give_the_same_ids(kind, name, data):
     integers = kind == "value" and data.draw(st.booleans())
-    vocabulary = data.draw(st.sampled_from([None, WORDS])) if kind != "ids" else None
-    side = Side("x", kind, vocab_size=data.draw(st.sampled_from([2, 5, 100])))
+    choices = [None, WORDS] if name in (None, "word", "treebank") else [None]
+    vocabulary = data.draw(st.sampled_from(choices)) if kind != "ids" else None
+    size = data.draw(st.sampled_from([2, 5, 100]))
+    side = Side("x", kind, vocab_size=size, tokenizer=name, min_count=data.draw(st.integers(1, 2)))
+    cells = data.draw(st.lists(ID_CELLS if kind == "ids" else CELLS, min_size=1, max_size=20))
+    cells = [cell for cell in cells if holds_something(side, cell)]
+    assume(cells)
     expected, tokenizer = prepare_cells(side, cells, integers=integers, given_vocabulary=vocabulary)
     assert [*map(tokenizer.encode, cells)] == expected
+    assert [*tokenizer.encode_each(cells)] == expected
+    assert vocabulary or tokenizer.size <= size
     described, files = compose_inputs((tokenizer, tokenizer))
     again = read_tokenizers(parse_inputs(json.loads(json.dumps(described))), files.__getitem__)
     assert again == (tokenizer, tokenizer)
+    assert [*map(again[0].encode, cells)] == expected
+    if kind == "text":
+        assert tokenizer.algorithm == name
+        assert [tokenizer.look_up(tokenizer.split(cell)) for cell in cells] == expected
+
+
+@given(st.lists(CELLS, min_size=1, max_size=9), st.sampled_from(GIVEN))
+def test_a_given_tokenizer_reads_a_column_as_it_reads_texts(cells, given_tokenizer):
+    """Also one that others made, with special tokens and without unknown ones."""
+    cells = [cell for cell in cells if given_tokenizer.encode(cell)]
+    assume(cells)
+    expected, tokenizer = prepare_cells(
+        Side("x"), cells, integers=False, given_vocabulary=given_tokenizer
+    )
+    assert expected == [*map(given_tokenizer.encode, cells)]
+    assert tokenizer == Tokenizer("text", given_tokenizer)
 
 
 @given(st.lists(st.text(max_size=9).filter(lambda t: t.strip() and " " not in t), min_size=1))
@@ -123,7 +158,8 @@ def test_a_wrong_value_is_refused(kind, value, message):
     [
         (("image", WORDS), "kind='image' must be one of text, tokens, value, ids"),
         (("ids", WORDS), "a tokenizer of ids has no vocabulary"),
-        (("text", None), "vocabulary=None must be a Vocabulary"),
+        (("text", None), "vocabulary=None must be a Vocabulary or TextTokenizer"),
+        (("tokens", GIVEN[0]), "must be a Vocabulary"),
         (("text", WORDS, True), "whole_numbers is for values alone, not for text"),
     ],
 )

@@ -29,7 +29,7 @@ def record(field, name="t"):
 
 
 def each(text):
-    return read_each([text], "line {} $".format, None)
+    return read_each([text], "line {} $".format, DecodeOptions())
 
 
 @pytest.mark.parametrize("name", ["t", r"\ud83d"])

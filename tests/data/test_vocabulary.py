@@ -126,7 +126,7 @@ def test_what_was_built_encodes_what_it_was_built_of():
 @pytest.mark.process
 @pytest.mark.parametrize("module", ["o2v_jax.data.vocabulary", "o2v_jax.checkpoint"])
 def test_importing_is_cheap(module):
-    heavy = {"nltk", "jax", "flax", "flask"}
+    heavy = {"nltk", "tokenizers", "jax", "flax", "flask"}
     code = f"import sys, {module}; print({heavy!r} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert result.stdout.strip() == b"set()"

@@ -149,9 +149,11 @@ def test_sentences_tokens_and_names_of_classes():
     model = o2v_jax.train(
         **given,
         validation=(texts[:2], tokens[:2], labels[:2]),
+        tokenizer="wordpiece",
         hyperparameters=SMALL | networks,
         devices=1,
     )
+    assert [tokenizer.algorithm for tokenizer in model.tokenizers] == ["wordpiece", None]
     assert [tokenizer.kind for tokenizer in model.tokenizers] == ["text", "tokens"]
     assert model.class_names == ("no", "yes")
     assert o2v_jax.Scorer(model).score(["A dog sleeps."], [["he", "?"]]).shape == (1, 2)
@@ -272,6 +274,12 @@ ROWS = {"in0": [[1], [2]], "in1": [[2], [3]], "label": [1, 0], "validation": 0}
         ({"in0": 5}, "in0: 5 is no column of a table"),
         ({"in0": [[1], ["a"]]}, "in0: "),
         ({"kinds": "words"}, "kinds='words' must be one of text, tokens, value, ids, or None"),
+        ({"tokenizer": "words"}, "tokenizer='words' must be one of word, bpe, wordpiece, treebank"),
+        ({"tokenizer": "bpe"}, "tokenizer=bpe is for texts, but in0 and in1 hold none"),
+        (
+            {"in0": ["a", "b"], "shared_vocabulary": True},
+            "a shared vocabulary is for two columns of ids, or for none",
+        ),
         ({"kinds": ("ids",)}, "kinds=tuple ('ids',) must be one kind, or a pair"),
         ({"validation": 1.5}, "validation 1.5 and test 0 must be shares of at least 0"),
         ({"validation": ([[1]], [[2]])}, "validation=tuple ([[1]], [[2]]) must be a share, or a"),

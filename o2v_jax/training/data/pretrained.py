@@ -14,7 +14,7 @@ import numpy.typing as npt
 from jax import Array
 
 from o2v_jax.array_types import Ids
-from o2v_jax.data.vocabulary import read_json_object
+from o2v_jax.data.text_tokenizers import read_token_ids
 from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params
@@ -49,10 +49,10 @@ def token_ids(config: Hyperparameters, side: int, file: Path) -> dict[str, int]:
     """The tokens of `enc*_vocab_file` and their ids; those of id 0, which is padding, left out.
 
     Raises:
-        InputError: the file is not a JSON map of tokens to different ids inside the vocabulary;
-            every wrong token is named (the first five of them).
+        InputError: the file is neither a JSON map of tokens to different ids inside the vocabulary
+            nor a tokenizer.json of such ids; every wrong token is named (the first five of them).
     """
-    tokens = read_json_object(file)
+    tokens = read_token_ids(file)
     problems = list(_problems(tokens, f"enc{side}_vocab_size", config.encoder(side).vocab_size))
     if len(problems) > _FILES_SHOWN:
         problems[_FILES_SHOWN:] = [f"and {len(problems) - _FILES_SHOWN} more tokens like these"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.constants import DType, Mode
-from o2v_jax.data import Records
+from o2v_jax.data import DecodeOptions, Records
 from o2v_jax.data.warnings import DataWarnings, zero_inside
 from o2v_jax.scoring import Scorer, get_device_profile
 from o2v_jax.transform.engines.base import PartResults, Step
@@ -16,7 +16,6 @@ from o2v_jax.transform.write.answers import RecordCounts, compute_results, read_
 from o2v_jax.transform.write.parquet import BatchResults
 
 if TYPE_CHECKING:
-    from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import Scorer
     from o2v_jax.transform.read.rows import PayloadRows
 
@@ -37,6 +36,7 @@ class Local:
     ) -> None:
         self.identity = identity
         self._scorer, self._notices = scorer, notices or DataWarnings(scorer.config)
+        self._options = DecodeOptions.for_model(scorer.config, scorer.tokenizers)
 
     @property
     def padding(self) -> float | None:
@@ -46,11 +46,11 @@ class Local:
 
     def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
         """Rows that are scored together, each with the name of their file."""
-        config = self._scorer.config
         if settings.parquet:
-            yield name, _read_batch(part, name, config, skip=skip), part, None
+            yield name, _read_batch(part, name, self._options, skip=skip), part, None
             return
-        for rows in read_slices(part, name, settings, config, skip=skip):
+        config = self._scorer.config
+        for rows in read_slices(part, name, settings, config, self._options, skip=skip):
             yield name, rows, part, settings.max_seq_lens
 
     def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
@@ -73,8 +73,8 @@ class Local:
                 self._notices.warn(side, 0, zero_inside(rows), name)
 
 
-def _read_batch(part: Part, name: str, config: "Hyperparameters", *, skip: bool) -> "PayloadRows":
-    rows = read_batch(part, name, (config.encoder(0).vocab_size, config.encoder(1).vocab_size))
+def _read_batch(part: Part, name: str, options: DecodeOptions, *, skip: bool) -> "PayloadRows":
+    rows = read_batch(part, name, options)
     if rows.errors and not skip:
         raise rows.errors[min(rows.errors)]
     return rows

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from o2v_jax.array_types import Index
-from o2v_jax.data import Places, Records, describe_outside
+from o2v_jax.data import DecodeOptions, Places, Records, describe_outside
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Ragged, offsets_of
-from o2v_jax.data.validate import find_outside
+from o2v_jax.data.text_records import encode_values
+from o2v_jax.data.tokenizers import Tokenizer
+from o2v_jax.data.validate import INT32_IDS, find_outside
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.transform.read.parts import Part, Position
 from o2v_jax.transform.read.rows import Flags, PayloadRows
@@ -36,7 +39,7 @@ def read_parquet_parts(path: Path, start: Position) -> Iterator[Part]:
     """The parts of a file behind `start`: rows of one row group each; a position counts rows.
 
     Raises:
-        InputError: the file cannot be read, or has no columns of ids.
+        InputError: the file cannot be read, or has no columns of ids or texts.
     """
     with translate_arrow_errors(path, "cannot be read as Parquet"):
         try:
@@ -102,9 +105,8 @@ def _check(path: Path, schema: pa.Schema) -> None:
         raise InputError(f"{show_path(path)}: has a column {min(taken)} already")
     for name in given:
         kind = schema.field(name).type
-        if not _holds_ids(kind):
-            wanted = f"column {name} must hold lists of integers, not {kind!s:.100}"
-            raise InputError(f"{show_path(path)}: {wanted}")
+        if not (_holds_ids(kind) or _holds_texts(kind)):
+            raise InputError(f"{show_path(path)}: {_refuse_type(name, kind)}")
 
 
 def _holds_ids(kind: pa.DataType) -> bool:
@@ -116,27 +118,47 @@ def _holds_ids(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(values) or pa.types.is_null(values))
 
 
+def _holds_texts(kind: pa.DataType) -> bool:
+    """Whether cells are texts, or lists of tokens."""
+    kind = _storage_type(kind)
+    if is_list_type(kind):
+        kind = _storage_type(kind.value_type)
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    is_kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(kind) for is_kind in is_kinds)
+
+
+def _refuse_type(name: str, kind: pa.DataType) -> str:
+    return f"column {name} must hold lists of integers, not {kind!s:.100}"
+
+
 def _storage_type(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
-def read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> PayloadRows:
+def read_batch(part: Part, name: str, options: DecodeOptions) -> PayloadRows:
     """The records of a batch, the bad ones too.
 
+    Args:
+        part: of a file.
+        name: the file's.
+        options: how records are read; texts only with tokenizers.
+
     Raises:
-        InputError: its columns cannot be read.
+        InputError: its columns cannot be read, or hold texts that the model does not take.
     """
     with translate_arrow_errors(name, "cannot be read"):
-        return _read_batch(part, name, vocab_sizes)
+        return _read_batch(part, name, options)
 
 
-def _read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> PayloadRows:
+def _read_batch(part: Part, name: str, options: DecodeOptions) -> PayloadRows:
     batch = part.batch
     errors = dict[int, RecordError]()
     given = [side for side in (0, 1) if SIDES[side] in batch.schema.names]
     sides = {}
     for side in reversed(given):
-        sides[side] = _side(batch.column(SIDES[side]), side, vocab_sizes[side])
+        sides[side] = _side(batch.column(SIDES[side]), side, options, name)
         for row, path, reason in sides[side][1]:
             errors[row] = RecordError(f"{name}: row {part.line + row} {path}", reason)
     good = np.ones(len(batch), np.bool_)
@@ -148,7 +170,39 @@ def _read_batch(part: Part, name: str, vocab_sizes: tuple[int, int]) -> PayloadR
     return PayloadRows(records, good, errors, np.array([0, len(batch)]))
 
 
-def _side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[tuple[int, str, str]]]:
+# a row, a JSON path and a reason
+_Problem: TypeAlias = tuple[int, str, str]
+
+
+def _side(
+    column: pa.Array, side: int, options: DecodeOptions, name: str
+) -> tuple[Ragged, list[_Problem]]:
+    """Ids, and of each bad row the first thing that is wrong."""
+    if not _holds_texts(column.type):
+        return _id_side(column, side, (options.vocab_sizes or (INT32_IDS, INT32_IDS))[side])
+    if options.tokenizers is None:
+        reason = f"{_refuse_type(SIDES[side], column.type)}: {options.text_hint}"
+        raise InputError(f"{show_path(name)}: {reason}")
+    tokenizer = options.tokenizers[side]
+    if is_list_type(_storage_type(column.type)) and tokenizer.kind != "tokens":
+        reason = (
+            f"{_refuse_type(SIDES[side], column.type)}: this model takes {tokenizer.kind} there"
+        )
+        raise InputError(f"{show_path(name)}: {reason}")
+    return _text_side(column, side, tokenizer)
+
+
+def _text_side(column: pa.Array, side: int, tokenizer: Tokenizer) -> tuple[Ragged, list[_Problem]]:
+    nulls = np.flatnonzero(_find_nulls(column)).tolist()
+    values = column.to_pylist()
+    for row in nulls:
+        values[row] = ""
+    rows, refused = encode_values(tokenizer, values)
+    reasons = refused | dict.fromkeys(nulls, "is null")
+    return Ragged.of(rows), [(row, f"$.in{side}", reason) for row, reason in reasons.items()]
+
+
+def _id_side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[_Problem]]:
     """Ids, 0 where they are bad, and of each bad row the first thing that is wrong."""
     nulls, offsets, values = _divide(column)
     # NumPy compares with any integer; Arrow knows none that both uint64 and -1 fit

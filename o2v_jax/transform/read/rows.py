@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.array_types import Index
-from o2v_jax.data import Format, Places, Records, read_each
+from o2v_jax.data import DecodeOptions, Format, Places, Records, read_each
 from o2v_jax.data.arrow import read_sides
 from o2v_jax.data.ragged import Ragged, offsets_of
-from o2v_jax.data.validate import VocabSizes, describe_mixed, find_outside
+from o2v_jax.data.validate import INT32_IDS, VocabSizes, describe_mixed, find_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.transform.read.parts import Part
 from o2v_jax.transform.read.texts import Texts, explain_record_error, read_texts
@@ -95,14 +95,13 @@ class PayloadRows:
         )
 
 
-def read_rows(
-    part: Part, name: str, settings: FileSettings, vocab_sizes: tuple[int, int]
-) -> PayloadRows:
+def read_rows(part: Part, name: str, settings: FileSettings, options: DecodeOptions) -> PayloadRows:
     """Reads the records of a part, the bad ones too."""
-    return _plain(part, settings, vocab_sizes) or _each(part, name, settings, vocab_sizes)
+    plain = _plain(part, settings, options.vocab_sizes)
+    return plain or _each(part, name, settings, options)
 
 
-def _plain(part: Part, settings: FileSettings, vocab_sizes: tuple[int, int]) -> PayloadRows | None:
+def _plain(part: Part, settings: FileSettings, vocab_sizes: VocabSizes) -> PayloadRows | None:
     """Reads lines of good records that all give the same sides, much faster than one by one."""
     if settings.content is not Format.JSON_LINES or settings.edits or settings.input_filter:
         return None
@@ -116,7 +115,8 @@ def _plain(part: Part, settings: FileSettings, vocab_sizes: tuple[int, int]) -> 
     if {len(in0s), len(in1s)} - {0, len(sides)}:
         return None
     in0, in1 = (Ragged.concatenate(some) if some else Ragged.of([]) for some in (in0s, in1s))
-    if any(len(find_outside(side.ids, n)) for side, n in zip((in0, in1), vocab_sizes, strict=True)):
+    sizes = vocab_sizes or (INT32_IDS, INT32_IDS)
+    if any(len(find_outside(side.ids, n)) for side, n in zip((in0, in1), sizes, strict=True)):
         return None
     counts = [len(some.in0 if some.in0 is not None else some.in1 or ()) for some in sides]
     rows = sum(counts)
@@ -132,9 +132,9 @@ def _may_be_too_long(text: bytes, settings: FileSettings) -> bool:
     return not settings.alone or max(map(len, text.split(b"\n"))) > settings.longest
 
 
-def _each(part: Part, name: str, settings: FileSettings, vocab_sizes: VocabSizes) -> PayloadRows:
+def _each(part: Part, name: str, settings: FileSettings, options: DecodeOptions) -> PayloadRows:
     texts = read_texts(part, name, settings)
-    each = read_each(texts.texts, texts.place_of, vocab_sizes)
+    each = read_each(texts.texts, texts.place_of, options)
     rows = PayloadRows(
         each.records,
         each.good,

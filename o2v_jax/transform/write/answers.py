@@ -10,7 +10,7 @@ import numpy.typing as npt
 import orjson
 
 from o2v_jax.array_types import Floats
-from o2v_jax.data import Format, encode_rows
+from o2v_jax.data import DecodeOptions, Format, encode_rows
 from o2v_jax.data.encoding import ResultKey
 from o2v_jax.data.ragged import offsets_of
 from o2v_jax.errors import InputError, RecordError
@@ -88,15 +88,20 @@ class Results(NamedTuple):
 
 
 def read_slices(
-    part: Part, name: str, settings: FileSettings, config: "Hyperparameters", *, skip: bool
+    part: Part,
+    name: str,
+    settings: FileSettings,
+    config: "Hyperparameters",
+    options: DecodeOptions,
+    *,
+    skip: bool,
 ) -> Iterator[PayloadRows]:
     """What is scored together, in order.
 
     Raises:
         RecordError: the first bad record, if they are not skipped.
     """
-    vocab_sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
-    rows = read_rows(part, name, settings, vocab_sizes)
+    rows = read_rows(part, name, settings, options)
     if rows.errors and not skip:
         raise rows.errors[min(rows.errors)]
     numbers = config.outputs if rows.paired.all() else config.enc_dim

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from o2v_jax.cli import _log_to_stderr
+from o2v_jax.data.text_tokenizers import TextTokenizer
+from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import HyperparameterError, InputError, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import init
@@ -68,6 +70,16 @@ def test_a_copied_encoder_has_a_table_of_its_own(auxiliary, logged):
         assert (item.frozen, item.name, item.wanted, item.coverage) == (True, "glove.txt", 4, 0.5)
     line = "2 of 4 vocabulary tokens (50.0 %) have vectors in glove.txt; frozen"
     assert logged.messages == [f"embed_0: {line}", f"embed_1: {line}"]
+
+
+def test_words_may_be_those_of_a_tokenizer(auxiliary):
+    content = TextTokenizer.word_level(Vocabulary(TOKENS)).content
+    (auxiliary / "tokenizer.json").write_bytes(content)
+    found = pretrained_of(config_of(enc0_vocab_file="tokenizer.json"), auxiliary)
+    for one, other in zip(found, pretrained_of(config_of(), auxiliary), strict=True):
+        assert one.table == other.table
+        np.testing.assert_array_equal(one.ids, other.ids)
+        np.testing.assert_array_equal(one.vectors, other.vectors)
 
 
 def test_tied_tables_are_one(auxiliary):

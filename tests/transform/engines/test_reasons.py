@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from o2v_jax.data import DecodeOptions
 from o2v_jax.transform import TransformSettings
 from o2v_jax.transform.read.parts import read_parts
 from o2v_jax.transform.read.rows import read_rows
@@ -17,7 +18,10 @@ def errors(tmp_path, name, text, **settings):
     file.write_text(text)
     settings = TransformSettings(**settings).of(file)
     (part,) = read_parts(file, settings, Position())
-    return [str(error) for error in read_rows(part, name, settings, (9, 9)).errors.values()]
+    return [
+        str(error)
+        for error in read_rows(part, name, settings, DecodeOptions((9, 9))).errors.values()
+    ]
 
 
 PAIR = '{"in0": [1], "in1": [2]}'

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from o2v_jax.data import read_each
+from o2v_jax.data import DecodeOptions, read_each
 from o2v_jax.data.arrow import read_sides
 from o2v_jax.transform import Part, Position, TransformSettings
 from o2v_jax.transform.read.rows import read_rows
@@ -55,7 +55,7 @@ ODD = [
 
 def strictly(text):
     lines = [line for line in text.split(b"\n") if line.strip()]
-    return read_each(lines, "{} $".format, None)
+    return read_each(lines, "{} $".format, DecodeOptions())
 
 
 def same(ragged, strict):
@@ -92,9 +92,9 @@ def test_odd_lines_are_left_to_the_strict_way_or_read_alike(text):
 def test_rows_are_alike_both_ways(texts, strategy):
     settings = TransformSettings(strategy=strategy).of(Path("a.jsonl"))
     part = Part(texts, 1, Position())
-    fast = read_rows(part, "a", settings, (10, 10))
+    fast = read_rows(part, "a", settings, DecodeOptions((10, 10)))
     extra = [text.replace(b"{", b'{"id": 5, ') for text in texts]
-    slow = read_rows(part._replace(texts=extra), "a", settings, (10, 10))
+    slow = read_rows(part._replace(texts=extra), "a", settings, DecodeOptions((10, 10)))
     assert same(fast.records.in0, slow.records.in0)
     assert same(fast.records.in1, slow.records.in1)
     np.testing.assert_array_equal(fast.bounds, slow.bounds)
@@ -107,7 +107,7 @@ def test_a_bad_id_is_found_both_ways():
     settings = TransformSettings().of(Path("a.jsonl"))
     for text in (PAIR, PAIR.replace(b"{", b'{"id": 5, ')):
         part = Part([PAIR + b"\n\n" + text], 1, Position())
-        rows = read_rows(part, "a", settings, (10, 3))
+        rows = read_rows(part, "a", settings, DecodeOptions((10, 3)))
         assert [str(error) for _, error in sorted(rows.errors.items())] == [
             f"a:{line} $.in1[0]: 3 is outside the vocabulary 0..2" for line in (1, 3)
         ]
