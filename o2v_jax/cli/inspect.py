@@ -68,6 +68,7 @@ def _describe_inputs(model: "Model") -> dict[str, Any] | None:
             "kind": each.kind,
             "tokenizer": each.algorithm,
             "tokens": None if each.vocabulary is None else len(each.vocabulary.tokens),
+            "unknown_id": each.unknown_id,
         }
         for side, each in zip(("in0", "in1"), model.tokenizers, strict=True)
     }
@@ -97,6 +98,8 @@ def _print(path: Path, description: dict[str, Any]) -> None:
 
 
 def _print_to(console: "Console", path: Path, description: dict[str, Any]) -> None:
+    from o2v_jax.checkpoint.summary import strip_front_matter
+
     console.print(str(path), style="bold")
     console.print(_parameter_table(description))
     console.print(_bucket_table(description))
@@ -108,17 +111,23 @@ def _print_to(console: "Console", path: Path, description: dict[str, Any]) -> No
     for side, held in (description["inputs"] or {}).items():
         tokens = "" if held["tokens"] is None else f", {held['tokens']:,} in its vocabulary"
         split = f" by the tokenizer {held['tokenizer']}" if held["tokenizer"] else ""
-        console.print(f"{side}: {held['kind']}{split}{tokens}")
+        console.print(f"{side}: {held['kind']}{split}{tokens}{_describe_unknown(held)}")
     if description["class_names"]:
         console.print(f"classes: {', '.join(description['class_names'])}", markup=False)
-    from o2v_jax.checkpoint.summary import strip_front_matter
-
     settings = description["hyperparameters"].items()
     console.print(", ".join(f"{name}={value}" for name, value in settings), style="dim")
     for name, value in description["metrics"].items():
         console.print(f"{name}: {value}")
     if description["card"]:
-        console.print(f"\n{strip_front_matter(description['card'])}")
+        console.print(f"\n{strip_front_matter(description['card'])}", soft_wrap=True)
+
+
+def _describe_unknown(held: dict[str, Any]) -> str:
+    """What becomes of tokens that the vocabulary lacks."""
+    if held["tokens"] is None:
+        return ""
+    index = held["unknown_id"]
+    return "; unknown tokens are dropped" if index is None else f"; unknown tokens have id {index}"
 
 
 def _parameter_table(description: dict[str, Any]) -> "Table":

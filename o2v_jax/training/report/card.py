@@ -141,8 +141,8 @@ def _write_limits(model: Model) -> Iterator[str]:
         yield f"- {name}: sequences are cut to {encoder.max_seq_len} tokens."
         tokenizer = model.tokenizers[side] if model.tokenizers else None
         if tokenizer is not None and tokenizer.kind != "ids":
-            fate = "share one embedding" if tokenizer.unknown_id is not None else "are dropped"
-            yield f"- {name}: what the {tokenizer.size:,} ids of the vocabulary do not name {fate}."
+            fate = "share one embedding" if tokenizer.unknown_id is not None else "are left out"
+            yield f"- {name}: tokens beyond the {tokenizer.size:,} ids of the vocabulary {fate}."
     yield "- It knows what its training data says, with the mistakes and the biases of that data."
 
 

@@ -51,7 +51,7 @@ def test_people_read_how_it_was_made(model):
         assert digest in text
     assert f"| test | {model.metrics['test']['cross_entropy']:.6g} |" in text
     assert "`enc_dim=8`" in text
-    assert "in0: what the 10 ids of the vocabulary do not name share one embedding" in text
+    assert "in0: tokens beyond the 10 ids of the vocabulary share one embedding" in text
     assert text.endswith("## Licence\n\ncc-by-4.0\n")
 
 
