@@ -65,6 +65,7 @@ def test_a_wrong_file_is_refused(content, message):
 def test_words(text, words):
     assert split_words(text) == words
     assert WORD.split(text) == words
+    assert WORD.decode([3, 7, 0]) == ["man", "<7>", "<pad>"]
     assert WORD.encode(text) == [WORDS.tokens.get(word, 1) for word in words]
 
 
