@@ -16,7 +16,7 @@ from o2v_jax.checkpoint import flatten
 pytestmark = [pytest.mark.hosts, pytest.mark.usefixtures("apart")]
 
 SETTINGS = {
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
     "O2V_TRAIN_DEVICES": "2",
 }
 LONG = ("--epochs", 100, "--early_stopping_patience", 5, "--early_stopping_tolerance", 1e-6)

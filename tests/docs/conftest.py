@@ -49,7 +49,6 @@ class Page:
             "O2V_CACHE_DIR": str(cache),
             "PATH": os.pathsep.join(search),
             "PYTHONPATH": str(REPOSITORY),
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles in half the time
         }
         for name in LINKED:
             (folder / name).symlink_to(REPOSITORY / name)

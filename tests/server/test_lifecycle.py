@@ -134,7 +134,9 @@ def test_a_server_may_hold_its_encoders_in_bfloat16(start, tiny_model, by):
     assert np.abs(exact - expected).max() > 1e-5
 
 
-TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+TWO_DEVICES = {
+    "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
+}
 
 
 def device_bytes(server):
