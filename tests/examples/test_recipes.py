@@ -93,15 +93,31 @@ def output_of(*command, env=None):
     return done.stdout
 
 
-@pytest.mark.parametrize("recipe", [snli, ratings, retrieval])
+def demonstration(raw, draw):
+    """What `snli` makes, and vectors of its words."""
+    snli(raw, draw)
+    vectors = (f"{word} {' '.join(['0.1'] * 100)}" for word in WORDS[:20])
+    compressed(raw / "vectors.txt.gz", vectors)
+
+
+RECIPES = {
+    "snli/run.sh": (snli, ()),
+    "snli/demonstration.sh": (demonstration, ("vectors.txt.gz",)),
+    "ratings/run.sh": (ratings, ()),
+    "retrieval/run.sh": (retrieval, ()),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_runs_and_its_model_serves(recipe, tmp_path):
-    raw = tmp_path / "raw"
+    raw, work = tmp_path / "raw", tmp_path / "work"
     raw.mkdir()
-    recipe(raw, random.Random(0))
-    name, work = recipe.__name__, tmp_path / "work"
+    make, files = RECIPES[recipe]
+    make(raw, random.Random(0))
     python = shlex.quote(sys.executable)
     env = os.environ | {"O2V": f"{python} -m o2v_jax", "PYTHON": python}
-    printed = output_of(f"examples/{name}/run.sh", raw, work, *SMALL, env=env)
+    given = raw, *(raw / file for file in files), work
+    printed = output_of(f"examples/{recipe}", *given, *SMALL, env=env)
     assert "test" not in printed.split("#throughput_metric")[0], "no test channel in training"
     with serving(work / "model") as url:
         again = output_of(
