@@ -62,7 +62,8 @@ def require_path(name: str, value: Any) -> Path:
     >>> require_path("directory", "a/b").name
     'b'
     """
-    if not isinstance(value, str | PathLike) or value == "" or isinstance(os.fspath(value), bytes):
+    is_path = isinstance(value, str | PathLike) and not isinstance(os.fspath(value), bytes)
+    if not is_path or value == "" or "\0" in os.fspath(value):
         raise InputError(f"{name}={describe(value)} must be a path")
     require_local(value)
     return Path(value)

@@ -1,5 +1,6 @@
 """Figures that need no display and leave matplotlib's global state alone."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ def save_figure(figure: "Figure", file: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    with silence_logger("matplotlib"), replace_file(file) as path:
+    with silence_logger("matplotlib"), warnings.catch_warnings(), replace_file(file) as path:
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box is drawn for it
         figure.savefig(path, format="png")
 
 

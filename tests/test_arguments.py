@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import o2v_jax
-from o2v_jax import InputError, O2VError, Ragged, Scorer, Tokenizer, Vocabulary
+from o2v_jax import InputError, O2VError, Ragged, Scorer, TextTokenizer, Tokenizer, Vocabulary
 
 ROWS = [[4, 7], [5]]
 # arguments that are documented as unchecked: what holds values, and what JAX and Flax call
 UNCHECKED = {
+    "Evaluation",
     "CheckpointError",
     "EncoderConfig",
     "HyperparameterError",
@@ -45,6 +46,11 @@ def rank(**given):
 
 def scorer_of(**given):
     return lambda made: Scorer(made.model, **given)
+
+
+def train(**given):
+    usual = {"in0": ROWS, "in1": ROWS, "label": [0] * len(ROWS), "validation": 0}
+    return lambda _: o2v_jax.train(**usual | given)
 
 
 WRONG = {
@@ -89,6 +95,8 @@ WRONG = {
     "Tokenizer.look_up.tokens": lambda m: Tokenizer("text", m.words).look_up("a man"),
     "Tokenizer.look_up.tokens of numbers": lambda m: Tokenizer("text", m.words).look_up([3]),
     "Tokenizer.knows.token": lambda m: Tokenizer("text", m.words).knows(["a"]),
+    "TextTokenizer.content": lambda m: TextTokenizer("{}"),
+    "TextTokenizer.name": lambda m: TextTokenizer(b"{}", 5),
     "Vocabulary.tokens": lambda m: Vocabulary(["a"]),
     "Vocabulary.tokens of numbers": lambda m: Vocabulary({3: 1}),
     "Vocabulary.lowercase": lambda m: Vocabulary({"a": 1}, lowercase="yes"),
@@ -120,6 +128,31 @@ WRONG = {
     "save.directory": lambda m: o2v_jax.save(m.model, b"x"),
     "save.directory that is a URL": lambda m: o2v_jax.save(m.model, "s3://bucket/model"),
     "score_fn.config": lambda m: o2v_jax.score_fn("config"),
+    "evaluate.in0": lambda m: o2v_jax.evaluate(m.model, 5, ROWS, [0]),
+    "evaluate.in1": lambda m: o2v_jax.evaluate(m.model, ROWS, "ab", [0]),
+    "evaluate.labels": lambda m: o2v_jax.evaluate(m.model, ROWS, ROWS, {}),
+    "evaluate.dtype": lambda m: o2v_jax.evaluate(m.model, ROWS, ROWS, [0], dtype="int8"),
+    "train.table": lambda m: o2v_jax.train(5, in0="a", in1="b"),
+    "train.in0": train(in0=5),
+    "train.in1": train(in1="ab"),
+    "train.label": train(label={}),
+    "train.kinds": train(kinds=["ids"]),
+    "train.tokenizer": train(tokenizer="words"),
+    "train.classes": train(classes="ab"),
+    "train.shared_vocabulary": train(shared_vocabulary="no"),
+    "train.vocab_size": train(vocab_size="9"),
+    "train.min_count": train(min_count=0),
+    "train.validation": train(validation="0.1"),
+    "train.test": train(test=2),
+    "train.hyperparameters": train(hyperparameters=[1]),
+    "train.auxiliary": train(auxiliary=5),
+    "train.seed": train(seed="1"),
+    "train.devices": train(devices="2"),
+    "train.callbacks": train(callbacks=print),
+    "train.on_error": train(on_error="ignore"),
+    "train.verbose": train(verbose="no"),
+    "train.output": train(output=5),
+    "train.license_id": train(license_id=None),
     "use_compilation_cache.directory": lambda m: o2v_jax.use_compilation_cache(3),
     "use_compilation_cache.directory, a URL": lambda m: o2v_jax.use_compilation_cache("gs://a/b"),
 }

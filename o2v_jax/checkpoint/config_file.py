@@ -186,10 +186,10 @@ def check_class_names(names: Sequence[str], config: Hyperparameters) -> None:
         InputError: there are more or fewer, or the model is a regression.
     """
     if names and config.output_layer != "softmax":
-        raise InputError("config.json: class_names are for classes, but this model is a regression")
+        raise InputError("class_names are for classes, but this model is a regression")
     if names and len(names) != config.num_classes:
         classes = f"num_classes is {config.num_classes}"
-        raise InputError(f"config.json: class_names holds {len(names)} names, but {classes}")
+        raise InputError(f"class_names holds {len(names)} names, but {classes}")
 
 
 def _refuse_large(vocabulary: Vocabulary | TextTokenizer, file: str, limit: int) -> NoReturn:

@@ -1,5 +1,6 @@
 """A model in a few lines, for people who print it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from o2v_jax.data.nested import iterate_leaves
 from o2v_jax.data.tokenizers import SIDES, Tokenizers
 from o2v_jax.hyperparameters import Hyperparameters
 
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?:.*\n)*?---[ \t]*(?:\r?\n)*(?:\Z|(?<=\n))")
 _NAMES_SHOWN = 5
 _NAME_LENGTH = 20
 _MEGABYTE = 1_000_000
@@ -54,8 +56,7 @@ def strip_front_matter(card: str) -> str:
     >>> strip_front_matter("---\nlicense: mit\n---\n# A model\n")
     '# A model\n'
     """
-    head, separator, rest = card.partition("\n---\n")
-    return rest.lstrip("\n") if separator and head.startswith("---\n") else card
+    return _FRONT_MATTER.sub("", card, count=1)
 
 
 def describe_best(metrics: Mapping[str, Any]) -> str:

@@ -24,6 +24,8 @@ class LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path."""
+        if value == "":
+            self.fail("a path must not be empty", param, ctx)
         try:
             require_local(value)
         except InputError as error:

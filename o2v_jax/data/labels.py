@@ -9,6 +9,7 @@ import numpy.typing as npt
 from o2v_jax.arguments import describe, show
 from o2v_jax.data.raw_values import list_values
 from o2v_jax.data.records import LabelValues
+from o2v_jax.data.tokenizers import spell_integer, spell_scalar
 from o2v_jax.data.validate import Fault
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -28,7 +29,8 @@ def read_labels(
         InputError: they are no sequence.
         RecordError: one is not of this configuration; says which.
     """
-    if isinstance(labels, str | bytes | Mapping) or not isinstance(labels, Iterable):
+    is_sequence = isinstance(labels, Iterable) and getattr(labels, "ndim", 1) == 1
+    if isinstance(labels, str | bytes | Mapping) or not is_sequence:
         raise InputError(f"labels={describe(labels)} must be labels in a sequence, one a record")
     found = parse_labels(list_values(labels), class_names, "record {}".format)
     wrong = find_wrong_labels(found, config)
@@ -57,9 +59,19 @@ def parse_labels(
     array([0., 1., 1.])
     """
     numbers = {name: float(number) for number, name in enumerate(class_names)}
+    values = list(values)
+    names = [_spell_name(value) for value in values]
+    if numbers and all(name in numbers for name in names):  # as a table of these names has them
+        return np.array([numbers[name] for name in names], np.float64)
     return np.array(
         [_parse_label(value, numbers, at, place_of) for at, value in enumerate(values)], np.float64
     )
+
+
+def _spell_name(value: Any) -> str:
+    """A label as preparation reads names: 1.0 is "1", and True is "true"."""
+    text = value.strip() if isinstance(value, str) else spell_scalar(value) or ""
+    return text if isinstance(value, str) else spell_integer(text)
 
 
 def _parse_label(
@@ -68,6 +80,8 @@ def _parse_label(
     if isinstance(value, str) and value in numbers:
         return numbers[value]
     try:
+        if isinstance(value, bytes) or (isinstance(value, str) and "_" in value):
+            raise ValueError(value)  # noqa: TRY301 - which float() takes
         return float(value)
     except (TypeError, ValueError, OverflowError):
         names = f" nor one of {', '.join(numbers)}" if numbers else ""

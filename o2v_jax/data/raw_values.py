@@ -3,14 +3,14 @@
 from typing import Any
 
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.tokenizers import NO_VOCABULARY, SIDES, Tokenizers
+from o2v_jax.data.tokenizers import NO_VOCABULARY, SIDES, Tokenizers, spell_scalar
 from o2v_jax.errors import InputError, RecordError
 
 _LISTS = ("to_pylist", "to_list", "tolist")  # of Arrow; of polars and pandas; of NumPy
 
 
 def encode_raw_values(rows: Any, side: int, tokenizers: Tokenizers | None) -> Any:
-    """Texts, or lists of tokens, as a `Ragged`; anything else as it is.
+    """Texts, lists of tokens, or single values, as a `Ragged`; anything else as it is.
 
     Args:
         rows: a list, an array or a column (Arrow, polars, pandas).
@@ -21,7 +21,8 @@ def encode_raw_values(rows: Any, side: int, tokenizers: Tokenizers | None) -> An
         InputError: they are texts, and there are no tokenizers.
         RecordError: a tokenizer refuses one; says which.
     """
-    if not _are_raw(rows):
+    takes_values = tokenizers is not None and tokenizers[side].kind == "value"
+    if not (_are_raw(rows) or (takes_values and _are_scalars(rows))):
         return rows
     if tokenizers is None:
         raise InputError(f"{SIDES[side]}: {NO_VOCABULARY}")
@@ -42,6 +43,17 @@ def _are_raw(rows: Any) -> bool:
         if isinstance(row, list | tuple) and len(row):
             return isinstance(row[0], str)
     return False
+
+
+def _are_scalars(rows: Any) -> bool:
+    """Whether these are single numbers or truth values, as a column of users' numbers is."""
+    if isinstance(rows, Ragged) or getattr(rows, "ndim", 1) != 1:
+        return False
+    is_column = any(hasattr(rows, name) for name in _LISTS)
+    if not (is_column or isinstance(rows, list | tuple)):
+        return False
+    first = list_values(rows[:1])
+    return bool(first) and spell_scalar(first[0]) is not None
 
 
 def _first_of_column(rows: Any) -> list[Any]:

@@ -4,11 +4,15 @@ A column of a table, a field of a request and an argument in Python mean the sam
 the tokenizer of its side, which a model carries.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias, cast, get_args
+
+import numpy as np
 
 from o2v_jax.arguments import describe, require_choice, require_instance, show
 from o2v_jax.data.text_tokenizers import TextTokenizer
@@ -50,6 +54,21 @@ def spell_integer(text: str) -> str:
         return text[:-2]
     number = float(text)
     return str(int(number)) if number.is_integer() else text
+
+
+def spell_scalar(value: Any) -> str | None:
+    """A number or a truth value as tables write it; None for anything else.
+
+    >>> spell_scalar(7), spell_scalar(1.5), spell_scalar(True), spell_scalar([7])
+    ('7', '1.5', 'true', None)
+    """
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, Integral):
+        return str(int(value))
+    if isinstance(value, Real) and math.isfinite(value):
+        return repr(float(value))
+    return None
 
 
 def are_whole(texts: Iterable[str]) -> bool:
@@ -156,7 +175,8 @@ class Tokenizer:
         """The ids of a raw value.
 
         Args:
-            value: a text; a list of tokens or of ids, for these kinds; of values also an integer.
+            value: a text; a list of tokens or of ids, for these kinds; of values also a number or
+                a truth value.
 
         Raises:
             InputError: it is none of these, or an id is not one. A message for behind "in0".
@@ -187,8 +207,8 @@ class Tokenizer:
         Raises:
             InputError: see `encode`.
         """
-        if self.kind == "value" and type(value) is int:
-            return [str(value)]
+        if self.kind == "value" and (spelled := spell_scalar(value)) is not None:
+            return [spelled]
         if self.kind == "tokens" and not isinstance(value, str):
             return _require_tokens(value)
         if not isinstance(value, str):

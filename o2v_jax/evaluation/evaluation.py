@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from o2v_jax.arguments import require_instance, require_path
+from o2v_jax.arguments import require_instance, require_integer, require_path
 from o2v_jax.array_types import Floats, Index
-from o2v_jax.checkpoint import Model
+from o2v_jax.checkpoint import Model, check_class_names
 from o2v_jax.checkpoint.summary import summarize_network
 from o2v_jax.constants import DType
 from o2v_jax.data.labels import read_labels
@@ -55,6 +55,7 @@ def evaluate(
     ['cross_entropy', 'accuracy', 'macro_precision']
     """
     require_instance("model", model, Model, "a Model")
+    check_class_names(model.class_names, model.config)
     scorer = Scorer(model, dtype=dtype)
     values = read_labels(labels, model.config, model.class_names)
     first, second = (
@@ -139,6 +140,7 @@ class Evaluation:
             if self.is_classification
             else np.abs(self._predicted - self.labels)
         )
+        count = require_integer("count", count, 0)
         order = np.argsort(-badness, kind="stable")[:count]
         return [self._describe(record) for record in order.tolist()]
 
@@ -163,7 +165,7 @@ class Evaluation:
     def make_contents(self, about: Mapping[str, str]) -> ReportContents:
         """What `write` writes."""
         return ReportContents(
-            {**about, **dict(self._summarize())},
+            {**dict(self._summarize()), **about},
             self.figures,
             self.list_worst(),
             self.labels,

@@ -71,7 +71,7 @@ class ReportContents:
     def as_json(self) -> dict[str, Any]:
         """The contents of report.json, and all that the page says."""
         return {
-            "about": {**self.about, "made": _describe_origin()},
+            "about": {"made": _describe_origin(), **self.about},
             "task": "classification" if self.predicted is None else "regression",
             "records": len(self.labels),
             "confidence": CONFIDENCE,
@@ -105,7 +105,11 @@ def check_report_target(folder: Path) -> None:
     """
     require_extra("train", "an evaluation report", "jinja2", "matplotlib")
     target = folder.resolve()
-    if not target.exists():
+    try:
+        is_new = not target.exists()
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"{folder}: cannot be made ({describe_os_error(error)})") from error
+    if is_new:
         _check_parent(folder)
     elif not target.is_dir():
         raise InputError(f"{folder}: is a file, but a report is a folder")

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -95,10 +96,9 @@ class Numbers(LabelReader):
         return Outcome(f"{numbers}, for regression", regression)
 
     def _are_classes(self, distinct: frozenset[float]) -> bool:
-        """Unless it was said: 0 and 1, or every integer from 0 on."""
         if self._output_layer:
             return self._output_layer == "softmax"
-        return bool(distinct) and (distinct <= {0, 1} or distinct == {*range(len(distinct))})
+        return look_like_classes(distinct)
 
 
 class Names(LabelReader):
@@ -144,6 +144,11 @@ class Classes(LabelReader):
 
     def outcome(self, used: Used) -> Outcome:  # noqa: ARG002, D102 - unused classes count too
         return _name_classes(self._numbers, np.asarray)
+
+
+def look_like_classes(distinct: AbstractSet[float]) -> bool:
+    """Whether numbers are most likely classes: 0 and 1, or every integer from 0 on."""
+    return bool(distinct) and (distinct <= {0, 1} or distinct == {*range(len(distinct))})
 
 
 def is_number(text: str) -> bool:

@@ -14,7 +14,7 @@ from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.warnings import zero_inside
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import Collection
-from o2v_jax.preparation.labels import Outcome
+from o2v_jax.preparation.labels import Outcome, look_like_classes
 from o2v_jax.preparation.read.json_rows import format_json_lines
 from o2v_jax.preparation.report import PreparationReport, SideCount, SplitCount
 from o2v_jax.preparation.settings import (
@@ -202,7 +202,11 @@ def conclude(
 
 
 def find_missing_classes(outcome: Outcome, counts: SplitCounts) -> Iterator[str]:
-    """A remark for each part that has no record of some class."""
+    """A remark for each part that has no record of some class, or whose labels are no classes."""
+    if "num_classes" not in outcome.hyperparameters and look_like_classes(counts["train"].classes):
+        others = {label for count in counts.values() for label in count.classes}
+        if strange := sorted(others - counts["train"].classes):
+            yield f"labels are for regression, as validation or test has {strange[0]:g}"
     classes = range(int(outcome.hyperparameters.get("num_classes", 0)))
     names = {number: name for name, number in outcome.names.items()}
     for part, count in counts.items():

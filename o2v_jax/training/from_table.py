@@ -9,9 +9,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+import numpy as np
 import pyarrow as pa
 
-from o2v_jax.arguments import describe, require_choice, require_instance, require_integer
+from o2v_jax.arguments import (
+    describe,
+    require_choice,
+    require_instance,
+    require_integer,
+    require_path,
+)
 from o2v_jax.checkpoint import Model, check_class_names, check_model_target, check_tokenizers, save
 from o2v_jax.data.tokenizers import KINDS, LARGEST_ID, SIDES, Kind
 from o2v_jax.errors import InputError
@@ -73,8 +80,9 @@ def train(
     """Trains a model on a table of pairs; returns that of the best epoch, with its history.
 
     The same rows, settings and seed give the same parameters as `o2v prepare` and `o2v train`.
-    Nothing is printed and no file is written unless `verbose` or `output` asks for it. Ctrl-C ends
-    the training: once an epoch is done, the best one so far is returned.
+    Nothing is printed and no file is written unless `verbose` or `output` asks for it; warnings,
+    such as of a class that has no row, are logged. Ctrl-C ends the training: once an epoch is done,
+    the best one so far is returned.
 
     Args:
         table: a DataFrame (pandas, polars, whatever narwhals reads), an Arrow table, or a mapping
@@ -123,9 +131,15 @@ def train(
     >>> o2v_jax.Scorer(model).score(["ann"], ["2"]).shape, len(model.history)
     ((1, 1), 1)
     """
-    callbacks = tuple(callbacks)
     given = {} if hyperparameters is None else hyperparameters
     _check(given, callbacks, on_error, output, license_id)
+    _check_columns(label, classes, shared_vocabulary, verbose)
+    seed = require_integer("seed", seed, 0, LARGEST_SEED)
+    if devices is not None:
+        devices = require_integer("devices", devices, 1)
+    if auxiliary is not None:
+        auxiliary = require_path("auxiliary", auxiliary)
+    callbacks = tuple(callbacks)
     tables, split = _read_parts(table, (in0, in1, label), validation, test, seed)
     names = SIDES if table is None else (str(in0), str(in1))
     sides = _make_sides(tables["train"], names, kinds, vocab_size, min_count)
@@ -137,6 +151,8 @@ def train(
     _log_problems(data.report.problems)
     run = _make_run(data, given, auxiliary, seed, devices, skip=skip, verbose=verbose)
     run.on_epoch = partial(_call_all, callbacks)
+    if label is None and not run.config.negative_sampling_rate:
+        _log.warning("without labels every pair is a positive: set a negative_sampling_rate")
     _fit(run)
     provenance = {"command": "o2v_jax.train", "data_sha256": _hash_parts(run)}
     model = make_model(run, data.tokenizers, data.class_names, provenance, license_id)
@@ -145,17 +161,26 @@ def train(
     return model
 
 
-def _check(
-    given: Any, callbacks: Sequence[Any], on_error: Any, output: Any, license_id: Any
-) -> None:
+def _check(given: Any, callbacks: Any, on_error: Any, output: Any, license_id: Any) -> None:
     require_instance("license_id", license_id, str, "a text, such as 'apache-2.0'")
+    if "\n" in license_id:
+        raise InputError(f"license_id={describe(license_id)} must be one line")
     require_instance("hyperparameters", given, Mapping, "a mapping from names to values")
     require_choice("on_error", on_error, ("fail", "skip"), "'fail' or 'skip'")
-    for callback in callbacks:
-        if not callable(callback):
-            raise InputError(f"callbacks holds {describe(callback)}, which cannot be called")
+    if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
+        raise InputError(f"callbacks={describe(callbacks)} must be functions in a sequence")
     if output is not None:
         check_model_target(output)
+
+
+def _check_columns(label: Any, classes: Any, shared_vocabulary: Any, verbose: Any) -> None:
+    is_sequence = isinstance(classes, list | tuple)
+    if not is_sequence or not all(isinstance(name, str) for name in classes):
+        raise InputError(f"classes={describe(classes)} must be names of classes in a list")
+    if classes and label is None:
+        raise InputError("classes are names of labels, but there is no label")
+    require_instance("shared_vocabulary", shared_vocabulary, bool, "True or False")
+    require_instance("verbose", verbose, bool, "True or False")
 
 
 def _read_parts(
@@ -180,7 +205,6 @@ def _read_parts(
             shares[part] = float(given)
         elif given is not None:
             tables[part] = read(given, part)
-    seed = require_integer("seed", seed, 0, LARGEST_SEED)
     return tables, Split(shares["validation"], shares["test"], seed)
 
 
@@ -188,7 +212,7 @@ def _name_columns(part: str, given: Any, number: int) -> dict[str, Any]:
     names = ("in0", "in1", "label")[:number]
     if not isinstance(given, tuple) or len(given) != number:
         expected = f"a share, or a tuple ({', '.join(names)})"
-        raise InputError(f"{part}={describe(given)} must be {expected}")
+        raise InputError(f"{part}={describe(given)} must be {expected}, as no table is given")
     return dict(zip(names, given, strict=True))
 
 
@@ -206,6 +230,8 @@ def _make_sides(
         Side(name, _choose_kind(kind, table.schema.field(name).type), size, least)
         for name, kind in zip(names, pair, strict=True)
     )
+    if (in0.kind, in1.kind) == ("ids", "ids") and (size is not None or least > 1):
+        raise InputError("in0 and in1 hold ids, which leaves nothing for vocab_size and min_count")
     return in0, in1
 
 
@@ -240,7 +266,7 @@ def _log_problems(problems: SkippedRows) -> None:
         listed = "; ".join(problems.listed)
         _log.warning("%d bad rows are left out, such as %s", problems.count, listed)
     for remark in problems.remarks:
-        _log.warning(remark)
+        _log.warning("%s", remark)
 
 
 def _make_run(
@@ -255,6 +281,8 @@ def _make_run(
 ) -> Run:
     """The run, with everything checked that it needs."""
     config = Hyperparameters.from_strings(overrule(data.hyperparameters, given))
+    if len(data.class_names) == 1:
+        raise InputError(f"the labels name one class, {data.class_names[0]!r}; two are needed")
     check_class_names(data.class_names, config)
     check_tokenizers(data.tokenizers, config)
     positives = config.negative_sampling_rate > 0
@@ -279,7 +307,9 @@ def _hash_parts(run: Run) -> dict[str, str]:
 
 def _call_all(callbacks: Sequence[Callback], epoch: int, metrics: ChannelMetrics) -> bool:
     """Calls each; returns whether one of them ends the run."""
-    return any([callback(epoch, metrics) is True for callback in callbacks])  # noqa: C419 - all
+    copies = [{name: dict(values) for name, values in metrics.items()} for _ in callbacks]
+    outcomes = [callback(epoch, own) for callback, own in zip(callbacks, copies, strict=True)]
+    return any(isinstance(outcome, bool | np.bool_) and outcome for outcome in outcomes)
 
 
 def _fit(run: Run) -> None:

@@ -138,7 +138,7 @@ def test_without_unk_what_is_unknown_is_dropped():
         ("tokens", [1], "must be tokens, a text or a list of texts, but it is list [1]"),
         ("tokens", None, "must be tokens, a text or a list of texts, but it is None"),
         ("value", ["a"], "must be one value, a text, but it is list ['a']"),
-        ("value", True, "must be one value, a text, but it is True"),
+        ("value", [1], "must be one value, a text, but it is list [1]"),
         ("ids", "1 x", "'x' is not a token id, an integer in 0..2999999"),
         ("ids", "[1, 2]", "'[1,' is not a token id"),
         ("ids", [1, -1], "-1 is not a token id"),

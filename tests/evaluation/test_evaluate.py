@@ -9,6 +9,7 @@ from sklearn import metrics
 
 import o2v_jax
 from o2v_jax import InputError, Model, RecordError, Tokenizer, Vocabulary
+from o2v_jax.data.labels import parse_labels
 
 USERS = Vocabulary({"<unk>": 1, "Ann": 2, "Bob": 3})
 FILMS = Vocabulary({"<unk>": 1, "Heat (1995)": 4, "Alien": 5})
@@ -141,3 +142,45 @@ def test_regression_takes_any_number(config_of, model_of):
     assert worst.figure == pytest.approx(predicted[3] - 1e3)
     with pytest.raises(RecordError, match="record 1: the label nan is not a finite number"):
         o2v_jax.evaluate(model_of(config), IN0, IN1, [0, float("nan"), 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "classes"),
+    [
+        (("1", "0"), [0, 1, 0], [1, 0, 1]),
+        (("1", "0"), np.array([0, 1, 0]), [1, 0, 1]),
+        (("true", "false"), [True, False, True], [0, 1, 0]),
+        (("2", "1"), [1.0, 2.0, 1.0], [1, 0, 1]),
+        (("b", "a"), [0, 1, 0], [0, 1, 0]),
+        (("b", "a"), [" a", "b", "a"], [1, 0, 1]),
+    ],
+)
+def test_labels_that_spell_names_are_these(names, labels, classes):
+    found = parse_labels(labels, names, "record {}".format)
+    np.testing.assert_array_equal(found, classes)
+
+
+@pytest.mark.parametrize("label", ["1_0", b"1", None, [1]])
+def test_what_tables_do_not_read_is_no_label(label):
+    with pytest.raises(RecordError, match=r"record 0: the label .* is not a number"):
+        parse_labels([label], (), "record {}".format)
+
+
+def test_names_must_be_those_of_the_classes(model):
+    with pytest.raises(InputError, match="class_names holds 1 names, but num_classes is"):
+        o2v_jax.evaluate(replace(model, class_names=("a",)), [[1]], [[2]], [0])
+
+
+def test_a_class_may_be_called_by_a_formula_or_another_script(config_of, model_of, tmp_path):
+    names = ("$5", "5$_$", "猫")
+    model = replace(model_of(config_of()), class_names=names)
+    page = o2v_jax.evaluate(model, [[1]] * 3, [[2]] * 3, names).write(tmp_path / "report")
+    assert "5$_$" in page.read_text()
+
+
+def test_a_report_in_no_possible_place_is_refused(found, tmp_path):
+    for name, message in (("n" * 300, "cannot be made"), ("a\0b", "must be a path")):
+        with pytest.raises(InputError, match=message):
+            found.write(f"{tmp_path}/{name}")
+    with pytest.raises(InputError, match="count=-1 must be an integer of at least 0"):
+        found.list_worst(-1)

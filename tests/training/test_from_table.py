@@ -25,6 +25,7 @@ from o2v_jax.preparation import (
     join_columns,
     select_columns,
 )
+from o2v_jax.preparation.read.batches import read_arrow_table
 from o2v_jax.training import Job
 
 SMALL = {"enc_dim": 8, "mlp_layers": 1, "mlp_dim": 4, "mini_batch_size": 512, "epochs": 2}
@@ -272,7 +273,7 @@ ROWS = {"in0": [[1], [2]], "in1": [[2], [3]], "label": [1, 0], "validation": 0}
     [
         ({"in1": [[2]]}, "table: in0 has 2, in1 has 1, label has 2 rows; give as many of each"),
         ({"in0": 5}, "in0: 5 is no column of a table"),
-        ({"in0": [[1], ["a"]]}, "in0: "),
+        ({"in0": [[1], ["a"]]}, "in0: token ids must be integers"),
         ({"kinds": "words"}, "kinds='words' must be one of text, tokens, value, ids, or None"),
         ({"tokenizer": "words"}, "tokenizer='words' must be one of word, bpe, wordpiece, treebank"),
         ({"tokenizer": "bpe"}, "tokenizer=bpe is for texts, but in0 and in1 hold none"),
@@ -285,7 +286,20 @@ ROWS = {"in0": [[1], [2]], "in1": [[2], [3]], "label": [1, 0], "validation": 0}
         ({"validation": ([[1]], [[2]])}, "validation=tuple ([[1]], [[2]]) must be a share, or a"),
         ({"hyperparameters": 3}, "hyperparameters=3 must be a mapping"),
         ({"on_error": "ignore"}, "on_error='ignore' must be 'fail' or 'skip'"),
-        ({"callbacks": [3]}, "callbacks holds 3, which cannot be called"),
+        ({"callbacks": [3]}, "callbacks=list [3] must be functions in a sequence"),
+        ({"callbacks": print}, "must be functions in a sequence"),
+        ({"classes": "ab"}, "classes='ab' must be names of classes in a list"),
+        ({"classes": [1, 2]}, "must be names of classes in a list"),
+        ({"classes": ["a", "b"], "label": None}, "classes are names of labels, but there is no "),
+        ({"vocab_size": 3}, "in0 and in1 hold ids, which leaves nothing for vocab_size"),
+        ({"label": ["a", "a"]}, "the labels name one class, 'a'; two are needed"),
+        ({"label": np.array(1)}, "label: ndarray of shape () is no column of a table"),
+        ({"verbose": "no"}, "verbose='no' must be True or False"),
+        ({"shared_vocabulary": "no"}, "shared_vocabulary='no' must be True or False"),
+        ({"devices": "2"}, "devices='2' must be an integer of at least 1"),
+        ({"auxiliary": 5}, "auxiliary=5 must be a path"),
+        ({"output": "a\0b"}, "must be a path"),
+        ({"license_id": "mit\n# x"}, "must be one line"),
         ({"seed": -1}, "seed=-1 must be an integer in 0.."),
         ({"vocab_size": 1}, "vocab_size=1 must be an integer in 2.."),
         ({"min_count": 0}, "min_count=0 must be an integer of at least 1"),
@@ -302,6 +316,54 @@ def test_bad_arguments_are_refused(options, message):
     with pytest.raises((InputError, RecordError)) as refused:
         o2v_jax.train(**(ROWS | options))
     assert message in str(refused.value)
+
+
+def test_names_that_are_alike_as_texts_are_refused():
+    table = pd.DataFrame({0: ["p", "q"], "0": ["r", "s"], "y": [0, 1]})
+    with pytest.raises(InputError, match="several columns are named '0': rename them"):
+        o2v_jax.train(table, in0=0, in1="0", label="y")
+
+
+def test_nan_in_a_list_is_an_empty_cell():
+    rows = {"in0": ["a", float("nan")], "in1": ["b", "c"], "label": [0, pd.NA]}
+    with pytest.raises(RecordError, match=r"table: row 1: in0 .*: the cell is empty"):
+        o2v_jax.train(**rows, validation=0)
+    with pytest.raises(RecordError, match="table: row 1: the label is empty"):
+        o2v_jax.train(**(rows | {"in0": ["a", "b"]}), validation=0)
+
+
+def test_lists_of_any_layout_are_read():
+    expected = [["a", "b"], ["c"]] * 8
+    for kind in (
+        pa.list_view(pa.string()),
+        pa.large_list(pa.string()),
+        pa.list_(pa.dictionary(pa.int32(), pa.string())),
+    ):
+        column = pa.array(expected, kind)
+        assert infer_kind(column.type) == "tokens"
+        rows = next(read_arrow_table(pa.table({"in0": column}), ["in0"], "table"))
+        assert rows.columns[0].to_pylist() == expected
+
+
+def test_a_model_of_values_takes_the_columns_that_trained_it(ratings):
+    model = train(ratings, devices=1)
+    scores = o2v_jax.Scorer(model).score(ratings["user"], ratings["film"])
+    texts = ratings["user"].astype(str).tolist()
+    np.testing.assert_array_equal(
+        scores, o2v_jax.Scorer(model).score(texts, ratings["film"].tolist())
+    )
+    found = o2v_jax.evaluate(model, ratings["user"], ratings["film"], ratings["stars"])
+    assert found.metrics["mean_squared_error"] > 0
+
+
+def test_a_seed_may_be_numpys(ratings):
+    assert_same(train(ratings, devices=1, seed=np.int64(3)), train(ratings, devices=1, seed=3))
+
+
+def test_a_validation_table_of_other_labels_is_remarked_on(ratings, caplog):
+    table = ratings.assign(stars=[0, 1] * 30)
+    train(table, validation=ratings[:2].assign(stars=[1, 5]), devices=1, hyperparameters=SMALL)
+    assert "labels are for regression, as validation or test has 5" in caplog.text
 
 
 def test_hyperparameters_are_checked_by_name():

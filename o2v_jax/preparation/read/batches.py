@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from o2v_jax.data.arrow import is_list_type, is_text_type
+from o2v_jax.data.ragged import offsets_of
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import (
     ROWS_PER_CHUNK,
@@ -15,6 +17,8 @@ from o2v_jax.preparation.rows import (
     find_positions,
     to_index,
 )
+
+_VIEWS = pa.types.is_list_view, pa.types.is_large_list_view
 
 
 def read_batches(
@@ -108,4 +112,9 @@ def _plain_lists(column: Cells) -> Cells:
     if is_text_type(kind):
         kind = pa.string()
     plain = pa.list_(kind)
+    if any(is_view(column.type) for is_view in _VIEWS):  # whose cast leaves them in any order
+        lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+        offsets = pa.array(offsets_of(lengths.astype(np.int64)), pa.int32())
+        values, missing = column.flatten().cast(kind), column.is_null()
+        return pa.ListArray.from_arrays(offsets, values, mask=missing)
     return column if column.type == plain else column.cast(plain)

@@ -1,6 +1,7 @@
 """Tables and columns in memory: DataFrames of pandas and polars, Arrow, mappings, lists, arrays."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import narwhals as nw
@@ -35,8 +36,12 @@ def select_columns(table: Any, names: Iterable[Any], source: str) -> pa.Table:
     known = [str(name) for name in columns]
     found = {}
     for name in names:
+        if not isinstance(name, Hashable):
+            raise InputError(f"{source}: {describe(name)} must be the name of a column")
         if name not in columns:
             raise InputError(f"{source}: there is no column {name!r}; {describe_columns(known)}")
+        if next((other for other in columns if str(other) == str(name) and other != name), None):
+            raise InputError(f"{source}: several columns are named {str(name)!r}: rename them")
         found[str(name)] = to_arrow(columns[name], f"{source}: column {name!r}", source)
     return _join(found, source)
 
@@ -73,7 +78,8 @@ def to_arrow(values: Any, name: str, source: str) -> Column:
     if _is_ragged(values):
         rows = _read_ragged(values, name)
         return pa.LargeListArray.from_arrays(rows.offsets, rows.ids)
-    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+    is_plain = isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__")
+    if is_plain or getattr(values, "ndim", 1) != 1:
         raise InputError(f"{name}: {describe(values)} is no column of a table")
     return _convert(values, name, source)
 
@@ -85,7 +91,9 @@ def infer_kind(column: pa.DataType) -> Kind:
     ('ids', 'text', 'value')
     """
     if is_list_type(column):
-        return "tokens" if is_text_type(column.value_type) else "ids"
+        item = column.value_type
+        item = item.value_type if pa.types.is_dictionary(item) else item
+        return "tokens" if is_text_type(item) else "ids"
     return "text" if is_text_type(column) else "value"
 
 
@@ -93,7 +101,9 @@ def _read_frame(table: Any, source: str) -> dict[Any, Any]:
     try:
         frame = nw.from_native(table)
     except TypeError as error:
-        raise InputError(f"{source} must be {_TABLES}, but it is {describe(table)}") from error
+        raise InputError(
+            f"{source} must be {_describe_tables(source)}, but it is {describe(table)}"
+        ) from error
     except nw.exceptions.DuplicateError as error:
         repeated = " ".join(str(error).partition("\n")[2].replace("- ", " ").split())
         raise InputError(f"{source}: several columns are named {repeated}: rename them") from error
@@ -101,11 +111,16 @@ def _read_frame(table: Any, source: str) -> dict[Any, Any]:
     return {name: eager.get_column(name) for name in eager.columns}
 
 
+def _describe_tables(source: str) -> str:
+    return _TABLES if source == "table" else f"a share of the table, {_TABLES}"
+
+
 def _convert(values: Any, name: str, source: str) -> Column:
     try:
         if isinstance(values, nw.Series):
             return values.to_arrow()
-        return pa.array(values if isinstance(values, np.ndarray) else list(values))
+        given = values if isinstance(values, np.ndarray) else list(values)
+        return pa.array(given, from_pandas=True)  # NaN is what is missing
     except Exception as error:  # each library has errors of its own
         raise _explain(list(values), name, source, error) from error
 
@@ -114,7 +129,7 @@ def _explain(values: list[Any], name: str, source: str, error: Exception) -> Exc
     """The first row that is not of the type of those before, as the reason why Arrow fails."""
     first: Any = None
     for row, value in enumerate(values):
-        if value is None or value != value:  # noqa: PLR0124 - NaN is what is missing
+        if _is_missing(value):
             continue
         first = value if first is None else first
         if type(value) is not type(first):
@@ -126,14 +141,21 @@ def _explain(values: list[Any], name: str, source: str, error: Exception) -> Exc
     return InputError(f"{name}: cannot be read ({' '.join(str(error).split())})")
 
 
+def _is_missing(value: Any) -> bool:
+    """Whether this is what libraries write for a value that is missing: None, NaN, NA, NaT."""
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in {"NAType", "NaTType"}
+
+
 def _is_ragged(values: Any) -> bool:
     """Whether these are sequences of numbers rather than a column of texts or of single values."""
     if isinstance(values, Ragged) or getattr(values, "ndim", 1) == 2:  # noqa: PLR2004 - a matrix
         return True
     if not isinstance(values, list | tuple):
         return False
-    first = next((row for row in values if hasattr(row, "__len__") and len(row)), None)
-    return first is not None and not isinstance(first, str) and not isinstance(first[0], str)
+    rows = (row for row in values if isinstance(row, list | tuple) or hasattr(row, "__array__"))
+    first = next((row for row in rows if getattr(row, "ndim", 1) == 1 and len(row)), None)
+    return first is not None and not isinstance(first[0], str)
 
 
 def _read_ragged(values: Any, name: str) -> Ragged:

@@ -129,7 +129,7 @@ def _write_training(model: Model) -> Iterator[str]:
     yield f"By o2v_jax {made['o2v_jax']} and JAX {made['jax']} on {made['device']},"
     yield f"seed {made['seed']}, finished {made['finished']}:"
     yield ""
-    yield f"```bash\n{made.get('command') or 'o2v train'}\n```"
+    yield f"```\n{made.get('command') or 'o2v train'}\n```"
     yield ""
     settings = model.config.to_strings().items()
     yield "Hyperparameters: " + ", ".join(f"`{name}={_escape(value)}`" for name, value in settings)
