@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -100,30 +102,48 @@ def test_kills_end_in_the_uninterrupted_runs_parameters(options, tmp_path):
         assert not (tmp_path / "model.checkpoints").exists(), "a finished run leaves no state"
 
 
-@pytest.fixture(scope="module")
-def stopped(options, tmp_path_factory):
-    """The state of a run that was asked to stop in its second epoch."""
-    folder = tmp_path_factory.mktemp("stopped")
+class Stopped(NamedTuple):
+    """A run that was asked to stop in its second epoch, and the seconds that it took to end."""
+
+    model: Path
+    status: int
+    err: str
+    seconds: float
+
+
+def stop(folder, options, number):
     process = start(*options, "--output", folder / "model")
-    wait_for(process, "epoch=1, train")
-    process.send_signal(signal.SIGTERM)
-    assert finish(process)[0] == 128 + signal.SIGTERM
-    return folder / "model.checkpoints"
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_saves_and_goes_on(number, options, tmp_path):
-    process = start(*options, "--output", tmp_path / "model")
     wait_for(process, "epoch=1, train")
     process.send_signal(number)
     began = time.monotonic()
     status, _, err = finish(process)
-    assert time.monotonic() - began < 30
-    assert status == 128 + number
-    stopped = f"o2v: stopped by {number.name}; the same command resumes"
-    assert err.splitlines()[-1].startswith(stopped)
-    assert "Traceback" not in err
-    assert not (tmp_path / "model").exists()
+    return Stopped(folder / "model", status, err, time.monotonic() - began)
+
+
+@pytest.fixture(scope="module")
+def runs(options, tmp_path_factory):
+    """A run for each signal, which tests leave as they are."""
+    signals = (signal.SIGTERM, signal.SIGINT)
+    return {number: stop(tmp_path_factory.mktemp("run"), options, number) for number in signals}
+
+
+@pytest.fixture(scope="module")
+def stopped(runs):
+    """The state of a run that was asked to stop."""
+    return runs[signal.SIGTERM].model.with_name("model.checkpoints")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_and_goes_on(number, runs, options, tmp_path):
+    run = runs[number]
+    assert run.seconds < 30
+    assert run.status == 128 + number
+    said = f"o2v: stopped by {number.name}; the same command resumes"
+    assert run.err.splitlines()[-1].startswith(said)
+    assert "Traceback" not in run.err
+    assert not run.model.exists()
+    state = run.model.with_name("model.checkpoints")
+    shutil.copytree(state, tmp_path / "model.checkpoints")
     again = start(*options, "--output", tmp_path / "model")
     wait_for(again, "Continuing epoch")
     again.send_signal(number)

@@ -43,9 +43,15 @@ def scorer(model, request):
     return Scorer(model, profile=request.param)
 
 
-@pytest.fixture
-def spied(model):
+@pytest.fixture(scope="module")
+def spying(model):
     return Spied(model)
+
+
+@pytest.fixture
+def spied(spying):
+    spying.called.clear()
+    return spying
 
 
 class Spied(Scorer):
@@ -148,7 +154,7 @@ def test_rank_encodes_the_query_once(spied):
 
 
 def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
-    config = config_of(enc0_max_seq_len=82, enc0_layers=1)
+    config = config_of(enc0_max_seq_len=82, enc0_network="pooled_embedding")
     scorer, rng = Scorer(model_of(config)), np.random.default_rng(0)
     programs = len(scorer.shapes.list_programs())
     assert scorer.warm() == scorer.compiled == programs <= 80
@@ -163,7 +169,7 @@ def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
 
 
 def test_what_is_warm_first_fits_every_call(config_of, model_of, compilations):
-    model = model_of(config_of(enc0_max_seq_len=82, enc0_layers=1))
+    model = model_of(config_of(enc0_max_seq_len=82, enc0_network="pooled_embedding"))
     warm, scorer = Scorer(model), Scorer(model)
     requests = [(rows(n, longest=100, seed=n), rows(n, longest=90, seed=n + 9)) for n in (1, 5, 70)]
     expected = [warm.score(*request) for request in requests]
@@ -179,7 +185,7 @@ def test_what_is_warm_first_fits_every_call(config_of, model_of, compilations):
 
 
 def test_what_is_warm_stays_in_use(model):
-    scorer, computed = Scorer(model), [0]
+    scorer, computed = Scorer(model, max_programs=50), [0]
     for warm in (scorer.warm_first, scorer.warm, scorer.warm_first):
         warm()
         scorer.score([[3, 5]], [[4]])
@@ -189,7 +195,8 @@ def test_what_is_warm_stays_in_use(model):
 
 
 def test_longer_sequences_can_be_warm_too(config_of, model_of):
-    scorer = Scorer(model_of(config_of(enc0_network="pooled_embedding", enc_dim=8)))
+    model = model_of(config_of(enc0_network="pooled_embedding"))
+    scorer = Scorer(model, max_programs=24)
     assert scorer.warm(longer=True) == scorer.compiled
     scorer.score([[1] * 300], [[2] * 4000], max_seq_lens=(5000, 5000))
     assert scorer.waits == 0
@@ -201,6 +208,7 @@ def test_a_shape_outside_the_table_is_an_error(scorer):
             _ = scorer._executor.programs[key]
 
 
+@pytest.mark.parametrize("scorer", [CPU], ids=["cpu"], indirect=True)
 def test_threads_share_a_cold_scorer(model, scorer, compilations):
     requests = [(rows(n % 9, seed=n), rows(n % 9, 31, 5, seed=n + 99)) for n in range(64)]
     expected = [scorer.score(*request) for request in requests]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +39,14 @@ def tiny_model(tmp_path_factory):
     params, other = o2v_jax.init(config, 1), o2v_jax.init(config, 2)
     params |= {name: other[name] for name in ("embed_1", "target")}
     return o2v_jax.save(Model(config, params), directory)
+
+
+@pytest.fixture(scope="session")
+def short_model(tiny_model, tmp_path_factory):
+    """The tiny model of sequences of two tokens, which is soon warm: it has few programs."""
+    tiny = o2v_jax.load(tiny_model)
+    config = replace(tiny.config, enc0_max_seq_len=2, enc1_max_seq_len=2)
+    return o2v_jax.save(Model(config, tiny.params), tmp_path_factory.mktemp("models") / "short")
 
 
 @dataclass(frozen=True)

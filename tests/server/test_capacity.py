@@ -227,9 +227,9 @@ def test_a_batch_that_fails_is_told_once(client, scorer, caplog):
 
 
 @pytest.mark.slow
-def test_a_model_may_be_given(connect, tiny_model, cache, monkeypatch):
+def test_a_model_may_be_given(connect, short_model, cache, monkeypatch):
     monkeypatch.setenv("O2V_CACHE_DIR", cache)
-    client = connect(o2v_jax.load(tiny_model), settings=ServerSettings(devices=1))
+    client = connect(o2v_jax.load(short_model), settings=ServerSettings(devices=1))
     assert len(client.post(PAIR).json["predictions"][0]["scores"]) == 3
     wait_for_warm_up()
     assert client.get("/ping").status == 200

@@ -34,9 +34,9 @@ def test_ping_is_empty_and_quick(server):
     assert (reply.status, reply.body) == (200, b"")
 
 
-def test_settings_of_a_batch_job(start, tiny_model):
+def test_settings_of_a_batch_job(start, short_model):
     environment = {
-        "O2V_MODEL": str(tiny_model),
+        "O2V_MODEL": str(short_model),
         "SAGEMAKER_BATCH": "True",
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "20",
         "SAGEMAKER_BATCH_STRATEGY": "SingleRecord",
@@ -59,15 +59,15 @@ def test_settings_of_a_batch_job(start, tiny_model):
         assert server.stop() == 0
 
 
-def test_an_empty_cache_shows_the_warm_up(start, tiny_model, tmp_path):
-    with start("--model", tiny_model, O2V_CACHE_DIR=str(tmp_path / "cold")) as server:
+def test_an_empty_cache_shows_the_warm_up(start, short_model, tmp_path):
+    with start("--model", short_model, O2V_CACHE_DIR=str(tmp_path / "cold")) as server:
         while (status := ping_status(server)) is None:
             time.sleep(0.01)
         assert status == 503
         assert server.invoke(RECORDS).status == 200
         server.wait_until_ready()
         log = server.log.read_text()
-        assert log.index(f"serving {tiny_model} at {server.url}") < log.index("warm and ready")
+        assert log.index(f"serving {short_model} at {server.url}") < log.index("warm and ready")
         assert server.stop() == 0
 
 
@@ -78,8 +78,8 @@ def ping_status(server):
         return None
 
 
-def test_sigterm_finishes_what_is_in_flight(start, tiny_model):
-    with start("--model", tiny_model) as server:
+def test_sigterm_finishes_what_is_in_flight(start, short_model):
+    with start("--model", short_model) as server:
         server.wait_until_ready()
         upload, kept = begin_upload(server, 10), server.connect()
         kept.sendall(b"GET /ping HTTP/1.1\r\nHost: o2v\r\n\r\n")
@@ -101,15 +101,15 @@ def test_sigterm_finishes_what_is_in_flight(start, tiny_model):
         assert server.process.wait(10) == 0
 
 
-def test_control_c_stops_all_processes_at_once(start, tiny_model):
-    with start("--model", tiny_model) as server:
+def test_control_c_stops_all_processes_at_once(start, short_model):
+    with start("--model", short_model) as server:
         server.wait_until_ready()
         os.killpg(server.process.pid, signal.SIGINT)
         assert server.process.wait(10) == 0
 
 
-def test_sigterm_gives_a_stalled_upload_up(start, tiny_model):
-    with start("--model", tiny_model, "--drain-seconds", 2) as server:
+def test_sigterm_gives_a_stalled_upload_up(start, short_model):
+    with start("--model", short_model, "--drain-seconds", 2) as server:
         server.wait_until_ready()
         upload = begin_upload(server, 10)
         time.sleep(0.2)
@@ -120,13 +120,13 @@ def test_sigterm_gives_a_stalled_upload_up(start, tiny_model):
 
 
 @pytest.mark.parametrize("by", ["option", "environment"])
-def test_a_server_may_hold_its_encoders_in_bfloat16(start, tiny_model, by):
+def test_a_server_may_hold_its_encoders_in_bfloat16(start, short_model, by):
     arguments = ["--dtype", "bfloat16"] if by == "option" else []
     environment = {"O2V_DTYPE": "bfloat16"} if by == "environment" else {}
-    with start("--model", tiny_model, *arguments, **environment) as server:
+    with start("--model", short_model, *arguments, **environment) as server:
         server.wait_until_ready()
         (found,) = server.invoke('{"instances": [{"in0": [3, 4], "in1": [5]}]}').json["predictions"]
-    model, pair = o2v_jax.load(tiny_model), ([[3, 4]], [[5]])
+    model, pair = o2v_jax.load(short_model), ([[3, 4]], [[5]])
     exact, expected = (
         o2v_jax.Scorer(model, dtype=dtype).score(*pair) for dtype in ("float32", "bfloat16")
     )
@@ -152,10 +152,10 @@ def wait_until_warm(server):
         time.sleep(0.1)
 
 
-def test_a_server_works_on_every_device(start, tiny_model):
+def test_a_server_works_on_every_device(start, short_model):
     held = {}
     for devices in ("1", "2"):
-        with start("--model", tiny_model, "--devices", devices, **TWO_DEVICES) as server:
+        with start("--model", short_model, "--devices", devices, **TWO_DEVICES) as server:
             wait_until_warm(server)  # until then rows are padded to other shapes
             parameters = device_bytes(server)  # before there are tables of encodings
             held[devices] = server.invoke(MANY, "application/jsonlines").body, parameters
@@ -163,8 +163,8 @@ def test_a_server_works_on_every_device(start, tiny_model):
     assert held["2"][1] > 1.5 * held["1"][1]
 
 
-def test_more_devices_than_there_are(start, tiny_model):
-    with start("--model", tiny_model, O2V_DEVICES="3", **TWO_DEVICES) as server:
+def test_more_devices_than_there_are(start, short_model):
+    with start("--model", short_model, O2V_DEVICES="3", **TWO_DEVICES) as server:
         assert "3 devices were asked for, but JAX finds 2" in complaint_of(server, 2, "o2v: ")
 
 
@@ -186,8 +186,8 @@ def test_the_default_drain_ends_before_sagemaker_kills():
         (["--host", "256.0.0.1"], {}, "cannot listen on 256.0.0.1 port"),
     ],
 )
-def test_a_server_that_cannot_start_says_why(start, tiny_model, arguments, environment, message):
-    with start("--model", tiny_model, *arguments, **environment) as server:
+def test_a_server_that_cannot_start_says_why(start, short_model, arguments, environment, message):
+    with start("--model", short_model, *arguments, **environment) as server:
         assert complaint_of(server, 2, "o2v: ").find(message) >= 0
 
 
@@ -212,8 +212,8 @@ def test_what_only_the_worker_finds_is_one_line_too(start, broken_model):
         assert "params.safetensors is missing" in line
 
 
-def test_a_worker_that_dies_is_not_passed_over(start, tiny_model):
-    with start("--model", tiny_model) as server:
+def test_a_worker_that_dies_is_not_passed_over(start, short_model):
+    with start("--model", short_model) as server:
         server.wait_until_ready()
         children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
         (worker,) = Path(children).read_text().split()
@@ -233,9 +233,9 @@ def test_the_parent_process_stays_light():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_flask_run_works_as_is(start, tiny_model):
+def test_flask_run_works_as_is(start, short_model):
     command = "flask --app serving.app run"
-    with start(command=command, O2V_MODEL=str(tiny_model)) as server:
+    with start(command=command, O2V_MODEL=str(short_model)) as server:
         server.wait_until_ready()
         reply = server.invoke(RECORDS)
         assert (reply.status, len(reply.json["predictions"])) == (200, 1)
