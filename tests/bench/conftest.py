@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 import o2v_jax
-from o2v_jax import Hyperparameters, Model
+from o2v_jax import Hyperparameters, Model, TextTokenizer, Tokenizer, Vocabulary
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,10 @@ def tiny(tmp_path_factory):
         mlp_dim=8,
         num_classes=3,
     )
-    return o2v_jax.save(Model(config, o2v_jax.init(config)), tmp_path_factory.mktemp("m") / "tiny")
+    words = Vocabulary({"<unk>": 1} | {f"word{at}": at for at in range(2, 60)})
+    tokenizer = Tokenizer("text", TextTokenizer.word_level(words))
+    model = Model(config, o2v_jax.init(config), (tokenizer, tokenizer))
+    return o2v_jax.save(model, tmp_path_factory.mktemp("m") / "tiny")
 
 
 @pytest.fixture

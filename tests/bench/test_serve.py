@@ -20,6 +20,8 @@ def test_the_server_is_measured(measured, tiny):
     assert all(row["requests_per_s"] > 0 and row["not_200"] == 0 for row in results["single"])
     assert all(row["our_rate_over_its"] > 0 for row in results["single"][1:])
     assert results["client_limit"]["requests_per_s"] > 100
+    assert [row["pairs"] for row in results["text"]] == [1, 100]
+    assert all(row["ratio"] > 0 for row in results["text"])
     assert results["large"][0]["ratio"] > 0
     assert [row["of_capacity"] for row in results["overload"]] == [0.5, 1.0, 2.0]
     assert sum(row["accepted_per_s"] for row in results["overload"]) > 0
