@@ -12,6 +12,7 @@ from bench import traffic
 from bench.load.job import Job, run
 from bench.processes import Server
 from bench.serve.plan import CONNECTIONS, Plan
+from o2v_jax.data.vocabulary import UNKNOWN
 
 Figures = dict[str, Any]
 SIZES = (1, 100)  # pairs a request
@@ -50,12 +51,17 @@ def _write_texts(plan: Plan, bodies: list[bytes]) -> list[bytes]:
     """The same requests with a text for each sequence of ids."""
     tokenizers = o2v_jax.load(plan.model).tokenizers or ()
     sides = dict(zip(("in0", "in1"), tokenizers, strict=True))
-    found = []
-    for body in bodies:
-        records = orjson.loads(body)["instances"]
-        found.append(
-            traffic.document(
-                [{name: sides[name].decode(ids) for name, ids in one.items()} for one in records]
-            )
+    return [
+        traffic.document(
+            [
+                {name: _write_text(sides[name], ids) for name, ids in record.items()}
+                for record in orjson.loads(body)["instances"]
+            ]
         )
-    return found
+        for body in bodies
+    ]
+
+
+def _write_text(tokenizer: o2v_jax.Tokenizer, ids: list[int]) -> str:
+    """A text with these ids: a word that no vocabulary has stands for the unknown token."""
+    return tokenizer.decode(ids).replace(UNKNOWN, "zqzq")
