@@ -7,7 +7,7 @@ set -euo pipefail
 raw=$1 vectors=$2 work=$3 && shift 3
 o2v=${O2V:-.venv/bin/o2v}
 $o2v prepare "$raw/train.tsv.gz" --no-header --label 0 --in0 1 --in1 2 --shared-vocabulary \
-    --vocab-size 8000 --classes entailment,neutral,contradiction --force \
+    --vocab-size 7000 --classes entailment,neutral,contradiction --force \
     --validation-file "$raw/dev.tsv.gz" --test-file "$raw/test.tsv.gz" --output "$work/data"
 mkdir -p "$work/auxiliary"
 cp "$work/data/tokenizer.json" "$work/auxiliary/"
