@@ -4,11 +4,14 @@ A tokenizer is kept as the library's own tokenizer.json. What this file says is 
 library, so that models which have one can be loaded and given ids where it is not installed.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import orjson
 
 from o2v_jax.arguments import describe, require_instance, require_path, show
 from o2v_jax.data.vocabulary import (
@@ -31,6 +34,8 @@ _PADDING_NAMES = ("pad", "padding")
 _BATCH = 1024  # texts whose encodings, which are larger than their ids, are held at a time
 _NEEDING_UNKNOWN = ("WordLevel", "WordPiece")  # the library raises for a word that they lack
 _LARGEST_ID = 2**31 - 1
+# of lower-case ASCII: letters and digits together, every other character by itself
+_ASCII_WORDS = re.compile(r"[0-9a-z]+|[^0-9a-z ]")
 _USER = "splitting a text into tokens"
 
 
@@ -120,6 +125,8 @@ class TextTokenizer:
             MissingExtraError: the library is not installed.
         """
         require_instance("text", text, str, "a text")
+        if self._words is not None and text.isascii() and text.isprintable():
+            return self._encode_ascii(text)
         try:
             ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         except MemoryError:
@@ -137,8 +144,25 @@ class TextTokenizer:
         Raises:
             InputError: at the text that is wrong; see `encode`.
         """
+        if self._words is not None:
+            yield from map(self.encode, texts)
+            return
         for first in range(0, len(texts), _BATCH):
             yield from self._encode_batch(texts[first : first + _BATCH])
+
+    def _encode_ascii(self, text: str) -> list[int]:
+        """What the library makes of printable ASCII text, in a tenth of its time."""
+        known, unknown = self.tokens, cast(int, self.unknown_id)
+        words = cast("re.Pattern[str]", self._words).findall(text.lower())
+        return [known.get(word, unknown) for word in words]
+
+    @cached_property
+    def _words(self) -> "re.Pattern[str] | None":
+        """What finds the words of ASCII text; None: other things than `split_words` happen."""
+        document = orjson.loads(self.content)
+        is_ours = self.algorithm == "word" and not document.get("added_tokens")
+        steps = document.get("normalizer"), document.get("pre_tokenizer")
+        return _ASCII_WORDS if is_ours and steps == _describe_splitter() else None
 
     def _encode_batch(self, texts: Sequence[str]) -> Iterable[list[int]]:
         if len(texts) > 1:
@@ -236,6 +260,16 @@ def read_token_ids(path: str | Path) -> dict[str, Any]:
     """
     found = read_json_object(path)
     return dict(TextTokenizer.read(path).tokens) if is_tokenizer(found) else found
+
+
+@cache
+def _describe_splitter() -> tuple[Any, Any]:
+    """The parts of a tokenizer.json that say what `split_words` does."""
+    library = _import_library()
+    backend = library.Tokenizer(library.models.WordLevel({UNKNOWN: 1}, unk_token=UNKNOWN))
+    backend.normalizer, backend.pre_tokenizer = _make_splitter(lowercase=True)
+    document = orjson.loads(backend.to_str())
+    return document["normalizer"], document["pre_tokenizer"]
 
 
 @cache

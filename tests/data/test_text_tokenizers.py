@@ -5,7 +5,10 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from text_tokenizer_files import make_byte_level, make_unigram
+from tokenizers import Tokenizer as Library
 
 from o2v_jax import InputError, TextTokenizer, Vocabulary
 from o2v_jax.data import text_tokenizers
@@ -132,3 +135,23 @@ def test_without_the_library_its_tokens_are_known_but_no_text_is_split(monkeypat
         r"\[text\]",
     ):
         bare.encode("a man")
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+@example("A man isn't <unk> at 3.5% [x] ~a_b\t^`")
+def test_ascii_text_gets_the_librarys_ids(text):
+    """Printable ASCII text has a way of its own."""
+    words = {word: at for at, word in enumerate(["<unk>", "a", "man", "isn", "'", "3", "_"], 1)}
+    tokenizer = TextTokenizer.word_level(Vocabulary(words))
+    library = Library.from_str(tokenizer.content.decode())
+    assert tokenizer.encode(text) == library.encode(text, add_special_tokens=False).ids
+    assert [*tokenizer.encode_each([text, "é", text])][0::2] == [tokenizer.encode(text)] * 2
+
+
+def test_the_way_of_ascii_text_is_for_our_own_splitting_alone():
+    document = json.loads(TextTokenizer.word_level(WORDS).content)
+    document["pre_tokenizer"] = {"type": "WhitespaceSplit"}
+    other = TextTokenizer(json.dumps(document).encode())
+    library = Library.from_str(other.content.decode())
+    text = "a man's a man."
+    assert other.encode(text) == library.encode(text, add_special_tokens=False).ids
