@@ -44,6 +44,9 @@ def encode_texts(
     """
     if not any(isinstance(row, TextRecord) for row in rows):
         return EncodedTexts(cast(Sequence[Record], rows))
+    if all(map(_is_plain_pair, rows)):
+        with suppress(InputError):  # what is refused is found below
+            return _encode_pairs(cast(Sequence[TextRecord], rows), tokenizers)
     encoders = _SideEncoder(rows, tokenizers[0], 0), _SideEncoder(rows, tokenizers[1], 1)
     encoded: list[Record] = []
     refused = None
@@ -57,6 +60,27 @@ def encode_texts(
             refused = RecordError(place_of(number, error.where), error.reason)
             break
     return EncodedTexts(encoded, (encoders[0].unknown, encoders[1].unknown), refused)
+
+
+def _is_plain_pair(row: Record | TextRecord) -> bool:
+    """Whether both sides are texts, as of nearly all records that have any."""
+    return type(row) is TextRecord and type(row.in0) is str and type(row.in1) is str
+
+
+def _encode_pairs(rows: Sequence[TextRecord], tokenizers: Tokenizers) -> EncodedTexts:
+    """Pairs of texts: nothing is looked at twice.
+
+    Raises:
+        InputError: a tokenizer refuses one.
+    """
+    in0 = [*tokenizers[0].encode_each([cast(str, row.in0) for row in rows])]
+    in1 = [*tokenizers[1].encode_each([cast(str, row.in1) for row in rows])]
+    unknown = tokenizers[0].unknown_id, tokenizers[1].unknown_id
+    counts = [
+        sum(ids.count(index) for ids in side) if index else 0
+        for index, side in zip(unknown, (in0, in1), strict=True)
+    ]
+    return EncodedTexts([*map(Record, in0, in1)], (counts[0], counts[1]))
 
 
 def encode_each_text(

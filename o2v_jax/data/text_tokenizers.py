@@ -159,6 +159,7 @@ class TextTokenizer:
     @cached_property
     def _words(self) -> "re.Pattern[str] | None":
         """What finds the words of ASCII text; None: other things than `split_words` happen."""
+        _import_library()  # which other texts need
         document = orjson.loads(self.content)
         is_ours = self.algorithm == "word" and not document.get("added_tokens")
         steps = document.get("normalizer"), document.get("pre_tokenizer")
