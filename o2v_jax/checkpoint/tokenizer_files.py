@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from o2v_jax.arguments import show
-from o2v_jax.data.text_tokenizers import MODELS, TextTokenizer
+from o2v_jax.data.text_tokenizers import TextTokenizer
+from o2v_jax.data.tokenizer_document import MODELS
 from o2v_jax.data.tokenizers import KINDS, SIDES, Kind, Tokenizer, Tokenizers
 from o2v_jax.data.vocabulary import TREEBANK, Vocabulary
 from o2v_jax.errors import InputError
