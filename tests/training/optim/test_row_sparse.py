@@ -150,7 +150,9 @@ def test_a_step_touches_more_rows_than_are_updated_at_a_time(rule, monkeypatch):
 
 
 def test_lazy_adam_equals_dense_adam_until_a_row_is_left_out():
-    config = {"optimizer": "adam"}
+    # without products of small numbers, whose gradients of 1e-12 are rounding: adam's first steps
+    # are as long for these as for any other
+    config = {"optimizer": "adam", "comparator_list": ("concat",)}
     every = batch_of(0)._replace(
         in0=np.arange(1, 25, dtype=np.int32).reshape(4, 6),
         in1=np.arange(1, 25, dtype=np.int32).reshape(4, 6),
