@@ -44,6 +44,7 @@ from o2v_jax.training.loop.progress import ChannelMetrics
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.training.optim.placement import choose_placement
+from o2v_jax.training.report.card import check_license
 from o2v_jax.training.report.metric_lines import Reporter, silent
 
 LARGEST_SEED = 2**63 - 1  # what JAX takes for a seed
@@ -162,9 +163,7 @@ def train(
 
 
 def _check(given: Any, callbacks: Any, on_error: Any, output: Any, license_id: Any) -> None:
-    require_instance("license_id", license_id, str, "a text, such as 'apache-2.0'")
-    if "\n" in license_id:
-        raise InputError(f"license_id={describe(license_id)} must be one line")
+    check_license(license_id)
     require_instance("hyperparameters", given, Mapping, "a mapping from names to values")
     require_choice("on_error", on_error, ("fail", "skip"), "'fail' or 'skip'")
     if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):

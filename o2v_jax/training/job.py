@@ -24,6 +24,7 @@ from o2v_jax.training.loop.state import SAVING_INTERVAL_S, Checkpoints, check_st
 from o2v_jax.training.loop.state_files import locked
 from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.training.optim.placement import choose_placement
+from o2v_jax.training.report.card import check_license
 from o2v_jax.training.report.folder import check_report, write_report, write_skipped
 from o2v_jax.training.report.metric_lines import Reporter, silent
 from o2v_jax.util import hash_file, require_all_local
@@ -97,7 +98,7 @@ class Job:
         failed: is called with the reason, when another host's failure ends this process.
 
     Raises:
-        InputError: a path is a URL.
+        InputError: a path is a URL, or the licence is not one line.
     """
 
     config: Hyperparameters
@@ -129,6 +130,7 @@ class Job:
         files = *self.train, *self.validation, *self.test
         folders = self.output, self.checkpoints, self.report, self.auxiliary, self.cache
         require_all_local(*files, *folders)
+        check_license(self.license_id)
 
     def run(self) -> Model:
         """Trains and writes the model; what is wrong with the inputs is said before training.

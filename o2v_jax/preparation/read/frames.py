@@ -40,7 +40,7 @@ def select_columns(table: Any, names: Iterable[Any], source: str) -> pa.Table:
             raise InputError(f"{source}: {describe(name)} must be the name of a column")
         if name not in columns:
             raise InputError(f"{source}: there is no column {name!r}; {describe_columns(known)}")
-        if next((other for other in columns if str(other) == str(name) and other != name), None):
+        if any(str(other) == str(name) and other != name for other in columns):
             raise InputError(f"{source}: several columns are named {str(name)!r}: rename them")
         found[str(name)] = to_arrow(columns[name], f"{source}: column {name!r}", source)
     return _join(found, source)

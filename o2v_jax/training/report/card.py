@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from o2v_jax.arguments import describe, require_instance
 from o2v_jax.checkpoint import Model
 from o2v_jax.checkpoint.summary import summarize_inputs, summarize_network
 from o2v_jax.data.tokenizers import SIDES
+from o2v_jax.errors import InputError
 
 LIBRARY = "o2v_jax"
 TAGS = ("object2vec", "jax", "flax")
@@ -22,6 +24,17 @@ import o2v_jax
 
 scorer = o2v_jax.Scorer(o2v_jax.load("MODEL"))
 ```"""
+
+
+def check_license(license_id: Any) -> None:
+    """Checks what a card is to say of the licence.
+
+    Raises:
+        InputError: it is not one line of text.
+    """
+    require_instance("license_id", license_id, str, "a text, such as 'apache-2.0'")
+    if license_id and license_id.splitlines() != [license_id]:
+        raise InputError(f"license_id={describe(license_id)} must be one line")
 
 
 def write_card(model: Model, license_id: str = "") -> str:

@@ -8,7 +8,8 @@ from huggingface_hub import ModelCard
 
 import o2v_jax
 from o2v_jax.checkpoint.model import CARD
-from o2v_jax.errors import CheckpointError
+from o2v_jax.errors import CheckpointError, InputError
+from o2v_jax.training import Job
 from o2v_jax.training.report.card import write_card
 
 SMALL = {"enc_dim": 8, "mlp_layers": 1, "mlp_dim": 4, "mini_batch_size": 512, "epochs": 1}
@@ -60,6 +61,12 @@ def test_a_card_without_test_channel_or_licence_says_so(model):
     assert "No epoch was finished." in text
     assert "model-index" not in text
     assert text.endswith("## Licence\n\nNot stated.\n")
+
+
+@pytest.mark.parametrize("license_id", ["mit\n# x", "mit\n", "a\rb", None])
+def test_a_licence_is_one_line_for_jobs_too(config_of, tmp_path, license_id):
+    with pytest.raises(InputError, match="license_id="):
+        Job(config=config_of(), train=(), output=tmp_path, license_id=license_id)
 
 
 def test_it_travels_with_the_model_and_may_be_edited(model, tmp_path):
