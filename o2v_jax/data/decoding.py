@@ -24,7 +24,7 @@ from o2v_jax.data.records import (
     decode_record,
     decode_utf8,
 )
-from o2v_jax.data.text_records import EncodedTexts, encode_texts
+from o2v_jax.data.text_records import EncodedTexts, encode_plain_pairs, encode_texts
 from o2v_jax.data.tokenizers import NO_VOCABULARY, Tokenizers
 from o2v_jax.data.validate import SEVERAL, VocabSizes, explain, find_first_problem, make_mixed_error
 from o2v_jax.errors import RecordError
@@ -193,6 +193,9 @@ def _check_records(
     rows: Sequence[Record | TextRecord], places: Places, options: DecodeOptions
 ) -> tuple[Records, RecordError | None]:
     """The records before the first bad one, and what is wrong with that."""
+    records = _make_plain_pairs(rows, places, options)
+    if records and find_first_problem(records, options.vocab_sizes) is None:
+        return records, None
     encoded = EncodedTexts(cast(Sequence[Record], rows))
     if options.tokenizers is not None:
         encoded = encode_texts(rows, options.tokenizers, places.of)
@@ -204,6 +207,23 @@ def _check_records(
         return records, encoded.refused
     good, error = first
     return make_records(encoded.rows[:good], places, options.labelled), error
+
+
+def _make_plain_pairs(
+    rows: Sequence[Record | TextRecord], places: Places, options: DecodeOptions
+) -> Records | None:
+    """Of pairs of printable ASCII texts alone; None: there are others, for `encode_texts`."""
+    if options.tokenizers is None or not rows:
+        return None
+    pairs = encode_plain_pairs(rows, options.tokenizers)
+    if pairs is None:
+        return None
+    in0, in1 = (
+        int(np.count_nonzero(side.ids == tokenizer.unknown_id)) if tokenizer.unknown_id else 0
+        for side, tokenizer in zip(pairs, options.tokenizers, strict=True)
+    )
+    has0, has1 = np.ones((2, len(rows)), np.bool_)
+    return Records(*pairs, has0=has0, has1=has1, places=places, unknown=(in0, in1))
 
 
 def make_records(rows: Sequence[Record], places: Places, labelled: bool = False) -> Records:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,15 @@ class Ragged:
     def row(self, index: int) -> Ids:
         """The ids of one row, int32 `[length]`."""
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def to_lists(self) -> list[list[int]]:
+        """The rows as lists.
+
+        >>> Ragged.of([[3, 1], [], [4]]).to_lists()
+        [[3, 1], [], [4]]
+        """
+        ids, offsets = self.ids.tolist(), self.offsets.tolist()
+        return [ids[start:end] for start, end in pairwise(offsets)]
 
     def rows(self, start: int, stop: int) -> "Ragged":
         """The rows from one number up to another, without copying their ids.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from msgspec import UnsetType
 
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import Labelled, LabelledText, Record, TextRecord
 from o2v_jax.data.tokenizers import SIDES, Tokenizer, Tokenizers
 from o2v_jax.errors import InputError, RecordError
@@ -44,9 +45,6 @@ def encode_texts(
     """
     if not any(isinstance(row, TextRecord) for row in rows):
         return EncodedTexts(cast(Sequence[Record], rows))
-    if all(map(_is_plain_pair, rows)):
-        with suppress(InputError):  # what is refused is found below
-            return _encode_pairs(cast(Sequence[TextRecord], rows), tokenizers)
     encoders = _SideEncoder(rows, tokenizers[0], 0), _SideEncoder(rows, tokenizers[1], 1)
     encoded: list[Record] = []
     refused = None
@@ -62,25 +60,23 @@ def encode_texts(
     return EncodedTexts(encoded, (encoders[0].unknown, encoders[1].unknown), refused)
 
 
-def _is_plain_pair(row: Record | TextRecord) -> bool:
-    """Whether both sides are texts, as of nearly all records that have any."""
-    return type(row) is TextRecord and type(row.in0) is str and type(row.in1) is str
+def encode_plain_pairs(
+    rows: Sequence[Record | TextRecord], tokenizers: Tokenizers
+) -> tuple[Ragged, Ragged] | None:
+    """Both sides of pairs of printable ASCII texts, most of what is sent; None: there are others.
 
-
-def _encode_pairs(rows: Sequence[TextRecord], tokenizers: Tokenizers) -> EncodedTexts:
-    """Pairs of texts: nothing is looked at twice.
-
-    Raises:
-        InputError: a tokenizer refuses one.
+    Nothing is looked at twice: a server splits texts on its event loop.
     """
-    in0 = [*tokenizers[0].encode_each([cast(str, row.in0) for row in rows])]
-    in1 = [*tokenizers[1].encode_each([cast(str, row.in1) for row in rows])]
-    unknown = tokenizers[0].unknown_id, tokenizers[1].unknown_id
-    counts = [
-        sum(ids.count(index) for ids in side) if index else 0
-        for index, side in zip(unknown, (in0, in1), strict=True)
-    ]
-    return EncodedTexts([*map(Record, in0, in1)], (counts[0], counts[1]))
+    if not all(map(_is_text_pair, rows)):
+        return None
+    pairs = cast(Sequence[TextRecord], rows)
+    in0 = tokenizers[0].encode_plain([cast(str, row.in0) for row in pairs])
+    in1 = tokenizers[1].encode_plain([cast(str, row.in1) for row in pairs])
+    return None if in0 is None or in1 is None else (in0, in1)
+
+
+def _is_text_pair(row: Record | TextRecord) -> bool:
+    return type(row) is TextRecord and type(row.in0) is str and type(row.in1) is str
 
 
 def encode_each_text(

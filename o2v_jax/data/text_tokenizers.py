@@ -4,16 +4,18 @@ A tokenizer is kept as the library's own tokenizer.json. What this file says is 
 library, so that models which have one can be loaded and given ids where it is not installed.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from importlib.util import find_spec
+from itertools import compress
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 
 from o2v_jax.arguments import require_instance, require_path
+from o2v_jax.data.ascii_words import AsciiEncoder, is_plain
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.tokenizer_document import (
     MODELS,
     check_merges,
@@ -35,8 +37,6 @@ from o2v_jax.extras import require_extra
 from o2v_jax.util import translate_read_errors
 
 _BATCH = 1024  # texts whose encodings, which are larger than their ids, are held at a time
-# of lower-case ASCII: letters and digits together, every other character by itself
-_ASCII_WORDS = re.compile(r"[0-9a-z]+|[^0-9a-z ]")
 _USER = "splitting a text into tokens"
 
 
@@ -126,8 +126,8 @@ class TextTokenizer:
             MissingExtraError: the library is not installed.
         """
         require_instance("text", text, str, "a text")
-        if self._words is not None and text.isascii() and text.isprintable():
-            return self._encode_ascii(text)
+        if self._ascii is not None and is_plain(text):
+            return self._ascii.encode(text)
         try:
             ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         except MemoryError:
@@ -145,26 +145,39 @@ class TextTokenizer:
         Raises:
             InputError: at the text that is wrong; see `encode`.
         """
-        if self._words is not None:
-            yield from map(self.encode, texts)
-            return
+        encode = self._encode_batch if self._ascii is None else self._encode_mixed
         for first in range(0, len(texts), _BATCH):
-            yield from self._encode_batch(texts[first : first + _BATCH])
+            yield from encode(texts[first : first + _BATCH])
 
-    def _encode_ascii(self, text: str) -> list[int]:
-        """What the library makes of printable ASCII text, in a tenth of its time."""
-        known, unknown = self.tokens, cast(int, self.unknown_id)
-        words = cast("re.Pattern[str]", self._words).findall(text.lower())
-        return [known.get(word, unknown) for word in words]
+    def encode_plain(self, texts: Sequence[str]) -> Ragged | None:
+        """As `encode_each`, of printable ASCII texts, in a fraction of the time.
+
+        Returns:
+            The ids; None: there are other texts, or the tokenizer is none of `word_level`.
+        """
+        if self._ascii is None or not is_plain("".join(texts)):
+            return None
+        return self._ascii.encode_each(texts)
+
+    def _encode_mixed(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        """Printable ASCII texts all at once, every other one by the library."""
+        plain = [is_plain(text) for text in texts]
+        rows = iter(
+            cast(AsciiEncoder, self._ascii).encode_each([*compress(texts, plain)]).to_lists()
+        )
+        for text, by_us in zip(texts, plain, strict=True):
+            yield next(rows) if by_us else self.encode(text)
 
     @cached_property
-    def _words(self) -> "re.Pattern[str] | None":
-        """What finds the words of ASCII text; None: other things than `split_words` happen."""
+    def _ascii(self) -> AsciiEncoder | None:
+        """For ASCII texts; None: other things than those of `split_words` happen."""
         _import_library()  # which other texts need
         document = orjson.loads(self.content)
         is_ours = self.algorithm == "word" and not document.get("added_tokens")
         steps = document.get("normalizer"), document.get("pre_tokenizer")
-        return _ASCII_WORDS if is_ours and steps == _describe_splitter() else None
+        if not is_ours or steps != _describe_splitter():
+            return None
+        return AsciiEncoder(self.tokens, cast(int, self.unknown_id))
 
     def _encode_batch(self, texts: Sequence[str]) -> Iterable[list[int]]:
         if len(texts) > 1:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 import numpy as np
 
 from o2v_jax.arguments import describe, require_choice, require_instance, show
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.text_tokenizers import TextTokenizer
 from o2v_jax.data.vocabulary import TREEBANK, Vocabulary, normalize_token, tokenize
 from o2v_jax.errors import InputError
@@ -200,6 +201,16 @@ class Tokenizer:
         texts = [*takewhile(lambda value: isinstance(value, str), values)]
         yield from self.vocabulary.encode_each(cast(list[str], texts))
         yield from map(self.encode, values[len(texts) :])
+
+    def encode_plain(self, texts: Sequence[str]) -> Ragged | None:
+        """The ids of printable ASCII texts, if their words are looked up without the library.
+
+        Returns:
+            See `TextTokenizer.encode_plain`.
+        """
+        if isinstance(self.vocabulary, TextTokenizer):
+            return self.vocabulary.encode_plain(texts)
+        return None
 
     def split(self, value: str | int | Sequence[Any]) -> list[str]:
         """The tokens of a raw value; of no use for ids.

@@ -11,7 +11,7 @@ from text_tokenizer_files import make_byte_level, make_unigram
 from tokenizers import Tokenizer as Library
 
 from o2v_jax import InputError, TextTokenizer, Vocabulary
-from o2v_jax.data import text_tokenizers
+from o2v_jax.data import ascii_words, text_tokenizers
 from o2v_jax.data.text_tokenizers import read_token_ids, read_vocabulary, split_words
 from o2v_jax.data.tokenizers import Tokenizer
 from o2v_jax.errors import MissingExtraError
@@ -146,6 +146,18 @@ def test_ascii_text_gets_the_librarys_ids(text):
     library = Library.from_str(tokenizer.content.decode())
     assert tokenizer.encode(text) == library.encode(text, add_special_tokens=False).ids
     assert [*tokenizer.encode_each([text, "é", text])][0::2] == [tokenizer.encode(text)] * 2
+    together = tokenizer.encode_plain([text, "a", "", text])
+    assert (together is None) == (not text.isprintable())
+    assert together is None or together.to_lists() == [
+        *tokenizer.encode_each([text, "a", "", text])
+    ]
+
+
+def test_long_ascii_texts_are_not_joined(monkeypatch):
+    texts = ["a man's", "", "a man sleeps " * 3]
+    expected = WORD.encode_plain(texts).to_lists()
+    monkeypatch.setattr(ascii_words, "_JOINED", 10)
+    assert WORD.encode_plain(texts).to_lists() == expected == [WORD.encode(text) for text in texts]
 
 
 def test_the_way_of_ascii_text_is_for_our_own_splitting_alone():
@@ -155,3 +167,4 @@ def test_the_way_of_ascii_text_is_for_our_own_splitting_alone():
     library = Library.from_str(other.content.decode())
     text = "a man's a man."
     assert other.encode(text) == library.encode(text, add_special_tokens=False).ids
+    assert other.encode_plain([text]) is None
