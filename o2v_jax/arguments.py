@@ -1,7 +1,8 @@
 """Checks of what a caller hands over: each says the argument's name and what would be right."""
 
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from inspect import signature
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -11,6 +12,7 @@ from o2v_jax.errors import InputError
 from o2v_jax.util import require_local
 
 _SHOWN = 60  # characters
+_ITEMS = 30  # of a sequence, in a call: as many as there may be classes
 
 
 def require_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -67,6 +69,32 @@ def require_path(name: str, value: Any) -> Path:
         raise InputError(f"{name}={describe(value)} must be a path")
     require_local(value)
     return Path(value)
+
+
+def describe_call(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
+    """A call with the arguments that differ from their defaults, for people to read.
+
+    Plain values and what holds them are written as they are, a table or an array as `<DataFrame>`.
+
+    >>> import json
+    >>> describe_call("json.dumps", json.dumps, {"obj": object(), "indent": 2, "skipkeys": False})
+    'json.dumps(obj=<object>, indent=2)'
+    """
+    defaults = {each.name: each.default for each in signature(function).parameters.values()}
+    given = {key: value for key, value in arguments.items() if value is not defaults[key]}
+    return f"{name}({', '.join(f'{key}={_spell(value)}' for key, value in given.items())})"
+
+
+def _spell(value: Any) -> str:
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, PathLike):
+        return repr(os.fspath(value))
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_spell(item)}' for key, item in value.items())}}}"
+    if isinstance(value, tuple | list) and len(value) <= _ITEMS:
+        return f"({', '.join(map(_spell, value))})"
+    return f"<{type(value).__name__}>"
 
 
 def describe(value: Any) -> str:

@@ -166,17 +166,23 @@ def max_vocabulary_bytes(config: Hyperparameters | None) -> int:
     return min(_MAX_VOCABULARY_BYTES, 2**20 + 2**10 * tokens)
 
 
-def check_tokenizers(tokenizers: Tokenizers, config: Hyperparameters) -> None:
+def check_tokenizers(
+    tokenizers: Tokenizers, config: Hyperparameters, names: Sequence[str] = SIDES
+) -> None:
     """Checks that every token id can be looked up in the embedding table of its side.
+
+    Args:
+        tokenizers: of in0 and in1.
+        config: of the model.
+        names: what messages call them.
 
     Raises:
         InputError: one cannot; the token with the largest id is named.
     """
-    described, _ = compose_inputs(tokenizers)
-    for side, (name, tokenizer) in enumerate(zip(SIDES, tokenizers, strict=True)):
+    for side, (name, tokenizer) in enumerate(zip(names, tokenizers, strict=True)):
         limit = config.encoder(side).vocab_size
         if tokenizer.vocabulary is not None and tokenizer.size > limit:
-            _refuse_large(tokenizer.vocabulary, described[name]["vocabulary"], limit)
+            _refuse_large(tokenizer.vocabulary, name, limit)
 
 
 def check_class_names(names: Sequence[str], config: Hyperparameters) -> None:
@@ -192,10 +198,10 @@ def check_class_names(names: Sequence[str], config: Hyperparameters) -> None:
         raise InputError(f"class_names holds {len(names)} names, but {classes}")
 
 
-def _refuse_large(vocabulary: Vocabulary | TextTokenizer, file: str, limit: int) -> NoReturn:
+def _refuse_large(vocabulary: Vocabulary | TextTokenizer, name: str, limit: int) -> NoReturn:
     token = max(vocabulary.tokens, key=vocabulary.tokens.__getitem__)
     raise InputError(
-        f"{file}: token {show(token[:100])} has id {vocabulary.size - 1}, "
+        f"{name}: token {show(token[:100])} has id {vocabulary.size - 1}, "
         f"but ids must be below the vocab_size {limit}"
     )
 

@@ -235,7 +235,8 @@ def _read_tokenizers(
     with problems.gathered():
         tokenizers = read_tokenizers(settings.inputs, read)
         if settings.config is not None:
-            config_file.check_tokenizers(tokenizers, settings.config)
+            files = [side.vocabulary or "" for side in settings.inputs]
+            config_file.check_tokenizers(tokenizers, settings.config, files)
         for name, data in contents.items():  # last: what is wrong in it says more
             _check_digest(name, data, digests)
         return tokenizers

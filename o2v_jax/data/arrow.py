@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from o2v_jax.array_types import Index
@@ -58,6 +59,21 @@ class ArrowSides(NamedTuple):
 def is_list_type(kind: pa.DataType) -> bool:
     """Whether this is one of Arrow's types of lists, of any layout."""
     return any(is_kind(kind) for is_kind in _LIST_TYPES)
+
+
+def spell_cells(column: pa.Array) -> pa.Array:
+    """Single values as text: a float that is an integer with its fraction, as CSV and JSON have it.
+
+    NaN, by which pandas says that a value is missing, is null.
+
+    >>> spell_cells(pa.array([2.0, 1.5, float("nan")])).to_pylist()
+    ['2.0', '1.5', None]
+    """
+    if not pa.types.is_floating(column.type):
+        return column.cast(pa.string())
+    texts = pc.if_else(pc.is_nan(column), None, column).cast(pa.string())
+    bare = pc.match_substring_regex(texts, r"^-?[0-9]+$")
+    return pc.if_else(bare, pc.binary_join_element_wise(texts, ".0", ""), texts)
 
 
 def is_text_type(kind: pa.DataType) -> bool:

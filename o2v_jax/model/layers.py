@@ -1,5 +1,6 @@
 """The two layers that hold weights outside the encoders: token embedding and fully connected."""
 
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
 from o2v_jax.constants import DType
@@ -60,6 +62,25 @@ def spread_like(array: Array, *others: Array) -> Array:
     wanted = frozenset().union(*(jax.typeof(other).mat.varying for other in others))
     axes = tuple(wanted - jax.typeof(array).mat.varying)
     return jax.lax.pcast(array, axes, to="varying") if axes else array
+
+
+def share_batch(function: Callable[..., Any], shared: Array, *batched: Array) -> Any:
+    """`function(shared, *batched)`, of whose rows every device of the mesh computes its own.
+
+    The gradient of `shared` is added up over the devices once. XLA would do it wherever a part of
+    it is made: at every position of a sequence, at every point of a transform.
+    """
+
+    def compute(shared: Array, *batched: Array) -> Any:
+        alike = spread_like(shared, *batched)
+        return function(alike, *(spread_like(array, alike) for array in batched))
+
+    mesh = jax.sharding.get_abstract_mesh()
+    if BATCH_AXIS not in mesh.auto_axes or mesh.size == 1:
+        return compute(shared, *batched)
+    by_rows = P(BATCH_AXIS)
+    specs = P(), *(by_rows for _ in batched)
+    return jax.shard_map(compute, in_specs=specs, out_specs=by_rows)(shared, *batched)
 
 
 def embed_tokens(

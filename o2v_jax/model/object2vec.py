@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Int, Integer
 
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
@@ -10,7 +10,7 @@ from o2v_jax.model.bilstm import BiLSTM
 from o2v_jax.model.hcnn import HierarchicalCNN
 from o2v_jax.model.head import Head
 from o2v_jax.model.layers import TokenEmbedding
-from o2v_jax.model.pooled import PooledEmbedding
+from o2v_jax.model.pooled import PooledEmbedding, sum_vectors
 
 NETWORKS: dict[str, type[HierarchicalCNN | BiLSTM | PooledEmbedding]] = {
     "hcnn": HierarchicalCNN,
@@ -32,6 +32,13 @@ def make_encoder(
 def table_name(config: Hyperparameters, side: int) -> str:
     """Name of the token table that an encoder reads: one for both sides if they are tied."""
     return "embed_shared" if config.tied_token_embedding_weight else f"embed_{side}"
+
+
+def _require_int32(ids: Integer[Array, "batch length"]) -> Int[Array, "batch length"]:
+    """Ids as int32: gradients count with them, and a smaller type may not hold a table's rows."""
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise InputError(f"token ids must be integers, but these are {ids.dtype} values")
+    return ids.astype(jnp.int32)
 
 
 class Object2Vec(nnx.Module):
@@ -67,10 +74,7 @@ class Object2Vec(nnx.Module):
         self, side: int, ids: Integer[Array, "batch length"], rngs: nnx.Rngs | None = None
     ) -> Float[Array, "batch enc_dim"]:
         """Encodings of in0 (`side` 0) or in1 (`side` 1)."""
-        if not jnp.issubdtype(ids.dtype, jnp.integer):
-            raise InputError(f"token ids must be integers, but these are {ids.dtype} values")
-        # gradients count with ids, and a smaller type does not hold the number of a table's rows
-        ids = ids.astype(jnp.int32)
+        ids = _require_int32(ids)
         table = getattr(self, self.tables[side]).weight[...]
         encodings: Float[Array, "batch enc_dim"]
         encodings = getattr(self, NETWORK_NAMES[side])(table, ids, rngs)
@@ -83,7 +87,26 @@ class Object2Vec(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch outputs"]:
         """Outputs before any softmax, for training; `rngs` draws the dropout."""
-        return self.head.logits(self.encode(0, in0, rngs), self.encode(1, in1, rngs), rngs)
+        return self.head.logits(*self._encode_pairs(in0, in1, rngs), rngs)
+
+    def _encode_pairs(
+        self,
+        in0: Integer[Array, "batch length0"],
+        in1: Integer[Array, "batch length1"],
+        rngs: nnx.Rngs | None,
+    ) -> tuple[Float[Array, "batch enc_dim"], Float[Array, "batch enc_dim"]]:
+        """Encodings of both sides; where they share a table, its gradient is added up once."""
+        encoders = [getattr(self, name) for name in NETWORK_NAMES]
+        tied = self.tables[0] == self.tables[1]
+        if not (tied and all(isinstance(encoder, PooledEmbedding) for encoder in encoders)):
+            return self.encode(0, in0, rngs), self.encode(1, in1, rngs)
+        sides = _require_int32(in0), _require_int32(in1)
+        totals = sum_vectors(getattr(self, self.tables[0]).weight[...], *sides)
+        first, second = (
+            encoder.average(total, ids, rngs)
+            for encoder, total, ids in zip(encoders, totals, sides, strict=True)
+        )
+        return first, second
 
     def __call__(
         self, in0: Integer[Array, "batch length0"], in1: Integer[Array, "batch length1"]

@@ -3,11 +3,10 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from o2v_jax.hyperparameters import EncoderConfig
-from o2v_jax.model.layers import BATCH_AXIS, embed_tokens, real_tokens, spread_like
+from o2v_jax.model.layers import embed_tokens, real_tokens, share_batch
 
 # Positions that a CPU sums in one pass over the batch: twice as fast as one by one where rows are
 # long; more gain nothing.
@@ -32,34 +31,41 @@ class PooledEmbedding(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch enc_dim"]:
         """Encodes each row of ids; `rngs` draws the dropout, none means inference."""
+        (total,) = sum_vectors(table, ids)
+        return self.average(total, ids, rngs)
+
+    def average(
+        self,
+        total: Float[Array, "batch enc_dim"],
+        ids: Int[Array, "batch length"],
+        rngs: nnx.Rngs | None = None,
+    ) -> Float[Array, "batch enc_dim"]:
+        """As `__call__`, from the sums of the token vectors, as `sum_vectors` returns them."""
         count = jnp.maximum(real_tokens(ids).sum(axis=1, dtype=jnp.int32), 1)
-        mean = _summed(table, ids) / count.astype(jnp.float32)[:, None]
+        mean = total / count.astype(jnp.float32)[:, None]
         return self.dropout(mean, deterministic=rngs is None, rngs=rngs)
 
 
-def _summed(
-    table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
-) -> Float[Array, "batch enc_dim"]:
-    """Sum of the token vectors of each row.
+def sum_vectors(
+    table: Float[Array, "vocab enc_dim"], *sides: Int[Array, "batch length"]
+) -> tuple[Float[Array, "batch enc_dim"], ...]:
+    """Sums of the token vectors of each row, of one side or of both that share a table.
 
-    Devices that share a batch add up the table's gradient once: left to XLA, they would do it at
-    every position, and a training step took three times as long.
+    Sides that are given together have their gradients of the table added up together.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if BATCH_AXIS not in mesh.auto_axes or mesh.size == 1:
-        return _sum_own(table, ids)
-    specs = P(), P(BATCH_AXIS)
-    total: Float[Array, "batch enc_dim"]
-    total = jax.shard_map(_sum_own, in_specs=specs, out_specs=P(BATCH_AXIS))(table, ids)
-    return total
+
+    def sum_sides(table: Array, *sides: Array) -> tuple[Array, ...]:
+        return tuple(_sum_own(table, ids) for ids in sides)
+
+    totals: tuple[Array, ...] = share_batch(sum_sides, table, *sides)
+    return totals
 
 
 def _sum_own(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
     total: Float[Array, "batch enc_dim"]
-    both = spread_like(table, ids), spread_like(ids, table)
-    total = jax.lax.platform_dependent(*both, cpu=_by_position, default=_at_once)
+    total = jax.lax.platform_dependent(table, ids, cpu=_by_position, default=_at_once)
     return total
 
 

@@ -109,7 +109,7 @@ class Names(LabelReader):
 
     def label(self, text: str) -> float:  # noqa: D102 - as LabelReader says
         if text.lower() == "nan":
-            missing = "means a missing label: name it in --classes if it is a class"
+            missing = "means a missing label: name it among the classes if it is one"
             raise ValueError(f"the label {text!r} {missing}")
         number = self._numbers.setdefault(text, len(self._numbers))
         if number >= MOST_CLASSES:

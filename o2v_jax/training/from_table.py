@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from o2v_jax.arguments import (
     describe,
+    describe_call,
     require_choice,
     require_instance,
     require_integer,
@@ -132,6 +133,7 @@ def train(
     >>> o2v_jax.Scorer(model).score(["ann"], ["2"]).shape, len(model.history)
     ((1, 1), 1)
     """
+    command = describe_call("o2v_jax.train", train, locals())
     given = {} if hyperparameters is None else hyperparameters
     _check(given, callbacks, on_error, output, license_id)
     _check_columns(label, classes, shared_vocabulary, verbose)
@@ -155,7 +157,7 @@ def train(
     if label is None and not run.config.negative_sampling_rate:
         _log.warning("without labels every pair is a positive: set a negative_sampling_rate")
     _fit(run)
-    provenance = {"command": "o2v_jax.train", "data_sha256": _hash_parts(run)}
+    provenance = {"command": command, "data_sha256": _hash_parts(run)}
     model = make_model(run, data.tokenizers, data.class_names, provenance, license_id)
     if output is not None:
         save(model, Path(output))

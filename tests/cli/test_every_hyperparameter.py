@@ -380,7 +380,10 @@ REFUSED = [
     (SPARSE | {"optimizer": "rmsprop"}, "row_sparse allows only adam, adagrad, sgd"),
     (SPARSE | {"optimizer": "adadelta"}, "row_sparse allows only adam, adagrad, sgd"),
     ({"enc0_pretrained_embedding_file": "vectors.txt"}, "vectors.txt: needs enc0_vocab_file"),
-    (VECTORS_0 | {"enc0_vocab_file": "none.json"}, "enc0_vocab_file=none.json: --auxiliary DIR"),
+    (
+        VECTORS_0 | {"enc0_vocab_file": "none.json"},
+        "enc0_vocab_file=none.json: the auxiliary directory (in",
+    ),
     (VECTORS_0 | {"enc_dim": 6}, "must equal enc_dim=6, because enc0 is a pooled_embedding"),
     ({"enc0_vocab_size": 5}, "is outside the vocabulary 0..4"),
 ]

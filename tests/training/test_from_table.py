@@ -101,7 +101,8 @@ def test_nothing_is_printed_or_written_unless_asked_for(ratings, tmp_path, monke
     assert_same(written, model)
     loaded = o2v_jax.load("model")
     assert_same(loaded, model)
-    assert loaded.provenance["command"] == "o2v_jax.train"
+    called = "o2v_jax.train(table=<DataFrame>, in0='user', in1='film', label='stars', kinds='value'"
+    assert loaded.provenance["command"].startswith(called)
     scores = [o2v_jax.Scorer(each).score(["3", "8"], ["Alien", "?"]) for each in (model, loaded)]
     np.testing.assert_array_equal(*scores)
 
@@ -304,7 +305,7 @@ ROWS = {"in0": [[1], [2]], "in1": [[2], [3]], "label": [1, 0], "validation": 0}
         ({"vocab_size": 1}, "vocab_size=1 must be an integer in 2.."),
         ({"min_count": 0}, "min_count=0 must be an integer of at least 1"),
         ({"output": "s3://bucket/model"}, "s3://bucket/model"),
-        ({"devices": 99}, "--devices 99"),
+        ({"devices": 99}, "devices=99: must be in 1.."),
         ({"hyperparameters": {"enc1_vocab_size": 3}}, "table: row 1: in1[0]: 3 is outside the "),
         (
             {"hyperparameters": {"negative_sampling_rate": 1}},

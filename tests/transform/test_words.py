@@ -17,6 +17,11 @@ TOKENIZERS = (
     Tokenizer("tokens", Vocabulary({"<unk>": 1, "ann": 4})),
     Tokenizer("text", TextTokenizer.word_level(WORDS)),
 )
+VALUES = tuple(
+    Tokenizer("value", Vocabulary({"<unk>": 1, **tokens}))
+    for tokens in ({"7": 2, "8": 3}, {"1.5": 2, "2.0": 3})
+)
+VALUE_IDS = [([2], [2]), ([3], [3])]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +38,9 @@ def scorer(model):
 def transform(scorer, tmp_path, caplog, monkeypatch):
     """Transforms a file and gives its results, or why there are none."""
 
-    def run(file, *, skip=False, with_tokenizers=True):
+    def run(file, *, skip=False, tokenizers=TOKENIZERS):
         caplog.clear()
-        monkeypatch.setattr(scorer, "tokenizers", TOKENIZERS if with_tokenizers else None)
+        monkeypatch.setattr(scorer, "tokenizers", tokenizers)
         sources = find_sources([str(file)], tmp_path / "out")
         done = Transform(
             sources=sources,
@@ -107,14 +112,34 @@ def test_refused_records_are_named_and_others_scored(transform, tmp_path):
     ]
 
 
+def test_columns_of_numbers_are_values(transform, tmp_path):
+    """As a column of users' numbers is in the table that trained the model."""
+    expected = transform(write_lines(tmp_path / "ids.jsonl", VALUE_IDS), tokenizers=VALUES)
+    scores = [json.loads(line)["scores"] for line in expected.read_bytes().splitlines()]
+    numbers, floats = pa.array([7, 8, None, 9]), pa.array([1.5, 2.0, 2.0, float("nan")])
+    pq.write_table(pa.table({"in0": numbers, "in1": floats}), tmp_path / "a.parquet")
+    found = pq.read_table(transform(tmp_path / "a.parquet", tokenizers=VALUES, skip=True))
+    assert found["scores"].to_pylist()[:2] == [pytest.approx(row) for row in scores]
+    nulls = (3, 0), (4, 1)
+    refused = [f"{tmp_path}/a.parquet: row {row} $.in{side}: is null" for row, side in nulls]
+    assert found["error"].to_pylist() == [None, None, *refused]
+
+    pq.write_table(pa.table({"in0": pa.array([7]).dictionary_encode()}), tmp_path / "b.parquet")
+    assert pq.read_table(transform(tmp_path / "b.parquet", tokenizers=VALUES)).num_rows == 1
+    (failed,) = transform(tmp_path / "b.parquet")
+    assert failed.endswith(
+        "in0 must hold lists of integers, not int64: this model takes tokens there"
+    )
+
+
 def test_a_model_of_ids_says_why_it_takes_no_text(transform, tmp_path):
     reason = "this model has no vocabulary, so it takes token ids and not text"
     file = write_lines(tmp_path / "texts.jsonl", [*IDS[:1], *TEXTS[:1]])
-    (failed,) = transform(file, with_tokenizers=False)
+    (failed,) = transform(file, tokenizers=None)
     assert failed.startswith(f"{file}:2 $.in0: expected a list of token ids, got ")
     assert failed.endswith(reason)
     pq.write_table(pa.table({"in0": ["a"]}), tmp_path / "a.parquet")
-    assert transform(tmp_path / "a.parquet", with_tokenizers=False) == [
+    assert transform(tmp_path / "a.parquet", tokenizers=None) == [
         f"{tmp_path}/a.parquet: column in0 must hold lists of integers, not string: {reason}"
     ]
 

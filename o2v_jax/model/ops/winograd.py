@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Bool, Float
 
-from o2v_jax.model.layers import spread_like
+from o2v_jax.model.layers import share_batch
 from o2v_jax.model.ops.winograd_transforms import (
     WIDTHS,
     N,
@@ -78,15 +78,16 @@ def winograd_convolve(
 
     It has no forward-mode derivative (`jax.jvp`).
     """
-    return _convolve(spread_like(x, weight), spread_like(weight, x))
+    convolved: Array = share_batch(_convolve, weight, x)
+    return convolved
 
 
 @jax.custom_vjp
-def _convolve(x: Array, weight: Array) -> Array:
-    return _forward(x, weight)[0]
+def _convolve(weight: Array, x: Array) -> Array:
+    return _forward(weight, x)[0]
 
 
-def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, ...]]:
+def _forward(weight: Array, x: Array) -> tuple[Array, tuple[Array, ...]]:
     width, kernel = len(weight), transform_kernel(weight)
     y = convolve_transformed(x, kernel, width)
     sees_nonzero = _find_nonzero(x, width, (width - 1) // 2)
@@ -96,7 +97,8 @@ def _forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, ...]]:
 
 def _backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array]:
     x, weight, kernel = saved
-    return _compute_gradients(x, kernel, len(weight), gradient)
+    of_inputs, of_weight = _compute_gradients(x, kernel, len(weight), gradient)
+    return of_weight, of_inputs
 
 
 _convolve.defvjp(_forward, _backward)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from o2v_jax.data.arrow import is_list_type, is_text_type
+from o2v_jax.data.arrow import is_list_type, is_text_type, spell_cells
 from o2v_jax.data.ragged import offsets_of
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import (
@@ -85,23 +85,12 @@ def _read_cells(source: str, name: str, column: Cells) -> Cells:
         return _plain_lists(column)
     if pa.types.is_dictionary(column.type):
         return _read_cells(source, name, column.dictionary_decode())
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)  # how pandas writes what is missing
     try:
-        return _encode_texts(column).fill_null("")
+        return spell_cells(column).fill_null("")
     except pa.ArrowException as error:
         wanted = "text, numbers or lists of ids are wanted"
         message = f"{source}: column {name!r} of type {column.type} cannot be read: {wanted}"
         raise InputError(message) from error
-
-
-def _encode_texts(column: Cells) -> Cells:
-    """Cells as text: a float that is an integer with its fraction, as CSV and JSON have it."""
-    texts = column.cast(pa.string())
-    if not pa.types.is_floating(column.type):
-        return texts
-    bare = pc.match_substring_regex(texts, r"^-?[0-9]+$")
-    return pc.if_else(bare, pc.binary_join_element_wise(texts, ".0", ""), texts)
 
 
 def _plain_lists(column: Cells) -> Cells:

@@ -40,8 +40,8 @@ def auxiliary_file(config: Hyperparameters, name: str, directory: Path | None) -
         return directory / file
     reason = "it was not given" if directory is None else f"{directory} {_held(directory)}"
     raise InputError(
-        f"{name}={file}: --auxiliary DIR (in SageMaker the channel auxiliary) must hold {file}, "
-        f"but {reason}"
+        f"{name}={file}: the auxiliary directory (in SageMaker the channel auxiliary) must hold "
+        f"{file}, but {reason}"
     )
 
 

@@ -190,12 +190,12 @@ def choose_placement(*, devices: int | None = None, shard_tables: bool = False) 
     """
     here = len(local_devices())
     if devices is not None and not 1 <= devices <= here:
-        raise InputError(f"--devices {devices}: must be in 1..{here}, the devices of this host")
+        raise InputError(f"devices={devices}: must be in 1..{here}, the devices of this host")
     chosen = _first_devices(devices or here)
     if len(chosen) > 1:
         return Placement.over(chosen, shard_tables=shard_tables)
     if shard_tables:
-        raise InputError("--shard-tables needs two devices, but there is one")
+        raise InputError("sharded tables need two devices, but there is one")
     return Placement.default()
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from o2v_jax.array_types import Index
 from o2v_jax.data import DecodeOptions, Places, Records, describe_outside
-from o2v_jax.data.arrow import is_list_type
+from o2v_jax.data.arrow import is_list_type, spell_cells
 from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.data.text_records import encode_values
 from o2v_jax.data.tokenizers import Tokenizer
@@ -105,7 +105,7 @@ def _check(path: Path, schema: pa.Schema) -> None:
         raise InputError(f"{show_path(path)}: has a column {min(taken)} already")
     for name in given:
         kind = schema.field(name).type
-        if not (_holds_ids(kind) or _holds_texts(kind)):
+        if not (_holds_ids(kind) or _holds_texts(kind) or _holds_values(kind)):
             raise InputError(f"{show_path(path)}: {_refuse_type(name, kind)}")
 
 
@@ -127,6 +127,14 @@ def _holds_texts(kind: pa.DataType) -> bool:
         kind = kind.value_type
     is_kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(is_kind(kind) for is_kind in is_kinds)
+
+
+def _holds_values(kind: pa.DataType) -> bool:
+    """Whether cells are single numbers, truth values or dates, as a column of users' numbers is."""
+    kind = _storage_type(kind)
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_primitive(kind) or pa.types.is_decimal(kind))
 
 
 def _refuse_type(name: str, kind: pa.DataType) -> str:
@@ -178,18 +186,25 @@ def _side(
     column: pa.Array, side: int, options: DecodeOptions, name: str
 ) -> tuple[Ragged, list[_Problem]]:
     """Ids, and of each bad row the first thing that is wrong."""
-    if not _holds_texts(column.type):
+    if _holds_ids(column.type):
         return _id_side(column, side, (options.vocab_sizes or (INT32_IDS, INT32_IDS))[side])
+    refused = f"{show_path(name)}: {_refuse_type(SIDES[side], column.type)}"
+    are_values = _holds_values(column.type)
     if options.tokenizers is None:
-        reason = f"{_refuse_type(SIDES[side], column.type)}: {options.text_hint}"
-        raise InputError(f"{show_path(name)}: {reason}")
+        raise InputError(refused if are_values else f"{refused}: {options.text_hint}")
     tokenizer = options.tokenizers[side]
-    if is_list_type(_storage_type(column.type)) and tokenizer.kind != "tokens":
-        reason = (
-            f"{_refuse_type(SIDES[side], column.type)}: this model takes {tokenizer.kind} there"
-        )
-        raise InputError(f"{show_path(name)}: {reason}")
-    return _text_side(column, side, tokenizer)
+    are_lists = is_list_type(_storage_type(column.type))
+    if (are_lists and tokenizer.kind != "tokens") or (are_values and tokenizer.kind != "value"):
+        raise InputError(f"{refused}: this model takes {tokenizer.kind} there")
+    return _text_side(_spell(column) if are_values else column, side, tokenizer)
+
+
+def _spell(column: pa.Array) -> pa.Array:
+    """Single values as the preparation of training data wrote them."""
+    column = _unwrap_extension(column)
+    return spell_cells(
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    )
 
 
 def _text_side(column: pa.Array, side: int, tokenizer: Tokenizer) -> tuple[Ragged, list[_Problem]]:

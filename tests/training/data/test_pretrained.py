@@ -210,7 +210,7 @@ def test_vectors_need_a_vocabulary(auxiliary):
 
 
 def test_a_missing_file_says_where_it_must_be(auxiliary, tmp_path):
-    must = "--auxiliary DIR (in SageMaker the channel auxiliary) must hold"
+    must = "the auxiliary directory (in SageMaker the channel auxiliary) must hold"
     glove = f"enc0_pretrained_embedding_file=glove.txt: {must} glove.txt, but"
     assert refusal(config_of(), None) == f"{glove} it was not given"
     nowhere = tmp_path / "nowhere"

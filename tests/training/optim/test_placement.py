@@ -216,7 +216,7 @@ def test_the_second_step_compiles_nothing(compilations):
 
 @pytest.mark.parametrize(
     ("devices", "shard", "message"),
-    [(5, False, "--devices 5: must be in 1..4"), (1, True, "--shard-tables needs two devices")],
+    [(5, False, "devices=5: must be in 1..4"), (1, True, "sharded tables need two devices")],
 )
 def test_what_cannot_be_is_refused(devices, shard, message):
     with pytest.raises(InputError, match=message):
