@@ -27,43 +27,43 @@ class Starts:
 
     def __init__(self, model: Path, device: str, folder: Path) -> None:
         self._model, self._device, self._folder = model, device, folder
-        (self._body,) = traffic.bodies(traffic.config_of(model), 1, 1)
+        (self._body,) = traffic.make_bodies(traffic.read_config(model), 1, 1)
         self._expected: np.ndarray | None = None
         self._fresh = 0
 
-    def ours(self, *, empty: bool) -> Figures:
+    def start_ours(self, *, empty: bool) -> Figures:
         """`o2v serve` with a new compilation cache, or with the one that earlier starts filled."""
         self._fresh += empty
         cache = self._folder / (f"empty{self._fresh}" if empty else "warm")
-        with servers.ours(self._model, self._device, O2V_CACHE_DIR=str(cache)) as server:
+        with servers.serve_ours(self._model, self._device, O2V_CACHE_DIR=str(cache)) as server:
             seconds, answer = server.wait_for_answer(self._body)
             self._check(answer)
             return {"answer_s": seconds, "ready_s": server.wait_until_ready()}
 
-    def litserve(self) -> Figures:
+    def start_litserve(self) -> Figures:
         """LitServe; raises `NotAvailableError`."""
-        with servers.litserve(self._model, self._device, servers.Batching()) as server:
+        with servers.serve_litserve(self._model, self._device, servers.Batching()) as server:
             seconds, answer = server.wait_for_answer(self._body)
             self._check(answer)
             return {"answer_s": seconds, "ready_s": seconds}
 
     def _check(self, answer: bytes) -> None:
-        found = traffic.scores(answer)
+        found = traffic.decode_scores(answer)
         self._expected = found if self._expected is None else self._expected
         np.testing.assert_allclose(found, self._expected, atol=1e-4)
 
 
 def measure(starts: Starts, rounds: int, *, peer: bool) -> tuple[list[Figures], dict[str, str]]:
     """Rows of the table, and why LitServe is not in it."""
-    starts.ours(empty=False)  # fills the warm cache, and the page cache
+    starts.start_ours(empty=False)  # fills the warm cache, and the page cache
     works = {
-        "empty cache": lambda: starts.ours(empty=True),
-        "warm cache": lambda: starts.ours(empty=False),
+        "empty cache": lambda: starts.start_ours(empty=True),
+        "warm cache": lambda: starts.start_ours(empty=False),
     }
     missing = {} if peer else {"litserve": "left out by --no-peer"}
     if peer:
         try:
-            starts.litserve()
+            starts.start_litserve()
             works["litserve"] = starts.litserve
         except NotAvailableError as reason:
             missing["litserve"] = str(reason)
@@ -71,10 +71,10 @@ def measure(starts: Starts, rounds: int, *, peer: bool) -> tuple[list[Figures], 
     for turn in range(rounds):
         for name in list(works)[:: -1 if turn % 2 else 1]:
             found[name].append(works[name]())
-    return [_row(name, figures) for name, figures in found.items()], missing
+    return [_make_row(name, figures) for name, figures in found.items()], missing
 
 
-def _row(name: str, figures: list[Figures]) -> Figures:
+def _make_row(name: str, figures: list[Figures]) -> Figures:
     seconds = [one["answer_s"] for one in figures]
     return {
         "server": f"o2v, {name}" if name in OURS else name,
@@ -87,7 +87,7 @@ def _row(name: str, figures: list[Figures]) -> Figures:
 
 
 @click.command()
-@options.common
+@options.add_common
 @click.option("--model", type=click.Path(path_type=Path), default=Path("checkpoints/snli-hcnn"))
 @click.option("--peer/--no-peer", default=True, help="Measure LitServe beside.")
 @click.option("--rounds", type=click.IntRange(1), help="Default 7, with --quick 2.")

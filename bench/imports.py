@@ -15,11 +15,11 @@ SHOWN = 12
 
 def measure(runs: int) -> list[dict[str, Any]]:
     """Milliseconds of the packages that take longest, and of all, median of several runs."""
-    return [row for module in MODULES for row in _rows(module, runs)]
+    return [row for module in MODULES for row in _make_rows(module, runs)]
 
 
-def _rows(module: str, runs: int) -> list[dict[str, Any]]:
-    found = [by_package(_importtime(module)) for _ in range(runs)]
+def _make_rows(module: str, runs: int) -> list[dict[str, Any]]:
+    found = [sum_by_package(_trace_imports(module)) for _ in range(runs)]
     times = {name: median(one[name] for one in found) / 1000 for name in found[0]}
     longest = sorted(times, key=lambda name: -times[name])[:SHOWN]
     rows = [{"importing": module, "package": "all", "ms": round(sum(times.values()), 1)}]
@@ -28,7 +28,7 @@ def _rows(module: str, runs: int) -> list[dict[str, Any]]:
     ]
 
 
-def by_package(text: str) -> Counter[str]:
+def sum_by_package(text: str) -> Counter[str]:
     """Microseconds of each top-level package itself, from what `-X importtime` prints."""
     times: Counter[str] = Counter()
     for line in text.splitlines():
@@ -38,7 +38,7 @@ def by_package(text: str) -> Counter[str]:
     return times
 
 
-def _importtime(module: str) -> str:
+def _trace_imports(module: str) -> str:
     command = [sys.executable, "-X", "importtime", "-c", f"import {module}"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stderr

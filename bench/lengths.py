@@ -32,24 +32,24 @@ Histogram = npt.NDArray[np.int64]
 Histograms = tuple[Histogram, Histogram]
 
 
-def histograms(name: str) -> Histograms:
+def read_histograms(name: str) -> Histograms:
     """For each side how many sequences there are of every length, int64 `[longest + 1]`."""
     if name == "lognormal":
-        return lognormal(), lognormal()
+        return make_lognormal(), make_lognormal()
     if name == "single":
         return np.array([0, 1]), np.array([0, 1])
     sides = json.loads(FILE.read_text())["snli" if name == ONE else name]
-    return _dense(sides["in0"]), _dense(sides["in1"])
+    return _make_dense(sides["in0"]), _make_dense(sides["in1"])
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     """The distributions there are."""
     return [*json.loads(FILE.read_text()), "lognormal", "single", ONE]
 
 
-def pairs(name: str, records: int, vocab_size: int, seed: int = 0) -> tuple[Ragged, Ragged]:
+def draw_pairs(name: str, records: int, vocab_size: int, seed: int = 0) -> tuple[Ragged, Ragged]:
     """Records of a distribution; of one_against_1000 there are `ITEMS` for each user."""
-    counts0, counts1 = histograms(name)
+    counts0, counts1 = read_histograms(name)
     if name != ONE:
         one = draw(counts0, records, vocab_size, seed)
         return one, draw(counts1, records, vocab_size, seed + 1)
@@ -57,7 +57,7 @@ def pairs(name: str, records: int, vocab_size: int, seed: int = 0) -> tuple[Ragg
     return users.take(np.arange(records) // ITEMS), draw(counts1, records, vocab_size, seed + 1)
 
 
-def lognormal(median: float = 20.0, sigma: float = 1.0) -> Histogram:
+def make_lognormal(median: float = 20.0, sigma: float = 1.0) -> Histogram:
     """Counts of a million lengths; those above `LONGEST` are cut to it."""
     edges = np.log(np.arange(1, LONGEST) + 0.5) - np.log(median)
     below = [0.5 * (1 + math.erf(edge / sigma / math.sqrt(2))) for edge in edges]
@@ -73,24 +73,24 @@ def draw(counts: Histogram, rows: int, vocab_size: int, seed: int) -> Ragged:
     return Ragged(ids, offsets_of(lengths))
 
 
-def _dense(sparse: dict[str, int]) -> Histogram:
+def _make_dense(sparse: dict[str, int]) -> Histogram:
     counts = np.zeros(max(map(int, sparse)) + 1, np.int64)
     for length, count in sparse.items():
         counts[int(length)] = count
     return counts
 
 
-def _pairs(data: Path) -> Iterator[tuple[str, str, str]]:
+def _read_pairs(data: Path) -> Iterator[tuple[str, str, str]]:
     """(distribution, text of side 0, text of side 1) of every training row."""
-    for line in _lines(data / "snli" / "train.tsv.gz"):
+    for line in _read_lines(data / "snli" / "train.tsv.gz"):
         yield "snli", line[1], line[2]
-    for line in _lines(data / "retrieval-tldr" / "train.tsv.gz"):
+    for line in _read_lines(data / "retrieval-tldr" / "train.tsv.gz"):
         yield "tldr", line[1], line[2]
-    for line in _lines(data / "retrieval-acl" / "train.tsv.gz"):
+    for line in _read_lines(data / "retrieval-acl" / "train.tsv.gz"):
         yield "acl", line[2], " ".join(line[3:])
 
 
-def _lines(path: Path) -> Iterator[list[str]]:
+def _read_lines(path: Path) -> Iterator[list[str]]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
             yield line.rstrip("\n").split("\t")
@@ -99,7 +99,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
 def main(data: Path) -> None:
     """Counts and writes."""
     counted: dict[str, dict[str, Counter[int]]] = {}
-    for name, *texts in _pairs(data):
+    for name, *texts in _read_pairs(data):
         sides = counted.setdefault(name, {"in0": Counter(), "in1": Counter()})
         for side, text in zip(sides.values(), texts, strict=True):
             side[min(len(text.split()), LONGEST)] += 1

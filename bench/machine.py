@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from bench.cores import cores
+from bench.cores import count_cores
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 
@@ -16,30 +16,30 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 def describe(*packages: str) -> dict[str, Any]:
     """Processor, cores, device, versions and the commit of this tree, "-dirty" if it is changed."""
     return {
-        "processor": _processor(),
-        "cores": cores(),
+        "processor": _read_processor(),
+        "cores": count_cores(),
         "device": jax.devices()[0].device_kind,
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in (*PACKAGES, *packages)},
-        "commit": _commit(),
+        "versions": {name: _read_version(name) for name in (*PACKAGES, *packages)},
+        "commit": _read_commit(),
     }
 
 
-def _version(package: str) -> str:
+def _read_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
 
 
-def _processor() -> str:
+def _read_processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
 
-def _commit() -> str:
+def _read_commit() -> str:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     folder = Path(__file__).parent
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

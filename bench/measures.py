@@ -19,9 +19,9 @@ ENCODERS: dict[str, dict[str, Any]] = {
 }
 
 
-def model_of(encoder: str, distribution: str) -> Model:
+def make_model(encoder: str, distribution: str) -> Model:
     """A randomly initialised model whose buckets fit the distribution."""
-    histograms = lengths_of.histograms(distribution)
+    histograms = lengths_of.read_histograms(distribution)
     config = Hyperparameters(
         enc0_max_seq_len=max(len(counts) - 1 for counts in histograms),
         enc0_vocab_size=VOCABULARY,
@@ -32,25 +32,25 @@ def model_of(encoder: str, distribution: str) -> Model:
     return Model(config, nest(arrays), length_histogram=histograms)
 
 
-def useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
+def compute_useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
     """Real tokens over all tokens that the encoders compute, padding included."""
     real = computed = 0
-    for side, rows in enumerate(_distinct(sides)):
+    for side, rows in enumerate(_iterate_distinct(sides)):
         steps = plan(rows.lengths, scorer.shapes.extended[side])
         real += len(rows.ids)
         computed += sum(step.batch * step.length for step in steps)
     return real / computed
 
 
-def useful_flops(model: Model, sides: tuple[Ragged, Ragged]) -> int:
+def count_useful_flops(model: Model, sides: tuple[Ragged, Ragged]) -> int:
     """Multiplications and additions that an hcnn's convolutions need for the real tokens."""
     flops = 0
-    for encoder, rows in zip(("source", "target"), _distinct(sides), strict=True):
+    for encoder, rows in zip(("source", "target"), _iterate_distinct(sides), strict=True):
         kernels = [layer["weight"] for layer in model.params[encoder].values()]
         flops += 2 * len(rows.ids) * sum(kernel.size for kernel in kernels)
     return flops
 
 
-def _distinct(sides: tuple[Ragged, Ragged]) -> Iterator[Ragged]:
+def _iterate_distinct(sides: tuple[Ragged, Ragged]) -> Iterator[Ragged]:
     """Each side without its repetitions, which are encoded once."""
     return (rows.take(find_unique_rows(rows)[0]) for rows in sides)

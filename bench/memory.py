@@ -36,18 +36,20 @@ def measure(model: Path, device: str, records: int, modes: tuple[str, ...]) -> l
     size = (model / "params.safetensors").stat().st_size / 1e6
     rows = []
     for mode in modes:
-        with _served(model, device, mode) as server:
+        with _serve(model, device, mode) as server:
             ready_s = server.wait_until_ready()
-            rows.append(_row(server, model, mode, size, records) | {"ready_s": round(ready_s, 2)})
+            rows.append(
+                _make_row(server, model, mode, size, records) | {"ready_s": round(ready_s, 2)}
+            )
     return rows
 
 
-def _row(server: Server, model: Path, mode: str, size: float, records: int) -> Figures:
-    config = traffic.config_of(model)
-    start = server.memory()
-    for body in traffic.bodies(config, 50, 20):
+def _make_row(server: Server, model: Path, mode: str, size: float, records: int) -> Figures:
+    config = traffic.read_config(model)
+    start = server.measure_memory()
+    for body in traffic.make_bodies(config, 50, 20):
         server.post(body)
-    steady = server.memory()
+    steady = server.measure_memory()
     return {
         "preferred_mode": mode or "not set",
         "params_mb": round(size, 1),
@@ -56,18 +58,18 @@ def _row(server: Server, model: Path, mode: str, size: float, records: int) -> F
         "anonymous_mb": steady.anonymous,
         "peak_mb": steady.peak,
         "above_params_mb": round(steady.peak - size, 1),
-        **_large_answer(server, records),
+        **_measure_large_answer(server, records),
     }
 
 
-def _large_answer(server: Server, records: int) -> Figures:
+def _measure_large_answer(server: Server, records: int) -> Figures:
     """One request for as many embeddings as an answer may hold."""
-    body = traffic.document([{"in0": [1 + k % 1000]} for k in range(records)])
+    body = traffic.encode_records([{"in0": [1 + k % 1000]} for k in range(records)])
     with Watch(server, 0.02) as watch:
         began = time.perf_counter()
         answer = server.post(body)
         seconds = time.perf_counter() - began
-    before = server.memory().rss if not watch.samples else watch.samples[0][1]
+    before = server.measure_memory().rss if not watch.samples else watch.samples[0][1]
     return {
         "answer_mb": round(len(answer) / 1e6, 1),
         "answer_s": round(seconds, 3),
@@ -76,9 +78,9 @@ def _large_answer(server: Server, records: int) -> Figures:
 
 
 @contextmanager
-def _served(model: Path, device: str, mode: str) -> Iterator[Server]:
+def _serve(model: Path, device: str, mode: str) -> Iterator[Server]:
     chosen = {"INFERENCE_PREFERRED_MODE": mode} if mode else {}
-    with servers.ours(model, device, **chosen) as server:
+    with servers.serve_ours(model, device, **chosen) as server:
         yield server
 
 
@@ -100,7 +102,7 @@ def generate(directory: Path, vocabulary: int, dim: int = DIM) -> Path:
 
 
 @click.command()
-@options.common
+@options.add_common
 @click.option("--vocabulary", type=click.IntRange(1001), help="3000000, with --quick 100000.")
 @click.option("--records", type=click.IntRange(1), help="Of the large answer.")
 @click.option("--mode", "modes", type=click.Choice(MODES), multiple=True, help="Only these.")

@@ -12,7 +12,7 @@ from o2v_jax import use_compilation_cache
 Command = Callable[..., Any]
 
 
-def common(command: Command) -> Command:
+def add_common(command: Command) -> Command:
     """Adds --quick, --device and --json."""
     for option in (
         click.option("--json", "file", type=click.Path(path_type=Path), help="Write results here."),
@@ -25,10 +25,10 @@ def common(command: Command) -> Command:
 
 def use(device: str) -> None:
     """Has JAX, here and in servers that are started, work on this device."""
-    os.environ.setdefault("JAX_PLATFORMS", platform(device))
+    os.environ.setdefault("JAX_PLATFORMS", get_platform(device))
     use_compilation_cache()
 
 
-def platform(device: str) -> str:
+def get_platform(device: str) -> str:
     """JAX's name of it."""
     return "cpu" if device == "cpu" else "cuda"

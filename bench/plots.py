@@ -50,7 +50,7 @@ def throughput(results: Results) -> Figure | None:
     rows = results.get("grid")
     if not rows:
         return None
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = _make_figure(1)
     peer = next((name for name in rows[0] if name in PEERS), None)
     for colour, length in zip(COLOURS, sorted({row["length"] for row in rows}), strict=False):
         mine = [row for row in rows if row["length"] == length]
@@ -62,9 +62,9 @@ def throughput(results: Results) -> Figure | None:
             axes.plot(batches, theirs, "--", color=colour, linewidth=1.2)
     if peer:
         axes.plot([], [], "--", color=GREY, label=f"{PEERS[peer]}, same colours")
-    _log2(axes, sorted({row["batch"] for row in rows}))
+    _set_log2(axes, sorted({row["batch"] for row in rows}))
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.yaxis.set_major_formatter(FuncFormatter(_format_thousands))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="pairs in one call", ylabel="tokens a second")
     axes.set_title("hcnn, from ragged ids to host scores")
@@ -79,9 +79,9 @@ def latency(results: Results) -> Figure | None:
     if not rows:
         return None
     sizes = sorted({row["pairs"] for row in rows})
-    figure, panels = _figure(len(sizes))
+    figure, panels = _make_figure(len(sizes))
     for axes, pairs in zip(panels, sizes, strict=True):
-        _steps(axes, [row for row in rows if row["pairs"] == pairs], pairs)
+        _plot_steps(axes, [row for row in rows if row["pairs"] == pairs], pairs)
     panels[0].set_ylabel("milliseconds")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(panels))
@@ -91,11 +91,11 @@ def latency(results: Results) -> Figure | None:
 @styled
 def padding() -> Figure:
     """Share of computed tokens that is padding over the number of length buckets."""
-    figure, (axes,) = _figure(1)
-    names = [name for name in lengths_of.names() if name not in {"single", lengths_of.ONE}]
+    figure, (axes,) = _make_figure(1)
+    names = [name for name in lengths_of.list_names() if name not in {"single", lengths_of.ONE}]
     for colour, name in zip(COLOURS, names, strict=False):
         fitted, geometric = (
-            [waste.share(name, buckets, fitted=fitted) for buckets in BUCKETS]
+            [waste.compute_padding(name, buckets, fitted=fitted) for buckets in BUCKETS]
             for fitted in (True, False)
         )
         axes.plot(BUCKETS, fitted, "-o", color=colour, markersize=4, label=name)
@@ -114,7 +114,7 @@ def save(figure: Figure, file: Path) -> None:
     figure.savefig(file, format="png", metadata={"Software": ""})
 
 
-def _steps(axes: Axes, rows: list[dict[str, Any]], pairs: int) -> None:
+def _plot_steps(axes: Axes, rows: list[dict[str, Any]], pairs: int) -> None:
     load = [row["of_capacity"] for row in rows]
     axes.axvline(1.0, color=GREY, linewidth=0.8, linestyle=":")
     lines = (
@@ -134,17 +134,17 @@ def _steps(axes: Axes, rows: list[dict[str, Any]], pairs: int) -> None:
     axes.set_xlabel("load offered / capacity")
 
 
-def _figure(panels: int) -> tuple[Figure, list[Axes]]:
+def _make_figure(panels: int) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(5.4 + 3.6 * (panels - 1), 3.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     return figure, list(axes)
 
 
-def _log2(axes: Axes, ticks: list[int]) -> None:
+def _set_log2(axes: Axes, ticks: list[int]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
 
 
-def _thousands(value: float, _: object) -> str:
+def _format_thousands(value: float, _: object) -> str:
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"

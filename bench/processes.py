@@ -53,11 +53,11 @@ class Server:
         Raises:
             OSError: nobody listens, or the status is not 200.
         """
-        return self._request("POST", "/invocations", body, timeout)
+        return self._send("POST", "/invocations", body, timeout)
 
     def get(self, path: str) -> bytes:
         """What a path answers; raises as `post`."""
-        return self._request("GET", path, None, TIMEOUT_S)
+        return self._send("GET", path, None, TIMEOUT_S)
 
     def wait_until_ready(self) -> float:
         """Seconds since the start until /ping answered 200."""
@@ -81,12 +81,12 @@ class Server:
         answers: list[bytes] = []
         return self._wait(lambda: answers.append(self.post(body))), answers[-1]
 
-    def memory(self) -> Memory:
+    def measure_memory(self) -> Memory:
         """What it holds now."""
-        held = [_memory(pid) for pid in self.processes()]
+        held = [_read_memory(pid) for pid in self.list_processes()]
         return Memory(*(round(sum(values), 1) for values in zip(*held, strict=True)))
 
-    def processes(self) -> list[int]:
+    def list_processes(self) -> list[int]:
         """Ids of the process and of all that it started."""
         found, todo = [], [self._process.pid]
         while todo:
@@ -96,13 +96,13 @@ class Server:
                     todo += map(int, file.read_text().split())
         return found
 
-    def log(self) -> str:
+    def read_log(self) -> str:
         """What it said."""
         return self._log.read_text(errors="replace")
 
     def stop(self) -> None:
         """Ends it and whatever of it is left."""
-        started = self.processes()
+        started = self.list_processes()
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(30)
@@ -117,16 +117,16 @@ class Server:
             try:
                 ask()
             except (OSError, http.client.HTTPException):
-                self._still_starting(end)
+                self._require_starting(end)
             else:
                 return time.perf_counter() - self.began
 
-    def _still_starting(self, end: float) -> None:
+    def _require_starting(self, end: float) -> None:
         if self._process.poll() is not None or time.perf_counter() > end:
-            raise RuntimeError(f"the server did not start:\n{self.log()[-4000:]}")
+            raise RuntimeError(f"the server did not start:\n{self.read_log()[-4000:]}")
         time.sleep(0.005)
 
-    def _request(self, method: str, path: str, body: bytes | None, timeout: float) -> bytes:
+    def _send(self, method: str, path: str, body: bytes | None, timeout: float) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"})
@@ -140,7 +140,7 @@ class Server:
 
 
 @contextmanager
-def serving(
+def serve(
     module: str,
     *words: object,
     ping: str = "/ping",
@@ -148,7 +148,7 @@ def serving(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Runs `python -m module WORDS`, with {port} among them replaced, until the block ends."""
-    port = port or free_port()
+    port = port or find_free_port()
     command = [sys.executable, "-m", module, *(str(w).format(port=port) for w in words)]
     with TemporaryDirectory() as folder:
         log = Path(folder) / "log"
@@ -163,7 +163,7 @@ def serving(
             server.stop()
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -171,7 +171,7 @@ def free_port() -> int:
         return port
 
 
-def _memory(pid: int) -> tuple[float, float, float]:
+def _read_memory(pid: int) -> tuple[float, float, float]:
     """Resident, anonymous and peak MB of one process; zeros if it has ended."""
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from bench import matmul, options
-from bench.measures import ENCODERS, VOCABULARY, model_of
+from bench.measures import ENCODERS, VOCABULARY, make_model
 from bench.results import finish
 from bench.timing import alternate
 from o2v_jax import Model
@@ -32,25 +32,25 @@ Ids = np.ndarray
 
 def measure(encoder: str, dtype: DType, device: str, lengths: int, rounds: int) -> list[Any]:
     """Rows for so many length buckets of SNLI, each with its largest batch."""
-    model = model_of(encoder, "snli")
+    model = make_model(encoder, "snli")
     params, table = Weights(model, dtype), choose_model_shapes(model).usual[0]
     chosen = np.linspace(0, len(table.lengths) - 1, lengths).round().astype(int)
-    rate = matmul.gflops(dtype) if encoder == "hcnn" else None
+    rate = matmul.measure_gflops(dtype) if encoder == "hcnn" else None
     rows = []
     for bucket in chosen:
         batch, length = table.batch_sizes[bucket][-1], table.lengths[bucket]
         ids = np.random.default_rng(0).integers(1, VOCABULARY, (batch, length)).astype(np.int32)
         began = time.perf_counter()
-        ours = _ours(params, ids)
+        ours = _make_ours(params, ids)
         row = {"encoder": encoder, "dtype": dtype, "length": length, "batch": batch}
         row["compile_s"] = round(time.perf_counter() - began, 2)
-        mine, theirs, ratio = alternate(ours, _torchs(model, ids, device, dtype), rounds)
-        row |= {"ms": _ms(mine), "torch_ms": _ms(theirs), "ratio": round(ratio, 3)}
-        rows.append(row | _share(model, ids, mine / IN_A_ROW, rate))
+        mine, theirs, ratio = alternate(ours, _make_torchs(model, ids, device, dtype), rounds)
+        row |= {"ms": _round_ms(mine), "torch_ms": _round_ms(theirs), "ratio": round(ratio, 3)}
+        rows.append(row | _compute_share(model, ids, mine / IN_A_ROW, rate))
     return rows
 
 
-def _ours(params: Weights, ids: Ids) -> Callable[[], object]:
+def _make_ours(params: Weights, ids: Ids) -> Callable[[], object]:
     program, given = params.compile_encode(len(ids), 0, *ids.shape), jax.device_put(ids)
     table, first = params.make_table(len(ids)), params.first_row
 
@@ -64,7 +64,7 @@ def _ours(params: Weights, ids: Ids) -> Callable[[], object]:
     return work
 
 
-def _torchs(model: Model, ids: Ids, device: str, dtype: DType) -> Callable[[], object]:
+def _make_torchs(model: Model, ids: Ids, device: str, dtype: DType) -> Callable[[], object]:
     import torch  # noqa: PLC0415 - after JAX has set up its threads
 
     from bench.peers.torch_network import TorchNetwork  # noqa: PLC0415
@@ -75,24 +75,24 @@ def _torchs(model: Model, ids: Ids, device: str, dtype: DType) -> Callable[[], o
     starts = torch.arange(0, ids.size, ids.shape[1], dtype=torch.int32, device=network.device)
     lengths = torch.full(ids.shape[:1], ids.shape[1])
 
-    def encoded() -> Any:
+    def encode() -> Any:
         if network.has("pooled_embedding"):
-            return network.pooled(network.table(0), given.ravel(), starts)
+            return network.pooled(network.get_table(0), given.ravel(), starts)
         if network.has("hcnn"):
-            return network.hcnn(network.table(0), network.params["source"], given)
-        return network.bilstm(network.table(0), network.lstms[0], given, lengths)
+            return network.hcnn(network.get_table(0), network.params["source"], given)
+        return network.bilstm(network.get_table(0), network.lstms[0], given, lengths)
 
     def work() -> None:
         with torch.inference_mode():
             for _ in range(IN_A_ROW):
-                encodings = encoded()
+                encodings = encode()
             encodings[0, 0].item()  # waits for the device
 
     work()
     return work
 
 
-def _share(model: Model, ids: Ids, seconds: float, rate: float | None) -> dict[str, Any]:
+def _compute_share(model: Model, ids: Ids, seconds: float, rate: float | None) -> dict[str, Any]:
     """Of the rate of matrix products, by the definition's multiplications and additions."""
     if rate is None:
         return {}
@@ -101,12 +101,12 @@ def _share(model: Model, ids: Ids, seconds: float, rate: float | None) -> dict[s
     return {"gflops": round(gflops), "of_matmul": round(gflops / rate, 3)}
 
 
-def _ms(seconds: float) -> float:
+def _round_ms(seconds: float) -> float:
     return round(1e3 * seconds / IN_A_ROW, 3)
 
 
 @click.command()
-@options.common
+@options.add_common
 @click.option("--encoder", "encoders", type=click.Choice(list(ENCODERS)), multiple=True)
 @click.option("--dtype", type=click.Choice(get_args(DType)), default="float32", help="Of ours.")
 def main(

@@ -15,8 +15,8 @@ import click
 
 from bench import plots
 from bench.results import FOLDER, read
-from bench.summary import SOURCES, summary_rows
-from bench.tables import markdown
+from bench.summary import SOURCES, make_summary_rows
+from bench.tables import format_table
 
 ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"(<!-- bench:(\S+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
@@ -36,19 +36,19 @@ class Table:
     def __init__(self, file: str, section: str = "rows", columns: str = "") -> None:
         self._file, self._section, self._columns = file, section, columns.split()
 
-    def text(self, folder: Path) -> str | None:
+    def write(self, folder: Path) -> str | None:
         """In Markdown with a line on where it comes from; None without results."""
         results = read(self._file, folder)
         rows = (results or {}).get(self._section)
         if not results or not rows:
             return None
-        return f"{markdown(rows, self._columns)}\n\n{source(results)}\n"
+        return f"{format_table(rows, self._columns)}\n\n{describe_source(results)}\n"
 
 
 class Summary:
     """The table of README.md, which shows several results."""
 
-    def text(self, folder: Path) -> str | None:
+    def write(self, folder: Path) -> str | None:
         """In Markdown with the machine below it; None unless all results are there."""
         found = {name: read(name, folder) for name in SOURCES}
         results = {name: each for name, each in found.items() if each}
@@ -56,7 +56,7 @@ class Summary:
             return None
         machine = results["serve"]["machine"]
         cores = f"*{machine['cores']} cores of {machine['processor']}*"
-        return f"{markdown(summary_rows(results))}\n\n{cores}\n"
+        return f"{format_table(make_summary_rows(results))}\n\n{cores}\n"
 
 
 TABLES: dict[str, Table | Summary] = {
@@ -93,7 +93,7 @@ TABLES: dict[str, Table | Summary] = {
 }
 
 
-def source(results: Results) -> str:
+def describe_source(results: Results) -> str:
     """A line on where figures come from: commit, date, and what they were measured on."""
     machine = results["machine"]
     quick = " --quick" if results.get("quick") else ""
@@ -114,17 +114,17 @@ def rewrite(text: str, folder: Path) -> str:
         ClickException: a marker names no table.
     """
 
-    def replaced(found: "re.Match[str]") -> str:
+    def replace(found: "re.Match[str]") -> str:
         name = found[2]
         if name not in TABLES:
             raise click.ClickException(f"no table is named {name}: there are {', '.join(TABLES)}")
-        table = TABLES[name].text(folder)
+        table = TABLES[name].write(folder)
         return found[0] if table is None else f"{found[1]}{table}{found[3]}"
 
-    return _BLOCK.sub(replaced, text)
+    return _BLOCK.sub(replace, text)
 
 
-def pages(root: Path) -> list[Path]:
+def list_pages(root: Path) -> list[Path]:
     """The pages that hold tables."""
     return [root / "README.md", *sorted((root / "docs" / "benchmarks").glob("*.md"))]
 
@@ -134,7 +134,7 @@ def pages(root: Path) -> list[Path]:
 @click.option("--root", type=click.Path(path_type=Path), default=ROOT, help="README.md and docs.")
 def main(results: Path, root: Path) -> None:
     """Rewrite the tables of README.md and docs/benchmarks/, and draw the plots."""
-    for page in pages(root):
+    for page in list_pages(root):
         page.write_text(rewrite(page.read_text(), results))
     drawings: tuple[tuple[str, Callable[[Results], Any]], ...] = (
         ("score", plots.throughput),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bench.machine import describe
-from bench.tables import markdown
+from bench.tables import format_table
 
 FOLDER = Path(__file__).with_name("results")
 Rows = list[dict[str, Any]]
@@ -18,7 +18,7 @@ def finish(benchmark: str, sections: dict[str, Any], file: Path | None, **about:
     """Shows the tables among the sections, and then does as `keep`."""
     for name, section in sections.items():
         if isinstance(section, list) and section and isinstance(section[0], dict):
-            click.echo(f"\n{name}\n{markdown(section)}")
+            click.echo(f"\n{name}\n{format_table(section)}")
     keep(benchmark, sections, file, **about)
 
 
@@ -32,7 +32,7 @@ def keep(
 ) -> None:
     """Writes what was measured so far, if a file was asked for."""
     if file:
-        head = {"benchmark": benchmark, "quick": quick, "date": _now()}
+        head = {"benchmark": benchmark, "quick": quick, "date": _format_now()}
         write(file, head | {"machine": describe(*packages)} | sections)
 
 
@@ -48,5 +48,5 @@ def read(name: str, folder: Path = FOLDER) -> dict[str, Any] | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def _now() -> str:
+def _format_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

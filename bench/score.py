@@ -17,11 +17,17 @@ import numpy as np
 
 import bench.lengths as lengths_of
 from bench import growth, matmul, options
-from bench.cores import cores
-from bench.measures import ENCODERS, VOCABULARY, model_of, useful_flops, useful_share
+from bench.cores import count_cores
+from bench.measures import (
+    ENCODERS,
+    VOCABULARY,
+    compute_useful_share,
+    count_useful_flops,
+    make_model,
+)
 from bench.peers import HOMES, PACKAGES, Peer, start
 from bench.results import finish, keep
-from bench.timing import in_turns, ratio
+from bench.timing import compute_ratio, time_in_turns
 from o2v_jax import Model, Ragged, Scorer
 from o2v_jax.constants import DType
 
@@ -44,17 +50,22 @@ def measure(
 
     Peers compute in float32, in TF32 where we do not.
     """
-    model = model_of(encoder, distribution)
-    scorer, sides = Scorer(model, dtype=dtype), lengths_of.pairs(distribution, records, VOCABULARY)
-    scorer.warm(threads=cores())
+    model = make_model(encoder, distribution)
+    scorer, sides = (
+        Scorer(model, dtype=dtype),
+        lengths_of.draw_pairs(distribution, records, VOCABULARY),
+    )
+    scorer.warm(threads=count_cores())
     peers, missing = start(model, device, names, tf32=dtype != "float32")
     _compare(scorer, peers, sides, ATOL[dtype], TUNED_ON[device])
     ready = scorer.compiled
-    rate = matmul.gflops(dtype) if encoder == "hcnn" else 0.0
-    works = {"ours": lambda: scorer.score(*sides)} | {p.name: _work(p, sides) for p in peers}
+    rate = matmul.measure_gflops(dtype) if encoder == "hcnn" else 0.0
+    works = {"ours": lambda: scorer.score(*sides)} | {p.name: _make_work(p, sides) for p in peers}
     if distribution == lengths_of.ONE:
-        works |= {f"{p.name}, once": _work(p, sides, once=True) for p in peers if records <= 1000}
-    times = in_turns(works, rounds)
+        works |= {
+            f"{p.name}, once": _make_work(p, sides, once=True) for p in peers if records <= 1000
+        }
+    times = time_in_turns(works, rounds)
     row = {
         "encoder": encoder,
         "lengths": distribution,
@@ -63,13 +74,15 @@ def measure(
         "records_per_s": records / median(times["ours"]),
         **dict.fromkeys(names),
         **{peer.name: records / median(times[peer.name]) for peer in peers},
-        **_ratios(times, peers),
-        "useful_tokens": useful_share(scorer, sides),
-        **_flops(model, sides, median(times["ours"]), max(rate, _again(rate, dtype))),
+        **_compute_ratios(times, peers),
+        "useful_tokens": compute_useful_share(scorer, sides),
+        **_compute_flops(
+            model, sides, median(times["ours"]), max(rate, _measure_again(rate, dtype))
+        ),
         "programs": ready,
         "compiled_while_timed": scorer.compiled - ready,
     }
-    return {name: _rounded(value) for name, value in row.items()}, missing
+    return {name: _round(value) for name, value in row.items()}, missing
 
 
 def _compare(scorer: Scorer, peers: list[Peer], sides: Sides, atol: float, tuned_on: int) -> None:
@@ -80,11 +93,11 @@ def _compare(scorer: Scorer, peers: list[Peer], sides: Sides, atol: float, tuned
         np.testing.assert_allclose(ours, peer.score(*sides), atol=atol, err_msg=peer.name)
 
 
-def _work(peer: Peer, sides: Sides, *, once: bool = False) -> Any:
+def _make_work(peer: Peer, sides: Sides, *, once: bool = False) -> Any:
     return (lambda: peer.score_one(*sides)) if once else (lambda: peer.score(*sides))
 
 
-def _ratios(times: dict[str, list[float]], peers: list[Peer]) -> dict[str, Any]:
+def _compute_ratios(times: dict[str, list[float]], peers: list[Peer]) -> dict[str, Any]:
     """How many times as fast as the best peer, and as the best that encodes one user once."""
     plain = {peer.name: times[peer.name] for peer in peers}
     once = {name: values for name, values in times.items() if name.endswith(", once")}
@@ -92,18 +105,18 @@ def _ratios(times: dict[str, list[float]], peers: list[Peer]) -> dict[str, Any]:
     careful = min(once, key=lambda name: median(once[name]), default=None)
     return {
         "best_peer": best,
-        "ratio": ratio(times[best], times["ours"]) if best else None,
-        "ratio_encoding_once": ratio(times[careful], times["ours"]) if careful else None,
+        "ratio": compute_ratio(times[best], times["ours"]) if best else None,
+        "ratio_encoding_once": compute_ratio(times[careful], times["ours"]) if careful else None,
     }
 
 
-def _again(rate: float, dtype: DType) -> float:
-    return matmul.gflops(dtype) if rate else 0.0
+def _measure_again(rate: float, dtype: DType) -> float:
+    return matmul.measure_gflops(dtype) if rate else 0.0
 
 
-def _flops(model: Model, sides: Sides, seconds: float, rate: float) -> dict[str, Any]:
+def _compute_flops(model: Model, sides: Sides, seconds: float, rate: float) -> dict[str, Any]:
     """Useful work a second beside the machine's rate, where the work is matrix products."""
-    useful = useful_flops(model, sides) / seconds / 1e9 if rate else None
+    useful = count_useful_flops(model, sides) / seconds / 1e9 if rate else None
     return {
         "useful_gflops": useful,
         "matmul_gflops": rate or None,
@@ -111,14 +124,16 @@ def _flops(model: Model, sides: Sides, seconds: float, rate: float) -> dict[str,
     }
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 @click.command()
-@options.common
+@options.add_common
 @click.option("--encoder", "encoders", type=click.Choice(list(ENCODERS)), multiple=True)
-@click.option("--lengths", "distributions", type=click.Choice(lengths_of.names()), multiple=True)
+@click.option(
+    "--lengths", "distributions", type=click.Choice(lengths_of.list_names()), multiple=True
+)
 @click.option("--peer", "peers", type=click.Choice(list(HOMES)), multiple=True, help="Only these.")
 @click.option("--dtype", type=click.Choice(get_args(DType)), default="float32", help="Of ours.")
 @click.option("--records", type=click.IntRange(1), help="Default 2000, 20000 on a GPU; quick half.")
@@ -143,7 +158,7 @@ def main(
     rows, missing = list[dict[str, Any]](), dict[str, str]()
     sections: dict[str, Any] = {"rows": rows, "not_available": missing}
     for encoder in encoders or ENCODERS:
-        for name in distributions or lengths_of.names():
+        for name in distributions or lengths_of.list_names():
             count = min(records, lengths_of.ITEMS) if name == lengths_of.ONE else records
             row, why = measure(encoder, name, count, rounds, device, peers or tuple(HOMES), dtype)
             click.echo(f"{encoder} {name}: {row['records_per_s']:.0f} records/s, {row['ratio']} x")

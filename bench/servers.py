@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import options
 from bench.peers import EXTRA, NotAvailableError
-from bench.processes import Server, serving
+from bench.processes import Server, serve
 
 # Environment of every server: what it prints must not wait in a buffer.
 _UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
@@ -28,7 +28,7 @@ class Batching:
     timeout_s: float = 0.005
     fast_queue: bool = False
 
-    def words(self) -> Sequence[object]:
+    def list_words(self) -> Sequence[object]:
         """On the command line."""
         fast = ["--fast-queue"] if self.fast_queue else []
         return ["--max-batch-size", self.size, "--batch-timeout", self.timeout_s, *fast]
@@ -48,14 +48,14 @@ CANDIDATES = {
 }
 
 
-def ours(model: Path, device: str, **environment: str) -> AbstractContextManager[Server]:
+def serve_ours(model: Path, device: str, **environment: str) -> AbstractContextManager[Server]:
     """`o2v serve`."""
     words = ("serve", "--model", model, "--port", "{port}")
-    settings = {"JAX_PLATFORMS": options.platform(device)} | _UNBUFFERED | environment
-    return serving("o2v_jax", *words, environment=settings)
+    settings = {"JAX_PLATFORMS": options.get_platform(device)} | _UNBUFFERED | environment
+    return serve("o2v_jax", *words, environment=settings)
 
 
-def litserve(model: Path, device: str, batching: Batching) -> AbstractContextManager[Server]:
+def serve_litserve(model: Path, device: str, batching: Batching) -> AbstractContextManager[Server]:
     """LitServe with the same network in PyTorch.
 
     Raises:
@@ -65,10 +65,10 @@ def litserve(model: Path, device: str, batching: Batching) -> AbstractContextMan
         if find_spec(package) is None:
             raise NotAvailableError(f"no module named {package}: {EXTRA} brings it")
     where = ("--device", "cpu" if device == "cpu" else "cuda")
-    words = (model, "{port}", *batching.words(), *where)
-    return serving("bench.peers.litserve_app", *words, ping="/health", environment=_UNBUFFERED)
+    words = (model, "{port}", *batching.list_words(), *where)
+    return serve("bench.peers.litserve_app", *words, ping="/health", environment=_UNBUFFERED)
 
 
-def trivial() -> AbstractContextManager[Server]:
+def serve_trivial() -> AbstractContextManager[Server]:
     """Answers `{}` to everything, as fast as asyncio can."""
-    return serving("bench.load.trivial", "{port}", environment=_UNBUFFERED)
+    return serve("bench.load.trivial", "{port}", environment=_UNBUFFERED)

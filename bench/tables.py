@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> str:
+def format_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> str:
     """A table of the rows.
 
     Args:
@@ -12,12 +12,12 @@ def markdown(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> st
         names: the columns; by default all that any row has, in their order of appearance.
     """
     columns = list(names or dict.fromkeys(name for row in rows for name in row))
-    body = [[cell(row.get(name)) for name in columns] for row in rows]
+    body = [[format_cell(row.get(name)) for name in columns] for row in rows]
     lines = [columns, ["---"] * len(columns), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def cell(value: Any) -> str:
+def format_cell(value: Any) -> str:
     """A value as it stands in a table: about four digits, a dash for None."""
     if value is None:
         return "-"

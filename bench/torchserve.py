@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from bench.peers import NotAvailableError
-from bench.processes import ROOT, Server, free_port, serving
+from bench.processes import ROOT, Server, find_free_port, serve
 from bench.servers import Batching
 
 # a line for every request, as is its default, would cost it more than the network does
@@ -23,7 +23,9 @@ _QUIET = """<Configuration>
 _HANDLER = Path(__file__).parent / "peers" / "torchserve_handler.py"
 
 
-def torchserve(model: Path, device: str, batching: Batching) -> AbstractContextManager[Server]:
+def serve_torchserve(
+    model: Path, device: str, batching: Batching
+) -> AbstractContextManager[Server]:
     """TorchServe with one worker; it finds the GPU by itself if there is one.
 
     Raises:
@@ -34,16 +36,16 @@ def torchserve(model: Path, device: str, batching: Batching) -> AbstractContextM
         raise NotAvailableError("there is no java, which TorchServe runs on")
     if find_spec("ts") is None:
         raise NotAvailableError("no module named ts: pip install torchserve brings it")
-    return _started(model, batching)
+    return _start(model, batching)
 
 
 @contextmanager
-def _started(model: Path, batching: Batching) -> Iterator[Server]:
+def _start(model: Path, batching: Batching) -> Iterator[Server]:
     with TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
+        folder, port = Path(name), find_free_port()
         _archive(folder / "o2v.mar")
         config, quiet = folder / "config.properties", folder / "log4j2.xml"
-        config.write_text(_properties(port, batching))
+        config.write_text(_write_properties(port, batching))
         quiet.write_text(_QUIET)
         words = (
             "--log-config",
@@ -64,9 +66,7 @@ def _started(model: Path, batching: Batching) -> Iterator[Server]:
                 [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
             ),
         }
-        with serving(
-            "ts.model_server", *words, *where, port=port, environment=environment
-        ) as server:
+        with serve("ts.model_server", *words, *where, port=port, environment=environment) as server:
             yield server
 
 
@@ -78,7 +78,7 @@ def _archive(file: Path) -> None:
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps(manifest))
 
 
-def _properties(port: int, batching: Batching) -> str:
+def _write_properties(port: int, batching: Batching) -> str:
     settings = {
         "defaultVersion": True,
         "minWorkers": 1,
@@ -88,10 +88,10 @@ def _properties(port: int, batching: Batching) -> str:
     }
     lines = {
         "inference_address": f"http://127.0.0.1:{port}",
-        "management_address": f"http://127.0.0.1:{free_port()}",
-        "metrics_address": f"http://127.0.0.1:{free_port()}",
-        "grpc_inference_port": free_port(),
-        "grpc_management_port": free_port(),
+        "management_address": f"http://127.0.0.1:{find_free_port()}",
+        "metrics_address": f"http://127.0.0.1:{find_free_port()}",
+        "grpc_inference_port": find_free_port(),
+        "grpc_management_port": find_free_port(),
         "default_workers_per_model": 1,
         "disable_system_metrics": "true",
         "models": json.dumps({"o2v": {"1.0": settings}}),

@@ -14,65 +14,65 @@ MEGABYTE = 1_000_000
 PAIR_BYTES = 70  # of a pair of SNLI's lengths at least, on average
 
 
-def config_of(model: Path) -> Hyperparameters:
+def read_config(model: Path) -> Hyperparameters:
     """The hyperparameters of a model directory."""
     settings = orjson.loads((model / "config.json").read_bytes())["hyperparameters"]
     return Hyperparameters.from_strings(settings)
 
 
-def pairs(config: Hyperparameters, records: int, seed: int) -> list[dict[str, Any]]:
+def draw_pairs(config: Hyperparameters, records: int, seed: int) -> list[dict[str, Any]]:
     """Records with both sides, of SNLI's lengths."""
-    in0, in1 = lengths_of.pairs("snli", records, config.enc0_vocab_size, seed)
+    in0, in1 = lengths_of.draw_pairs("snli", records, config.enc0_vocab_size, seed)
     return [{"in0": in0.row(r).tolist(), "in1": in1.row(r).tolist()} for r in range(records)]
 
 
-def bodies(config: Hyperparameters, requests: int, records: int, seed: int = 0) -> list[bytes]:
+def make_bodies(config: Hyperparameters, requests: int, records: int, seed: int = 0) -> list[bytes]:
     """Requests with as many pairs each."""
-    made = pairs(config, requests * records, seed)
-    return [document(made[k : k + records]) for k in range(0, len(made), records)]
+    made = draw_pairs(config, requests * records, seed)
+    return [encode_records(made[k : k + records]) for k in range(0, len(made), records)]
 
 
-def large_bodies(config: Hyperparameters, requests: int, size: int = MEGABYTE) -> list[bytes]:
+def make_large_bodies(config: Hyperparameters, requests: int, size: int = MEGABYTE) -> list[bytes]:
     """Requests of a given number of bytes, or a few less."""
-    made = pairs(config, requests * (size // PAIR_BYTES + 1), seed=5)
+    made = draw_pairs(config, requests * (size // PAIR_BYTES + 1), seed=5)
     found = []
     for k in range(requests):
         mine = made[k::requests]
         text = [len(orjson.dumps(record)) + 1 for record in mine]
         fitting = int(np.searchsorted(np.cumsum(text), size - 20))
-        found.append(document(mine[:fitting]))
+        found.append(encode_records(mine[:fitting]))
     return found
 
 
-def mixed_bodies(config: Hyperparameters, requests: int, seed: int = 7) -> list[bytes]:
+def make_mixed_bodies(config: Hyperparameters, requests: int, seed: int = 7) -> list[bytes]:
     """Pairs and single sides, 1 to 300 records, short and long: most requests are small."""
     rng = np.random.default_rng(seed)
     sizes = np.minimum(rng.zipf(1.8, requests), 300)
     longest = config.enc0_max_seq_len
     found = []
     for size in sizes:
-        sides = [_random(rng, config, int(size), longest) for _ in (0, 1)]
+        sides = [_draw_rows(rng, config, int(size), longest) for _ in (0, 1)]
         kinds: tuple[tuple[str, ...], ...] = (("in0", "in1"), ("in0", "in1"), ("in0",), ("in1",))
         names = kinds[rng.integers(4)]
         rows = [
             {n: side.row(r).tolist() for n, side in zip(names, sides, strict=False)}
             for r in range(size)
         ]
-        found.append(document(rows))
+        found.append(encode_records(rows))
     return found
 
 
-def document(records: Sequence[dict[str, Any]]) -> bytes:
+def encode_records(records: Sequence[dict[str, Any]]) -> bytes:
     """The body of a request."""
     return orjson.dumps({"instances": records})
 
 
-def scores(answer: bytes) -> np.ndarray:
+def decode_scores(answer: bytes) -> np.ndarray:
     """Float64 `[records, classes]` of the body of an answer."""
     return np.array([row["scores"] for row in orjson.loads(answer)["predictions"]])
 
 
-def _random(
+def _draw_rows(
     rng: np.random.Generator, config: Hyperparameters, records: int, longest: int
 ) -> Ragged:
     """Lengths from 1 up, short ones more often."""

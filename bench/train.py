@@ -18,10 +18,15 @@ from bench import options
 from bench.results import finish
 from bench.timing import alternate
 from bench.torch_trainer import TorchTrainer
-from bench.workloads import Workload, document, sentence
+from bench.workloads import Workload, make_document_workload, make_sentence_workload
 from o2v_jax import Model
 from o2v_jax.training.data.batches import Batch, DataLoader
-from o2v_jax.training.optim.step import TrainState, evaluation_step, start, train_step
+from o2v_jax.training.optim.step import (
+    TrainState,
+    init_state,
+    make_evaluation_step,
+    make_train_step,
+)
 
 SMALL, LARGE = 30_000, 3_000_000
 
@@ -31,29 +36,31 @@ class Trainer:
 
     def __init__(self, workload: Workload) -> None:
         self.config = workload.config
-        self.state, self._step = start(self.config, 0), train_step(self.config)
+        self.state, self.step = init_state(self.config, 0), make_train_step(self.config)
 
-    def loss(self, batch: Batch) -> float:
+    def compute_loss(self, batch: Batch) -> float:
         """Mean loss, without dropout."""
-        return evaluation_step(self.config)(self.state.params, batch).mean_loss()
+        return make_evaluation_step(self.config)(self.state.params, batch).mean_loss()
 
     def run(self, batches: list[Batch]) -> TrainState:
         """A step for each batch; returns when the device is done."""
         for batch in batches:
-            self.state, _ = self._step(self.state, batch)
+            self.state, _ = self.step(self.state, batch)
         jax.block_until_ready(self.state)
         return self.state
 
 
-def against_torch(workload: Workload, steps: int, rounds: int, device: str) -> dict[str, Any]:
+def measure_against_torch(
+    workload: Workload, steps: int, rounds: int, device: str
+) -> dict[str, Any]:
     """Records a second of both sides."""
-    ours, batches = Trainer(workload), _batches(workload, steps)
+    ours, batches = Trainer(workload), _make_batches(workload, steps)
     params = jax.device_get(ours.state.params)
     peer = TorchTrainer(Model(workload.config, params), "cuda" if device == "gpu" else "cpu")
-    prepared = [peer.prepared(batch) for batch in batches]
+    prepared = [peer.prepare(batch) for batch in batches]
     with jax.default_matmul_precision("highest"):
-        mine = ours.loss(batches[0])
-    np.testing.assert_allclose(mine, peer.loss(prepared[0]), rtol=1e-4)
+        mine = ours.compute_loss(batches[0])
+    np.testing.assert_allclose(mine, peer.compute_loss(prepared[0]), rtol=1e-4)
     peer.use_tf32()  # as JAX does by itself on a GPU
     ours.run(batches)  # compiles
     for _ in range(2):  # both have found their places in one heap before they are timed
@@ -69,35 +76,35 @@ def against_torch(workload: Workload, steps: int, rounds: int, device: str) -> d
         "records_per_s": round(records / mine, 1),
         "torch_records_per_s": round(records / theirs, 1),
         "ratio": round(ratio, 3),
-        "input_share": (share := round(input_share(ours, workload, steps, rounds), 4)),
+        "input_share": (share := round(measure_input_share(ours, workload, steps, rounds), 4)),
         "with_input_per_s": round(records / mine / (1 + share), 1),
     }
 
 
-def input_share(trainer: Trainer, workload: Workload, steps: int, rounds: int) -> float:
+def measure_input_share(trainer: Trainer, workload: Workload, steps: int, rounds: int) -> float:
     """What making batches adds to the time of training on them, as a share of a step's time."""
-    data, config = workload.dataset(steps * workload.config.mini_batch_size), workload.config
+    data, config = workload.make_dataset(steps * workload.config.mini_batch_size), workload.config
     loader = DataLoader.of(config, data)
 
-    def epoch() -> list[Batch]:
-        return list(islice(loader.epoch(data, np.random.default_rng(3)), steps))
+    def make_epoch() -> list[Batch]:
+        return list(islice(loader.iterate_epoch(data, np.random.default_rng(3)), steps))
 
-    def made_while_training() -> None:
-        for batch in islice(loader.epoch(data, np.random.default_rng(3)), steps):
-            trainer.state, _ = trainer._step(trainer.state, batch)  # noqa: SLF001
+    def train_while_making() -> None:
+        for batch in islice(loader.iterate_epoch(data, np.random.default_rng(3)), steps):
+            trainer.state, _ = trainer.step(trainer.state, batch)
         jax.block_until_ready(trainer.state)
 
-    batches = epoch()
+    batches = make_epoch()
     trainer.run(batches)
-    _, _, ratio = alternate(lambda: trainer.run(batches), made_while_training, rounds)
+    _, _, ratio = alternate(lambda: trainer.run(batches), train_while_making, rounds)
     return ratio - 1
 
 
-def vocabulary_sizes(steps: int, rounds: int) -> dict[str, Any]:
+def measure_vocabulary_sizes(steps: int, rounds: int) -> dict[str, Any]:
     """Seconds a row_sparse step at two vocabulary sizes, for texts of the same token types."""
-    sides = {size: document("row_sparse", size, SMALL) for size in (SMALL, LARGE)}
+    sides = {size: make_document_workload("row_sparse", size, SMALL) for size in (SMALL, LARGE)}
     trainers = {size: Trainer(workload) for size, workload in sides.items()}
-    batches = {size: _batches(workload, steps) for size, workload in sides.items()}
+    batches = {size: _make_batches(workload, steps) for size, workload in sides.items()}
     for size, trainer in trainers.items():
         trainer.run(batches[size])
     large, small, ratio = alternate(
@@ -113,9 +120,9 @@ def vocabulary_sizes(steps: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _batches(workload: Workload, steps: int) -> list[Batch]:
+def _make_batches(workload: Workload, steps: int) -> list[Batch]:
     records = steps * workload.config.mini_batch_size
-    batches = workload.batches(records)
+    batches = workload.make_batches(records)
     return list(islice(cycle(batches), steps))
 
 
@@ -126,7 +133,7 @@ def _run_torch(peer: TorchTrainer, batches: list[Any]) -> None:
 
 
 @click.command()
-@options.common
+@options.add_common
 @click.option("--only", multiple=True, help="Part of a workload's name.")
 @click.option("--steps", type=click.IntRange(1), help="Timed as one block; 24, with --quick 12.")
 @click.option("--rounds", type=click.IntRange(1), help="Default 7, with --quick 3.")
@@ -141,13 +148,18 @@ def main(
     """Measure training."""
     options.use(device)
     steps, rounds = steps or (12 if quick else 24), rounds or (3 if quick else 7)
-    workloads = [document("row_sparse"), document("dense"), sentence("hcnn"), sentence("bilstm")]
+    workloads = [
+        make_document_workload("row_sparse"),
+        make_document_workload("dense"),
+        make_sentence_workload("hcnn"),
+        make_sentence_workload("bilstm"),
+    ]
     rows = [
-        against_torch(workload, steps, rounds, device)
+        measure_against_torch(workload, steps, rounds, device)
         for workload in workloads
         if not only or any(part in workload.name for part in only)
     ]
-    sizes = [] if only else [vocabulary_sizes(steps, rounds)]
+    sizes = [] if only else [measure_vocabulary_sizes(steps, rounds)]
     sections = {"rows": rows, "vocabulary_sizes": sizes}
     finish("train", sections, file, quick=quick, packages=("torch",))
 

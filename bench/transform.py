@@ -25,10 +25,10 @@ import orjson
 import bench.lengths as lengths_of
 import o2v_jax
 from bench import options
-from bench.measures import ENCODERS, VOCABULARY, model_of
+from bench.measures import ENCODERS, VOCABULARY, make_model
 from bench.processes import ROOT
 from bench.results import finish
-from bench.timing import in_turns
+from bench.timing import time_in_turns
 from o2v_jax import Model, Ragged
 from o2v_jax.transform.engines.local import make_scorer
 from o2v_jax.transform.read.rows import SLICE_ROWS
@@ -42,23 +42,25 @@ def measure(
     encoder: str, distribution: str, records: int, times: int, rounds: int, engines: list[list[str]]
 ) -> list[Row]:
     """A row for `Scorer.score`, and two for every engine: a small file and one `times` as large."""
-    model = model_of(encoder, distribution)
-    sides = lengths_of.pairs(distribution, records, VOCABULARY)
-    alone = scorer_rate(model, sides, rounds)
+    model = make_model(encoder, distribution)
+    sides = lengths_of.draw_pairs(distribution, records, VOCABULARY)
+    alone = measure_scorer(model, sides, rounds)
     rows = [{"engine": "Scorer.score", "records": records, "records_per_s": round(alone)}]
     with TemporaryDirectory() as name:
         folder = Path(name)
         o2v_jax.save(model, folder / "model")
         small, large = folder / "small.jsonl", folder / "large.jsonl"
-        small.write_bytes(content := jsonlines(sides))
+        small.write_bytes(content := encode_json_lines(sides))
         with large.open("wb") as stream:
             stream.writelines(content for _ in range(times))
-        transform(folder, small, [])  # compiles
-        rows += [transform(folder, file, engine) for engine in engines for file in (small, large)]
+        run_transform(folder, small, [])  # compiles
+        rows += [
+            run_transform(folder, file, engine) for engine in engines for file in (small, large)
+        ]
     return rows
 
 
-def scorer_rate(model: Model, sides: Sides, rounds: int) -> float:
+def measure_scorer(model: Model, sides: Sides, rounds: int) -> float:
     """Records a second of `Scorer.score` without anything around it."""
     scorer, records = make_scorer(model), len(sides[0])
     parts = [np.arange(first, records)[:SLICE_ROWS] for first in range(0, records, SLICE_ROWS)]
@@ -69,10 +71,10 @@ def scorer_rate(model: Model, sides: Sides, rounds: int) -> float:
             scorer.score(in0, in1)
 
     work()
-    return records / median(in_turns({"score": work}, rounds)["score"])
+    return records / median(time_in_turns({"score": work}, rounds)["score"])
 
 
-def transform(folder: Path, file: Path, engine: list[str]) -> Row:
+def run_transform(folder: Path, file: Path, engine: list[str]) -> Row:
     """Runs the command on a file; what it took."""
     command = [sys.executable, "-m", "o2v_jax", "transform", file, "--model", folder / "model"]
     command += ["--output", folder / "out", "--no-resume", *engine]
@@ -99,7 +101,7 @@ def transform(folder: Path, file: Path, engine: list[str]) -> Row:
     }
 
 
-def overheads(rows: list[Row]) -> list[Row]:
+def compute_overheads(rows: list[Row]) -> list[Row]:
     """For every engine the rate at which it does what the large file has more, and the rest.
 
     `start_s` is everything that does not grow with the file: imports, the model, programs from the
@@ -119,7 +121,7 @@ def overheads(rows: list[Row]) -> list[Row]:
     return found
 
 
-def jsonlines(sides: Sides) -> bytes:
+def encode_json_lines(sides: Sides) -> bytes:
     """The records as a file."""
     numbers = range(len(sides[0]))
     records = ({f"in{side}": rows.row(n) for side, rows in enumerate(sides)} for n in numbers)
@@ -128,9 +130,11 @@ def jsonlines(sides: Sides) -> bytes:
 
 
 @click.command()
-@options.common
+@options.add_common
 @click.option("--encoder", type=click.Choice(list(ENCODERS)), default="hcnn")
-@click.option("--lengths", "distribution", type=click.Choice(lengths_of.names()), default="snli")
+@click.option(
+    "--lengths", "distribution", type=click.Choice(lengths_of.list_names()), default="snli"
+)
 @click.option("--records", type=click.IntRange(1), help="Default 20000, with --quick 200.")
 @click.option("--times", type=click.IntRange(1), help="Of the large file; 20, with --quick 2.")
 @click.option("--rounds", type=click.IntRange(1), help="Of Scorer.score; 5, with --quick 1.")
@@ -154,7 +158,7 @@ def main(
     records, times = records or (200 if quick else 20_000), times or (2 if quick else 20)
     rounds = rounds or (1 if quick else 5)
     rows = measure(encoder, distribution, records, times, rounds, engines)
-    sections = {"rows": rows, "overheads": overheads(rows)}
+    sections = {"rows": rows, "overheads": compute_overheads(rows)}
     finish("transform", sections, file, quick=quick, packages=("ray",))
 
 

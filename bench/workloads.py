@@ -44,11 +44,11 @@ class Workload:
     lengths: str
     types: int
 
-    def dataset(self, records: int) -> Dataset:
+    def make_dataset(self, records: int) -> Dataset:
         """Records with token types as frequent as words are: the k-th type 1/k of the first."""
-        counts = lengths_of.histograms(self.lengths)
+        counts = lengths_of.read_histograms(self.lengths)
         in0, in1 = (
-            self._zipf(lengths_of.draw(count, records, 2, seed), seed)
+            self._draw_zipf(lengths_of.draw(count, records, 2, seed), seed)
             for seed, count in enumerate(counts)
         )
         longest = self.config.enc0_max_seq_len
@@ -57,12 +57,12 @@ class Workload:
             labels = np.ones(records, np.int64)
         return Dataset(in0.cut(longest), in1.cut(longest), labels.astype(np.float32))
 
-    def batches(self, records: int) -> list[Batch]:
+    def make_batches(self, records: int) -> list[Batch]:
         """An epoch."""
-        data = self.dataset(records)
-        return list(DataLoader.of(self.config, data).epoch(data, np.random.default_rng(3)))
+        data = self.make_dataset(records)
+        return list(DataLoader.of(self.config, data).iterate_epoch(data, np.random.default_rng(3)))
 
-    def _zipf(self, rows: Ragged, seed: int) -> Ragged:
+    def _draw_zipf(self, rows: Ragged, seed: int) -> Ragged:
         weights = np.cumsum(1 / np.arange(1, self.types))
         drawn = np.random.default_rng(seed).random(len(rows.ids)) * weights[-1]
         spread = (self.config.enc0_vocab_size - 1) // (self.types - 1)
@@ -70,14 +70,16 @@ class Workload:
         return Ragged(ids.astype(np.int32), rows.offsets)
 
 
-def document(storage: str, vocabulary: int = 267_522, types: int | None = None) -> Workload:
+def make_document_workload(
+    storage: str, vocabulary: int = 267_522, types: int | None = None
+) -> Workload:
     """The document-embedding configuration, with dense or row_sparse token embeddings."""
     settings = DOCUMENT | {"enc0_vocab_size": vocabulary, "token_embedding_storage_type": storage}
     config = Hyperparameters(**settings)
     return Workload(f"document, {storage}", config, "acl", types or vocabulary)
 
 
-def sentence(network: str) -> Workload:
+def make_sentence_workload(network: str) -> Workload:
     """Sentence pairs of SNLI's lengths."""
     dims = {"hcnn": 1024, "bilstm": 512}
     config = Hyperparameters(**SENTENCE, enc0_network=network, enc_dim=dims[network])  # type: ignore[arg-type]

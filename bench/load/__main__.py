@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.load.figures import figures
+from bench.load.figures import compute_figures
 from bench.load.job import Job
 from bench.load.loop import Load
 
@@ -15,7 +15,7 @@ def main(job: str, bodies: str) -> None:
     load = Load(Job(**json.loads(job)), Path(bodies).read_bytes().split(b"\n"))
     began = time.process_time()
     load.run()
-    print(json.dumps(figures(load, time.process_time() - began)))
+    print(json.dumps(compute_figures(load, time.process_time() - began)))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Connection:
         self._received += part
         if not part:
             return 0
-        return self._status() if self._complete() else None
+        return self._take_status() if self._is_complete() else None
 
     def reset(self) -> None:
         """Connects anew; the request is given up."""
@@ -75,7 +75,7 @@ class Connection:
         """Whether the server said that this was the last answer."""
         return bool(_CLOSE.search(self._head))
 
-    def _complete(self) -> bool:
+    def _is_complete(self) -> bool:
         if self._end < 0:
             head = self._received.find(b"\r\n\r\n")
             if head < 0:
@@ -88,7 +88,7 @@ class Connection:
             return len(self._received) >= self._end
         return self._received.endswith(b"\r\n0\r\n\r\n")
 
-    def _status(self) -> int:
+    def _take_status(self) -> int:
         status = int(self._head[9:12])
         self._received.clear()
         self._end, self.busy = -1, False

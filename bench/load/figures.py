@@ -13,7 +13,7 @@ OK = 200
 PERCENTILES = (50, 90, 99, 99.9)
 
 
-def figures(load: Load, cpu_s: float) -> dict[str, Any]:
+def compute_figures(load: Load, cpu_s: float) -> dict[str, Any]:
     """Rates, latencies from the time a request was due, and what the client itself took.
 
     Args:
@@ -25,7 +25,7 @@ def figures(load: Load, cpu_s: float) -> dict[str, Any]:
     last = first + job.seconds
     if job.requests is not None:
         last = min(last, max((note.answered for note in load.notes), default=first))
-    counted = [note for note in load.notes if first <= _when(job, note) <= last]
+    counted = [note for note in load.notes if first <= _choose_time(job, note) <= last]
     accepted = [note for note in counted if note.status == OK]
     refused = [note for note in counted if note.status not in {0, OK}]
     spent = max(last - first, 1e-9)
@@ -35,16 +35,18 @@ def figures(load: Load, cpu_s: float) -> dict[str, Any]:
         "by_status": {str(k): n for k, n in sorted(Counter(n.status for n in counted).items())},
         "unsent": load.unsent,
         "requests_per_s": round(len(accepted) / spent, 1),
-        "accepted_ms": milliseconds(note.answered - note.due for note in accepted),
-        "refused_ms": milliseconds(note.answered - note.due for note in refused),
-        "refused_after_sending_ms": milliseconds(note.answered - note.sent for note in refused),
-        "ping_ms": milliseconds(n.answered - n.due for n in load.pings if n.status == OK),
+        "accepted_ms": compute_percentiles(note.answered - note.due for note in accepted),
+        "refused_ms": compute_percentiles(note.answered - note.due for note in refused),
+        "refused_after_sending_ms": compute_percentiles(
+            note.answered - note.sent for note in refused
+        ),
+        "ping_ms": compute_percentiles(n.answered - n.due for n in load.pings if n.status == OK),
         "pings_not_200": sum(note.status != OK for note in load.pings),
         "client_cpu": round(cpu_s / (spent + job.warm_s), 3),
     }
 
 
-def milliseconds(seconds: Iterable[float]) -> dict[str, float] | None:
+def compute_percentiles(seconds: Iterable[float]) -> dict[str, float] | None:
     """Percentiles and the maximum of the latencies, None if there are none."""
     times = [1000 * one for one in seconds]
     if not times:
@@ -54,6 +56,6 @@ def milliseconds(seconds: Iterable[float]) -> dict[str, float] | None:
     return named | {"max": round(max(times), 3)}
 
 
-def _when(job: Job, note: Note) -> float:
+def _choose_time(job: Job, note: Note) -> float:
     """A closed loop counts what was answered in the time, an open one what was due in it."""
     return note.answered if job.rate is None else note.due

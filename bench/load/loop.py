@@ -31,7 +31,7 @@ class Load:
     """
 
     def __init__(self, job: Job, bodies: Sequence[bytes]) -> None:
-        self.job, self._requests = job, cycle(_request(job.path, body) for body in bodies)
+        self.job, self._requests = job, cycle(_make_request(job.path, body) for body in bodies)
         self.notes: list[Note] = []
         self.pings: list[Note] = []
         self._selector = DefaultSelector()
@@ -48,10 +48,10 @@ class Load:
         """Sends until the time is over or all is sent, then waits for the last answers."""
         began = now()
         end = began + self.job.warm_s + self.job.seconds
-        due = self._arrivals(began)
+        due = self._iterate_arrivals(began)
         upcoming, ping = next(due), began
-        while (at := now()) < end and not self._all_sent():
-            while upcoming <= at and not self._all_sent():
+        while (at := now()) < end and not self._has_sent_all():
+            while upcoming <= at and not self._has_sent_all():
                 self._waiting.append(upcoming)
                 upcoming = next(due)
                 self._start()
@@ -66,7 +66,7 @@ class Load:
         """Requests that were due and for which no connection became free."""
         return len(self._waiting)
 
-    def _arrivals(self, began: float) -> Iterator[float]:
+    def _iterate_arrivals(self, began: float) -> Iterator[float]:
         """When requests are due; in a closed loop only the first of each connection."""
         if self.job.rate is None:
             yield from [began] * self.job.connections
@@ -77,7 +77,7 @@ class Load:
             at += rng.expovariate(self.job.rate)
             yield at
 
-    def _all_sent(self) -> bool:
+    def _has_sent_all(self) -> bool:
         return self.job.requests is not None and self.sent >= self.job.requests
 
     def _start(self) -> None:
@@ -115,11 +115,11 @@ class Load:
             connection.reset()
             self._selector.register(connection, EVENT_READ)
         if connection is not self._ping and (was_busy or status):
-            self._next(connection)
+            self._send_next(connection)
 
-    def _next(self, connection: Connection) -> None:
+    def _send_next(self, connection: Connection) -> None:
         """In a closed loop the next request at once, else whatever waits."""
-        if self.job.rate is None and not self._all_sent() and not self._draining:
+        if self.job.rate is None and not self._has_sent_all() and not self._draining:
             self._send(connection, now())
         else:
             self._idle.append(connection)
@@ -134,6 +134,6 @@ class Load:
         self._waiting = unsent
 
 
-def _request(path: str, body: bytes) -> bytes:
+def _make_request(path: str, body: bytes) -> bytes:
     head = f"POST {path} HTTP/1.1\r\nHost: o2v\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -34,7 +34,7 @@ def start(
     peers, missing = [], {}
     for name in names:
         try:
-            peer = _maker(name)(model, device, tf32)
+            peer = _find_maker(name)(model, device, tf32)
             peer.batches = BATCHES[device]
             peers.append(peer)
         except NotAvailableError as reason:
@@ -42,7 +42,7 @@ def start(
     return peers, missing
 
 
-def _maker(name: str) -> Callable[[Model, str, bool], Peer]:
+def _find_maker(name: str) -> Callable[[Model, str, bool], Peer]:
     module, kind = HOMES[name]
     try:
         maker: Callable[[Model, str, bool], Peer] = getattr(import_module(module), kind)

@@ -51,9 +51,9 @@ class Peer(ABC):
 
     def tune(self, in0: Ragged, in1: Ragged) -> None:
         """Chooses the batch size that is fastest on this data."""
-        self.batch = min(self.batches, key=lambda batch: self._seconds(batch, in0, in1))
+        self.batch = min(self.batches, key=lambda batch: self._measure_seconds(batch, in0, in1))
 
-    def _seconds(self, batch: int, in0: Ragged, in1: Ragged) -> float:
+    def _measure_seconds(self, batch: int, in0: Ragged, in1: Ragged) -> float:
         self.batch = batch
         self.score(in0, in1)
         began = time.perf_counter()
@@ -61,7 +61,7 @@ class Peer(ABC):
         return time.perf_counter() - began
 
 
-def sorted_batches(rows: Ragged, batch: int) -> Iterator[tuple[Rows, Ragged]]:
+def iterate_sorted_batches(rows: Ragged, batch: int) -> Iterator[tuple[Rows, Ragged]]:
     """Batches of rows of like length, the longest first, with the rows' places."""
     order = np.argsort(-rows.lengths, kind="stable")
     for start in range(0, len(order), batch):

@@ -12,7 +12,7 @@ from typing import Any
 import litserve
 import torch
 
-from bench.cores import cores
+from bench.cores import count_cores
 from bench.peers.torch_network import TorchNetwork
 from bench.peers.weights import read
 from o2v_jax.data.ragged import Ragged
@@ -29,7 +29,7 @@ class Object2VecAPI(litserve.LitAPI):
 
     def setup(self, device: str) -> None:
         """Loads the network."""
-        torch.set_num_threads(cores())
+        torch.set_num_threads(count_cores())
         self._network = TorchNetwork(*read(self._model), device)
 
     def decode_request(self, request: dict[str, Records]) -> Records:
@@ -44,12 +44,12 @@ class Object2VecAPI(litserve.LitAPI):
     def predict(self, requests: Sequence[Records]) -> list[list[list[float]]]:
         """Scores of every request."""
         records = list(chain.from_iterable(requests))
-        encoded = [self._encoded(side, records) for side in (0, 1)]
+        encoded = [self._encode(side, records) for side in (0, 1)]
         scores = torch.softmax(self._network.head(*encoded), -1).tolist()
         ends = [0, *accumulate(len(request) for request in requests)]
         return [scores[a:b] for a, b in pairwise(ends)]
 
-    def _encoded(self, side: int, records: Records) -> Any:
+    def _encode(self, side: int, records: Records) -> Any:
         rows = Ragged.of([record[("in0", "in1")[side]] for record in records])
         longest = self._network.config.encoder(side).max_seq_len
         return self._network.encode(side, rows.cut(longest))

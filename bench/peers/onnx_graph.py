@@ -20,7 +20,7 @@ class Graph:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
 
-    def constant(self, values: npt.ArrayLike, dtype: type | None = None) -> str:
+    def add_constant(self, values: npt.ArrayLike, dtype: type | None = None) -> str:
         """An array."""
         name = f"c{len(self._constants)}"
         array = np.ascontiguousarray(np.array(values, dtype))
@@ -34,7 +34,7 @@ class Graph:
         self._nodes.append(helper.make_node(kind, inputs, names, **attributes))
         return name
 
-    def model(self, inputs: Mapping[str, tuple[int, list[Any]]], output: str) -> ModelProto:
+    def make_model(self, inputs: Mapping[str, tuple[int, list[Any]]], output: str) -> ModelProto:
         """The finished model.
 
         Args:
@@ -50,22 +50,22 @@ class Graph:
         return model
 
 
-def encoder(
+def make_encoder(
     config: Hyperparameters, side: int, table: Any, weights: Mapping[str, Any]
 ) -> ModelProto:
     """(ids int32 `[batch, length]`, lengths int32 `[batch]`) -> encodings `[batch, enc_dim]`."""
     graph = Graph()
-    network = {"hcnn": _hcnn, "bilstm": _bilstm, "pooled_embedding": _pooled}
-    vectors = graph.add("Gather", graph.constant(table), "ids")
-    found = network[config.encoder(side).network](graph, vectors, weights)
+    network = {"hcnn": _add_hcnn, "bilstm": _add_bilstm, "pooled_embedding": _add_pooled}
+    vectors = graph.add("Gather", graph.add_constant(table), "ids")
+    found = network[config.make_encoder(side).network](graph, vectors, weights)
     shapes: dict[str, tuple[int, list[Any]]] = {
         "ids": (TensorProto.INT32, ["batch", "length"]),
         "lengths": (TensorProto.INT32, ["batch"]),
     }
-    return graph.model(shapes, found)
+    return graph.make_model(shapes, found)
 
 
-def head(config: Hyperparameters, weights: Mapping[str, Any]) -> ModelProto:
+def make_head(config: Hyperparameters, weights: Mapping[str, Any]) -> ModelProto:
     """(enc0, enc1) -> probabilities."""
     graph = Graph()
     joined = {
@@ -75,57 +75,63 @@ def head(config: Hyperparameters, weights: Mapping[str, Any]) -> ModelProto:
     }
     x = graph.add("Concat", *(v for n in config.comparator_list for v in joined[n]()), axis=1)
     for layer in weights.get("mlp", {}).values():
-        x = _dense(graph, x, layer)
+        x = _add_dense(graph, x, layer)
         if config.mlp_activation != "linear":
             x = graph.add(ACTIVATIONS[config.mlp_activation], x)
-    x = graph.add("Softmax", _dense(graph, x, weights["output_layer"]), axis=1)
+    x = graph.add("Softmax", _add_dense(graph, x, weights["output_layer"]), axis=1)
     vectors = (TensorProto.FLOAT, ["batch", config.enc_dim])
-    return graph.model({"enc0": vectors, "enc1": vectors}, x)
+    return graph.make_model({"enc0": vectors, "enc1": vectors}, x)
 
 
-def _dense(graph: Graph, x: str, layer: Mapping[str, Any]) -> str:
-    return graph.add("Gemm", x, graph.constant(layer["weight"]), graph.constant(layer["bias"]))
+def _add_dense(graph: Graph, x: str, layer: Mapping[str, Any]) -> str:
+    return graph.add(
+        "Gemm", x, graph.add_constant(layer["weight"]), graph.add_constant(layer["bias"])
+    )
 
 
-def _real(graph: Graph) -> str:
+def _add_mask(graph: Graph) -> str:
     """Float32 `[batch, length]`: 1 where a token is."""
-    real = graph.add("Greater", "ids", graph.constant(0, np.int32))
+    real = graph.add("Greater", "ids", graph.add_constant(0, np.int32))
     return graph.add("Cast", real, to=TensorProto.FLOAT)
 
 
-def _hcnn(graph: Graph, vectors: str, weights: Mapping[str, Any]) -> str:
-    mask = graph.add("Unsqueeze", _real(graph), graph.constant([1], np.int64))
+def _add_hcnn(graph: Graph, vectors: str, weights: Mapping[str, Any]) -> str:
+    mask = graph.add("Unsqueeze", _add_mask(graph), graph.add_constant([1], np.int64))
     x = graph.add("Mul", graph.add("Transpose", vectors, perm=[0, 2, 1]), mask)
     pools = []
     for layer in weights.values():
         width = layer["weight"].shape[0]
-        kernel = graph.constant(np.transpose(layer["weight"], (2, 1, 0)))
+        kernel = graph.add_constant(np.transpose(layer["weight"], (2, 1, 0)))
         pads = [(width - 1) // 2, width // 2]
-        y = graph.add("Conv", x, kernel, graph.constant(layer["bias"]), pads=pads)
+        y = graph.add("Conv", x, kernel, graph.add_constant(layer["bias"]), pads=pads)
         x = graph.add("Mul", graph.add("Relu", y), mask)
-        pools.append(graph.add("ReduceMax", x, graph.constant([2], np.int64), keepdims=0))
+        pools.append(graph.add("ReduceMax", x, graph.add_constant([2], np.int64), keepdims=0))
     return graph.add("Concat", *pools, axis=1)
 
 
-def _bilstm(graph: Graph, vectors: str, weights: Mapping[str, Any]) -> str:
+def _add_bilstm(graph: Graph, vectors: str, weights: Mapping[str, Any]) -> str:
     x = graph.add("Transpose", vectors, perm=[1, 0, 2])  # [length, batch, inputs]
-    shape = graph.constant([0, 0, -1], np.int64)
+    shape = graph.add_constant([0, 0, -1], np.int64)
     for k in range(len(weights) // 2):
         sides = [weights[f"{direction}_{k}"] for direction in ("forward", "backward")]
-        x = graph.add("Reshape", _lstm(graph, x, sides), shape)
-    real = graph.add("Transpose", _real(graph), perm=[1, 0])
-    real = graph.add("Unsqueeze", real, graph.constant([2], np.int64))
+        x = graph.add("Reshape", _add_lstm(graph, x, sides), shape)
+    real = graph.add("Transpose", _add_mask(graph), perm=[1, 0])
+    real = graph.add("Unsqueeze", real, graph.add_constant([2], np.int64))
     kept = graph.add("Cast", real, to=TensorProto.BOOL)
-    x = graph.add("Where", kept, x, graph.constant(-np.inf, np.float32))
-    return graph.add("ReduceMax", x, graph.constant([0], np.int64), keepdims=0)
+    x = graph.add("Where", kept, x, graph.add_constant(-np.inf, np.float32))
+    return graph.add("ReduceMax", x, graph.add_constant([0], np.int64), keepdims=0)
 
 
-def _lstm(graph: Graph, x: str, directions: list[Mapping[str, Any]]) -> str:
+def _add_lstm(graph: Graph, x: str, directions: list[Mapping[str, Any]]) -> str:
     """Hidden states `[length, batch, directions, units]`."""
-    kernels = graph.constant([_gates(weights["weight_input"]) for weights in directions])
-    hidden = graph.constant([_gates(weights["weight_hidden"]) for weights in directions])
-    bias = [_gates(np.asarray(weights["bias"])[None])[:, 0] for weights in directions]
-    biases = graph.constant([np.concatenate([b, np.zeros_like(b)]) for b in bias])
+    kernels = graph.add_constant(
+        [_reorder_gates(weights["weight_input"]) for weights in directions]
+    )
+    hidden = graph.add_constant(
+        [_reorder_gates(weights["weight_hidden"]) for weights in directions]
+    )
+    bias = [_reorder_gates(np.asarray(weights["bias"])[None])[:, 0] for weights in directions]
+    biases = graph.add_constant([np.concatenate([b, np.zeros_like(b)]) for b in bias])
     units = np.asarray(directions[0]["weight_hidden"]).shape[0]
     y = graph.add(
         "LSTM",
@@ -136,19 +142,19 @@ def _lstm(graph: Graph, x: str, directions: list[Mapping[str, Any]]) -> str:
     return graph.add("Transpose", y, perm=[0, 2, 1, 3])
 
 
-def _gates(weight: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def _reorder_gates(weight: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """`[inputs, 4 * units]` in the order i, f, g, o -> `[4 * units, inputs]` in i, o, f, g."""
     one, forget, cell, out = np.split(np.asarray(weight, np.float32).T, 4)
     return np.concatenate([one, out, forget, cell])
 
 
-def _pooled(graph: Graph, vectors: str, weights: Mapping[str, Any]) -> str:
+def _add_pooled(graph: Graph, vectors: str, weights: Mapping[str, Any]) -> str:
     """Mean as one small matrix product a row, which reads every token vector once."""
     del weights
     counts = graph.add("Cast", "lengths", to=TensorProto.FLOAT)
-    counts = graph.add("Max", counts, graph.constant(1, np.float32))
-    counts = graph.add("Unsqueeze", counts, graph.constant([1], np.int64))
-    shares = graph.add("Div", _real(graph), counts)
-    shares = graph.add("Unsqueeze", shares, graph.constant([1], np.int64))
+    counts = graph.add("Max", counts, graph.add_constant(1, np.float32))
+    counts = graph.add("Unsqueeze", counts, graph.add_constant([1], np.int64))
+    shares = graph.add("Div", _add_mask(graph), counts)
+    shares = graph.add("Unsqueeze", shares, graph.add_constant([1], np.int64))
     pooled = graph.add("MatMul", shares, vectors)
-    return graph.add("Squeeze", pooled, graph.constant([1], np.int64))
+    return graph.add("Squeeze", pooled, graph.add_constant([1], np.int64))

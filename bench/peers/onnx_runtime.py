@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 
-from bench.cores import cores
+from bench.cores import count_cores
 from bench.peers import onnx_graph
-from bench.peers.base import Floats, NotAvailableError, Peer, sorted_batches
+from bench.peers.base import Floats, NotAvailableError, Peer, iterate_sorted_batches
 from o2v_jax import Model, Ragged
 from o2v_jax.model import table_name
 
@@ -27,7 +27,7 @@ class OnnxRuntime(Peer):
             provider = (provider, {"use_tf32": int(tf32)})
         self.config, params = model.config, model.params
         graphs = (
-            onnx_graph.encoder(
+            onnx_graph.make_encoder(
                 model.config,
                 side,
                 params[table_name(model.config, side)]["weight"],
@@ -35,13 +35,13 @@ class OnnxRuntime(Peer):
             )
             for side in (0, 1)
         )
-        self.encoders = [_session(graph, provider) for graph in graphs]
-        self.head = _session(onnx_graph.head(model.config, params["head"]), provider)
+        self.encoders = [_make_session(graph, provider) for graph in graphs]
+        self.head = _make_session(onnx_graph.make_head(model.config, params["head"]), provider)
 
     def encode(self, side: int, rows: Ragged) -> Floats:
         """Encodings `[rows, enc_dim]` on the host."""
         out = np.empty((len(rows), self.config.enc_dim), np.float32)
-        for places, batch in sorted_batches(rows, self.batch):
+        for places, batch in iterate_sorted_batches(rows, self.batch):
             ids = batch.pad(len(batch), max(1, int(batch.lengths.max())))
             feed = {"ids": ids, "lengths": batch.lengths.astype(np.int32)}
             known = {given.name for given in self.encoders[side].get_inputs()}
@@ -56,9 +56,9 @@ class OnnxRuntime(Peer):
         return scores
 
 
-def _session(graph: Any, provider: str) -> Any:
+def _make_session(graph: Any, provider: str) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cores()
+    options.intra_op_num_threads = count_cores()
     # threads that spin after a run would take the cores from whoever is timed next
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(graph.SerializeToString(), options, [provider])

@@ -37,13 +37,13 @@ class TorchCompiled(TorchEager):
     def _encode(self, side: int, rows: Ragged) -> Any:
         network = self.network
         if network.has("pooled_embedding"):
-            return self._pooled(network.table(side), *network.flat(rows))
-        ids, table = network.padded(rows), network.table(side)
+            return self._pooled(network.get_table(side), *network.flatten(rows))
+        ids, table = network.pad_rows(rows), network.get_table(side)
         if network.has("hcnn"):
             return self._hcnn(table, network.params[ENCODERS[side]], ids)
         return self._bilstm(table, network.lstms[side], ids, torch.from_numpy(rows.lengths))
 
-    def _head(self, enc0: Any, enc1: Any) -> Any:
+    def _compute_head(self, enc0: Any, enc1: Any) -> Any:
         return self._compiled_head(enc0.expand_as(enc1), enc1)
 
     def _try(self) -> None:

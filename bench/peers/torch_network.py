@@ -27,10 +27,10 @@ class TorchNetwork:
 
     def __init__(self, config: Hyperparameters, params: Mapping[str, Any], device: str) -> None:
         self.config, self.device = config, device
-        self.params = _tensors(params, device)
+        self.params = _make_tensors(params, device)
         if self.has("hcnn"):
-            _native_kernels(self.params)
-        self.lstms = {side: self._lstm(side) for side in (0, 1)} if self.has("bilstm") else {}
+            _transpose_kernels(self.params)
+        self.lstms = {side: self._make_lstm(side) for side in (0, 1)} if self.has("bilstm") else {}
         self.sparse, self.dropout = False, 0.0  # what training changes
 
     def has(self, network: str) -> bool:
@@ -40,24 +40,26 @@ class TorchNetwork:
     def encode(self, side: int, rows: Ragged) -> Any:
         """Encodings of one batch, padded to its longest, `[rows, enc_dim]`."""
         if self.has("pooled_embedding"):
-            return self.pooled(self.table(side), *self.flat(rows))
-        ids = self.padded(rows)
+            return self.pooled(self.get_table(side), *self.flatten(rows))
+        ids = self.pad_rows(rows)
         if self.has("hcnn"):
-            return self.hcnn(self.table(side), self.params[ENCODERS[side]], ids)
-        return self.bilstm(self.table(side), self.lstms[side], ids, torch.from_numpy(rows.lengths))
+            return self.hcnn(self.get_table(side), self.params[ENCODERS[side]], ids)
+        return self.bilstm(
+            self.get_table(side), self.lstms[side], ids, torch.from_numpy(rows.lengths)
+        )
 
-    def table(self, side: int) -> Any:
+    def get_table(self, side: int) -> Any:
         """The token vectors of a side."""
         tied = self.config.tied_token_embedding_weight
         return self.params["embed_shared" if tied else f"embed_{side}"]["weight"]
 
-    def flat(self, rows: Ragged) -> tuple[Any, Any]:
+    def flatten(self, rows: Ragged) -> tuple[Any, Any]:
         """Ids one after the other, and where each row starts."""
         starts = rows.offsets[:-1].astype(np.int32)
         ids, at = torch.from_numpy(rows.ids), torch.from_numpy(starts)
         return ids.to(self.device), at.to(self.device)
 
-    def padded(self, rows: Ragged) -> Any:
+    def pad_rows(self, rows: Ragged) -> Any:
         """Ids `[rows, longest]`, filled up with 0."""
         longest = max(1, int(rows.lengths.max(initial=1)))
         return torch.from_numpy(rows.pad(len(rows), longest)).to(self.device)
@@ -65,7 +67,7 @@ class TorchNetwork:
     def pooled(self, table: Any, ids: Any, starts: Any) -> Any:
         """Mean of the token vectors of each row."""
         bag = nn.functional.embedding_bag
-        return self._dropped(bag(ids, table, starts, mode="mean", sparse=self.sparse))
+        return self._drop_out(bag(ids, table, starts, mode="mean", sparse=self.sparse))
 
     def hcnn(self, table: Any, layers: Mapping[str, Any], ids: Any) -> Any:
         """Stacked convolutions, each pooled."""
@@ -73,7 +75,7 @@ class TorchNetwork:
         x = (nn.functional.embedding(ids, table) * mask[..., None]).transpose(1, 2)
         pools = []
         for layer in layers.values():
-            x = torch.relu(_convolved(x, layer["weight"], layer["bias"])) * mask[:, None, :]
+            x = torch.relu(_convolve(x, layer["weight"], layer["bias"])) * mask[:, None, :]
             pools.append(x.amax(2))
         return torch.cat(pools, 1)
 
@@ -96,17 +98,17 @@ class TorchNetwork:
         x = torch.cat([v for name in self.config.comparator_list for v in joined[name]], 1)
         head = self.params["head"]
         for layer in head.get("mlp", {}).values():
-            x = self._dropped(self._active(torch.addmm(layer["bias"], x, layer["weight"])))
+            x = self._drop_out(self._activate(torch.addmm(layer["bias"], x, layer["weight"])))
         return torch.addmm(head["output_layer"]["bias"], x, head["output_layer"]["weight"])
 
-    def _active(self, x: Any) -> Any:
+    def _activate(self, x: Any) -> Any:
         activation = self.config.mlp_activation
         return x if activation == "linear" else getattr(torch, activation)(x)
 
-    def _dropped(self, x: Any) -> Any:
+    def _drop_out(self, x: Any) -> Any:
         return nn.functional.dropout(x, self.dropout) if self.dropout else x
 
-    def _lstm(self, side: int) -> Any:
+    def _make_lstm(self, side: int) -> Any:
         encoder = self.config.encoder(side)
         units, inputs = encoder.enc_dim // 2, encoder.token_embedding_dim
         lstm = nn.LSTM(inputs, units, encoder.layers, batch_first=True, bidirectional=True)
@@ -118,7 +120,7 @@ class TorchNetwork:
         return lstm
 
 
-def _convolved(x: Any, kernel: Any, bias: Any) -> Any:
+def _convolve(x: Any, kernel: Any, bias: Any) -> Any:
     """Of the same length; an even width reaches one step further to the right, as ours does."""
     width = kernel.shape[2]
     if width % 2:
@@ -135,14 +137,14 @@ def _fill(lstm: Any, weights: Any, suffix: str) -> None:
         getattr(lstm, f"bias_hh_{suffix}").zero_()
 
 
-def _native_kernels(params: dict[str, Any]) -> None:
+def _transpose_kernels(params: dict[str, Any]) -> None:
     """Convolution kernels as PyTorch keeps them, so that no call has to turn them round."""
     for encoder in ENCODERS:
         for layer in params.get(encoder, {}).values():
             layer["weight"] = layer["weight"].permute(2, 1, 0).contiguous()
 
 
-def _tensors(params: Any, device: str) -> Any:
+def _make_tensors(params: Any, device: str) -> Any:
     if isinstance(params, Mapping):
-        return {name: _tensors(value, device) for name, value in params.items()}
+        return {name: _make_tensors(value, device) for name, value in params.items()}
     return torch.from_numpy(np.array(params)).to(device)

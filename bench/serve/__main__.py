@@ -16,20 +16,20 @@ from bench import options, servers
 from bench.peers import PACKAGES
 from bench.processes import Server
 from bench.results import finish
-from bench.serve.compilations import compilations
-from bench.serve.large import large
-from bench.serve.overload import overload
+from bench.serve.compilations import measure_compilations
+from bench.serve.large import measure_large
+from bench.serve.overload import measure_overload
 from bench.serve.plan import PARTS, Plan
-from bench.serve.single import single
-from bench.serve.soak import soak
-from bench.serve.text import text
+from bench.serve.single import measure_single
+from bench.serve.soak import measure_soak
+from bench.serve.text import measure_text
 
 AFTER: dict[str, Callable[[Plan, Server], dict[str, Any]]] = {
-    "text": text,
-    "large": large,
-    "overload": overload,
-    "compilations": compilations,
-    "soak": soak,
+    "text": measure_text,
+    "large": measure_large,
+    "overload": measure_overload,
+    "compilations": measure_compilations,
+    "soak": measure_soak,
 }
 
 
@@ -37,10 +37,10 @@ def measure(plan: Plan, parts: tuple[str, ...]) -> dict[str, Any]:
     """Single pairs by servers that are started for it, the rest by one that goes through it all."""
     sections: dict[str, Any] = {"not_available": {}}
     if "single" in parts:
-        sections |= single(plan)
+        sections |= measure_single(plan)
     chosen = [part for part in AFTER if part in parts]
     if chosen:
-        with servers.ours(plan.model, plan.device) as server:
+        with servers.serve_ours(plan.model, plan.device) as server:
             server.wait_until_warm()
             for part in chosen:
                 click.echo(f"{part} ...")
@@ -49,7 +49,7 @@ def measure(plan: Plan, parts: tuple[str, ...]) -> dict[str, Any]:
 
 
 @click.command()
-@options.common
+@options.add_common
 @click.option("--model", type=click.Path(path_type=Path), default=Path("checkpoints/snli-hcnn"))
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help="Only these.")
 @click.option("--peer/--no-peer", default=True, help="Measure LitServe beside.")

@@ -13,13 +13,13 @@ _METRIC = re.compile(r"^o2v_compilations_waited_for_total ([0-9.e+]+)$", re.MULT
 SLOWEST_PER_S = 50
 
 
-def compilations(plan: Plan, server: Server) -> dict[str, Any]:
+def measure_compilations(plan: Plan, server: Server) -> dict[str, Any]:
     """Programs compiled during `plan.requests` mixed requests; None if the server does not say."""
-    bodies = traffic.mixed_bodies(plan.config, min(plan.requests, 5000))
+    bodies = traffic.make_mixed_bodies(plan.config, min(plan.requests, 5000))
     limit = plan.requests / SLOWEST_PER_S
-    before = compiled(server)
+    before = read_compiled(server)
     found = run(Job(server.port, CONNECTIONS, limit, requests=plan.requests), bodies)
-    after = compiled(server)
+    after = read_compiled(server)
     row = {
         "requests": found["answers"],
         "not_200": found["answers"] - found["by_status"].get("200", 0),
@@ -30,7 +30,7 @@ def compilations(plan: Plan, server: Server) -> dict[str, Any]:
     return {"compilations": [row]}
 
 
-def compiled(server: Server) -> float | None:
+def read_compiled(server: Server) -> float | None:
     """Programs that requests waited for, by /metrics; None if there is no such metric."""
     try:
         text = server.get("/metrics").decode()

@@ -25,15 +25,14 @@ class InProcess:
         model = o2v_jax.load(plan.model)
         self._scorer = o2v_jax.Scorer(model)
         self._scorer.warm()
-        sizes = [model.config.encoder(side).vocab_size for side in (0, 1)]
-        self._sizes = sizes[0], sizes[1]
+        self._options = DecodeOptions.for_model(model.config, model.tokenizers)
 
     def answer(self, body: bytes) -> bytes:
         """Bytes to bytes."""
-        records = decode(body, Format.JSON, DecodeOptions(self._sizes))
+        records = decode(body, Format.JSON, self._options)
         return encode(self._scorer.score(records.in0, records.in1), "scores", Format.JSON)
 
-    def rate(self, bodies: list[bytes], seconds: float) -> float:
+    def measure_rate(self, bodies: list[bytes], seconds: float) -> float:
         """Answers a second on `CONNECTIONS` threads."""
         numbers, began = count(), time.perf_counter()
 
@@ -49,16 +48,16 @@ class InProcess:
         return done / (time.perf_counter() - began)
 
 
-def large(plan: Plan, server: Server) -> dict[str, Any]:
+def measure_large(plan: Plan, server: Server) -> dict[str, Any]:
     """Requests a second over `CONNECTIONS` connections, beside the same work in this process."""
     size = 100_000 if plan.quick else traffic.MEGABYTE
-    bodies = traffic.large_bodies(plan.config, 8, size)
+    bodies = traffic.make_large_bodies(plan.config, 8, size)
     own, served, inside = InProcess(plan), [], []
-    expected = traffic.scores(own.answer(bodies[0]))
-    np.testing.assert_allclose(traffic.scores(server.post(bodies[0])), expected, atol=1e-4)
+    expected = traffic.decode_scores(own.answer(bodies[0]))
+    np.testing.assert_allclose(traffic.decode_scores(server.post(bodies[0])), expected, atol=1e-4)
     job = Job(server.port, CONNECTIONS, plan.seconds, warm_s=plan.warm_s)
     for _ in range(plan.rounds):
-        inside.append(own.rate(bodies, plan.seconds))
+        inside.append(own.measure_rate(bodies, plan.seconds))
         served.append(run(job, bodies)["requests_per_s"])
     row = {
         "request_bytes": len(bodies[0]),

@@ -12,25 +12,25 @@ PAIRS = (1, 64)
 PING_S = 0.05
 
 
-def overload(plan: Plan, server: Server) -> dict[str, Any]:
+def measure_overload(plan: Plan, server: Server) -> dict[str, Any]:
     """Steps of load, small requests and larger ones; capacity is the rate of a closed loop."""
     steps, summary = [], []
     for pairs in PAIRS[-1:] if plan.quick else PAIRS:
-        found = _steps(plan, server, pairs)
+        found = _measure_steps(plan, server, pairs)
         steps += found
-        summary.append(_summary(found))
+        summary.append(_summarize(found))
     return {"overload": steps, "overload_summary": summary}
 
 
-def _steps(plan: Plan, server: Server, pairs: int) -> list[dict[str, Any]]:
-    bodies = plan.bodies(pairs)
+def _measure_steps(plan: Plan, server: Server, pairs: int) -> list[dict[str, Any]]:
+    bodies = plan.make_bodies(pairs)
     closed = Job(server.port, CONNECTIONS, plan.seconds, warm_s=plan.warm_s)
     capacity = run(closed, bodies)["requests_per_s"]
     factors = (0.5, 1.0, 2.0) if plan.quick else FACTORS
-    return [_step(plan, server, bodies, pairs, capacity, factor) for factor in factors]
+    return [_measure_step(plan, server, bodies, pairs, capacity, factor) for factor in factors]
 
 
-def _step(
+def _measure_step(
     plan: Plan, server: Server, bodies: list[bytes], pairs: int, capacity: float, factor: float
 ) -> dict[str, Any]:
     rate = max(1.0, factor * capacity)
@@ -42,20 +42,20 @@ def _step(
         "of_capacity": factor,
         "offered_per_s": round(rate, 1),
         "accepted_per_s": found["requests_per_s"],
-        "accepted_p50_ms": _of(found["accepted_ms"], "p50"),
-        "accepted_p99_ms": _of(found["accepted_ms"], "p99"),
+        "accepted_p50_ms": _get(found["accepted_ms"], "p50"),
+        "accepted_p99_ms": _get(found["accepted_ms"], "p99"),
         "refused_share": round(1 - accepted / max(1, found["answers"]), 4),
-        "refused_p50_ms": _of(found["refused_after_sending_ms"], "p50"),
-        "refused_p99_ms": _of(found["refused_after_sending_ms"], "p99"),
-        "ping_p99_ms": _of(found["ping_ms"], "p99"),
-        "ping_max_ms": _of(found["ping_ms"], "max"),
+        "refused_p50_ms": _get(found["refused_after_sending_ms"], "p50"),
+        "refused_p99_ms": _get(found["refused_after_sending_ms"], "p99"),
+        "ping_p99_ms": _get(found["ping_ms"], "p99"),
+        "ping_max_ms": _get(found["ping_ms"], "max"),
         "pings_not_200": found["pings_not_200"],
         "lost": found["by_status"].get("0", 0) + found["unsent"],
         "client_cpu": found["client_cpu"],
     }
 
 
-def _summary(steps: list[dict[str, Any]]) -> dict[str, Any]:
+def _summarize(steps: list[dict[str, Any]]) -> dict[str, Any]:
     """At twice the capacity, beside at capacity."""
     at = {step["of_capacity"]: step for step in steps}
     twice, p99 = at[2.0], [at[factor]["accepted_p99_ms"] for factor in (1.0, 2.0)]
@@ -68,5 +68,5 @@ def _summary(steps: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _of(latencies: dict[str, float] | None, name: str) -> float | None:
+def _get(latencies: dict[str, float] | None, name: str) -> float | None:
     return latencies[name] if latencies else None

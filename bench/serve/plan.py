@@ -43,8 +43,8 @@ class Plan:
     @cached_property
     def config(self) -> Hyperparameters:
         """The model's hyperparameters."""
-        return traffic.config_of(self.model)
+        return traffic.read_config(self.model)
 
-    def bodies(self, pairs: int = 1) -> list[bytes]:
+    def make_bodies(self, pairs: int = 1) -> list[bytes]:
         """Different requests of so many pairs."""
-        return traffic.bodies(self.config, max(20, 1000 // pairs), pairs)
+        return traffic.make_bodies(self.config, max(20, 1000 // pairs), pairs)

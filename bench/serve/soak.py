@@ -32,12 +32,12 @@ class Watch:
     def _run(self) -> None:
         began = time.perf_counter()
         while not self._end.wait(self._every_s):
-            self.samples.append((time.perf_counter() - began, self._server.memory().rss))
+            self.samples.append((time.perf_counter() - began, self._server.measure_memory().rss))
 
 
-def soak(plan: Plan, server: Server) -> dict[str, Any]:
+def measure_soak(plan: Plan, server: Server) -> dict[str, Any]:
     """Resident MB over time, and the last tenth of the time beside the second."""
-    bodies = traffic.mixed_bodies(plan.config, 200 if plan.quick else 2000)
+    bodies = traffic.make_mixed_bodies(plan.config, 200 if plan.quick else 2000)
     closed = Job(server.port, CONNECTIONS, plan.seconds, warm_s=plan.warm_s)
     rate = max(1.0, run(closed, bodies)["requests_per_s"] / 2)
     with Watch(server, min(1.0, plan.soak_s / 50)) as watch:
@@ -46,13 +46,13 @@ def soak(plan: Plan, server: Server) -> dict[str, Any]:
         "seconds": plan.soak_s,
         "requests": found["answers"],
         "not_200": found["answers"] - found["by_status"].get("200", 0),
-        **_growth([rss for _, rss in watch.samples]),
+        **_compute_growth([rss for _, rss in watch.samples]),
     }
     step = max(1, len(watch.samples) // KEPT)
     return {"soak": [row], "soak_rss": [[round(t, 1), rss] for t, rss in watch.samples[::step]]}
 
 
-def _growth(rss: list[float]) -> dict[str, float]:
+def _compute_growth(rss: list[float]) -> dict[str, float]:
     tenth = max(1, len(rss) // 10)
     early, late = median(rss[tenth : 2 * tenth] or rss), median(rss[-tenth:])
     return {

@@ -18,7 +18,7 @@ Figures = dict[str, Any]
 SIZES = (1, 100)  # pairs a request
 
 
-def text(plan: Plan, server: Server) -> Figures:
+def measure_text(plan: Plan, server: Server) -> Figures:
     """Requests a second of ids and of texts, which take turns; nothing without a vocabulary."""
     if o2v_jax.load(plan.model).tokenizers is None:
         click.echo(f"{plan.model} has no vocabulary, so it takes no texts")
@@ -27,9 +27,9 @@ def text(plan: Plan, server: Server) -> Figures:
 
 
 def _compare(plan: Plan, server: Server, pairs: int) -> Figures:
-    ids = plan.bodies(pairs)
+    ids = plan.make_bodies(pairs)
     texts = _write_texts(plan, ids)
-    expected, found = (traffic.scores(server.post(body)) for body in (ids[0], texts[0]))
+    expected, found = (traffic.decode_scores(server.post(body)) for body in (ids[0], texts[0]))
     np.testing.assert_allclose(found, expected, atol=1e-4)
     job = Job(server.port, CONNECTIONS, plan.seconds, warm_s=plan.warm_s)
     rates: dict[str, list[float]] = {"ids": [], "texts": []}
@@ -52,7 +52,7 @@ def _write_texts(plan: Plan, bodies: list[bytes]) -> list[bytes]:
     tokenizers = o2v_jax.load(plan.model).tokenizers or ()
     sides = dict(zip(("in0", "in1"), tokenizers, strict=True))
     return [
-        traffic.document(
+        traffic.encode_records(
             [
                 {name: _write_text(sides[name], ids) for name, ids in record.items()}
                 for record in orjson.loads(body)["instances"]

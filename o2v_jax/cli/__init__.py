@@ -48,7 +48,7 @@ class _Commands(click.Group):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Reads the arguments; --help is written here."""
-        with _escaping():
+        with _wrap_os_errors():
             return super().make_context(*args, **kwargs)
 
     def resolve_command(
@@ -63,12 +63,12 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command."""
-        with _escaping():
+        with _wrap_os_errors():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _escaping() -> Iterator[None]:
+def _wrap_os_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -114,21 +114,21 @@ def _run() -> int:
         _complain(str(stop))
         return stop.status
     except (O2VError, _Escaped, MemoryError, click.ClickException) as error:
-        return _status_of(error)
+        return _report_error(error)
     except ValueError as error:
         if not _is_setting(error):
             raise
         return _complain(str(error))
 
 
-def _status_of(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     """Says what the caller did wrong."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         with suppress(OSError):
             error.show()
         return error.exit_code
     if isinstance(error, _Escaped):
-        return _file_status(error.error)
+        return _report_os_error(error.error)
     if isinstance(error, MemoryError):
         return _complain("out of memory: try smaller batches, sequences or a smaller model")
     if isinstance(error, click.ClickException):
@@ -155,7 +155,7 @@ def _complain(message: str) -> int:
     return 2
 
 
-def _file_status(error: OSError) -> int:
+def _report_os_error(error: OSError) -> int:
     """The status after a file or a stream failed: a reader that has enough is not a failure."""
     if isinstance(error, ConnectionError) and has_lost_reader():
         return 0

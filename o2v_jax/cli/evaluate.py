@@ -12,7 +12,7 @@ from o2v_jax.cli.options import (
     dtype_option,
     input_options,
     model_option,
-    model_path_of,
+    resolve_model_path,
 )
 from o2v_jax.cli.streams import say, write_output
 from o2v_jax.constants import DType
@@ -59,7 +59,7 @@ def evaluate(
     use_compilation_cache()
     if report:
         check_report_target(report)
-    path = model_path_of(model_path)
+    path = resolve_model_path(model_path)
     model = load(path)
     data = _read_data(model, file, form)
     found = _evaluate(model, data, dtype) if report else None
@@ -73,11 +73,11 @@ def evaluate(
 
 def _read_data(model: "Model", file: Path, form: str | None) -> "Dataset":
     from o2v_jax.cli.inputs import open_input, read_records
-    from o2v_jax.training import dataset
+    from o2v_jax.training import collect_dataset
 
     with open_input(file) as stream:
         chunks = read_records(stream, file, form, model, labelled=True)
-        return dataset(chunks, model.config, str(file))
+        return collect_dataset(chunks, model.config, str(file))
 
 
 def _evaluate(model: "Model", data: "Dataset", dtype: DType) -> "Evaluation":

@@ -17,7 +17,7 @@ class HyperparameterCommand(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._table = [
-            click.Option([f"--{row.name}"], metavar="VALUE", help=_help(row))
+            click.Option([f"--{row.name}"], metavar="VALUE", help=_write_help(row))
             for row in hyperparameter_table()
         ]
         self.params.extend(self._table)
@@ -41,6 +41,6 @@ class HyperparameterCommand(click.Command):
                 formatter.write_dl(rows)
 
 
-def _help(row: TableRow) -> str:
+def _write_help(row: TableRow) -> str:
     default = row.default if row.default.startswith("required") else f"default {row.default}"
     return f"{row.rule}; {default}"

@@ -39,7 +39,7 @@ _WAYS = {
 
 @contextmanager
 def open_input(file: Path) -> Iterator[BinaryIO]:
-    """The content of a file, or of standard input for "-"; what is compressed by gzip is not here.
+    """The content of a file, or of standard input for "-", decompressed if it is gzipped.
 
     Raises:
         InputError: it cannot be opened, or is plainly no text.
@@ -47,15 +47,15 @@ def open_input(file: Path) -> Iterator[BinaryIO]:
     if str(file) == "-":
         if sys.stdin is None:
             raise InputError("standard input is closed: name a file, or pipe records to it")
-        yield _content(sys.stdin.buffer, show_input(file))
+        yield _open_content(sys.stdin.buffer, show_input(file))
         return
     with translate_read_errors(file):
         stream = file.open("rb")
     with stream:
-        yield _content(stream, show_input(file))
+        yield _open_content(stream, show_input(file))
 
 
-def _content(stream: BinaryIO, name: str) -> BinaryIO:
+def _open_content(stream: BinaryIO, name: str) -> BinaryIO:
     with translate_read_errors(name):
         content = decompress(stream)
         require_text(peek_head(content), name)
@@ -97,11 +97,11 @@ def read_records(
     name = show_input(file)
     form = choose_form(file, form)
     if form == "json":
-        yield _document(stream, name, model, labelled=labelled)
+        yield _read_document(stream, name, model, labelled=labelled)
     elif form == "text":
-        yield from _texts(stream, name, model, labelled=labelled, side=side)
+        yield from _read_texts(stream, name, model, labelled=labelled, side=side)
     else:
-        yield from _lines(stream, name, model, labelled=labelled)
+        yield from _read_json_lines(stream, name, model, labelled=labelled)
 
 
 def get_tokenizers(model: Model) -> Tokenizers:
@@ -115,7 +115,9 @@ def get_tokenizers(model: Model) -> Tokenizers:
     return model.tokenizers
 
 
-def _lines(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Iterator[Records]:
+def _read_json_lines(
+    stream: BinaryIO, name: str, model: Model, *, labelled: bool
+) -> Iterator[Records]:
     head = peek_head(stream)
     lines = read_bounded_lines(stream, name)
     try:
@@ -133,8 +135,8 @@ def _lines(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Iter
         raise
 
 
-def _document(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Records:
-    body = _whole(stream, name)
+def _read_document(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Records:
+    body = _read_whole(stream, name)
     try:
         return decode(
             body,
@@ -149,7 +151,7 @@ def _document(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> R
         raise RecordError(f"{name} {error.where}", error.reason) from error
 
 
-def _whole(stream: BinaryIO, name: str) -> bytes:
+def _read_whole(stream: BinaryIO, name: str) -> bytes:
     most = LARGEST_DOCUMENT_MIB * MIB
     with translate_read_errors(name):
         body = stream.read(most + 1)
@@ -161,20 +163,20 @@ def _whole(stream: BinaryIO, name: str) -> bytes:
     return body
 
 
-def _texts(
+def _read_texts(
     stream: BinaryIO, name: str, model: Model, *, labelled: bool, side: Literal[0, 1]
 ) -> Iterator[Records]:
     get_tokenizers(model)
     for first, chunk in split_chunks(read_bounded_lines(stream, name), LINES_PER_CHUNK):
         numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip(b"\r\n")]
-        rows = [_columns(name, n, line, labelled=labelled) for n, line in numbered]
+        rows = [_split_columns(name, n, line, labelled=labelled) for n, line in numbered]
         if rows:
             lines_at = np.array([n for n, _ in numbered], np.int64)
             places = Places(name, lines_at)
             yield read_text_rows(rows, model, places, labelled=labelled, side=side)
 
 
-def _columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str]:
+def _split_columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str]:
     try:
         columns = line.decode().rstrip("\r\n").split("\t")
     except UnicodeDecodeError as error:
@@ -218,7 +220,7 @@ def read_text_rows(
         raise RecordError(places.of(at), "pairs and single texts cannot be mixed")
     columns = (0, 1) if pairs.any() else (side,)
     found = [
-        _encode(tokenizers[at], SIDES[at], [row[column] for row in texts], places)
+        _tokenize(tokenizers[at], SIDES[at], [row[column] for row in texts], places)
         for column, at in enumerate(columns)
     ]
     given = dict(zip(columns, found, strict=True))
@@ -227,7 +229,7 @@ def read_text_rows(
     return Records(in0, in1, labels, has0=has0, has1=has1, places=places)
 
 
-def _encode(tokenizer: Tokenizer, side: str, texts: list[str], places: Places) -> Ragged:
+def _tokenize(tokenizer: Tokenizer, side: str, texts: list[str], places: Places) -> Ragged:
     rows: list[list[int]] = []
     try:
         rows.extend(tokenizer.encode_each(texts))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from o2v_jax.cli.options import model_option, model_path_of
+from o2v_jax.cli.options import model_option, resolve_model_path
 from o2v_jax.cli.streams import write_output
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def inspect(model_path: Path | None, as_json: bool) -> None:
     """Show the network with shapes, parameter counts and bytes, and the padded shapes it uses."""
     from o2v_jax.checkpoint import load
 
-    path = model_path_of(model_path)
+    path = resolve_model_path(model_path)
     description = describe_model(load(path))
     if as_json:
         with write_output():
@@ -50,7 +50,7 @@ def describe_model(model: "Model") -> dict[str, Any]:
         "bytes": sum(row["bytes"] for row in parameters),
         "inputs": _describe_inputs(model),
         "class_names": list(model.class_names),
-        "buckets": _buckets(shapes),
+        "buckets": _describe_buckets(shapes),
         "programs": len(shapes.list_programs()),
         "programs_on_demand": len(shapes.list_on_demand()),
         "metrics": dict(model.metrics),
@@ -74,7 +74,7 @@ def _describe_inputs(model: "Model") -> dict[str, Any] | None:
     }
 
 
-def _buckets(shapes: Any) -> list[dict[str, Any]]:
+def _describe_buckets(shapes: Any) -> list[dict[str, Any]]:
     """For each part of the network: its padded lengths, each with its batch sizes."""
     parts = dict(zip(shapes.encoder_names, shapes.usual, strict=True))
     parts |= {"pairs": shapes.fused, "head": shapes.head, "rows": shapes.fetch}
@@ -101,8 +101,8 @@ def _print_to(console: "Console", path: Path, description: dict[str, Any]) -> No
     from o2v_jax.checkpoint.summary import strip_front_matter
 
     console.print(str(path), style="bold")
-    console.print(_parameter_table(description))
-    console.print(_bucket_table(description))
+    console.print(_make_parameter_table(description))
+    console.print(_make_bucket_table(description))
     count, on_demand = description["programs"], description["programs_on_demand"]
     console.print(
         f"{count} programs at warm-up, {on_demand} more for long infer_max_seqlens and for rank of "
@@ -130,24 +130,24 @@ def _describe_unknown(held: dict[str, Any]) -> str:
     return "; unknown tokens are dropped" if index is None else f"; unknown tokens have id {index}"
 
 
-def _parameter_table(description: dict[str, Any]) -> "Table":
+def _make_parameter_table(description: dict[str, Any]) -> "Table":
     rows = [
         (row["name"], "x".join(map(str, row["shape"])), f"{row['count']:,}", f"{row['bytes']:,}")
         for row in description["parameters"]
     ]
     total = ("", "", f"{description['parameter_count']:,}", f"{description['bytes']:,}")
-    return _table(["parameter", "shape", "count", "bytes"], [*rows, total], right=2)
+    return _make_table(["parameter", "shape", "count", "bytes"], [*rows, total], right=2)
 
 
-def _bucket_table(description: dict[str, Any]) -> "Table":
+def _make_bucket_table(description: dict[str, Any]) -> "Table":
     rows = [
         (row["part"], str(row["length"]), ", ".join(map(str, row["batches"])))
         for row in description["buckets"]
     ]
-    return _table(["part", "length", "batch sizes"], rows, right=3)
+    return _make_table(["part", "length", "batch sizes"], rows, right=3)
 
 
-def _table(header: list[str], rows: Sequence[tuple[str, ...]], *, right: int) -> "Table":
+def _make_table(header: list[str], rows: Sequence[tuple[str, ...]], *, right: int) -> "Table":
     """A table whose columns from `right` on hold numbers."""
     from rich.table import Table
 

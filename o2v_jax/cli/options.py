@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -80,12 +80,17 @@ def model_data_options(function: Command) -> Command:
             type=click.Choice(["fail", "skip"]),
             default="fail",
             show_default=True,
-            help="What to do at a bad record; skipped ones are counted and listed.",
+            help="What to do with a bad record; skipped ones are counted and listed.",
         ),
         click.option(
-            "--cache", type=NEW_FOLDER, help="Data in parsed form; default the user's cache."
+            "--cache", type=NEW_FOLDER, help="Where parsed data are kept; default the user's cache."
         ),
     )
+    return add_options(function, options)
+
+
+def add_options(function: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """Decorates a command's function with several options; --help shows them in this order."""
     for option in reversed(options):
         function = option(function)
     return function
@@ -121,7 +126,7 @@ def devices_option(function: Command) -> Command:
         envvar="O2V_DEVICES",
         show_envvar=True,
         metavar="N",
-        help="Devices that hold the model, each for itself; default all.",
+        help="Number of devices, each with a copy of the model; default all.",
     )(function)
 
 
@@ -133,7 +138,7 @@ def input_options(function: Command) -> Command:
     return click.argument("file", type=PATH, default="-")(function)
 
 
-def model_path_of(given: Path | None) -> Path:
+def resolve_model_path(given: Path | None) -> Path:
     """The model that was named, or the default one."""
     from o2v_jax.checkpoint import default_model
 

@@ -28,7 +28,7 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.option("--in0-tokenizer", type=TOKENIZER, help="What splits texts; default: word.")
 @click.option("--in1-tokenizer", type=TOKENIZER, help="That of in1; default: as for in0.")
 @click.option("--label", metavar="COLUMN", help="Column of labels; none: every label is 1.")
-@click.option("--classes", metavar="A,B,C", help="Labels are these names, for 0, 1, 2 ...")
+@click.option("--classes", metavar="A,B,C", help="Names of the classes 0, 1, 2 ... in --label.")
 @click.option(
     "--output-layer",
     type=click.Choice(["softmax", "mean_squared_error"]),
@@ -37,16 +37,14 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.option(
     "--vocab-size", type=SIZE, help="Maximum vocabulary size; keeps the most frequent tokens."
 )
-@click.option("--in1-vocab-size", type=SIZE, help="Largest number of ids of in1, where it differs.")
+@click.option("--in1-vocab-size", type=SIZE, help="That of in1; default: as for in0.")
 @click.option(
     "--min-count", type=click.IntRange(1), help="Ids for tokens seen at least this often."
 )
-@click.option(
-    "--in1-min-count", type=click.IntRange(1), help="Least count of in1's tokens, where it differs."
-)
-@click.option("--shared-vocabulary", "shared", is_flag=True, help="One vocabulary for both.")
-@click.option("--vocabulary", type=FILE, help="Use this one, of in0 or shared, as it is.")
-@click.option("--in1-vocabulary", type=FILE, help="Use this one for in1.")
+@click.option("--in1-min-count", type=click.IntRange(1), help="That of in1; default: as for in0.")
+@click.option("--shared-vocabulary", "shared", is_flag=True, help="One vocabulary for in0 and in1.")
+@click.option("--vocabulary", type=FILE, help="Vocabulary to use as it is, of in0 or of both.")
+@click.option("--in1-vocabulary", type=FILE, help="Vocabulary to use as it is, of in1.")
 @click.option(
     "--validation",
     type=SHARE,
@@ -144,32 +142,32 @@ def prepare(ctx: click.Context, /, **options: Any) -> None:
     rows = 0
     with Console(stderr=True).status("") as status:
 
-        def progress(more: int) -> None:
+        def count_rows(more: int) -> None:
             nonlocal rows
             rows += more
             status.update(f"{rows:,} rows")
 
         with Signals().caught():  # so that half an output is removed
-            report = _preparation(options, progress).run()
+            report = _make_preparation(options, count_rows).run()
     for line in report.lines():
         say(line)
 
 
-def _preparation(options: dict[str, Any], progress: Callable[[int], None]) -> "Preparation":
+def _make_preparation(options: dict[str, Any], progress: Callable[[int], None]) -> "Preparation":
     from o2v_jax.preparation import Layout, Preparation, Split
 
     return Preparation(
         files=options["files"],
-        sides=(_side(options, 0), _side(options, 1)),
+        sides=(_make_side(options, 0), _make_side(options, 1)),
         output=options["output"],
-        label=_label(options),
+        label=_make_label_column(options),
         validation_files=options["validation_file"],
         test_files=options["test_file"],
         split=Split(options["validation"], options["test"], options["seed"]),
         layout=Layout(
             options["form"],
             header=not options["no_header"],
-            delimiter=_unescaped(options["delimiter"]),
+            delimiter=_unescape(options["delimiter"]),
         ),
         shared=options["shared"],
         skip=options["on_error"] == "skip",
@@ -178,13 +176,13 @@ def _preparation(options: dict[str, Any], progress: Callable[[int], None]) -> "P
     )
 
 
-def _unescaped(delimiter: str | None) -> str | None:
+def _unescape(delimiter: str | None) -> str | None:
     """A tab is hard to type, so it may be written as backslash and t."""
     return None if delimiter is None else delimiter.replace(r"\t", "\t")
 
 
-def _side(options: dict[str, Any], side: int) -> "Side":
-    """What is not said of in1 alone is as for in0, but for a vocabulary that is not shared."""
+def _make_side(options: dict[str, Any], side: int) -> "Side":
+    """A side; what is not given for in1 is as for in0, except a vocabulary that is not shared."""
     from o2v_jax.preparation import Side
 
     limits = {
@@ -201,7 +199,7 @@ def _side(options: dict[str, Any], side: int) -> "Side":
     return Side(options[f"in{side}"], kind, vocabulary=vocabulary, tokenizer=tokenizer, **given)
 
 
-def _label(options: dict[str, Any]) -> "LabelColumn | None":
+def _make_label_column(options: dict[str, Any]) -> "LabelColumn | None":
     from o2v_jax.preparation import LabelColumn
 
     if options["label"] is None:
@@ -217,37 +215,37 @@ def _refuse_contradictions(options: dict[str, Any]) -> None:
     alone = {"vocabulary", "in1_vocabulary"} & given
     ids = "ids" in (options["in0_type"], options["in1_type"])
     if not options["label"] and (odd := {"classes", "output_layer"} & given):
-        raise click.UsageError(f"{_flags(odd)} needs --label")
+        raise click.UsageError(f"{_list_flags(odd)} needs --label")
     if "shared" in given and (odd := {"in1_vocabulary", "in1_vocab_size", "in1_min_count"} & given):
-        raise click.UsageError(f"--shared-vocabulary leaves nothing for {_flags(odd)}")
+        raise click.UsageError(f"--shared-vocabulary cannot be combined with {_list_flags(odd)}")
     if alone and (odd := limits & given):
-        raise click.UsageError(f"a vocabulary is used as it is: leave {_flags(odd)} out")
+        raise click.UsageError(f"a vocabulary is used as it is: leave {_list_flags(odd)} out")
     for side, names in ((0, {"vocab_size", "min_count"}), (1, {"in1_vocab_size", "in1_min_count"})):
         if options[f"in{side}_type"] == "ids" and (odd := names & given):
-            raise click.UsageError(_leaves_nothing(odd, side))
+            raise click.UsageError(_describe_useless(odd, side))
     if len(alone) == 1 and "shared" not in given and not ids:
         (missing,) = {"vocabulary", "in1_vocabulary"} - alone
         raise click.UsageError(
-            f"{_flags(alone)} is for one side: give {_flags({missing})} too, or "
+            f"{_list_flags(alone)} is for one side: give {_list_flags({missing})} too, or "
             "--shared-vocabulary where one file is for both"
         )
 
 
 def _refuse_idle_seed(ctx: click.Context) -> None:
-    """One of the environment may be for other preparations."""
+    """Refuses a seed that has no effect; one of the environment may be for other preparations."""
     typed = ctx.get_parameter_source("seed") is click.core.ParameterSource.COMMANDLINE
     if typed and not (ctx.params["validation"] or ctx.params["test"]):
-        raise click.UsageError("--seed needs --validation or --test, which it deals records to")
+        raise click.UsageError("--seed has no effect without --validation or --test")
 
 
-def _leaves_nothing(odd: set[str], side: int) -> str:
-    message = f"in{side} holds ids already, which leaves nothing for {_flags(odd)}"
+def _describe_useless(odd: set[str], side: int) -> str:
+    message = f"in{side} holds ids already, which leaves nothing for {_list_flags(odd)}"
     return (
         message
         if side
-        else f"{message}: for in1 there is {_flags({f'in1_{name}' for name in odd})}"
+        else f"{message}: for in1 there is {_list_flags({f'in1_{name}' for name in odd})}"
     )
 
 
-def _flags(names: set[str]) -> str:
+def _list_flags(names: set[str]) -> str:
     return ", ".join("--" + name.replace("_", "-") for name in sorted(names))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.array_types import Floats
-from o2v_jax.cli.options import dtype_option, input_options, model_option, model_path_of
+from o2v_jax.cli.options import dtype_option, input_options, model_option, resolve_model_path
 from o2v_jax.cli.streams import write_output
 from o2v_jax.constants import DType
 from o2v_jax.errors import InputError, RecordError
@@ -41,7 +41,7 @@ class RecordSource:
         if self.text is not None and (str(self.file) != "-" or self.form):
             raise click.UsageError("--text is all of the input: leave FILE and --format out")
 
-    def records(self, model: "Model") -> Iterator["Records"]:
+    def read(self, model: "Model") -> Iterator["Records"]:
         """Chunk by chunk, so that memory stays flat."""
         from o2v_jax.cli.inputs import open_input, read_records, read_text_rows
         from o2v_jax.data import Places
@@ -73,7 +73,7 @@ def score(
     """
 
     def compute(scorer: "Scorer", records: "Records") -> Floats:
-        _require(records, records.has0 & records.has1, "scoring needs both in0 and in1")
+        _require_sides(records, records.has0 & records.has1, "scoring needs both in0 and in1")
         return scorer.score(records.in0, records.in1)
 
     _run(model_path, dtype, RecordSource(file, form, text), "scores", compute)
@@ -108,8 +108,12 @@ def embed(
 
     def compute(scorer: "Scorer", records: "Records") -> Floats:
         if records.paired and side is None:
-            raise InputError("the records are pairs: say by --side which of in0 and in1 to embed")
-        return _either(scorer, records) if side is None else _one_side(scorer, records, side)
+            raise InputError("the records are pairs: choose the side to embed by --side in0 or in1")
+        return (
+            _embed_given_sides(scorer, records)
+            if side is None
+            else _embed_side(scorer, records, side)
+        )
 
     _run(model_path, dtype, source, "embeddings", compute)
 
@@ -128,10 +132,10 @@ def _run(
     from o2v_jax.scoring import Scorer, use_compilation_cache
 
     use_compilation_cache()
-    model = load(model_path_of(model_path))
+    model = load(resolve_model_path(model_path))
     scorer, notices = Scorer(model, dtype=dtype), DataWarnings(model.config)
     with RecordCounter() as counter:
-        for records in filter(len, source.records(model)):
+        for records in filter(len, source.read(model)):
             name = records.places.name or str(source.file)
             notices.check(0, records.in0, name)
             notices.check(1, records.in1, name)
@@ -148,7 +152,7 @@ def _write(values: Floats, key: "ResultKey") -> None:
         sys.stdout.buffer.flush()
 
 
-def _either(scorer: "Scorer", records: "Records") -> Floats:
+def _embed_given_sides(scorer: "Scorer", records: "Records") -> Floats:
     """Embeddings of single objects, each by the encoder of the side it is given as."""
     out = np.empty((len(records), scorer.config.enc_dim), np.float32)
     out[records.has0] = scorer.embed(in0=records.in0)
@@ -156,14 +160,14 @@ def _either(scorer: "Scorer", records: "Records") -> Floats:
     return out
 
 
-def _one_side(scorer: "Scorer", records: "Records", side: str) -> Floats:
+def _embed_side(scorer: "Scorer", records: "Records", side: str) -> Floats:
     if side == "in0":
-        _require(records, records.has0, "has no in0")
+        _require_sides(records, records.has0, "has no in0")
         return scorer.embed(in0=records.in0)
-    _require(records, records.has1, "has no in1")
+    _require_sides(records, records.has1, "has no in1")
     return scorer.embed(in1=records.in1)
 
 
-def _require(records: "Records", right: npt.NDArray[np.bool_], reason: str) -> None:
+def _require_sides(records: "Records", right: npt.NDArray[np.bool_], reason: str) -> None:
     if not right.all():
         raise RecordError(records.places.of(int((~right).argmax())), reason)

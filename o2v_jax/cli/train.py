@@ -72,17 +72,17 @@ if TYPE_CHECKING:
 )
 @click.option("--hosts", type=click.IntRange(1), metavar="N", help="Hosts that share a run.")
 @click.option(
-    "--host-index", type=click.IntRange(0), metavar="I", help="Which one this is, from 0."
+    "--host-index", type=click.IntRange(0), metavar="I", help="Number of this host, from 0."
 )
 @click.option("--coordinator", metavar="HOST:PORT", help="Where host 0 listens for the others.")
-@click.option("--license", "license_id", metavar="ID", help="Of the model, for its card.")
+@click.option("--license", "license_id", metavar="ID", help="Licence of the model, for its card.")
 @click.option("--sagemaker", is_flag=True, help="Read and write SageMaker's container layout.")
 @click.option(
     "--prefix",
     type=PATH,
     default="/opt/ml",
     show_default=True,
-    help="Where that layout is.",
+    help="Directory of that layout.",
 )
 def train(
     sagemaker: bool,
@@ -121,35 +121,35 @@ def train(
         "command": shlex.join(["o2v", *sys.argv[1:]]),
     }
     _require_hosts(*(layout[name] for name in _HOSTS))
-    given = _given(layout | settings)
+    given = _list_given(layout | settings)
     # from the environment it is the container's default, which options given by hand overrule
-    by_hand = bool(given) and _make_source("sagemaker") is ParameterSource.ENVIRONMENT
+    by_hand = bool(given) and _get_source("sagemaker") is ParameterSource.ENVIRONMENT
     in_container = sagemaker and not by_hand
     if _has_more_hosts(in_container, prefix, layout) and not is_inside():
-        raise click.exceptions.Exit(supervise(_failure_writer(in_container, prefix)))
+        raise click.exceptions.Exit(supervise(_make_failure_writer(in_container, prefix)))
     # before anything heavy is imported: a container's first process has no other way to be stopped
     with Signals().caught() as signals:
         common["signals"] = signals
         if in_container:
-            _refuse(given)
+            _refuse_beside_sagemaker(given)
             _train_in_container(prefix, common)
         else:
-            _require(layout, sagemaker=sagemaker)
+            _require_inputs(layout, sagemaker=sagemaker)
             _train_from_files(layout, settings, common)
 
 
-def _given(options: Mapping[str, Any]) -> list[str]:
+def _list_given(options: Mapping[str, Any]) -> list[str]:
     """The names of options that have a value."""
     return [name for name, value in options.items() if value not in (None, ())]
 
 
 def _train_in_container(prefix: Path, common: Mapping[str, Any]) -> None:
     from o2v_jax.scoring import use_compilation_cache
-    from o2v_jax.training import container_job, failure_reported
+    from o2v_jax.training import make_container_job, report_failure
 
     use_compilation_cache()
-    with failure_reported(prefix):
-        container_job(prefix, **common).run()
+    with report_failure(prefix):
+        make_container_job(prefix, **common).run()
 
 
 def _train_from_files(
@@ -197,7 +197,7 @@ def _has_more_hosts(sagemaker: bool, prefix: Path, layout: Mapping[str, Any]) ->
         return False  # whoever reads it will say what is wrong
 
 
-def _failure_writer(sagemaker: bool, prefix: Path) -> Callable[[str], None]:
+def _make_failure_writer(sagemaker: bool, prefix: Path) -> Callable[[str], None]:
     def write(reason: str) -> None:
         from o2v_jax.training import write_failure
 
@@ -207,26 +207,26 @@ def _failure_writer(sagemaker: bool, prefix: Path) -> Callable[[str], None]:
     return write
 
 
-def _make_source(name: str) -> ParameterSource | None:
+def _get_source(name: str) -> ParameterSource | None:
     """Where an option's value comes from."""
     return click.get_current_context().get_parameter_source(name)
 
 
-def _written(name: str) -> str:
+def _spell_option(name: str) -> str:
     """An option as it is written; hyperparameters keep their underscores."""
     return name.replace("_", "-") if name in _HOSTS else name
 
 
-def _refuse(names: list[str]) -> None:
+def _refuse_beside_sagemaker(names: list[str]) -> None:
     if names:
-        listed = ", ".join(f"--{_written(name)}" for name in names)
+        listed = ", ".join(f"--{_spell_option(name)}" for name in names)
         raise click.UsageError(
             f"{listed} cannot be combined with --sagemaker, which reads the layout"
         )
 
 
-def _require(layout: Mapping[str, Any], *, sagemaker: bool) -> None:
-    if not sagemaker and _make_source("prefix") is ParameterSource.COMMANDLINE:
+def _require_inputs(layout: Mapping[str, Any], *, sagemaker: bool) -> None:
+    if not sagemaker and _get_source("prefix") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--prefix says where --sagemaker finds its layout: give both")
     require_one_source(layout)
     if not ((layout["train"] or layout["data"]) and layout["output"]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from click.core import ParameterSource
 
-from o2v_jax.cli.options import NEW_FOLDER, Trimmed, dtype_option, model_option, model_path_of
+from o2v_jax.cli.options import NEW_FOLDER, Trimmed, dtype_option, model_option, resolve_model_path
 from o2v_jax.cli.streams import say
 from o2v_jax.cli.transform_options import (
     IN_FLIGHT_MB,
@@ -16,9 +16,9 @@ from o2v_jax.cli.transform_options import (
     ContentTypeOption,
     Strategy,
     choose_payloads,
-    strategy_of,
+    normalize_strategy,
 )
-from o2v_jax.cli.transform_ray import RayOptions, on_ray, ray_options, ray_options_of
+from o2v_jax.cli.transform_ray import RayOptions, open_ray_engine, ray_options, take_ray_options
 from o2v_jax.constants import DType, Mode
 from o2v_jax.errors import InputError
 
@@ -78,7 +78,7 @@ SPLIT = click.Choice(["Line", "None"])
     "assemble",
     envvar=["O2V_TRANSFORM_ASSEMBLE_WITH", "O2V_TRANSFORM_ASSEMBLE"],
     type=SPLIT,
-    help="Line: each answer ends its line. None: nothing between answers. Default as split.",
+    help="Line: each answer ends its line. None: nothing between answers. Default: the split type.",
 )
 @click.option(
     "--join-source",
@@ -90,13 +90,16 @@ SPLIT = click.Choice(["Line", "None"])
     help="Input: add results to their records, as SageMakerOutput.",
 )
 @click.option(
-    "--input-filter", default="$", show_default=True, help="JSONPath of what of a record is used."
+    "--input-filter",
+    default="$",
+    show_default=True,
+    help="JSONPath that selects what of a record is used.",
 )
 @click.option(
     "--output-filter",
     default="$",
     show_default=True,
-    help="JSONPath of what of a result, joined if so, is written.",
+    help="JSONPath that selects what of a result, after joining, is written.",
 )
 @click.option(
     "--endpoint",
@@ -160,19 +163,22 @@ def _run(
     from o2v_jax.progress import InputProgress
     from o2v_jax.transform import Transform, find_sources
 
-    ray = ray_options_of(options)
+    ray = take_ray_options(options)
     dtype = options.pop("dtype")
     endpoints, mode = (options.pop(n) for n in ("endpoints", "mode"))
     skip = options.pop("on_error") == "skip"
     resume = options.pop("resume")
-    servers = _servers(endpoints, model_path, options) if endpoints else None
-    concurrent = servers.concurrent if servers else _fit(options, {})
-    settings = _settings(options)
+    servers = _make_endpoints(endpoints, model_path, options) if endpoints else None
+    concurrent = servers.concurrent if servers else _fit_payloads(options, {})
+    settings = _make_settings(options)
     sources = find_sources(inputs, output)
     for source in sources:
-        settings.of(source.path)  # what cannot be meant is said before a model is read
+        settings.of(source.path)  # contradictions are found before a model is read
     total = sum(source.size for source in sources)
-    with _engine(servers, ray, model_path, mode, dtype) as engine, InputProgress(total) as progress:
+    with (
+        _open_engine(servers, ray, model_path, mode, dtype) as engine,
+        InputProgress(total) as progress,
+    ):
         report = Transform(
             sources=sources,
             output=output,
@@ -183,11 +189,11 @@ def _run(
             ahead=concurrent,
             on_progress=progress.advance,
         ).run()
-    _tell(report, progress.rate, engine.padding, skip=skip)
+    _say_outcome(report, progress.rate, engine.padding, skip=skip)
 
 
 @contextmanager
-def _engine(
+def _open_engine(
     servers: "Endpoints | None",
     ray: RayOptions | None,
     model_path: Path | None,
@@ -199,24 +205,24 @@ def _engine(
     if servers:
         yield Remote(servers)
     elif ray:
-        with on_ray(model_path_of(model_path), mode, dtype, ray) as engine:
+        with open_ray_engine(resolve_model_path(model_path), mode, dtype, ray) as engine:
             yield engine
     else:
-        yield _local(model_path, mode, dtype)
+        yield _make_local_engine(model_path, mode, dtype)
 
 
-def _local(model_path: Path | None, mode: Mode | None, dtype: DType) -> "Local":
+def _make_local_engine(model_path: Path | None, mode: Mode | None, dtype: DType) -> "Local":
     from o2v_jax.checkpoint import load
     from o2v_jax.scoring import use_compilation_cache
     from o2v_jax.transform import Local, hash_model
     from o2v_jax.transform.engines.local import make_scorer
 
     use_compilation_cache()
-    model = load(model_path_of(model_path))
+    model = load(resolve_model_path(model_path))
     return Local(make_scorer(model, mode=mode, dtype=dtype), hash_model(model, dtype))
 
 
-def _servers(
+def _make_endpoints(
     urls: tuple[str, ...], model_path: Path | None, options: dict[str, Any]
 ) -> "Endpoints":
     """The servers; what they say of themselves goes into the options that were not given."""
@@ -227,20 +233,20 @@ def _servers(
     for name in ["model"] * bool(model_path) + given:
         raise click.UsageError(f"--endpoint has a model already: leave --{name} out")
     endpoints = Endpoints(urls)
-    said = endpoints.execution_parameters()
-    options["strategy"] = options["strategy"] or strategy_of(said.get("BatchStrategy"))
-    endpoints.concurrent = _fit(options, said)
+    said = endpoints.fetch_execution_parameters()
+    options["strategy"] = options["strategy"] or normalize_strategy(said.get("BatchStrategy"))
+    endpoints.concurrent = _fit_payloads(options, said)
     return endpoints
 
 
-def _fit(options: dict[str, Any], said: dict[str, Any]) -> int:
+def _fit_payloads(options: dict[str, Any], said: dict[str, Any]) -> int:
     """Payloads at a time; their size goes into the options."""
     given = options["max_payload_mb"], options.pop("concurrent")
     options["max_payload_mb"], concurrent = choose_payloads(*given, said)
     return concurrent
 
 
-def _settings(options: dict[str, Any]) -> "TransformSettings":
+def _make_settings(options: dict[str, Any]) -> "TransformSettings":
     from o2v_jax.transform import TransformSettings
 
     if content := options.pop("content_type"):
@@ -250,7 +256,9 @@ def _settings(options: dict[str, Any]) -> "TransformSettings":
     )
 
 
-def _tell(report: "TransformReport", rate: float, padding: float | None, *, skip: bool) -> None:
+def _say_outcome(
+    report: "TransformReport", rate: float, padding: float | None, *, skip: bool
+) -> None:
     bad = f", {report.errors:,} of them bad" if report.errors else ""
     done = report.files - len(report.failed)
     if report.kept == report.files:
@@ -265,7 +273,7 @@ def _tell(report: "TransformReport", rate: float, padding: float | None, *, skip
     )
     if report.failed:
         raise InputError(
-            f"{len(report.failed)} of {report.files} files failed, as said above: mend them"
+            f"{len(report.failed)} of {report.files} files failed, as said above: fix them"
             + ("" if skip else ", or give --on-error skip")
             + "; the same command does the rest"
         )

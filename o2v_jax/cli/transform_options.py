@@ -21,7 +21,7 @@ _FORMATS = "'application/jsonlines', 'application/json'"
 _STRATEGIES = {"MULTI_RECORD": "MultiRecord", "SINGLE_RECORD": "SingleRecord"}
 
 
-def strategy_of(text: object) -> str | None:
+def normalize_strategy(text: object) -> str | None:
     """MultiRecord or SingleRecord, however that is spelled."""
     from o2v_jax.server.settings import read_strategy
 
@@ -36,7 +36,7 @@ class Strategy(_Choice):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """MultiRecord or SingleRecord."""
-        return super().convert(strategy_of(value) or value, param, ctx)
+        return super().convert(normalize_strategy(value) or value, param, ctx)
 
 
 class ContentTypeOption(_ContentTypes):
@@ -91,8 +91,8 @@ def choose_payloads(
     """
     from o2v_jax.server import settings as server
 
-    usual = _number(said, "MaxPayloadInMB") or PAYLOAD_MB
-    most = _number(said, "MaxConcurrentTransforms") or CONCURRENT
+    usual = _read_number(said, "MaxPayloadInMB") or PAYLOAD_MB
+    most = _read_number(said, "MaxConcurrentTransforms") or CONCURRENT
     if payload == 0:
         return 0, concurrent or most
     payload = usual if payload is None and concurrent else payload
@@ -107,6 +107,6 @@ def choose_payloads(
     return payload, concurrent
 
 
-def _number(said: dict[str, Any], name: str) -> int | None:
+def _read_number(said: dict[str, Any], name: str) -> int | None:
     value = said.get(name)
     return value if type(value) is int and 0 < value <= IN_FLIGHT_MB else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from o2v_jax.cli.options import Command
+from o2v_jax.cli.options import Command, add_options
 from o2v_jax.cli.transform_options import CONCURRENT
 from o2v_jax.constants import DType, Mode
 
@@ -38,9 +38,7 @@ def ray_options(function: Command) -> Command:
             help="Processes that score; default one a GPU of the cluster, else one a machine.",
         ),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return add_options(function, options)
 
 
 class RayOptions(NamedTuple):
@@ -57,7 +55,7 @@ class RayOptions(NamedTuple):
     concurrent: int
 
 
-def ray_options_of(options: dict[str, Any]) -> RayOptions | None:
+def take_ray_options(options: dict[str, Any]) -> RayOptions | None:
     """Takes Ray's options out of all, if Ray is the engine.
 
     Raises:
@@ -75,7 +73,7 @@ def ray_options_of(options: dict[str, Any]) -> RayOptions | None:
 
 
 @contextmanager
-def on_ray(
+def open_ray_engine(
     model_path: Path, mode: Mode | None, dtype: DType, asked: RayOptions
 ) -> Iterator["OnRay"]:
     """The engine, with Ray connected for as long as the block lasts."""

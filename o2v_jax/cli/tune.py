@@ -39,10 +39,14 @@ from o2v_jax.errors import InputError
 @click.option(
     "--objective",
     metavar="CHANNEL:METRIC",
-    help="What decides, such as validation:accuracy; default the validation loss.",
+    help="Metric to improve, such as validation:accuracy; default the validation loss.",
 )
-@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="In all.")
-@click.option("--timeout", type=Seconds(), metavar="SECONDS", help="When to begin no more trials.")
+@click.option(
+    "--trials", type=click.IntRange(1), default=20, show_default=True, help="Trials in all."
+)
+@click.option(
+    "--timeout", type=Seconds(), metavar="SECONDS", help="Begin no more trials after this time."
+)
 @click.option(
     "--pruning/--no-pruning",
     default=True,

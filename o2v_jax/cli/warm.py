@@ -6,7 +6,7 @@ from typing import get_args
 
 import click
 
-from o2v_jax.cli.options import devices_option, dtype_option, model_option, model_path_of
+from o2v_jax.cli.options import devices_option, dtype_option, model_option, resolve_model_path
 from o2v_jax.cli.streams import write_output
 from o2v_jax.constants import DType, Mode
 
@@ -21,7 +21,13 @@ from o2v_jax.constants import DType, Mode
 )
 @dtype_option
 @devices_option
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Programs to compile at a time.",
+)
 def warm(
     model_path: Path | None, mode: Mode | None, dtype: DType, devices: int | None, threads: int
 ) -> None:
@@ -35,7 +41,7 @@ def warm(
 
     cache = use_compilation_cache()
     began = time.perf_counter()
-    model = load(model_path_of(model_path))
+    model = load(resolve_model_path(model_path))
     programs = 0
     for device in local_devices(devices):
         scorer = Scorer(model, preferred_mode=mode, dtype=dtype, device=device)

@@ -78,8 +78,7 @@ class DecodeOptions:
         cls, config: Hyperparameters, tokenizers: Tokenizers | None, *, labelled: bool = False
     ) -> "DecodeOptions":
         """What a model takes: ids of its vocabularies, and texts if it has tokenizers."""
-        sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
-        return cls(sizes, labelled, tokenizers, NO_VOCABULARY)
+        return cls(config.vocab_sizes, labelled, tokenizers, NO_VOCABULARY)
 
     def explain(self, error: Exception, text: bytes, *, is_line: bool) -> tuple[str, str]:
         """The JSON path and the reason of what decoding `text` raised."""

@@ -157,6 +157,11 @@ class Hyperparameters:
         )
 
     @property
+    def vocab_sizes(self) -> tuple[int, int]:
+        """Numbers of token ids of in0 and in1, padding included."""
+        return self.encoder(0).vocab_size, self.encoder(1).vocab_size
+
+    @property
     def outputs(self) -> int:
         """Scores of a record (one a class, or 1 for regression, which ignores num_classes)."""
         return self.num_classes if self.output_layer == "softmax" else 1

@@ -34,7 +34,7 @@ class Compiler:
         self.precision = None if platform == "cpu" or dtype == "bfloat16" else _PRECISION[dtype]
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, donate: Any = ()) -> Program:
-        """The program for the shapes and dtypes of these arguments; it takes `donate` over."""
+        """Compiles a function for arguments of these shapes and dtypes; takes `donate` over."""
         jitted = jax.jit(function, donate_argnums=donate)
         with own_settings(), jax.default_matmul_precision(self.precision):
             program: Program = jitted.lower(*arguments).compile(self._options)
@@ -59,11 +59,11 @@ def use_compilation_cache(directory: str | Path | None = None) -> Path:
     """Makes JAX keep every compiled program in a directory; returns it.
 
     Args:
-        directory: is made if it is not there; None: `cache_directory()`. Another one than before
-            is used from then on.
+        directory: created if it does not exist; None: `cache_directory()`. It replaces one that
+            was set before.
 
     Raises:
-        InputError: it is no path of this machine.
+        InputError: it is not a path on this machine.
     """
     directory = cache_directory() if directory is None else require_path("directory", directory)
     if getattr(jax.config, "jax_compilation_cache_dir", None) not in (None, str(directory)):

@@ -64,7 +64,7 @@ class Executor:
 
     Encodings stay there, in tables: ids go to the device and scores come back. Records are taken in
     slices whose objects fit the tables: while the device works on one, the host prepares the next.
-    What repeats within a slice is encoded once; of `DistinctRows` repetitions are not searched for.
+    What repeats within a slice is encoded once; `DistinctRows` are not searched for repetitions.
     A few short pairs take one fused program instead, without tables. Ids are not checked here: all
     are in the vocabulary.
 
@@ -98,7 +98,7 @@ class Executor:
             if shape is not None:
                 return self._score_fused(*pairs, *shape)
         out = np.empty((len(in0), self.weights.outputs), np.float32)
-        with self._fetching(out) as fetcher:
+        with self._fetch_into(out) as fetcher:
             for start, tables, at in self._encode_slices(len(in0), [(0, in0), (1, in1)]):
                 for batch, rows in _split_rows(at, self.shapes.head):
                     head = self.programs["head", batch.batch, 1]
@@ -108,7 +108,7 @@ class Executor:
     def embed(self, side: int, rows: AnyRagged) -> Floats:
         """Encodings, float32 `[rows, enc_dim]`."""
         out = np.empty((len(rows), self.weights.enc_dim), np.float32)
-        with self._fetching(out) as fetcher:
+        with self._fetch_into(out) as fetcher:
             for start, tables, at in self._encode_slices(len(rows), [(side, rows)]):
                 for batch, (in_tables,) in _split_rows(at, self.shapes.fetch):
                     take = self.programs["rows", batch.batch, 1]
@@ -142,13 +142,13 @@ class Executor:
     def _encode_slices(
         self, records: int, given: list[tuple[int, AnyRagged]]
     ) -> Iterator[tuple[int, tuple[jax.Array, ...], npt.NDArray[np.int32]]]:
-        """Slices of the records: the first one's number, tables, and `_fill`'s rows of them.
+        """Yields for each slice its first record's number, the tables, and what `_fill` returns.
 
-        They are good until the next slice is asked for.
+        The tables are valid until the next slice is asked for.
         """
         tables, start_cost = self.shapes.extended, self._profile.stream_start_cost
         for part in plan_slices(slice(0, records), given, tables, self._capacity, start_cost):
-            with self._taking_streams() as streams:
+            with self._take_streams() as streams:
                 at = self._fill(streams, part)
                 yield part.start, tuple(stream.encodings for stream in streams), at
 
@@ -177,8 +177,8 @@ class Executor:
             self.computed_tokens += computed
 
     @contextmanager
-    def _fetching(self, out: Floats) -> Iterator[ResultFetcher]:
-        """A `ResultFetcher`; an error shows late, when tables that hold it may be free again."""
+    def _fetch_into(self, out: Floats) -> Iterator[ResultFetcher]:
+        """Fetches results into `out`; after an error, which shows late, drops all free tables."""
         try:
             with ResultFetcher(out, self._profile.max_in_flight) as fetcher:
                 yield fetcher
@@ -187,8 +187,8 @@ class Executor:
             raise
 
     @contextmanager
-    def _taking_streams(self) -> Iterator[list[Stream]]:
-        """Streams that no other call uses. After an error their tables may be gone: so are they."""
+    def _take_streams(self) -> Iterator[list[Stream]]:
+        """Streams that no other call uses. After an error they are dropped: tables may be gone."""
         try:
             streams = self._free.pop()
         except IndexError:
@@ -215,7 +215,7 @@ class Executor:
 
 
 def _measure_capacity(shapes: ShapeTable, enc_dim: int) -> Capacity:
-    """As the device profile allows, but an object of each side fits, whatever batch it is in."""
+    """As the device profile allows, but at least a batch of each side fits, however large."""
     streams = shapes.profile.streams
     largest = max(batch for table in shapes.extended for batch, _ in table.shapes())
     least = max(largest, -(-2 * largest // streams))

@@ -39,7 +39,7 @@ class ProgramTable:
         future = self._programs.get(key)
         if future is not None and future.done():
             return future.result()
-        program = self._first_use(key)
+        program = self._get_or_compile(key)
         with self._lock:
             self.waits += 1
         return program
@@ -52,9 +52,9 @@ class ProgramTable:
     def warm(self, keys: Iterable[ProgramKey], threads: int = 2) -> None:
         """Compiles the programs of `keys` in this order; XLA compiles outside Python's lock."""
         with ThreadPoolExecutor(threads, "o2v-compile") as pool:
-            list(pool.map(self._first_use, keys))
+            list(pool.map(self._get_or_compile, keys))
 
-    def _first_use(self, key: ProgramKey) -> Program:
+    def _get_or_compile(self, key: ProgramKey) -> Program:
         if key not in self._keys:
             raise InputError(f"no program of shape {key} is in the table of this model")
         with self._lock:
@@ -78,8 +78,8 @@ def write_into_table(
 ) -> Callable[..., tuple[EncodingTable, RowNumber]]:
     """Makes a function (table, first row, *arguments) that writes encodings from that row on.
 
-    The encodings are `encode(*arguments)`. It returns the table and the row after. The caller sees
-    to it that the table has so many rows: the last ones would be overwritten instead.
+    The encodings are `encode(*arguments)`. It returns the table and the row after. The caller
+    ensures that the table has enough rows: otherwise its last ones would be overwritten.
     """
 
     def encode_into(
@@ -115,6 +115,6 @@ def take_from_tables(
 def _take_if_there(
     table: EncodingTable, rows: Int[Array, "batch"]
 ) -> Float[Array, "batch enc_dim"]:
-    """Rows of a table, and any where it has none of this number."""
+    """Rows of a table; any row where it has none of this number."""
     found: Array = table.at[rows].get(mode="clip")
     return found

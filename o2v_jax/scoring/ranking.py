@@ -1,14 +1,16 @@
 """The best of many candidates."""
 
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.arguments import describe, require_integer
-from o2v_jax.data.sequences import FlatSequences, flat
-from o2v_jax.errors import InputError
+from o2v_jax.arguments import require_integer
+from o2v_jax.array_types import Floats, Index
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.scoring.executor import Executor
+from o2v_jax.scoring.inputs import InputReader
 
 
 class Ranking(NamedTuple):
@@ -36,26 +38,41 @@ def choose_class(config: Hyperparameters, class_index: int | None) -> int:
     return require_integer("class_index", class_index, 0, classes - 1)
 
 
-def flatten_query(query: Any) -> FlatSequences:
-    """A single query, ids or encoding (of any array type), as one row.
+def score_candidates(
+    executor: Executor,
+    inputs: InputReader,
+    side: Literal[0, 1],
+    query: Ragged | Floats,
+    candidates: Ragged | Floats,
+) -> Floats:
+    """Scores of one query beside each candidate, float32 `[candidates, outputs]`.
+
+    Args:
+        executor: computes.
+        inputs: validates ids.
+        side: of the query; the candidates are of the other.
+        query: one row of ids, or its encoding.
+        candidates: rows of ids, or encodings.
 
     Raises:
-        InputError: it is neither.
+        RecordError: an id is outside the vocabulary.
     """
-    try:
-        return flat([query])
-    except InputError as error:
-        expected = "the query must be one sequence of token ids, or its encoding"
-        raise InputError(f"{expected}, got {describe(query)}") from error
+    if isinstance(query, Ragged) and isinstance(candidates, Ragged):
+        repeated = query.take(np.zeros(len(candidates), np.int64))
+        sides = (repeated, candidates) if side == 0 else (candidates, repeated)
+        return executor.score(*(inputs.validate(at, rows) for at, rows in enumerate(sides)))
+    one, row = _encode(executor, inputs, side, query)
+    many, rows = _encode(executor, inputs, 1 - side, candidates)
+    repeated_row = np.repeat(row, len(rows))
+    if side == 0:
+        return executor.compare(one, repeated_row, many, rows)
+    return executor.compare(many, rows, one, repeated_row)
 
 
-def require_encodings(rows: FlatSequences, enc_dim: int) -> npt.NDArray[np.float32]:
-    """Encodings, of any floating-point type, as float32 `[n, enc_dim]`.
-
-    Raises:
-        InputError: they have another shape.
-    """
-    wrong = rows.lengths[rows.lengths != enc_dim]
-    if len(wrong):
-        raise InputError(f"encodings must be [n, {enc_dim}], but one has {wrong[0]} numbers")
-    return rows.values.reshape(-1, enc_dim).astype(np.float32, copy=False)
+def _encode(
+    executor: Executor, inputs: InputReader, side: int, rows: Ragged | Floats
+) -> tuple[Floats, Index]:
+    """Encodings and each object's row in them, computed or taken as given."""
+    if isinstance(rows, Ragged):
+        return executor.encode(side, inputs.validate(side, rows))
+    return rows, np.arange(len(rows))

@@ -73,11 +73,11 @@ def plan_slices(
     """Slices of these records, which fit the tables of encodings.
 
     Args:
-        records: from which to which.
+        records: the range of records.
         given: sides, by number, with their rows.
         tables: padded shapes of both sides.
         capacity: at least a row for each side of a record, whatever batch it is in.
-        start_cost: of using another stream than the first, in calls.
+        start_cost: what it costs to use another stream than the first, in calls.
     """
     most = max(1, capacity.streams * capacity.rows // (2 * len(given)))
     for first in range(records.start, records.stop, most):
@@ -136,7 +136,7 @@ def assign_slots(
         costs: of the batches, in calls.
         sizes: rows that each takes.
         capacity: of the streams.
-        start_cost: of using another stream than the first, in calls.
+        start_cost: what it costs to use another stream than the first, in calls.
 
     Returns:
         The slots; None if the batches do not fit.

@@ -5,7 +5,6 @@ from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 import jax
 import numpy as np
-import numpy.typing as npt
 
 from o2v_jax.arguments import require_choice, require_instance, require_integer
 from o2v_jax.array_types import Floats
@@ -13,26 +12,18 @@ from o2v_jax.checkpoint import Model
 from o2v_jax.checkpoint.summary import summarize_inputs, summarize_network
 from o2v_jax.constants import DType, Mode
 from o2v_jax.data.deduplicate import AnyRagged
-from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.raw_values import encode_raw_values
-from o2v_jax.data.sequences import FlatSequences, flat
 from o2v_jax.data.tokenizers import require_tokenizers
-from o2v_jax.data.validate import MaxSeqLens, require_in_vocabulary, resolve_max_seq_lens
+from o2v_jax.data.validate import MaxSeqLens
 from o2v_jax.devices import default_device, own_settings, require_own_threads
 from o2v_jax.errors import InputError
 from o2v_jax.model import Params, require_fitting_params
-from o2v_jax.scoring.buckets import precompute_costs
 from o2v_jax.scoring.device_profile import DeviceProfile, get_device_profile
 from o2v_jax.scoring.executor import Executor
+from o2v_jax.scoring.inputs import InputReader
 from o2v_jax.scoring.programs import ProgramKey
-from o2v_jax.scoring.ranking import (
-    Ranking,
-    choose_class,
-    flatten_query,
-    rank_scores,
-    require_encodings,
-)
+from o2v_jax.scoring.ranking import Ranking, choose_class, rank_scores, score_candidates
 from o2v_jax.scoring.shapes import choose_model_shapes
+from o2v_jax.scoring.warm_up import WarmUp
 from o2v_jax.scoring.weights import Weights
 
 RaggedLike: TypeAlias = Any  # whatever `Ragged.of` takes
@@ -112,12 +103,11 @@ class Scorer:
         self.class_names = model.class_names
         self.preferred_mode = preferred_mode
         self.shapes = choose_model_shapes(model, profile=profile, max_programs=max_programs)
-        self._vocab_sizes = [model.config.encoder(side).vocab_size for side in (0, 1)]
-        self._max_seq_lens = resolve_max_seq_lens(model.config, None)
+        self._inputs = InputReader(model.config, model.tokenizers)
         with own_settings():
             self._executor = Executor(self.shapes, Weights(model, dtype, device, profile))
         _make_read_only(params)
-        self._is_warm = False
+        self._warm_up = WarmUp(self._executor, preferred_mode)
         if preferred_mode != "embedding":
             _ = self._executor.weights.head
 
@@ -151,10 +141,11 @@ class Scorer:
                 which.
         """
         require_own_threads()
-        sides = self._read(0, in0), self._read(1, in1)
+        sides = self._inputs.read_ids(0, in0), self._inputs.read_ids(1, in1)
         if len(sides[0]) != len(sides[1]):
             raise InputError(f"in0 has {len(sides[0])} records and in1 has {len(sides[1])}")
-        in0, in1 = (self._validate(side, rows, max_seq_lens) for side, rows in enumerate(sides))
+        validate = self._inputs.validate
+        in0, in1 = (validate(side, rows, max_seq_lens) for side, rows in enumerate(sides))
         return self._executor.score(in0, in1)
 
     def embed(
@@ -171,11 +162,10 @@ class Scorer:
         """
         if (in0 is None) == (in1 is None):
             raise InputError("embed takes exactly one of in0 and in1")
-        side, rows = (0, in0) if in1 is None else (1, in1)
+        side, given = (0, in0) if in1 is None else (1, in1)
         require_own_threads()
-        return self._executor.embed(
-            side, self._validate(side, self._read(side, rows), max_seq_lens)
-        )
+        rows = self._inputs.read_ids(side, given)
+        return self._executor.embed(side, self._inputs.validate(side, rows, max_seq_lens))
 
     def score_validated(self, in0: AnyRagged, in1: AnyRagged) -> Floats:
         """As `score`, of ids that were validated and cut before: nothing is checked again.
@@ -211,9 +201,8 @@ class Scorer:
                 floating-point numbers of any width (bfloat16 too) an encoding. If the model has
                 tokenizers, also a raw value: a text.
             candidates: sequences of token ids or raw values, as for `score`, or their encodings
-                `[n, enc_dim]`,
-                as `embed` or a server gives them: an array, a column, or lists of numbers.
-                Precomputed once they serve any number of queries.
+                `[n, enc_dim]`, as `embed` or a server gives them: an array, a column, or lists of
+                numbers. Encodings computed once serve any number of queries.
             k: how many to return; fewer if there are fewer candidates.
             query_side: 0 if the query is an in0 and the candidates are in1, 1 the other way round.
             class_index: the class whose probability ranks; 1 if there are two classes, required if
@@ -231,13 +220,9 @@ class Scorer:
         require_choice("query_side", query_side, (0, 1), "0 (in0) or 1 (in1)")
         k = require_integer("k", k, 1)
         column = choose_class(self.config, class_index)
-        one = self._read_query(query_side, query)
-        many = self._read_objects(1 - query_side, candidates)
-        if isinstance(one, Ragged) and isinstance(many, Ragged):
-            ones = one.take(np.zeros(len(many), np.int64))
-            scores = self.score(*((ones, many) if query_side == 0 else (many, ones)))
-        else:
-            scores = self._score_encodings(query_side, one, many)
+        one = self._inputs.read_query(query_side, query)
+        many = self._inputs.read_objects(1 - query_side, candidates)
+        scores = score_candidates(self._executor, self._inputs, query_side, one, many)
         return rank_scores(scores[:, column], k)
 
     def warm_first(self, threads: int = 2) -> int:
@@ -246,11 +231,7 @@ class Scorer:
         Until `warm` has ended, calls use these alone: slower, but none waits for a compilation.
         """
         require_own_threads()
-        first = self.shapes.make_first()
-        count = self._compile(first.list_programs(), threads)
-        if not self._is_warm:
-            self._executor.shapes = first
-        return count
+        return self._warm_up.compile_first(threads)
 
     def warm(self, threads: int = 2, *, longer: bool = False) -> int:
         """Compiles every program that `preferred_mode` asks for; returns how many there are.
@@ -261,16 +242,11 @@ class Scorer:
         """
         require_instance("longer", longer, bool, "True or False")
         require_own_threads()
-        count = self._compile(self.shapes.list_programs(), threads)
-        for table in (*self.shapes.extended, self.shapes.head, self.shapes.fetch):
-            precompute_costs(table)
-        self._executor.shapes = self.shapes
-        self._is_warm = True
-        return count + (self._compile(self.shapes.list_on_demand(), threads) if longer else 0)
+        return self._warm_up.compile_all(threads, longer=longer)
 
     def list_warm_keys(self) -> list[ProgramKey]:
         """Keys of the programs that `warm` compiles."""
-        return self._select_needed(self.shapes.list_programs())
+        return self._warm_up.list_keys()
 
     @property
     def compiled(self) -> int:
@@ -292,63 +268,11 @@ class Scorer:
         """The same with padding."""
         return self._executor.computed_tokens
 
-    def _compile(self, keys: list[ProgramKey], threads: int) -> int:
-        threads = require_integer("threads", threads, 1)
-        needed = self._select_needed(keys)
-        self._executor.programs.warm(needed, threads)
-        return len(needed)
-
-    def _select_needed(self, keys: list[ProgramKey]) -> list[ProgramKey]:
-        return [key for key in keys if self.preferred_mode != "embedding" or key[0] != "head"]
-
     def __reduce__(self) -> NoReturn:
         raise InputError(
             "a Scorer holds compiled programs and memory of a device, and does not pickle: "
             "give other processes the model, or its path, and make a Scorer in each"
         )
-
-    def _read(self, side: int, rows: Any) -> Ragged:
-        return Ragged.of(encode_raw_values(rows, side, self.tokenizers))
-
-    def _read_query(self, side: int, query: Any) -> Ragged | Floats:
-        raw = encode_raw_values([query], side, self.tokenizers)
-        return raw if isinstance(raw, Ragged) else self._read_numbers(flatten_query(query))
-
-    def _read_objects(self, side: int, rows: Any) -> Ragged | Floats:
-        """Ids, or encodings float32 `[n, enc_dim]`, whichever these numbers are."""
-        rows = encode_raw_values(rows, side, self.tokenizers)
-        return rows if isinstance(rows, Ragged) else self._read_numbers(flat(rows))
-
-    def _read_numbers(self, given: FlatSequences) -> Ragged | Floats:
-        if given.is_float:
-            return require_encodings(given, self.config.enc_dim)
-        return Ragged.of_flat(given)
-
-    def _score_encodings(
-        self, side: int, query: Ragged | Floats, candidates: Ragged | Floats
-    ) -> Floats:
-        """Scores of one query beside all candidates, encodings at least on one side."""
-        one, row = self._encode(side, query)
-        many, rows = self._encode(1 - side, candidates)
-        ones = np.repeat(row, len(rows))
-        if side == 0:
-            return self._executor.compare(one, ones, many, rows)
-        return self._executor.compare(many, rows, one, ones)
-
-    def _encode(self, side: int, rows: Ragged | Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Encodings and each object's row in them, computed or taken as given."""
-        if isinstance(rows, Ragged):
-            return self._executor.encode(side, self._validate(side, rows, None))
-        return rows, np.arange(len(rows))
-
-    def _validate(self, side: int, rows: Ragged, max_seq_lens: MaxSeqLens | None) -> Ragged:
-        """The rows, whose ids are in the vocabulary, cut to their length."""
-        if max_seq_lens is None:
-            longest = self._max_seq_lens[side]
-        else:
-            longest = resolve_max_seq_lens(self.config, max_seq_lens)[side]
-        require_in_vocabulary(rows, side, self._vocab_sizes[side])
-        return rows.cut(longest)
 
 
 def _check_settings(

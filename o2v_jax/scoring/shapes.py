@@ -49,9 +49,14 @@ class ShapeTable:
     fused: BucketTable
     profile: DeviceProfile
 
+    @property
+    def largest_batch_tokens(self) -> int:
+        """Padded tokens of the largest batch that an encoder's program takes."""
+        return max(batch * length for table in self.usual for batch, length in table.shapes())
+
     def list_programs(self) -> list[ProgramKey]:
         """Keys (part, batch, length) of all programs that warm-up compiles, small ones first."""
-        keys = self._encoder_keys(self.usual)
+        keys = self._list_encoder_keys(self.usual)
         keys |= {("head", *shape) for shape in self.head.shapes()}
         keys |= {("rows", *shape) for shape in self.fetch.shapes()}
         keys |= {("pairs", *shape) for shape in self.fused.shapes()}
@@ -59,7 +64,7 @@ class ShapeTable:
 
     def list_on_demand(self) -> list[ProgramKey]:
         """Keys of what only a long `infer_max_seqlens` or `rank` of given encodings asks for."""
-        keys = self._encoder_keys(self.extended)
+        keys = self._list_encoder_keys(self.extended)
         keys |= {("arrays", *shape) for shape in self.head.shapes()}
         return sorted(keys - set(self.list_programs()))
 
@@ -80,7 +85,7 @@ class ShapeTable:
             fused=BucketTable((), ()),
         )
 
-    def _encoder_keys(self, tables: tuple[BucketTable, BucketTable]) -> set[ProgramKey]:
+    def _list_encoder_keys(self, tables: tuple[BucketTable, BucketTable]) -> set[ProgramKey]:
         sides = zip(self.encoder_names, tables, strict=True)
         return {(name, *shape) for name, table in sides for shape in table.shapes()}
 
@@ -147,7 +152,7 @@ def _make_table(
     enc0, enc1 = config.encoder(0), config.encoder(1)
     if keep_structure(enc0) == keep_structure(enc1):
         longest = max(enc0.max_seq_len, enc1.max_seq_len)
-        counts = None if histograms is None else _add(*histograms)
+        counts = None if histograms is None else _add_histograms(*histograms)
         both = (_make_side(enc0, _choose_boundaries(counts, longest, buckets), profile),) * 2
         names = "encoder", "encoder"
     else:
@@ -188,7 +193,7 @@ def make_fused_table(usual: Sequence[BucketTable], profile: DeviceProfile) -> Bu
     """The shapes `[pairs, length]` of both sides' ids in the fused programs.
 
     Args:
-        usual: of each side, whose lengths some of these are.
+        usual: shapes of each side; the lengths are chosen among theirs.
         profile: its `fused_batches` are the numbers of pairs, as far as they are worth a program.
     """
     every = sorted({length for table in usual for length in table.lengths})
@@ -196,7 +201,7 @@ def make_fused_table(usual: Sequence[BucketTable], profile: DeviceProfile) -> Bu
         length: tuple(
             batch
             for batch in profile.fused_batches
-            if _count_calls(usual, batch, length) <= profile.max_fused_cost
+            if _count_extra_calls(usual, batch, length) <= profile.max_fused_cost
         )
         for length in _spread(every, profile)
     }
@@ -216,11 +221,11 @@ def find_fused_shape(sides: Sequence[Ragged], shapes: ShapeTable) -> tuple[int, 
         return None
     length = fused.lengths[bucket]
     tokens = sum(len(side.ids) / table.call_cost for side, table in zip(sides, usual, strict=True))
-    padding = _count_calls(usual, batch, length) - tokens
+    padding = _count_extra_calls(usual, batch, length) - tokens
     return (batch, length) if padding <= shapes.profile.max_fused_padding else None
 
 
-def _count_calls(usual: Sequence[BucketTable], batch: int, length: int) -> float:
+def _count_extra_calls(usual: Sequence[BucketTable], batch: int, length: int) -> float:
     """What encoding both sides costs besides the call itself, in calls."""
     return sum(table.cost(batch, length) / table.call_cost - 1 for table in usual)
 
@@ -267,7 +272,7 @@ def _extend(boundaries: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(longer)
 
 
-def _add(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _add_histograms(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     total = np.zeros(max(len(a), len(b)), np.int64)
     total[: len(a)] += a
     total[: len(b)] += b

@@ -76,7 +76,10 @@ class Weights:
     def compile_encode(self, capacity: int, side: int, batch: int, length: int) -> Program:
         """The program of an encoder: (table, first row, parameters, ids) -> table, next row."""
         ids, first = jax.ShapeDtypeStruct((batch, length), np.int32), self.first_row
-        table, function = self._table_shape(capacity), write_into_table(self._encoders[side].encode)
+        table, function = (
+            self._make_table_shape(capacity),
+            write_into_table(self._encoders[side].encode),
+        )
         return self._compile_encoder(function, table, first, *self.get_encoder(side), ids, donate=0)
 
     def compile_compare(self, batch: int) -> Program:
@@ -86,7 +89,7 @@ class Weights:
 
     def compile_compare_rows(self, tables: int, capacity: int, batch: int) -> Program:
         """The same of tables: (parameters, tables, rows of each side, `[2, batch]`)."""
-        rows, given = jax.ShapeDtypeStruct((2, batch), np.int32), self._table_shape(capacity)
+        rows, given = jax.ShapeDtypeStruct((2, batch), np.int32), self._make_table_shape(capacity)
         return self._compile_head(
             compare_in_tables(head_fn(self._head_config)), self.head, (given,) * tables, rows
         )
@@ -105,7 +108,7 @@ class Weights:
 
     def compile_take_rows(self, tables: int, capacity: int, batch: int) -> Program:
         """Encodings from tables: (tables, rows, `[batch]`) -> encodings."""
-        rows, given = jax.ShapeDtypeStruct((batch,), np.int32), self._table_shape(capacity)
+        rows, given = jax.ShapeDtypeStruct((batch,), np.int32), self._make_table_shape(capacity)
         return self._compile_encoder(take_from_tables, (given,) * tables, rows)
 
     def make_table(self, capacity: int) -> jax.Array:
@@ -120,7 +123,7 @@ class Weights:
         first: jax.Array = jax.device_put(np.zeros((), np.int32), self.device)
         return first
 
-    def _table_shape(self, capacity: int) -> jax.ShapeDtypeStruct:
+    def _make_table_shape(self, capacity: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((capacity, self.enc_dim), np.float32)
 
     def _make_encoders(self, model: "Model", encoders: Params, dtype: DType) -> list[Encoder]:

@@ -16,16 +16,18 @@ from o2v_jax.constants import STALL_S
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.server.errors import DisconnectedError
 from o2v_jax.server.http import Contract, Request, Response
+from o2v_jax.server.invocation import Invocation
 from o2v_jax.server.limits import REQUESTS, STREAMS
 from o2v_jax.server.queue import ScoringFuture
-from o2v_jax.server.service import LONG_BODY, Invocation, Service
+from o2v_jax.server.service import LONG_BODY, Service
 from o2v_jax.server.upload import Message, Receive, Upload
 
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
 
-# What is left of a body that nobody needs is received for so long before the response, in which
-# case the connection is kept, and for so long after it: closing at once could lose the response.
+# Where the rest of a body is not needed, it is received for the first time before the response, so
+# that the connection can be kept, and for the second after it, because closing at once could lose
+# the response.
 _DISCARD_S, _LINGER_S = 0.5, 0.5
 _GIVE_BACK_S = 1.0
 # Requests that are answered sooner are not watched for a client that leaves, which costs time.
@@ -79,7 +81,7 @@ class Application:
         body = self._contract.open(request)
         if isinstance(body, Response):
             return body
-        with self._contract.receiving():
+        with self._contract.limit_uploads():
             await upload.fill(body, self._stall_s)
         invocation = await self._submit(request, body.complete())
         try:
@@ -119,7 +121,7 @@ class Application:
 
     async def _watch(self, invocation: Invocation, upload: Upload) -> None:
         """Withdraws what no device takes in time; gives up all of it once the client has left."""
-        disconnected = upload.disconnected()
+        disconnected = upload.watch_client()
         await asyncio.wait([disconnected], timeout=self._service.batcher.timeout_s)
         if not disconnected.done():
             invocation.withdraw()
@@ -140,7 +142,7 @@ class Application:
 
     async def _send_pieces(self, pieces: Iterator[bytes], upload: Upload, send: Send) -> None:
         """Sends them until the client has left."""
-        loop, disconnected = asyncio.get_running_loop(), upload.disconnected()
+        loop, disconnected = asyncio.get_running_loop(), upload.watch_client()
         while not disconnected.done():
             piece = await loop.run_in_executor(self._encoders, next, pieces, None)
             more = piece is not None
@@ -150,13 +152,13 @@ class Application:
         loop.call_later(_GIVE_BACK_S, self._give_back)
 
     def _give_back(self) -> None:
-        """Memory of long responses that were given up, unless others need it at once."""
+        """Frees the memory of long responses that were given up, unless others are being sent."""
         if not self._service.response_floats.in_use:
             self._encoders.submit(give_back_freed_memory)
 
 
 async def _run_in_thread(threads: ThreadPoolExecutor, call: Callable[[], Made]) -> Made:
-    """Runs it in a thread. A result that nobody waits for any more is closed."""
+    """Runs `call` in a thread. A result that nobody waits for any more is closed."""
     made = threads.submit(call)
     try:
         return await asyncio.shield(asyncio.wrap_future(made))

@@ -46,11 +46,11 @@ class Batcher:
     Args:
         computes: for each device, a function that scores joined records for one task there; it
             returns float32 `[records, numbers]` in their order.
-        chunk_tokens: tokens of the largest chunk of a request, as of `Queue`.
+        chunk_tokens: see `Queue`.
         observe: called with the records and tokens of every batch.
         timeout_s: seconds that a request may wait before a device takes it.
-        chunks_per_batch: as of `Queue`.
-        backlog: waiting chunks that are taken although the device is busy; None: none ever are.
+        chunks_per_batch: see `Queue`.
+        backlog: so many waiting chunks are taken although the device is busy; None: none ever are.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Batcher:
             self._fail(CancelledError, {future})
 
     def close(self, seconds: float = QUEUE_TIMEOUT_S) -> None:
-        """Finishes the current batches, waiting at most so long for them, and refuses the rest."""
+        """Finishes the current batches, waiting at most `seconds`, and refuses the rest."""
         end = monotonic() + seconds
         self._stop()
         for thread in self._threads:
@@ -164,7 +164,7 @@ class Batcher:
 
     def _run(self, compute: Compute, queued: Condition, enough: float) -> None:
         try:
-            while (batch := self._next_batch(queued, enough)) is not None:
+            while (batch := self._wait_for_batch(queued, enough)) is not None:
                 entries = [entry for group in batch.values() for entry in group]
                 records = sum(future.count_records(chunk) for future, chunk in entries)
                 self._observe(records, sum(chunk.tokens for _, chunk in entries))
@@ -181,7 +181,7 @@ class Batcher:
         if not self._running:
             self._refuse_all()
 
-    def _next_batch(self, queued: Condition, enough: float) -> ScoringBatch | None:
+    def _wait_for_batch(self, queued: Condition, enough: float) -> ScoringBatch | None:
         """Waits for so many tokens and takes a batch; None once the batcher is closed."""
         is_first = queued is self._queued
         with queued:

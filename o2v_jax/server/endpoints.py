@@ -21,7 +21,7 @@ def create_request_id() -> str:
     return f"{_ID}{next(_NUMBERS):012x}"
 
 
-def success_headers(target_variant: str | None) -> dict[str, str]:
+def make_success_headers(target_variant: str | None) -> dict[str, str]:
     """Headers of a successful response: `InvokedProductionVariant` and `RequestId` of boto3.
 
     Args:
@@ -33,7 +33,7 @@ def success_headers(target_variant: str | None) -> dict[str, str]:
     }
 
 
-def error_headers(status: int) -> dict[str, str]:
+def make_error_headers(status: int) -> dict[str, str]:
     """Headers of an error: `ModelError` where the container found it.
 
     `ServiceUnavailable` where it was busy, `ValidationError` where the path or method is wrong.

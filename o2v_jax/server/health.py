@@ -20,9 +20,10 @@ class Readiness(Enum):
 
 
 class Health:
-    """The state of the devices, as warm-up and requests find it; one that fails makes all fail.
+    """The state of the devices, as warm-up and requests find it; a failed one fails the server.
 
-    A device that fails is ready again once a computation on it succeeds, a failed warm-up never.
+    A failed device is ready again once a computation on it succeeds; a server whose warm-up failed
+    never becomes ready.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Health:
         return thread
 
     @contextmanager
-    def watching(self, device: int = 0) -> Iterator[None]:
+    def watch_device(self, device: int = 0) -> Iterator[None]:
         """A context around a computation: a device that fails is unhealthy until one succeeds."""
         try:
             yield
@@ -67,7 +68,7 @@ class Health:
             log.info("every program is compiled")
 
 
-def device_bytes() -> int:
+def count_device_bytes() -> int:
     """Returns the bytes in use on the devices; where JAX does not know, those of live arrays."""
     stats = [device.memory_stats() for device in jax.local_devices()]
     if all(stats):

@@ -32,8 +32,9 @@ from o2v_jax.server.errors import (
     NotFoundError,
     http_status,
 )
+from o2v_jax.server.invocation import Invocation
 from o2v_jax.server.media_types import require_identity
-from o2v_jax.server.service import Invocation, Service
+from o2v_jax.server.service import Service
 
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 RETRY_AFTER_S = 1
@@ -104,9 +105,9 @@ class Contract:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._reads = {
-            "/ping": self._ping,
-            "/execution-parameters": self._execution_parameters,
-            "/metrics": self._metrics,
+            "/ping": self._answer_ping,
+            "/execution-parameters": self._answer_execution_parameters,
+            "/metrics": self._answer_metrics,
         }
 
     def handle(self, request: Request, read: Callable[[int], bytes]) -> Response:
@@ -120,7 +121,7 @@ class Contract:
             opened = self.open(request)
             if isinstance(opened, Response):
                 return opened
-            with self.receiving():
+            with self.limit_uploads():
                 while part := read(opened.room):
                     opened.add(part)
             with self.admit() as limits:
@@ -151,9 +152,9 @@ class Contract:
             return self._finish(request, self._reads[route]())
         return self._open_body(request)
 
-    def receiving(self) -> AbstractContextManager[None]:
+    def limit_uploads(self) -> AbstractContextManager[None]:
         """A context to receive a body in; entering raises `BusyError` beyond the limit."""
-        return self._service.uploads.held()
+        return self._service.uploads.hold()
 
     def require_capacity(self) -> None:
         """Raises `BusyError` if the next request would be refused whatever it holds."""
@@ -211,16 +212,18 @@ class Contract:
     def _open_body(self, request: Request) -> BodyBuffer:
         self.require_capacity()  # before the body is received: a flood costs little then
         require_identity(request.headers.get("content-encoding"))
-        return BodyBuffer(_announced(request.headers), self._service.settings.max_body_bytes)
+        return BodyBuffer(
+            _read_content_length(request.headers), self._service.settings.max_body_bytes
+        )
 
-    def _ping(self) -> Response:
+    def _answer_ping(self) -> Response:
         return Response(200 if self._service.ready else 503, {})
 
-    def _execution_parameters(self) -> Response:
+    def _answer_execution_parameters(self) -> Response:
         body = orjson.dumps(self._service.settings.execution_parameters())
         return Response(200, {"content-type": _JSON}, body)
 
-    def _metrics(self) -> Response:
+    def _answer_metrics(self) -> Response:
         return Response(200, {"content-type": CONTENT_TYPE_LATEST}, self._service.metrics.render())
 
     def _finish(self, request: Request, response: Response) -> Response:
@@ -248,15 +251,15 @@ def _add_endpoint(request: Request, response: Response) -> None:
     """Adds what SageMaker's runtime service adds to a container's response."""
     if response.status < 400:  # noqa: PLR2004 - errors begin here
         variant = request.headers.get(endpoints.TARGET_VARIANT)
-        response.headers |= endpoints.success_headers(variant)
+        response.headers |= endpoints.make_success_headers(variant)
         return
-    headers = endpoints.error_headers(response.status)
+    headers = endpoints.make_error_headers(response.status)
     if headers["x-amzn-errortype"] == endpoints.MODEL_ERROR and isinstance(response.body, bytes):
         response.body = endpoints.model_error_body(response.status, response.body)
     response.headers |= headers
 
 
-def _announced(headers: Mapping[str, str]) -> int | None:
+def _read_content_length(headers: Mapping[str, str]) -> int | None:
     """Content-Length, where it counts."""
     length = headers.get("content-length")
     if not length or "transfer-encoding" in headers:

@@ -16,7 +16,7 @@ class Limit:
 
     Args:
         total: the bound.
-        always: this many holders get what they ask for, however much it is.
+        always: so many holders get what they ask for, however much it is.
     """
 
     def __init__(self, total: int, always: int = 0) -> None:
@@ -54,7 +54,7 @@ class Limit:
             self._used -= count
             self._holders -= 1
 
-    def held(self, count: int = 1) -> "Held":
+    def hold(self, count: int = 1) -> "Held":
         """A context that holds `count` of it. Entering raises as `acquire` does."""
         return Held(self, count)
 

@@ -23,7 +23,7 @@ MEDIA_TYPES: Mapping[str, Format] = {
     "application/jsonlines": Format.JSON_LINES,
     "application/x-jsonlines": Format.JSON_LINES,
 }
-_READABLE = " and ".join(Format)
+_READABLE = " or ".join(Format)
 _PARAMETER = re.compile(r";\s*(infer\w*)\s*=?\s*([^;]*)", re.IGNORECASE)
 _LENGTHS = re.compile(r"(\"?)\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*\1")
 
@@ -68,7 +68,7 @@ def _read_max_seq_lens(header: str) -> tuple[int, int] | None:
     (name, value), *more = found
     lengths = _LENGTHS.fullmatch(value.strip())
     if name.lower() != "infer_max_seqlens" or more or not lengths:
-        raise InputError(f"{name}={value} was sent, but infer_max_seqlens=64,64 is the form")
+        raise InputError(f"{name}={value} was sent, but the form is infer_max_seqlens=64,64")
     in0, in1 = int(lengths[2]), int(lengths[3])
     if not 1 <= min(in0, in1) <= max(in0, in1) <= LONGEST_REQUEST:
         raise InputError(f"infer_max_seqlens={value} is outside 1..{LONGEST_REQUEST}")
@@ -124,5 +124,5 @@ def choose_format(accept: str | None, preferred: Format) -> Format:
     wanted = MIMEAccept([(value.partition(";")[0].strip(), q) for value, q in parsed])
     found = wanted.best_match([preferred, *MEDIA_TYPES])
     if found is None:
-        raise AcceptError(f"Accept {accept} cannot be answered: these can: {_READABLE}")
+        raise AcceptError(f"Accept {accept} cannot be answered: use {_READABLE}")
     return MEDIA_TYPES[found]

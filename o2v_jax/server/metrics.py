@@ -22,6 +22,7 @@ At the moment:
 """
 
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -79,8 +80,8 @@ class Metrics:
         self.parse, self.queue, self.infer, self.encode = (
             stages.labels(stage) for stage in ("parse", "queue", "infer", "encode")
         )
-        self._records = self._sizes("o2v_batch_records", "Records of a batch")
-        self._tokens = self._sizes("o2v_batch_tokens", "Tokens of a batch")
+        self._records = self._make_size_histogram("o2v_batch_records", "Records of a batch")
+        self._tokens = self._make_size_histogram("o2v_batch_tokens", "Tokens of a batch")
         self._registry.register(_Live(live))
 
     def count_response(self, code: int) -> None:
@@ -92,7 +93,7 @@ class Metrics:
         for side, count in zip(SIDES, counts, strict=True):
             self._unknown.labels(side).inc(count)
 
-    def batch(self, records: int, tokens: int) -> None:
+    def observe_batch(self, records: int, tokens: int) -> None:
         """Counts a batch."""
         self._records.observe(records)
         self._tokens.observe(tokens)
@@ -101,7 +102,7 @@ class Metrics:
         """Returns the metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
-    def _sizes(self, name: str, about: str) -> Histogram:
+    def _make_size_histogram(self, name: str, about: str) -> Histogram:
         return Histogram(name, about, buckets=SIZES, registry=self._registry)
 
 
@@ -117,3 +118,20 @@ class _Live(Collector):
             counted = name.startswith(("tokens", "compilations"))
             family = CounterMetricFamily if counted else GaugeMetricFamily
             yield family(f"o2v_{name}", name.replace("_", " ").capitalize(), value=value)
+
+
+class Timing:
+    """A context that observes the seconds its block takes, unless the block raises."""
+
+    __slots__ = ("_observe", "_started")
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = perf_counter()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._observe(perf_counter() - self._started)

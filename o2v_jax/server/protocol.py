@@ -17,7 +17,8 @@ class ScorerLike(Protocol):
     Attributes:
         config: of the model.
         shapes: its padded shapes.
-        tokenizers: as of `Model`; likewise `class_names`.
+        tokenizers: of the model, or None.
+        class_names: of the model.
     """
 
     config: "Hyperparameters"

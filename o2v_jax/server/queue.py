@@ -53,7 +53,7 @@ class ScoringFuture(Future[Floats]):
         chunk_tokens: tokens of the largest chunk.
 
     Attributes:
-        submitted: when it was created, in seconds of `perf_counter`; so the next two.
+        submitted: when it was created, in seconds of `perf_counter`; likewise the next two.
         started: when its first chunk was taken, 0 before.
         finished: when its last results came, 0 before.
     """
@@ -153,7 +153,8 @@ class Queue:
 
     Args:
         chunk_tokens: tokens of the largest chunk.
-        chunks_per_batch: tokens of a batch in those of the largest chunk; it may have a chunk more.
+        chunks_per_batch: tokens of a batch, in units of `chunk_tokens`; a batch may exceed them by
+            one chunk.
 
     Attributes:
         tokens: of all waiting chunks; 0 if and only if the queue is empty.
@@ -209,7 +210,7 @@ def cut_into_chunks(sides: Sequence[DistinctRows], chunk_tokens: int) -> list[Ch
     count = len(sides[0])
     order = _sort_records(sides)
     lengths = [side.lengths[order] for side in sides]
-    previous = [_previous_equal(side.inverse[order]) for side in sides]
+    previous = [_find_previous_equal(side.inverse[order]) for side in sides]
     chunks = []
     start = 0
     while start < count:
@@ -228,7 +229,7 @@ def _sort_records(sides: Sequence[DistinctRows]) -> Index:
     return np.lexsort(keys[::-1])
 
 
-def _previous_equal(numbers: Index) -> Index:
+def _find_previous_equal(numbers: Index) -> Index:
     """Returns for every element the index of the last equal one before it, or -1."""
     order = np.argsort(numbers, kind="stable")
     equal = numbers[order[1:]] == numbers[order[:-1]]

@@ -44,7 +44,7 @@ _LONGEST_REASON = 10_000  # characters: surely fits into a pipe that nobody read
 def load(
     path: Path, settings: ServerSettings, url: str, stall_s: float, reasons: Connection
 ) -> Callable[..., Any]:
-    """Creates the application; an error that a user can mend goes to the parent, which shows it.
+    """Creates the application; an error that a user can fix goes to the parent, which shows it.
 
     Args:
         path: of the model.
@@ -124,14 +124,14 @@ def serve(
     _require_model(path)
     _require_free(host, port)
     log_to_stderr()
-    with _reasons() as reasons:
-        loader = partial(load, path, settings, _url(host, port), stall_s, reasons)
-        server = _server(host, port, drain_s)
+    with _open_reasons() as reasons:
+        loader = partial(load, path, settings, _format_url(host, port), stall_s, reasons)
+        server = _make_server(host, port, drain_s)
         server.serve(target_loader=loader, wrap_loader=False)
     log.info("stopped")
 
 
-def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
+def _make_server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
     return Granian(
         "o2v_jax.server.asgi:Application",
         address=host,
@@ -148,7 +148,7 @@ def _server(host: str, port: int, drain_s: int) -> AbstractServer[Any]:
 
 
 @contextmanager
-def _reasons() -> Iterator[Connection]:
+def _open_reasons() -> Iterator[Connection]:
     """A pipe for the reason why the worker ends, raised here instead of Granian's error."""
     receiver, sender = Pipe(duplex=False)
 
@@ -191,5 +191,5 @@ def _require_free(host: str, port: int) -> None:
         raise InputError(f"cannot listen on {host} port {port}: {error}") from error
 
 
-def _url(host: str, port: int) -> str:
+def _format_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

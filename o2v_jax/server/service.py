@@ -1,18 +1,14 @@
 """One model behind the contract: the bytes of a body in, the bytes of a response out.
 
-Bodies are decoded, validated and cut by the thread that brings a request, and results are encoded
-there; only `Batcher` calls the scorer. Each step has a limit of its own, and what is beyond it is
-refused at once: uploads (a slow one keeps nobody from scoring), requests, their records, and the
-floats of long responses, which are sent piece by piece.
+The thread that brings a request decodes, validates and cuts its body, and encodes its results; only
+`Batcher` calls the scorer. Uploads, requests, their records and the floats of long responses have a
+limit each, and what exceeds it is refused at once: a slow upload does not hold up scoring.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from threading import Semaphore
-from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,73 +19,24 @@ from o2v_jax.data.validate import MaxSeqLens, resolve_max_seq_lens
 from o2v_jax.errors import InputError
 from o2v_jax.server.batcher import QUEUE_TIMEOUT_S, Batcher
 from o2v_jax.server.errors import BusyError, TooLargeError
-from o2v_jax.server.health import Health, Readiness, device_bytes
+from o2v_jax.server.health import Health, Readiness, count_device_bytes
+from o2v_jax.server.invocation import Answer, Invocation
 from o2v_jax.server.limits import MAX_RESPONSE_FLOATS, RECORDS, REQUESTS, STREAMS, UPLOADS, Limit
 from o2v_jax.server.media_types import choose_format, read_content_type, wants_labels
-from o2v_jax.server.metrics import Live, Metrics
+from o2v_jax.server.metrics import Live, Metrics, Timing
 from o2v_jax.server.protocol import ScorerLike
 from o2v_jax.server.queue import ScoringFuture, ScoringTask, Sides
 from o2v_jax.server.settings import ServerSettings
-
-if TYPE_CHECKING:
-    from o2v_jax.scoring import ShapeTable
-
 
 LONG_RESPONSE = 2**16  # floats of the longest response that is sent as a whole
 LONG_BODY = 2**16  # bytes of the longest body that is decoded at once
 
 
-@dataclass(slots=True)
-class Invocation:
-    """A request whose records are queued. Close it once it is answered or given up.
-
-    Attributes:
-        records: decoded and validated.
-        format: of the response.
-        futures: of the results; none of no records.
-        stream: what a long response holds until it is sent; None for others.
-        batcher: where the futures wait.
-        class_names: which the response is to hold; none if they were not asked for.
-        held: its parts of the limits.
-    """
-
-    records: Records
-    format: Format
-    futures: Sequence[ScoringFuture]
-    stream: ExitStack | None
-    batcher: Batcher
-    class_names: Sequence[str]
-    held: ExitStack
-
-    def withdraw(self) -> None:
-        """Gives up what no device has begun."""
-        for future in self.futures:
-            future.cancel()
-
-    def abandon(self) -> None:
-        """Gives up all that is not finished."""
-        for future in self.futures:
-            self.batcher.abandon(future)
-
-    def close(self) -> None:
-        """Gives up all that is not finished, and releases the limits."""
-        self.abandon()
-        self.held.close()
-
-
-class Answer(NamedTuple):
-    """The body of a response, whole or in pieces. Close it once it is sent, or given up."""
-
-    body: bytes | Iterator[bytes]
-    format: Format
-    close: Callable[[], None]
-
-
 class Service:
-    """Answers invocations with one model, and notes in `health` how its devices fare.
+    """Answers invocations with one model, and records in `health` whether its devices work.
 
     Args:
-        scorers: of the model, one for each device.
+        scorers: scorers of the model, one for each device.
         settings: of the server.
         timeout_s: seconds that a request may wait before a device takes it.
     """
@@ -109,8 +56,8 @@ class Service:
         profile = scorers[0].shapes.profile
         self.batcher = Batcher(
             computes,
-            largest_program(scorers[0].shapes),
-            self.metrics.batch,
+            scorers[0].shapes.largest_batch_tokens,
+            self.metrics.observe_batch,
             timeout_s,
             chunks_per_batch=profile.chunks_per_batch,
             backlog=profile.backlog_chunks,
@@ -146,7 +93,7 @@ class Service:
             BusyError: there are too many.
         """
         limits = ExitStack()
-        limits.enter_context(self.requests.held())
+        limits.enter_context(self.requests.hold())
         return limits
 
     def submit(
@@ -160,11 +107,11 @@ class Service:
         """Decodes the body of a request and queues its records.
 
         Args:
-            body: the whole.
+            body: the whole body.
             content_type: the header, if there is one.
-            accept: likewise.
+            accept: the header, if there is one.
             limits: what `admit` returned. The invocation takes it over.
-            query: of the URL.
+            query: of the URL, without the question mark.
 
         Raises:
             RecordError, InputError: the request is wrong, or the server is busy.
@@ -176,9 +123,9 @@ class Service:
         records = self._decode(body, format_in)
         class_names = self._require_class_names(records) if labels else ()
         floats = self._count_floats(records)
-        limits.enter_context(self.records.held(len(records)))
+        limits.enter_context(self.records.hold(len(records)))
         stream = None if floats <= LONG_RESPONSE else self._hold_stream(floats, limits)
-        futures = self._queue(records, content.max_seq_lens)
+        futures = self._enqueue(records, content.max_seq_lens)
         return Invocation(
             *(records, format_out, futures, stream, self.batcher, class_names, limits.pop_all())
         )
@@ -196,12 +143,12 @@ class Service:
             pieces = encode_pieces(values, key, invocation.format, invocation.class_names)
             close = invocation.stream.pop_all().close
             return Answer(self._observe_encoding(pieces), invocation.format, close)
-        with _Timing(self.metrics.encode.observe):
+        with Timing(self.metrics.encode.observe):
             body = encode(values, key, invocation.format, invocation.class_names)
             return Answer(body, invocation.format, lambda: None)
 
     def _decode(self, body: bytes, format_in: Format) -> Records:
-        with self._limit_decoding(len(body)), _Timing(self.metrics.parse.observe):
+        with self._limit_decoding(len(body)), Timing(self.metrics.parse.observe):
             records = decode(body, format_in, self._decode_options)
         if any(records.unknown):
             self.metrics.count_unknown(records.unknown)
@@ -216,7 +163,7 @@ class Service:
         return names
 
     def _limit_decoding(self, length: int) -> AbstractContextManager[None]:
-        """Few long bodies are decoded at a time: each takes many times its size meanwhile."""
+        """Limits the long bodies decoded at a time: each needs many times its size in memory."""
         return nullcontext() if length <= LONG_BODY else self._wait_to_decode()
 
     @contextmanager
@@ -243,10 +190,10 @@ class Service:
         """Reserves a long response: its floats stay in memory until the client has all of them."""
         count = max(floats, self.settings.max_concurrent * MAX_RESPONSE_FLOATS // STREAMS)
         stream = ExitStack()
-        stream.enter_context(self.response_floats.held(count))
+        stream.enter_context(self.response_floats.hold(count))
         return stack.enter_context(stream)
 
-    def _queue(self, records: Records, max_seq_lens: MaxSeqLens | None) -> list[ScoringFuture]:
+    def _enqueue(self, records: Records, max_seq_lens: MaxSeqLens | None) -> list[ScoringFuture]:
         lengths = max_seq_lens or self._default_lengths  # those of a request are in range by now
         in0, in1 = records.in0.cut(lengths[0]), records.in1.cut(lengths[1])
         if records.paired and len(records):
@@ -275,7 +222,7 @@ class Service:
     def _observe_encoding(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         seconds: list[float] = []
         while True:
-            with _Timing(seconds.append):
+            with Timing(seconds.append):
                 piece = next(pieces, None)
             if piece is None:
                 break
@@ -285,7 +232,7 @@ class Service:
     def _compute(self, device: int, task: ScoringTask, sides: Sides) -> Floats:
         """Called by a device's threads alone, with records that were validated and cut."""
         scorer = self.scorers[device]
-        with self.health.watching(device):
+        with self.health.watch_device(device):
             if task is ScoringTask.PAIRS:
                 return scorer.score_validated(*sides)
             return scorer.embed_validated(0 if task is ScoringTask.IN0 else 1, sides[0])
@@ -295,30 +242,9 @@ class Service:
             *self.batcher.waiting,
             ready=self.ready,
             warm=self.health.warm_up_ended,
-            device_bytes=device_bytes(),
+            device_bytes=count_device_bytes(),
             tokens_useful=sum(scorer.useful_tokens for scorer in self.scorers),
             tokens_computed=sum(scorer.computed_tokens for scorer in self.scorers),
             compilations=sum(scorer.compiled for scorer in self.scorers),
             compilations_waited_for=sum(scorer.waits for scorer in self.scorers),
         )
-
-
-def largest_program(shapes: "ShapeTable") -> int:
-    """Returns the padded tokens of the largest batch that any program takes."""
-    return max(batch * length for table in shapes.usual for batch, length in table.shapes())
-
-
-class _Timing:
-    """Observes the seconds that a block takes, unless it raises."""
-
-    __slots__ = ("_begun", "_observe")
-
-    def __init__(self, observe: Callable[[float], None]) -> None:
-        self._observe, self._begun = observe, perf_counter()
-
-    def __enter__(self) -> None:
-        self._begun = perf_counter()
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._observe(perf_counter() - self._begun)

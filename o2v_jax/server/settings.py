@@ -36,16 +36,17 @@ class ServerSettings:
         model: model directory or archive [O2V_MODEL]; None: `o2v_jax.checkpoint.default_model`.
         preferred_mode: what to warm up, None for both [INFERENCE_PREFERRED_MODE].
         port: [SAGEMAKER_BIND_TO_PORT].
-        max_payload_mb: MiB of the largest body [SAGEMAKER_MAX_PAYLOAD_IN_MB]; 0 is read as the
-            most that is possible.
+        max_payload_mb: MiB of the largest body [SAGEMAKER_MAX_PAYLOAD_IN_MB]; 0 means the most
+            that is possible.
         batch_strategy: MULTI_RECORD or SINGLE_RECORD [SAGEMAKER_BATCH_STRATEGY].
         max_concurrent: how many requests of the largest size the server takes at a time
-            [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS]; 0 is read as the default. So many are never
-            refused for their size and are decoded at a time; of smaller ones many more are taken.
+            [SAGEMAKER_MAX_CONCURRENT_TRANSFORMS]; 0 means the default. So many are never refused
+            for their size, and so many long bodies are decoded at a time; it takes many more small
+            requests.
         dtype: sets the encoders' parameters and matmul precision [O2V_DTYPE].
         devices: how many devices to serve on, None for all of them [O2V_DEVICES].
-        default_accept: answers' format where a request leaves it open, None for the request's own
-            [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
+        default_accept: format of a response where the request leaves it open, None for the format
+            of the request [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
     """
 
     model: Path | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 _SPARE_FILES = 256  # the model's, the log's, threads' pipes
-_LOOK_S, _LONGEST_S = 0.02, 60.0
+_POLL_S, _LONGEST_S = 0.02, 60.0
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,13 @@ def reset_stalled(port: int, seconds: float) -> None:
 def _set_when_listening(port: int, seconds: float) -> None:
     end = time.monotonic() + _LONGEST_S
     while time.monotonic() < end:
-        listens = [_set(each, port, seconds) for each in _sockets()]
+        listens = [_set(each, port, seconds) for each in _list_sockets()]
         if any(listens):
             return
-        time.sleep(_LOOK_S)
-    log.warning("clients that stop reading will stay: nothing listens on port %d", port)
+        time.sleep(_POLL_S)
+    log.warning(
+        "clients that stop reading will not be disconnected: nothing listens on port %d", port
+    )
 
 
 def _set(each: socket.socket, port: int, seconds: float) -> bool:
@@ -61,7 +63,7 @@ def _set(each: socket.socket, port: int, seconds: float) -> bool:
     return False
 
 
-def _sockets() -> Iterator[socket.socket]:
+def _list_sockets() -> Iterator[socket.socket]:
     """Yields a second descriptor of each socket that this process has open."""
     names: list[Path] = []
     with suppress(OSError):  # there is no /proc, or no descriptor left to read it by

@@ -57,7 +57,7 @@ class Upload:
 
         Raises:
             InputError: as `receive` and `BodyBuffer.add`.
-            StalledError: nothing came for `stall_s` seconds.
+            StalledError: nothing arrived for `stall_s` seconds.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         # asyncio.timeout would cost every request a percent of its time
@@ -72,7 +72,7 @@ class Upload:
             if task is None or not self._stalled:
                 raise
             task.uncancel()
-            raise StalledError(f"nothing of the body came for {stall_s:g} s") from None
+            raise StalledError(f"no part of the body arrived for {stall_s:g} s") from None
         finally:
             timer.cancel()
 
@@ -90,7 +90,7 @@ class Upload:
                         await self.receive()
         return self.ended
 
-    def disconnected(self) -> "asyncio.Future[Message]":
+    def watch_client(self) -> "asyncio.Future[Message]":
         """A future that is done once the client has left; for after the body has ended."""
         if self._disconnected is None:
             self._disconnected = asyncio.ensure_future(self._receive())

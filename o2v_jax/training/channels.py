@@ -1,7 +1,7 @@
 """The input channels of a SageMaker training job: what `input` says of them, and their files.
 
-Nothing that somebody put there is passed over without a word: an unknown channel, or a form in
-which data are not read, is an error.
+Nothing is ignored silently: an unknown channel is an error, and so is a form in which data are not
+read.
 """
 
 import logging
@@ -38,8 +38,8 @@ _log = logging.getLogger("o2v_jax")
 def read_channels(prefix: Path) -> dict[str, tuple[Path, ...]]:
     """Finds the files of train, validation and test below `prefix`, in the order of their names.
 
-    Nested files count, those whose name begins with a dot do not. A channel other than train that
-    is empty is said.
+    Nested files count, those whose name begins with a dot do not. An empty channel other than train
+    is logged.
 
     Raises:
         InputError: train has no files, a channel has a name that is not known or a form that is not
@@ -50,13 +50,13 @@ def read_channels(prefix: Path) -> dict[str, tuple[Path, ...]]:
     _check_names(folder)
     for name in described:
         if not (folder / name).is_dir():
-            _refuse_missing(folder, name, f"{_description(prefix).name} names it")
-    files = {name: tuple(sorted(_files(folder / name))) for name in CHANNELS}
+            _refuse_missing(folder, name, f"{_find_description(prefix).name} names it")
+    files = {name: tuple(sorted(_walk_files(folder / name))) for name in CHANNELS}
     if not files["train"]:
         _refuse_missing(folder, "train")
     for name in CHANNELS[1:]:
         if not files[name] and (folder / name).is_dir():
-            _log.warning("%s: the channel %s is empty: training goes on without", folder, name)
+            _log.warning("%s: the channel %s is empty: training goes on without it", folder, name)
     return files
 
 
@@ -66,7 +66,7 @@ def describe_channels(prefix: Path) -> dict[str, Mapping[str, Any]]:
     Raises:
         InputError: it is no map of channels, or a channel has a form that is not read.
     """
-    file = _description(prefix)
+    file = _find_description(prefix)
     channels = read_settings(file) if file.exists() else {}
     for name, channel in channels.items():
         if not isinstance(channel, dict):
@@ -88,7 +88,7 @@ def read_settings(file: Path) -> dict[str, Any]:
         raise InputError(f"{file.parent}/{error}") from error
 
 
-def _description(prefix: Path) -> Path:
+def _find_description(prefix: Path) -> Path:
     return prefix / "input" / "config" / "inputdataconfig.json"
 
 
@@ -126,7 +126,7 @@ def _check_names(folder: Path) -> None:
             _check_name(path.name, str(folder))
         elif not path.name.endswith("-manifest"):
             raise InputError(
-                f"{path}: is in no channel; its place is a folder, such as {folder / 'train'}"
+                f"{path}: is in no channel: move it to a folder, such as {folder / 'train'}"
             )
 
 
@@ -148,7 +148,7 @@ def _refuse_missing(folder: Path, name: str, why: str = "") -> NoReturn:
     raise InputError(f"{folder / name}: the channel {name} is missing or empty ({reason})")
 
 
-def _files(channel: Path) -> Iterator[Path]:
+def _walk_files(channel: Path) -> Iterator[Path]:
     """The files below a folder; an editor's or a file system's hidden ones are not data."""
     if not channel.is_dir():
         return
@@ -159,11 +159,11 @@ def _files(channel: Path) -> Iterator[Path]:
             if name.startswith(".") or (path.is_dir() and not path.is_symlink()):
                 continue
             if not path.is_file():
-                raise InputError(f"{path}: {_kind(path)}")
+                raise InputError(f"{path}: {_describe_kind(path)}")
             yield path
 
 
-def _kind(path: Path) -> str:
+def _describe_kind(path: Path) -> str:
     """What a path is that is neither a file nor a folder of its own."""
     if path.is_symlink():
         return f"is a link to {'a folder, and not followed' if path.is_dir() else 'no file'}"

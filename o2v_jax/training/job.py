@@ -21,7 +21,7 @@ from o2v_jax.training.loop.hosts import Hosts
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import SAVING_INTERVAL_S, Checkpoints, check_state_directory
-from o2v_jax.training.loop.state_files import locked
+from o2v_jax.training.loop.state_files import lock
 from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.training.optim.placement import choose_placement
 from o2v_jax.training.report.card import check_license
@@ -35,28 +35,28 @@ AUXILIARY_FILES = tuple(
 Described: TypeAlias = dict[str, list[dict[str, str]]]
 
 
-def described(files: Mapping[str, Sequence[Path]]) -> Described:
+def describe_files(files: Mapping[str, Sequence[Path]]) -> Described:
     """For each name, its files by name and SHA-256."""
     return {
-        name: [{"name": path.name, "sha256": _sha256(path)} for path in paths]
+        name: [{"name": path.name, "sha256": _hash_file(path)} for path in paths]
         for name, paths in files.items()
     }
 
 
-def auxiliary_files(config: Hyperparameters, directory: Path | None) -> list[Path]:
+def find_auxiliary_files(config: Hyperparameters, directory: Path | None) -> list[Path]:
     """The files that hyperparameters name, each once."""
     found = (auxiliary_file(config, name, directory) for name in AUXILIARY_FILES)
     return sorted({path for path in found if path is not None})
 
 
-def identity(config: Hyperparameters, files: Described, **others: object) -> dict[str, str]:
+def identify_run(config: Hyperparameters, files: Described, **others: object) -> dict[str, str]:
     """What decides a run's outcome, by name: its hyperparameters, its data, and `others`."""
     digests = {name: _digest([part["sha256"] for part in parts]) for name, parts in files.items()}
     named = {name.replace("_", " "): str(value) for name, value in others.items()}
     return {**config.to_strings(), **{f"{n} data": value for n, value in digests.items()}, **named}
 
 
-def _sha256(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     if not path.is_file():  # a pipe, which nobody can read again: no two are the same
         return uuid4().hex
     return hash_file(path)
@@ -87,7 +87,7 @@ class Job:
         skip: whether bad records are left out, counted and listed, or end the job.
         cache: where parsed data are kept; default the user's cache.
         checkpoint_interval: seconds between two savings of the state.
-        resume: whether to go on where an interrupted run of the same job was.
+        resume: whether to resume an interrupted run of the same job.
         keep_interrupted: whether an interrupted run leaves its best epoch so far as a model.
         command: what the user typed, for the model's provenance.
         license_id: of the model, for its card, such as "apache-2.0".
@@ -133,7 +133,7 @@ class Job:
         check_license(self.license_id)
 
     def run(self) -> Model:
-        """Trains and writes the model; what is wrong with the inputs is said before training.
+        """Trains and writes the model. Inputs are checked before training begins.
 
         On several hosts each calls it, and only the first one writes.
 
@@ -141,22 +141,22 @@ class Job:
             O2VError: a file, a record or a hyperparameter is not usable.
             Interrupted: SIGTERM or Ctrl-C ended the run, after its state was saved.
         """
-        with self.signals.caught(), self.hosts.joined(self.failed):
+        with self.signals.caught(), self.hosts.join(self.failed):
             if self.hosts.first:
                 self._check_places()
             check_class_names(self.class_names, self.config)
             if self.tokenizers is not None:
                 check_tokenizers(self.tokenizers, self.config)
-            run = self._prepared()
+            run = self._prepare_run()
             # a signal that arrives once training is done waits until the model is written
-            with self.signals.deferred(), self._checkpoints() as run.checkpoints:
-                model = self._trained(run)
+            with self.signals.deferred(), self._open_checkpoints() as run.checkpoints:
+                model = self._train(run)
                 run.checkpoints.discard()
                 self._write_report(run)
         return model
 
     def _check_places(self) -> None:
-        """Nobody should train for hours to find that nothing can be written."""
+        """Checks that the outputs can be written, before hours of training."""
         check_model_target(self.output)
         folders = {"report": self._report, "checkpoints": self._state, "cache": self.cache}
         for name, folder in folders.items():
@@ -167,9 +167,9 @@ class Job:
         check_report(self._report)
         check_state_directory(self._state, synced=self.synced_checkpoints)
 
-    def _prepared(self) -> Run:
+    def _prepare_run(self) -> Run:
         """The run, with everything read that it needs."""
-        data = {name: self._read(name, files) for name, files in self._files().items()}
+        data = {name: self._read(name, files) for name, files in self._list_files().items()}
         placement = {"devices": str(self.devices), "shard-tables": str(self.shard_tables)}
         self.hosts.require_same(self._identity | placement)
         pretrained = pretrained_of(self.config, self.auxiliary)
@@ -197,17 +197,17 @@ class Job:
             files, self.config, skip=self.skip, positives=positives, cache=self.cache
         )
 
-    def _trained(self, run: Run) -> Model:
-        """Trains, and writes the model; if a signal ends the run early, what there is of one."""
+    def _train(self, run: Run) -> Model:
+        """Trains, and writes the model; after a signal that of the best epoch, if asked to."""
         try:
             run.fit()
         except Interrupted:
             if self.keep_interrupted:
-                self._save(self._model(run))
+                self._save(self._make_model(run))
             self._write_report(run)
             raise
         try:
-            model = self._model(run)
+            model = self._make_model(run)
             self._save(model)
         except CheckpointError:  # a full disk, say: the same command then tries again
             if self.hosts.alone:  # the others would have to take part
@@ -219,18 +219,18 @@ class Job:
         if self.hosts.first:
             save(model, self.output)
 
-    def _files(self) -> dict[str, tuple[Path, ...]]:
+    def _list_files(self) -> dict[str, tuple[Path, ...]]:
         return {name: getattr(self, name) for name in CHANNELS if getattr(self, name)}
 
     @contextmanager
-    def _checkpoints(self) -> Iterator[Checkpoints | SharedCheckpoints]:
-        alone = locked(self._state) if self.hosts.first else nullcontext()
-        with alone, closing(self._opened_checkpoints()) as checkpoints:
+    def _open_checkpoints(self) -> Iterator[Checkpoints | SharedCheckpoints]:
+        alone = lock(self._state) if self.hosts.first else nullcontext()
+        with alone, closing(self._make_checkpoints()) as checkpoints:
             if not self.resume:
                 checkpoints.discard()
             yield checkpoints
 
-    def _opened_checkpoints(self) -> Checkpoints | SharedCheckpoints:
+    def _make_checkpoints(self) -> Checkpoints | SharedCheckpoints:
         own = None
         if self.hosts.first:
             own = Checkpoints(
@@ -243,30 +243,32 @@ class Job:
             return own
         return SharedCheckpoints(self._state, own)
 
-    def _model(self, run: Run) -> Model:
+    def _make_model(self, run: Run) -> Model:
         provenance = {"command": self.command, "files": self._sources}
         names = self.class_names
         return make_model(run, self.tokenizers, names, provenance, self.license_id)
 
     @property
     def _report(self) -> Path:
-        return self.report or beside(self.output, "report")
+        return self.report or name_sibling(self.output, "report")
 
     @property
     def _state(self) -> Path:
-        return self.checkpoints or beside(self.output, "checkpoints")
+        return self.checkpoints or name_sibling(self.output, "checkpoints")
 
     @cached_property
     def _identity(self) -> dict[str, str]:
-        return identity(self.config, self._sources, seed=self.seed, skipping=self.skip)
+        return identify_run(self.config, self._sources, seed=self.seed, skipping=self.skip)
 
     @cached_property
     def _sources(self) -> Described:
-        auxiliary = auxiliary_files(self.config, self.auxiliary)
-        return described(self._files() | ({"auxiliary": tuple(auxiliary)} if auxiliary else {}))
+        auxiliary = find_auxiliary_files(self.config, self.auxiliary)
+        return describe_files(
+            self._list_files() | ({"auxiliary": tuple(auxiliary)} if auxiliary else {})
+        )
 
 
-def beside(output: Path, what: str) -> Path:
+def name_sibling(output: Path, what: str) -> Path:
     """OUTPUT.checkpoints and the like."""
     output = output.resolve()
     return output.with_name(f"{output.name}.{what}")

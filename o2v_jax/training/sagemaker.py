@@ -33,7 +33,7 @@ _CONFIG_FILES = (
 _log = logging.getLogger("o2v_jax")
 
 
-def container_job(prefix: Path, **options: Any) -> Job:
+def make_container_job(prefix: Path, **options: Any) -> Job:
     """The job that the files under `prefix` describe.
 
     Every file of a channel's directory is read, nested ones too, in the order of their names, but
@@ -54,19 +54,19 @@ def container_job(prefix: Path, **options: Any) -> Job:
         validation=files["validation"],
         test=files["test"],
         output=prefix / "model",
-        checkpoints=_state_directory(prefix),
+        checkpoints=_find_state_directory(prefix),
         synced_checkpoints=True,
         report=prefix / "output" / "data",
         auxiliary=prefix / "input" / "data" / AUXILIARY,
         keep_interrupted=True,
-        hosts=container_hosts(prefix),
+        hosts=read_container_hosts(prefix),
         failed=lambda reason: write_failure(prefix, reason),
         **options,
     )
 
 
 @contextmanager
-def failure_reported(prefix: Path) -> Iterator[None]:
+def report_failure(prefix: Path) -> Iterator[None]:
     """Writes the reason to `output/failure` if the block fails, and lets the error go on.
 
     A reason that an earlier run left there is removed first.
@@ -101,7 +101,7 @@ def write_failure(prefix: Path, reason: str) -> None:
 
 
 def _check_names(folder: Path) -> None:
-    """Checks that no file has nearly the name of one that is missing, and would be passed over."""
+    """Refuses a file whose name is a misspelling of a missing one: it would be ignored."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     missing = [name for name in _CONFIG_FILES if name not in names]
     for name in sorted(names.difference(_CONFIG_FILES)):
@@ -111,8 +111,8 @@ def _check_names(folder: Path) -> None:
             raise InputError(f"{folder / name}: is not read; did you mean {near}?")
 
 
-def _state_directory(prefix: Path) -> Path:
-    """Where checkpointconfig.json wants the state; what it says of /opt/ml is meant of `prefix`."""
+def _find_state_directory(prefix: Path) -> Path:
+    """The directory of the state, from checkpointconfig.json; /opt/ml there stands for `prefix`."""
     file = prefix / "input" / "config" / "checkpointconfig.json"
     settings = read_settings(file) if file.exists() else {}
     place = settings.get("LocalPath") or "/opt/ml/checkpoints"
@@ -122,7 +122,7 @@ def _state_directory(prefix: Path) -> Path:
     return (prefix / path.relative_to(_ML) if path.is_relative_to(_ML) else path) / "state"
 
 
-def container_hosts(prefix: Path) -> Hosts:
+def read_container_hosts(prefix: Path) -> Hosts:
     """The hosts of the job, by name; the first of them coordinates.
 
     Raises:

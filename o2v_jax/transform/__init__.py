@@ -1,4 +1,4 @@
-"""Batch transform: files of records -> files of results, as SageMaker does it, and nothing lost."""
+"""Batch transform, as SageMaker does it: files of records in, files of results out."""
 
 from o2v_jax.extras import require_extra
 

@@ -1,4 +1,4 @@
-"""A transform: many files, read, scored and written at the same time, and none of it twice."""
+"""A transform of many files, which are read, scored and written at the same time."""
 
 import hashlib
 import json
@@ -42,8 +42,8 @@ class Transform:
         skip: whether a bad record gets `{"error": ...}` as its result, or fails its file.
         resume: whether to resume an interrupted run, or to start over and replace results.
         ahead: steps that are read and decoded before they can be computed.
-        on_progress: called with the records and the bytes of input files that are done; what an
-            interrupted run did counts no records.
+        on_progress: called with the records and the bytes of input files that are done; for what
+            an interrupted run did, with bytes alone.
     """
 
     sources: Sequence[Source]
@@ -59,9 +59,9 @@ class Transform:
         require_all_local(self.output)
 
     def run(self) -> TransformReport:
-        """Transforms all files; of those that fail the report knows, and the log says why.
+        """Transforms all files. The report names those that fail, and the log says why.
 
-        Results that the same settings made before of the same files are kept as they are.
+        Results that an earlier run made of the same files, with the same settings, are kept.
 
         Raises:
             InputError: another run's state or results are in the way, or nothing can be written;
@@ -79,15 +79,15 @@ class Transform:
         report = TransformReport(len(self.sources))
         try:
             self._begin(state)
-            todo = list(self._unfinished(state, report))
+            todo = list(self._list_unfinished(state, report))
         except OSError as error:
             raise explain_write_failure(self.output, error) from error
         writer = Writer(self.output, self.sources, self._files, state, report, skip=self.skip)
         with (
-            closing(prefetch(self._steps(todo, state), ahead=self.ahead)) as steps,
+            closing(prefetch(self._make_steps(todo, state), ahead=self.ahead)) as steps,
             closing(writer),
-            closing(self.engine.results(steps)) as results,
-            closing(map_in_order(writer.do, results, ahead=WRITES_AHEAD)) as done,
+            closing(self.engine.compute(steps)) as results,
+            closing(map_in_order(writer.run_step, results, ahead=WRITES_AHEAD)) as done,
         ):
             for records, read in done:
                 self.on_progress(records, read)
@@ -102,14 +102,14 @@ class Transform:
         else:
             state.begin(identity, self.sources)
 
-    def _unfinished(self, state: RunState, report: TransformReport) -> Iterator[int]:
+    def _list_unfinished(self, state: RunState, report: TransformReport) -> Iterator[int]:
         """The numbers of files that are not complete; what was done of all is counted."""
         for number, source in enumerate(self.sources):
             progress = state.of(number)
             if progress.errors and not self.skip:
                 raise InputError(
-                    f"{show_path(source.path)}: its results hold {progress.errors} bad records as "
-                    "--on-error skip leaves them: give it again, or --no-resume to start over"
+                    f"{show_path(source.path)}: its results hold {progress.errors} bad records, "
+                    "left by --on-error skip: give it again, or --no-resume to start over"
                 )
             report.records += progress.records
             report.errors += progress.errors
@@ -123,7 +123,7 @@ class Transform:
             except O2VError as error:
                 report.fail(source.path, error)
 
-    def _steps(self, numbers: Iterable[int], state: RunState) -> Iterator[Step]:
+    def _make_steps(self, numbers: Iterable[int], state: RunState) -> Iterator[Step]:
         """The steps of all files; a file that cannot be read fails, and others continue."""
         for number in numbers:
             path = self.sources[number].path
@@ -131,7 +131,7 @@ class Transform:
             name = show_path(path)
             try:
                 for part in _read_parts(path, settings, state.of(number).position):
-                    works = self.engine.works(part, name, settings, skip=self.skip)
+                    works = self.engine.split_work(part, name, settings, skip=self.skip)
                     yield from (Step(number, work) for work in works)
                     yield Step(number, end=part.end)
             except O2VError as error:

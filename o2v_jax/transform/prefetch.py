@@ -18,12 +18,12 @@ def map_in_order(
     threads: int = 1,
     stop: Callable[[], None] = lambda: None,
 ) -> Generator[R]:
-    """`map(function, items)` in threads; items are taken by the caller's, results wait in order.
+    """`map(function, items)` in threads. Results come in the order of the items.
 
     Args:
-        function: what is done with an item.
-        items: taken one by one, `ahead` more than results were asked for.
-        ahead: calls begun and not yet handed out.
+        function: called with each item.
+        items: taken by the caller's thread, `ahead` more than results were asked for.
+        ahead: results that are computed before they are asked for.
         threads: calls at a time.
         stop: called at the end, before calls that still run are waited for.
     """

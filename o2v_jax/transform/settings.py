@@ -23,16 +23,17 @@ class TransformSettings:
     """Options of a transform job, as CreateTransformJob has them.
 
     Attributes:
-        content_type: of all inputs; None: by each file's ending, JSON for .json, else JSON Lines.
-        accept: of all outputs; None: as the input.
-        split: Line makes every line a record, None makes a file one request; None (no text): Line
-            for JSON Lines, None for JSON.
+        content_type: format of all inputs; None: by each file's ending, JSON for .json, else JSON
+            Lines.
+        accept: format of all outputs; None: that of the input.
+        split: "Line" makes every line a record, "None" makes a file one request; None: "Line" for
+            JSON Lines, "None" for JSON.
         strategy: MultiRecord fills payloads with records, SingleRecord sends each alone.
         max_payload_mb: MiB of the largest payload; 0: no limit.
-        assemble: Line puts an end of line behind every answer; None (no text): as `split`.
+        assemble: "Line" puts an end of line behind every answer; None: as `split`.
         join: Input adds each result to its input record, as SageMakerOutput.
-        input_filter: JSONPath of what of an input record is sent.
-        output_filter: JSONPath of what of a result, joined if so, is written.
+        input_filter: JSONPath that selects what of an input record is sent.
+        output_filter: JSONPath that selects what of a result, after joining, is written.
         max_seq_lens: tokens at which in0 and in1 are cut, `infer_max_seqlens` of a Content-Type;
             None: the model's own.
 
@@ -61,8 +62,8 @@ class TransformSettings:
             InputError: the settings contradict each other for a file of this kind.
         """
         if is_parquet(file):
-            return self._of_parquet(file)
-        content = self.content_type or _format_by_ending(file)
+            return self._make_parquet_settings(file)
+        content = self.content_type or _infer_format(file)
         split = self.split or ("Line" if content is Format.JSON_LINES else "None")
         made = FileSettings(
             content=content,
@@ -79,8 +80,8 @@ class TransformSettings:
         made.check(file)
         return made
 
-    def _of_parquet(self, file: Path) -> "FileSettings":
-        """Columns in, columns out, beside those that there are."""
+    def _make_parquet_settings(self, file: Path) -> "FileSettings":
+        """Results become columns beside those of the input."""
         own = TransformSettings(strategy=self.strategy, max_payload_mb=self.max_payload_mb)
         if self != own:
             reason = (
@@ -138,7 +139,7 @@ class FileSettings:
         return self.accept is Format.JSON_LINES and (self.ending == b"\n" or self.edits)
 
     def check(self, file: Path) -> None:
-        """Refuses what cannot be meant.
+        """Refuses settings that contradict each other.
 
         Raises:
             InputError: says what would be right.
@@ -161,10 +162,10 @@ class FileSettings:
 
 
 def is_parquet(file: Path) -> bool:
-    """Whether a file's name says so."""
+    """Whether a file's name ends as those of Parquet files do."""
     return file.suffix == PARQUET_SUFFIX
 
 
-def _format_by_ending(file: Path) -> Format:
+def _infer_format(file: Path) -> Format:
     endings = file.suffixes[-2:] if file.suffix == ".gz" else [file.suffix]
     return Format.JSON if endings[:1] == [".json"] else Format.JSON_LINES

@@ -21,7 +21,13 @@ from o2v_jax.signals import Signals
 from o2v_jax.staging import remove_abandoned
 from o2v_jax.training import Dataset, Run, read_dataset
 from o2v_jax.training.data.pretrained import Pretrained, pretrained_of
-from o2v_jax.training.job import CHANNELS, Described, auxiliary_files, described, identity
+from o2v_jax.training.job import (
+    CHANNELS,
+    Described,
+    describe_files,
+    find_auxiliary_files,
+    identify_run,
+)
 from o2v_jax.training.report.folder import write_skipped
 from o2v_jax.training.report.metric_lines import Reporter
 from o2v_jax.tuning.plot import plot
@@ -142,7 +148,7 @@ class Tuning:
         searched = "; ".join(f"{name}={values}" for name, values in space.ranges.items())
         marks = {"seed": self.seed, "objective": objective, "search_space": searched}
         marks |= {"skipping": self.skip, "pruning": self.pruning}
-        search = identity(self.base, self._sources | self._vocabularies, **marks)
+        search = identify_run(self.base, self._sources | self._vocabularies, **marks)
         self.output.mkdir(parents=True, exist_ok=True)
         with open_journal(self.output / STUDY) as storage:
             remove_abandoned(self.output, ".model.", ".tmp")
@@ -175,7 +181,9 @@ class Tuning:
             winner.replace(run, tuning)
 
         def tell() -> None:
-            self._reporter.line(describe_last(write_files(study, self.output), study, self.trials))
+            self._reporter.write_line(
+                describe_last(write_files(study, self.output), study, self.trials)
+            )
 
         return Search(
             study=study,
@@ -200,10 +208,10 @@ class Tuning:
         console = Console(highlight=False)
         if not console.is_terminal:
             console = Console(highlight=False, width=PIPE_WIDTH)
-        self._reporter.line(describe_rows(rows, study))
+        self._reporter.write_line(describe_rows(rows, study))
         with console.capture() as table:  # Rich would end the process where nobody reads any more
             console.print(make_table(rows, study))
-        self._reporter.line(table.get().rstrip("\n"))
+        self._reporter.write_line(table.get().rstrip("\n"))
 
     def _check_success(self, study: Study) -> None:
         rows = list_rows(study)
@@ -214,7 +222,7 @@ class Tuning:
     def _report_unfinished(self, study: Study) -> None:
         finished = len(study.finished)
         if finished < self.trials:
-            self._reporter.line(
+            self._reporter.write_line(
                 f"{finished} of {self.trials} trials are finished; the same command resumes"
             )
 
@@ -224,8 +232,8 @@ class Tuning:
 
     @cached_property
     def _sources(self) -> Described:
-        auxiliary = auxiliary_files(self.base, self.auxiliary)
-        return described(self._files | ({"auxiliary": tuple(auxiliary)} if auxiliary else {}))
+        auxiliary = find_auxiliary_files(self.base, self.auxiliary)
+        return describe_files(self._files | ({"auxiliary": tuple(auxiliary)} if auxiliary else {}))
 
     @cached_property
     def _reporter(self) -> Reporter:

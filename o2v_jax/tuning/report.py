@@ -158,7 +158,7 @@ class Winner:
         """Writes a run's best epoch; `tuning` says in the provenance how it was found."""
         model = Model(
             run.config,
-            run.best(),
+            run.fetch_best(),
             self.tokenizers,
             metrics=run.metrics,
             provenance={**_describe_run(run), **self.provenance, "tuning": dict(tuning)},

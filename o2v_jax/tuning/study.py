@@ -209,7 +209,7 @@ def open_journal(file: Path) -> Iterator[JournalStorage]:
     """
     with file.open("a+b") as stream:
         if try_lock(stream.fileno()) is False:
-            raise InputError(f"{file.parent}: another o2v tune is at work there")
+            raise InputError(f"{file.parent}: another o2v tune is running there")
         storage = _storage(file)
         _drop_torn_line(stream)
         yield storage

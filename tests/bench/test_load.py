@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bench import processes, servers, traffic
-from bench.load.figures import milliseconds
+from bench.load.figures import compute_percentiles
 from bench.load.job import Job, run
 
 pytestmark = pytest.mark.process
@@ -85,23 +85,23 @@ def test_latency_counts_from_when_a_request_was_due(port):
 
 
 def test_percentiles_are_in_milliseconds():
-    assert milliseconds([0.001, 0.002, 0.003])["p50"] == pytest.approx(2.0)
-    assert milliseconds([]) is None
+    assert compute_percentiles([0.001, 0.002, 0.003])["p50"] == pytest.approx(2.0)
+    assert compute_percentiles([]) is None
 
 
 def test_a_server_is_started_measured_and_ended():
-    with servers.trivial() as server:
+    with servers.serve_trivial() as server:
         assert 0 < server.wait_until_ready() < processes.TIMEOUT_S
         assert server.post(b"{}") == b"{}"
-        memory = server.memory()
+        memory = server.measure_memory()
         assert 0 < memory.anonymous <= memory.rss <= memory.peak
     with pytest.raises(OSError, match="refused"):
         server.get("/ping")
-    assert server.memory().rss == 0
+    assert server.measure_memory().rss == 0
 
 
 def test_a_server_that_does_not_start_is_told_with_what_it_said():
-    with processes.serving("no_such_module") as server:
+    with processes.serve("no_such_module") as server:
         began = time.perf_counter()
         with pytest.raises(RuntimeError, match="no_such_module"):
             server.wait_until_ready()
@@ -110,9 +110,9 @@ def test_a_server_that_does_not_start_is_told_with_what_it_said():
 
 def test_bodies_are_requests_of_the_sizes_asked_for(config_of):
     config = config_of(enc0_vocab_size=900)
-    assert [body.count(b"in0") for body in traffic.bodies(config, 3, 2)] == [2, 2, 2]
-    sizes = [len(body) for body in traffic.large_bodies(config, 2, 20_000)]
+    assert [body.count(b"in0") for body in traffic.make_bodies(config, 3, 2)] == [2, 2, 2]
+    sizes = [len(body) for body in traffic.make_large_bodies(config, 2, 20_000)]
     assert all(19_500 < size <= 20_000 for size in sizes)
-    mixed = b"".join(traffic.mixed_bodies(config, 40))
+    mixed = b"".join(traffic.make_mixed_bodies(config, 40))
     assert b'{"in0":[' in mixed
     assert b'{"in1":[' in mixed

@@ -5,7 +5,7 @@ import pytest
 
 from bench import lengths
 from bench.peers import NotAvailableError, start
-from bench.peers.base import sorted_batches
+from bench.peers.base import iterate_sorted_batches
 from o2v_jax import Ragged, Scorer
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def test_a_peer_scores_like_us(name, network, config_of, model_of, needs):
 
 def test_batches_hold_rows_of_like_length_and_every_row_once():
     rows = Ragged.of([[1], [2, 2, 2], [], [3, 3]])
-    batches = list(sorted_batches(rows, 2))
+    batches = list(iterate_sorted_batches(rows, 2))
     assert [places.tolist() for places, _ in batches] == [[1, 3], [0, 2]]
     assert [batch.lengths.tolist() for _, batch in batches] == [[3, 2], [1, 0]]
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import bench
 from bench import report, waste
-from bench.tables import markdown
+from bench.tables import format_table
 
 MACHINE = {"commit": "abc", "cores": 2, "processor": "a processor", "device": "cpu"}
 STEP = {
@@ -97,7 +97,7 @@ def test_a_marker_without_a_table_is_an_error(folder):
 
 
 def test_every_marker_has_a_table_and_every_table_a_marker():
-    texts = [page.read_text() for page in report.pages(Path(bench.__file__).parents[1])]
+    texts = [page.read_text() for page in report.list_pages(Path(bench.__file__).parents[1])]
     names = [name for text in texts for name in re.findall("<!-- bench:(\\S+) -->", text)]
     assert sorted(names) == sorted(report.TABLES)
 
@@ -105,9 +105,9 @@ def test_every_marker_has_a_table_and_every_table_a_marker():
 def test_the_summary_compares_with_the_best_peer(tmp_path):
     for name, sections in SUMMARISED.items():
         results = {"benchmark": name, "machine": MACHINE} | sections
-        assert report.TABLES["summary"].text(tmp_path) is None, "some results are missing"
+        assert report.TABLES["summary"].write(tmp_path) is None, "some results are missing"
         (tmp_path / f"{name}.json").write_text(json.dumps(results))
-    table = report.TABLES["summary"].text(tmp_path)
+    table = report.TABLES["summary"].write(tmp_path)
     assert "| 4 | 2 | torch_eager | 2 | python -m bench.score |" in table
     assert "| 9 | 3 | torchserve | 3 | python -m bench.serve |" in table
     assert "| 8 | 2 | torch_eager | 4 | python -m bench.train |" in table
@@ -116,11 +116,11 @@ def test_the_summary_compares_with_the_best_peer(tmp_path):
 
 
 def test_table_is_markdown():
-    assert markdown([{"a": 1, "b": 2.5}]) == "| a | b |\n| --- | --- |\n| 1 | 2.5 |"
-    assert markdown([{"a": 12345.6}, {"b": None}]).endswith("| 12,346 | - |\n| - | - |")
+    assert format_table([{"a": 1, "b": 2.5}]) == "| a | b |\n| --- | --- |\n| 1 | 2.5 |"
+    assert format_table([{"a": 12345.6}, {"b": None}]).endswith("| 12,346 | - |\n| - | - |")
 
 
 def test_more_buckets_pad_less():
-    shares = [waste.share("snli", buckets, fitted=True) for buckets in (1, 4, 10)]
+    shares = [waste.compute_padding("snli", buckets, fitted=True) for buckets in (1, 4, 10)]
     assert 1 > shares[0] > shares[1] > shares[2] > 0
-    assert waste.share("snli", 4, fitted=False) > shares[1]
+    assert waste.compute_padding("snli", 4, fitted=False) > shares[1]

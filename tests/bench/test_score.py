@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from bench import growth, lengths, matmul, score
-from bench.measures import model_of as benchmark_model
-from bench.measures import useful_flops, useful_share
-from bench.timing import alternate, in_turns
+from bench.measures import compute_useful_share, count_useful_flops
+from bench.measures import make_model as benchmark_model
+from bench.timing import alternate, time_in_turns
 from o2v_jax import Ragged, Scorer
 
 pytestmark = pytest.mark.slow
@@ -23,9 +23,9 @@ def test_most_of_the_computed_tokens_are_useful(distribution, encoder):
     A bilstm's calls cost so much that of 1,000 pairs it pads more than this to save a quarter of
     them; of as many as `bench.score` takes it need not.
     """
-    sides = lengths.pairs(distribution, 2000 if encoder == "bilstm" else 1000, 20_000)
+    sides = lengths.draw_pairs(distribution, 2000 if encoder == "bilstm" else 1000, 20_000)
     scorer = Scorer(benchmark_model(encoder, distribution))
-    assert LEAST[encoder] <= useful_share(scorer, sides) <= 1
+    assert LEAST[encoder] <= compute_useful_share(scorer, sides) <= 1
     assert len(scorer.shapes.list_programs()) <= 80
 
 
@@ -33,7 +33,7 @@ def test_useful_work_counts_each_distinct_token_once(config_of, model_of):
     model = model_of(config_of(enc0_layers=2))
     kernels = [layer["weight"].size for layer in model.params["source"].values()]
     sides = Ragged.of([[1, 2], [1, 2]]), Ragged.of([[3], [4]])
-    assert useful_flops(model, sides) == 2 * (2 + 2) * sum(kernels)
+    assert count_useful_flops(model, sides) == 2 * (2 + 2) * sum(kernels)
 
 
 def test_sides_take_turns():
@@ -43,22 +43,22 @@ def test_sides_take_turns():
 
 
 def test_every_side_is_timed_in_every_round():
-    times = in_turns({name: lambda: None for name in "abc"}, rounds=4)
+    times = time_in_turns({name: lambda: None for name in "abc"}, rounds=4)
     assert {name: len(found) for name, found in times.items()} == {"a": 4, "b": 4, "c": 4}
 
 
 def test_slope_is_the_power_by_which_cost_grows():
     x = [10.0, 100.0, 1000.0]
-    assert growth.slope(x, [3 * n for n in x]) == pytest.approx(1)
-    assert growth.slope(x, [n**2 for n in x]) == pytest.approx(2)
+    assert growth.fit_slope(x, [3 * n for n in x]) == pytest.approx(1)
+    assert growth.fit_slope(x, [n**2 for n in x]) == pytest.approx(2)
 
 
 def test_the_rate_of_the_machine_is_measured():
-    assert matmul.gflops(repeats=1) > 0
+    assert matmul.measure_gflops(repeats=1) > 0
 
 
 def test_cost_is_measured_over_records():
-    rows = growth.by_records((20, 40), "single")
+    rows = growth.measure_by_records((20, 40), "single")
     assert [row["records"] for row in rows] == [20, 40]
     assert all(row["seconds"] > 0 for row in rows)
 
@@ -88,4 +88,4 @@ def test_the_ratio_is_to_the_best_peer():
     peers = [SimpleNamespace(name="slow"), SimpleNamespace(name="fast")]
     times = {"ours": [1.0, 2.0], "slow": [9.0, 9.0], "fast": [3.0, 6.0], "slow, once": [2.0, 4.0]}
     expected = {"best_peer": "fast", "ratio": 3.0, "ratio_encoding_once": 2.0}
-    assert score._ratios(times, peers) == expected
+    assert score._compute_ratios(times, peers) == expected

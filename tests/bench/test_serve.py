@@ -6,7 +6,7 @@ from bench import coldstart, imports, memory
 from bench.serve.__main__ import main as serve
 from bench.serve.compilations import _METRIC
 from bench.serve.plan import Plan
-from bench.serve.single import _peers
+from bench.serve.single import _choose_peers
 
 pytestmark = pytest.mark.process
 
@@ -33,7 +33,7 @@ def test_the_server_is_measured(measured, tiny):
 def test_a_peer_that_is_left_out_is_named(tiny):
     plan = Plan(tiny, "cpu", peer=False, quick=True, seconds=1, rounds=1, soak_s=1, requests=1)
     reason = "left out by --no-peer"
-    assert _peers(plan, []) == ({}, [], {"litserve": reason, "torchserve": reason})
+    assert _choose_peers(plan, []) == ({}, [], {"litserve": reason, "torchserve": reason})
 
 
 def test_cold_starts_are_measured(measured, tiny):
@@ -54,7 +54,7 @@ def test_memory_is_measured(measured):
 def test_import_times_are_summed_by_package():
     text = "import time: self [us] | cumulative | imported package\n"
     text += "import time:       100 |        250 |   jax._src.a\nimport time:  50 |  50 | jax\n"
-    assert imports.by_package(text) == {"jax": 150}
+    assert imports.sum_by_package(text) == {"jax": 150}
 
 
 def test_the_metric_of_waits_for_compilations_is_found():

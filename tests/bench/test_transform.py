@@ -24,7 +24,7 @@ def test_the_rate_is_that_of_what_the_large_file_has_more():
     alone = {"engine": "Scorer.score", "records": 10, "records_per_s": 50}
     small = {"engine": "local", "records": 10, "seconds": 3.0, "peak_mb": 2.0}
     large = small | {"records": 110, "seconds": 5.5, "peak_mb": 3.0}
-    (found,) = transform.overheads([alone, small, large])
+    (found,) = transform.compute_overheads([alone, small, large])
     assert found == {
         "engine": "local",
         "records_per_s": 40,
@@ -37,5 +37,5 @@ def test_the_rate_is_that_of_what_the_large_file_has_more():
 def test_files_too_small_to_tell_give_no_rate():
     alone = {"engine": "Scorer.score", "records": 10, "records_per_s": 50}
     small = {"engine": "local", "records": 10, "seconds": 3.0, "peak_mb": 2.0}
-    found = transform.overheads([alone, small, small | {"records": 20}])
+    found = transform.compute_overheads([alone, small, small | {"records": 20}])
     assert found == [{"engine": "local", "memory_growth": 1.0}]

@@ -193,7 +193,7 @@ def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
     assert "Traceback" not in err
     (said,) = [line for line in err.splitlines() if "damaged" in line]
     assert said.startswith(f"o2v: {kept}/state holds a damaged state (state_9: ")
-    assert said.endswith(f"): going on from {state.name}")
+    assert said.endswith(f"): resuming from {state.name}")
 
 
 def test_a_damaged_state_is_named(stopped, options, tmp_path):

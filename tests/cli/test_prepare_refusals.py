@@ -80,7 +80,7 @@ ERRORS = {
     "other half": ((*PAIRS, "--in1-vocabulary", "{file}"), "give --vocabulary too"),
     "shared and not": (
         (*PAIRS, "--shared-vocabulary", "--in1-vocab-size", "9"),
-        "--shared-vocabulary leaves nothing for --in1-vocab-size",
+        "--shared-vocabulary cannot be combined with --in1-vocab-size",
     ),
     "given and counted": (
         (*PAIRS, "--shared-vocabulary", "--vocabulary", "{file}", "--min-count", "2"),

@@ -409,9 +409,9 @@ def test_skipped_records_are_not_taken_for_good_ones(transform):
     Path("c.jsonl.gz").write_bytes(gzip.compress(b"x")[:-5])
     skips = transform("b.jsonl", "c.jsonl.gz", "--on-error", "skip")
     assert skips.status == 2
-    assert "files failed, as said above: mend them; the same command does the rest" in skips.err
+    assert "files failed, as said above: fix them; the same command does the rest" in skips.err
     refused = transform("b.jsonl", "c.jsonl.gz")
-    assert "b.jsonl: its results hold 1 bad records as --on-error skip leaves them" in refused.err
+    assert "b.jsonl: its results hold 1 bad records, left by --on-error skip" in refused.err
 
 
 @marking
@@ -420,7 +420,7 @@ def test_existing_results_are_not_replaced_unasked(transform):
     before = written()
     refused = transform("a.jsonl", "--accept", "application/json")
     assert refused.status == 2
-    other = "out/a.jsonl.out: holds results by other settings (accept was not given, now appli"
+    other = "out/a.jsonl.out: holds results made with other settings (accept was not given, now "
     assert other in refused.err
     assert "--no-resume to start over and replace results" in refused.err
     assert (written(), hidden()) == (before, [])
@@ -451,7 +451,7 @@ def test_the_same_command_on_finished_results_has_nothing_to_do(transform, score
     assert {name: Path("out", name).stat() for name in before} == before
     assert hidden() == []
     fails = transform(*arguments[:2])
-    assert "b.jsonl: its results hold 1 bad records as --on-error skip leaves them" in fails.err
+    assert "b.jsonl: its results hold 1 bad records, left by --on-error skip" in fails.err
 
 
 @marking

@@ -155,7 +155,7 @@ def test_two_runs_do_not_share_a_folder(inputs, model, tmp_path):
     first.communicate()
     assert status == 2
     assert err.splitlines() == [
-        f"o2v: {output}/.o2v-transform: another o2v transform is at work there"
+        f"o2v: {output}/.o2v-transform: another o2v transform is running there"
     ]
 
 

@@ -145,7 +145,7 @@ def test_what_the_server_takes_a_transform_takes(transform, arguments):
         (("--max-concurrent-transforms", "-1"), "-1 is not in the range 0<=x<=100"),
         (("--content-type", "text/csv"), "'text/csv' is not one of 'application/jsonlines', "),
         (("--content-type", f"{JSON}; charset=latin-1"), "charset latin-1 cannot be read"),
-        (("--content-type", f"{JSON}; infer_max_seqlens=1"), "infer_max_seqlens=64,64 is the form"),
+        (("--content-type", f"{JSON}; infer_max_seqlens=1"), "the form is infer_max_seqlens=64,64"),
         (("--content-type", f"{JSON}; infer_max_seqlens=0,9"), "infer_max_seqlens=0,9 is outside"),
         (("--accept", "text/csv;q=1"), "'text/csv;q=1' is not one of"),
         (("--strategy", "Single"), "'Single' is not one of 'MultiRecord', 'SingleRecord'"),

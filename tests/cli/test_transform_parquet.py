@@ -115,11 +115,11 @@ class _StopsAfter:
     knows_model = True
 
     def __init__(self, engine, steps):
-        self.identity, self.padding, self.works = engine.identity, None, engine.works
+        self.identity, self.padding, self.split_work = engine.identity, None, engine.split_work
         self._engine, self._steps = engine, steps
 
-    def results(self, steps):
-        for number, result in enumerate(self._engine.results(steps)):
+    def compute(self, steps):
+        for number, result in enumerate(self._engine.compute(steps)):
             if number == self._steps:
                 raise KeyboardInterrupt
             yield result

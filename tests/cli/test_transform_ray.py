@@ -19,7 +19,7 @@ import pytest
 
 from o2v_jax.errors import RecordError
 from o2v_jax.transform import TransformSettings
-from o2v_jax.transform.engines.ray_worker import Piece, gathered
+from o2v_jax.transform.engines.ray_worker import Piece, gather_texts
 
 pytestmark = pytest.mark.ray
 
@@ -253,7 +253,7 @@ def test_without_ray_it_says_how_to_get_it(transform, monkeypatch):
         (("--ray-address", "auto"), "--ray-address and --ray-workers need --engine ray"),
         (("--engine", "ray", "--ray-workers", 0), "0 is not in the range x>=1"),
         (("--engine", "ray", "--endpoint", "http://x"), "leave --engine ray out"),
-        (("--engine", "ray", "--ray-address", "127.0.0.1:9"), "127.0.0.1:9: nobody answers there"),
+        (("--engine", "ray", "--ray-address", "127.0.0.1:9"), "127.0.0.1:9: nothing answers there"),
         (("--engine", "ray", "--ray-address", "nonsense"), "nonsense"),
     ],
 )
@@ -269,7 +269,7 @@ def test_refusals_are_one_line(transform, monkeypatch, arguments, message):
 def test_an_address_in_the_environment_matters_to_ray_alone(transform, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     assert transform().status == 0
-    assert "127.0.0.1:9: nobody answers" in transform("--engine", "ray").err
+    assert "127.0.0.1:9: nothing answers" in transform("--engine", "ray").err
 
 
 def test_what_is_told_of_a_part_is_kept_between_processes():
@@ -286,6 +286,6 @@ def test_what_is_told_of_a_part_is_kept_between_processes():
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_texts_are_gathered_without_a_change(size):
     texts = [json.dumps(n).encode() for n in range(20)]
-    found = list(gathered(texts, size))
+    found = list(gather_texts(texts, size))
     assert b"".join(found) == b"".join(texts)
     assert all(size <= len(text) <= size + 1 for text in found[:-1])

@@ -327,7 +327,7 @@ def test_a_directory_that_is_used_otherwise_or_by_another_is_refused(
         fcntl.flock(log, fcntl.LOCK_EX)
         run = o2v(*arguments(9, finished[0]))
     assert (run.status, len(run.complaints)) == (2, 1)
-    assert "another o2v tune is at work there" in run.err
+    assert "another o2v tune is running there" in run.err
 
 
 def test_without_optuna_it_says_how_to_get_it(arguments, o2v, tmp_path, monkeypatch):

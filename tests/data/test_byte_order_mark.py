@@ -8,7 +8,7 @@ import pytest
 from o2v_jax.data.vocabulary import Vocabulary, read_json_object
 from o2v_jax.training.data.dataset import read_dataset
 from o2v_jax.training.data.word_vectors import read_vectors
-from o2v_jax.training.sagemaker import container_hosts
+from o2v_jax.training.sagemaker import read_container_hosts
 
 MARK = "\ufeff"
 
@@ -32,7 +32,7 @@ def test_json_files(written):
 
 def test_resourceconfig(written, tmp_path):
     written("input/config/resourceconfig.json", json.dumps({"hosts": ["h"], "current_host": "h"}))
-    assert container_hosts(tmp_path).names == ("h",)
+    assert read_container_hosts(tmp_path).names == ("h",)
 
 
 def test_word_vectors(written):

@@ -230,7 +230,7 @@ def test_a_body_that_stops_is_refused_and_its_place_given_back(service):
     )
     assert (sent[0]["status"], parts) == (408, [])
     assert (b"connection", b"close") in sent[0]["headers"]
-    assert b"nothing of the body came for 0.2 s" in sent[1]["body"]
+    assert b"no part of the body arrived for 0.2 s" in sent[1]["body"]
     assert service.uploads.free == UPLOADS
 
 

@@ -93,12 +93,12 @@ def test_one_failing_device_of_two_is_unhealthy():
     scorers = [LengthScorer(), LengthScorer()]
     health = Service(scorers, ServerSettings()).health
     health.warm(lambda: None, lambda: None).join()
-    with pytest.raises(jax.errors.JaxRuntimeError), health.watching(1):
+    with pytest.raises(jax.errors.JaxRuntimeError), health.watch_device(1):
         raise jax.errors.JaxRuntimeError("INTERNAL: the device is lost")
-    with health.watching(0):
+    with health.watch_device(0):
         assert health.readiness is Readiness.FAILED
     assert health.readiness is Readiness.FAILED
-    with health.watching(1):
+    with health.watch_device(1):
         pass
     assert health.readiness is Readiness.READY
 

@@ -12,10 +12,10 @@ from o2v_jax.server.limits import Limit
 
 def test_what_is_too_much_is_refused_at_once():
     limit = Limit(5)
-    with limit.held(3):
+    with limit.hold(3):
         with pytest.raises(BusyError, match="busy"):
             limit.acquire(3)
-        with limit.held(2):
+        with limit.hold(2):
             assert limit.free == 0
     limit.acquire(5)
 
@@ -27,7 +27,7 @@ def test_more_than_there_are_is_never_given_even_to_the_only_one():
 
 def test_the_first_few_get_whatever_they_ask_for():
     limit = Limit(5, always=2)
-    with limit.held(100), limit.held(100):
+    with limit.hold(100), limit.hold(100):
         assert limit.free == -195
         with pytest.raises(BusyError):
             limit.acquire()
@@ -37,7 +37,7 @@ def test_the_first_few_get_whatever_they_ask_for():
 def test_an_error_releases_all():
     limit = Limit(2)
     for _ in range(3):
-        with pytest.raises(KeyError), limit.held(2):
+        with pytest.raises(KeyError), limit.hold(2):
             raise KeyError
     assert limit.free == 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from o2v_jax.server.sockets import _sockets, allow_connections
+from o2v_jax.server.sockets import _list_sockets, allow_connections
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_socket_that_cannot_be_made_leaves_no_descriptor(monkeypatch):
         before = os.listdir("/proc/self/fd")  # noqa: PTH208
         with monkeypatch.context() as patch:
             patch.setattr(socket, "socket", refuse)
-            assert list(_sockets()) == []
+            assert list(_list_sockets()) == []
         assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
 
 
@@ -40,4 +40,4 @@ def test_where_there_is_no_proc_there_are_no_sockets(monkeypatch):
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    assert list(_sockets()) == []
+    assert list(_list_sockets()) == []

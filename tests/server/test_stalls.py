@@ -146,7 +146,7 @@ def test_a_stalled_upload_is_let_go_and_a_slow_one_is_not(wide):
         reply = read_all(stalled)
         assert time.monotonic() - begun >= STALL_S
         assert reply.startswith(b"HTTP/1.1 408 ")
-        assert b"nothing of the body came for 2 s" in reply
+        assert b"no part of the body arrived for 2 s" in reply
         assert b"\r\nconnection: close\r\n" in reply
         assert slow.recv(100).startswith(b"HTTP/1.1 200 ")
 

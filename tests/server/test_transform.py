@@ -212,7 +212,7 @@ def test_what_no_repetition_mends_ends_the_run(lines, tmp_path, reply, message):
     ("arguments", "message"),
     [
         (("--endpoint", "127.0.0.1:8080"), "'127.0.0.1:8080' is not the URL of a server"),
-        (("--endpoint", "http://127.0.0.1:1"), "gives no answer"),
+        (("--endpoint", "http://127.0.0.1:1"), "does not answer"),
         (("--endpoint", "http://127.0.0.1:1", "--model", "x"), "leave --model out"),
         (("--endpoint", "http://127.0.0.1:1", "--dtype", "bfloat16"), "leave --dtype out"),
         (("--endpoint", "http://127.0.0.1:1", "--mode", "embedding"), "leave --mode out"),

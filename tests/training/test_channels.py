@@ -6,7 +6,7 @@ import os
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.training import container_job
+from o2v_jax.training import make_container_job
 from o2v_jax.training.channels import read_channels
 
 SETTINGS = {"enc0_max_seq_len": "4", "enc0_vocab_size": "9", "enc_dim": "4", "epochs": "1"}
@@ -40,7 +40,7 @@ def add(layout, channel, *files):
 
 def refusal(layout):
     with pytest.raises(InputError) as refused:
-        container_job(layout)
+        make_container_job(layout)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -135,7 +135,7 @@ def test_content_types_of_other_forms_are_refused(layout, kind):
 def test_other_descriptions_are_accepted(layout, setting):
     add(layout, "auxiliary", "vocab.json")
     describe(layout, train=setting, auxiliary={"ContentType": "text/csv"})
-    assert container_job(layout).config.enc_dim == 4
+    assert make_container_job(layout).config.enc_dim == 4
 
 
 def test_a_pipe_is_named(layout):
@@ -147,7 +147,7 @@ def test_a_pipe_is_named(layout):
 
 def test_a_file_beside_the_channels_is_named(layout):
     (layout / "input" / "data" / "validation.jsonl").write_text("")
-    assert "validation.jsonl: is in no channel; its place is a folder" in refusal(layout)
+    assert "validation.jsonl: is in no channel: move it to a folder" in refusal(layout)
 
 
 def test_what_is_no_file_in_a_channel_is_named(layout):
@@ -206,7 +206,7 @@ def test_missing_hyperparameters_are_named_by_their_path(layout):
 )
 def test_state_goes_where_the_job_says(layout, local, place):
     describe(layout, "checkpointconfig", LocalPath=local, S3Uri="s3://b/c")
-    assert str(container_job(layout).checkpoints) == place.format(prefix=layout)
+    assert str(make_container_job(layout).checkpoints) == place.format(prefix=layout)
 
 
 @pytest.mark.parametrize("local", ["s3://b/c", "checkpoints", 5])

@@ -137,7 +137,7 @@ def test_ctrl_c_before_an_epoch_is_done_is_the_callers(ratings, monkeypatch):
     def press(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("o2v_jax.training.loop.run.Run._pass", press)
+    monkeypatch.setattr("o2v_jax.training.loop.run.Run._train_batches", press)
     with pytest.raises(KeyboardInterrupt):
         train(ratings, devices=1)
 

@@ -6,13 +6,13 @@ import logging
 import pytest
 
 from o2v_jax.errors import InputError, Interrupted
-from o2v_jax.training import container_hosts, failure_reported
+from o2v_jax.training import read_container_hosts, report_failure
 
 pytestmark = pytest.mark.slow
 
 
 def fail(prefix, error):
-    with pytest.raises(type(error)), failure_reported(prefix):
+    with pytest.raises(type(error)), report_failure(prefix):
         raise error
     return (prefix / "output" / "failure").read_bytes()
 
@@ -33,10 +33,10 @@ def test_the_reason_is_written(tmp_path, error, reason):
 
 def test_an_earlier_reason_goes(tmp_path):
     fail(tmp_path, InputError("earlier"))
-    with failure_reported(tmp_path):
+    with report_failure(tmp_path):
         assert not (tmp_path / "output" / "failure").exists()
     fail(tmp_path, InputError("earlier"))
-    with pytest.raises(Interrupted), failure_reported(tmp_path):
+    with pytest.raises(Interrupted), report_failure(tmp_path):
         raise Interrupted(15)
     assert not (tmp_path / "output" / "failure").exists()
 
@@ -46,7 +46,7 @@ def test_a_reason_that_cannot_be_written_is_still_raised(tmp_path, caplog):
     with (
         caplog.at_level(logging.WARNING, "o2v_jax"),
         pytest.raises(InputError, match="the real reason"),
-        failure_reported(tmp_path),
+        report_failure(tmp_path),
     ):
         raise InputError("the real reason")
     assert f"{tmp_path / 'output' / 'failure'}: cannot be written" in caplog.text
@@ -55,7 +55,7 @@ def test_a_reason_that_cannot_be_written_is_still_raised(tmp_path, caplog):
 def test_nothing_is_made_where_there_is_no_layout(tmp_path):
     missing = tmp_path / "ml"
     refused = pytest.raises(InputError, match=f"--prefix {missing}: must be a directory")
-    with refused, failure_reported(missing):
+    with refused, report_failure(missing):
         pytest.fail("began")
     assert list(tmp_path.iterdir()) == []
 
@@ -77,7 +77,7 @@ def layout(tmp_path):
 
 def test_the_hosts_of_a_job_meet_at_the_first_by_name(layout):
     names = ["algo-2", "algo-1", "algo-3"]
-    hosts = container_hosts(layout({"hosts": names, "current_host": "algo-2"}))
+    hosts = read_container_hosts(layout({"hosts": names, "current_host": "algo-2"}))
     assert hosts.names == ("algo-1", "algo-2", "algo-3")
     assert (hosts.name, hosts.index, hosts.first) == ("algo-2", 1, False)
     assert hosts.coordinator == "algo-1:8476"
@@ -85,13 +85,13 @@ def test_the_hosts_of_a_job_meet_at_the_first_by_name(layout):
 
 def test_one_host_needs_no_other_and_may_have_a_part_of_the_data(layout):
     alone = layout({"hosts": ["algo-1"], "current_host": "algo-1"}, "ShardedByS3Key")
-    assert container_hosts(alone).alone
+    assert read_container_hosts(alone).alone
 
 
 def test_several_hosts_need_all_of_the_data(layout):
     resources = {"hosts": ["algo-1", "algo-2"], "current_host": "algo-1"}
     with pytest.raises(InputError, match="channel train has the distribution ShardedByS3Key"):
-        container_hosts(layout(resources, "ShardedByS3Key"))
+        read_container_hosts(layout(resources, "ShardedByS3Key"))
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_several_hosts_need_all_of_the_data(layout):
 )
 def test_hosts_that_are_not_said_right_are_named(layout, resources, message):
     with pytest.raises(InputError, match=f"resourceconfig.json: .*{message}"):
-        container_hosts(layout(resources))
+        read_container_hosts(layout(resources))
 
 
 @pytest.mark.parametrize("resources", [{}, {"current_host": "algo-1"}, {"hosts": []}])
 def test_a_host_alone_need_not_be_named(layout, resources):
-    assert container_hosts(layout(resources)).name == "algo-1"
+    assert read_container_hosts(layout(resources)).name == "algo-1"

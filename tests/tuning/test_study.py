@@ -86,7 +86,7 @@ def test_two_processes_cannot_share_a_study(tmp_path):
     command = [sys.executable, "-c", code, file]
     with open_journal(file):
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
-    assert "another o2v tune is at work there" in done.stderr
+    assert "another o2v tune is running there" in done.stderr
     assert subprocess.run(command, check=False, timeout=100).returncode == 0
 
 

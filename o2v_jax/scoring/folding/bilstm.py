@@ -55,7 +55,7 @@ def encode(
 def _prepare_first(
     params: Params, steps: Int[Array, "length batch"]
 ) -> tuple[Any, Callable[..., Array]]:
-    """What the first layer's scan goes over, and how it makes gates of what it meets."""
+    """The inputs of the first layer's scan, and a function that makes gates of one step's."""
     tokens, layer = params["tokens"], params["layer_0"]
     if "input" in layer:
         return _compute_gates(layer, embed_tokens(tokens, steps)), jnp.stack

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.validate import resolve_max_seq_lens
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.scoring.buckets import fit_boundaries
 from o2v_jax.training.data.dataset import Dataset
@@ -29,7 +30,7 @@ class PairIndices(NamedTuple):
         return np.equal(self.first, self.second)
 
 
-def drawn_shifts(records: int, rate: int, rng: np.random.Generator) -> Shifts:
+def draw_shifts(records: int, rate: int, rng: np.random.Generator) -> Shifts:
     """How far behind its in0 the in1 of every example stands: 0, then `rate` times a drawn number.
 
     Every record comes once as it is and `rate` times with another record's in1, drawn uniformly.
@@ -44,7 +45,7 @@ def drawn_shifts(records: int, rate: int, rng: np.random.Generator) -> Shifts:
     return shifts.ravel()
 
 
-def pairs_of(examples: Examples, shifts: Shifts, records: int) -> PairIndices:
+def make_pairs(examples: Examples, shifts: Shifts, records: int) -> PairIndices:
     """The pairs of the given examples, numbered as in `shifts`; without shifts the records."""
     if not len(shifts):
         return PairIndices(examples, examples)
@@ -85,10 +86,11 @@ class DataLoader:
     @classmethod
     def of(cls, config: Hyperparameters, data: Dataset) -> "DataLoader":
         """The loader of a configuration, its buckets fitted to the longest rows of batches."""
-        rate, bounds = config.negative_sampling_rate, _bounds(config)
+        rate = config.negative_sampling_rate
+        bounds = resolve_max_seq_lens(config, None)
         plain = cls(config.mini_batch_size, config.bucket_width, ((), ()), rate)
         longest = np.zeros((2, max(bounds) + 1), np.int64)  # batches by the longest row of a side
-        for pairs in islice(plain.cuts(data, np.random.default_rng(0)), SAMPLED):
+        for pairs in islice(plain.draw_batches(data, np.random.default_rng(0)), SAMPLED):
             for side, rows in enumerate(pairs):
                 longest[side, data.lengths(side)[rows].max()] += 1
         one, two = (
@@ -97,23 +99,21 @@ class DataLoader:
         )
         return replace(plain, boundaries=(one, two))
 
-    def examples(self, data: Dataset) -> int:
+    def count_examples(self, data: Dataset) -> int:
         """Examples in an epoch: the records and their negatives."""
         return len(data) * (1 + self.negative_rate)
 
-    def count(self, data: Dataset) -> int:
-        """Batches in an epoch."""
-        return -(-self.examples(data) // self.size)
-
-    def epoch(self, data: Dataset, rng: np.random.Generator, first: int = 0) -> Iterator[Batch]:
+    def iterate_epoch(
+        self, data: Dataset, rng: np.random.Generator, first: int = 0
+    ) -> Iterator[Batch]:
         """Every record once, and its negatives, in an order drawn from `rng`.
 
         The batches before the one numbered `first` are left out, which changes nothing in those
         that follow.
         """
-        return (self.batch(data, pairs) for pairs in self.cuts(data, rng, first))
+        return (self.make_batch(data, pairs) for pairs in self.draw_batches(data, rng, first))
 
-    def cuts(
+    def draw_batches(
         self, data: Dataset, rng: np.random.Generator, first: int = 0
     ) -> Iterator[PairIndices]:
         """The records of each batch of an epoch.
@@ -122,44 +122,41 @@ class DataLoader:
         they are cut into batches; the batches then come in random order.
         """
         records, rate = len(data), self.negative_rate
-        shifts = drawn_shifts(records, rate, rng) if rate else NO_SHIFTS
-        order = np.arange(self.examples(data), dtype=np.min_scalar_type(-self.examples(data)))
+        shifts = draw_shifts(records, rate, rng) if rate else NO_SHIFTS
+        order = np.arange(
+            self.count_examples(data), dtype=np.min_scalar_type(-self.count_examples(data))
+        )
         rng.shuffle(order)
         if self.bucket_width:
-            buckets = self.bucket(data, pairs_of(order, shifts, records))
+            buckets = self.find_buckets(data, make_pairs(order, shifts, records))
             order = order[np.argsort(buckets, kind="stable")]
         for start in rng.permutation(np.arange(0, len(order), self.size))[first:]:
-            yield pairs_of(order[start : start + self.size], shifts, records)
+            yield make_pairs(order[start : start + self.size], shifts, records)
 
-    def in_order(self, data: Dataset) -> Iterator[Batch]:
+    def iterate_in_order(self, data: Dataset) -> Iterator[Batch]:
         """Every record once, sorted by length: for evaluation, where order changes nothing."""
         order = np.argsort(np.maximum(data.lengths(0), data.lengths(1)), kind="stable")
         for start in range(0, len(data), self.size):
             rows = order[start : start + self.size]
-            yield self.batch(data, PairIndices(rows, rows))
+            yield self.make_batch(data, PairIndices(rows, rows))
 
-    def bucket(self, data: Dataset, pairs: PairIndices) -> npt.NDArray[np.integer]:
+    def find_buckets(self, data: Dataset, pairs: PairIndices) -> npt.NDArray[np.integer]:
         """The length bucket of every pair, by its longer side."""
         longer = np.maximum(data.lengths(0)[pairs.first], data.lengths(1)[pairs.second])
         return -(-longer // self.bucket_width)
 
-    def batch(self, data: Dataset, pairs: PairIndices) -> Batch:
+    def make_batch(self, data: Dataset, pairs: PairIndices) -> Batch:
         """The given pairs as one batch, negatives with label 0; rows of weight zero fill it."""
         labels, weights = np.zeros((2, self.size), np.float32)
         labels[: len(pairs.first)] = np.where(pairs.positive, data.labels[pairs.first], 0)
         weights[: len(pairs.first)] = 1.0
         in0, in1 = (
-            _padded(data.rows(side, rows), self.size, self.boundaries[side])
+            _pad(data.rows(side, rows), self.size, self.boundaries[side])
             for side, rows in enumerate(pairs)
         )
         return Batch(in0, in1, labels, weights)
 
 
-def _bounds(config: Hyperparameters) -> tuple[int, int]:
-    """max_seq_len of each side."""
-    return config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
-
-
-def _padded(rows: Ragged, size: int, boundaries: tuple[int, ...]) -> npt.NDArray[np.int32]:
+def _pad(rows: Ragged, size: int, boundaries: tuple[int, ...]) -> npt.NDArray[np.int32]:
     longest = int(rows.lengths.max(initial=1))
     return rows.pad(size, boundaries[int(np.searchsorted(boundaries, longest))])

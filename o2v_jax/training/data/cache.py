@@ -195,8 +195,8 @@ def _require_lines(head: bytes, file: Path) -> None:
     if is_document(head):
         raise InputError(f"{file}: is {DOCUMENT}")
     if kind := describe_table(head):
-        reason = f"looks like {kind}, but JSON Lines are expected: o2v prepare makes them of tables"
-        raise InputError(f"{file}: {reason}")
+        advice = "JSON Lines are expected: o2v prepare makes them from tables"
+        raise InputError(f"{file}: looks like {kind}, but {advice}")
 
 
 def _find_entry(reading: Reading, cache: Path) -> Columns | None:
@@ -260,11 +260,11 @@ def _rename_entry(directory: Path, entry: Path) -> None:
 
 def _remove_unused(cache: Path) -> None:
     for path in cache.iterdir():
-        if _ENTRY.fullmatch(path.name) and _days_since(path / SUMMARY) > DAYS_UNUSED:
+        if _ENTRY.fullmatch(path.name) and _count_days_since(path / SUMMARY) > DAYS_UNUSED:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _days_since(used: Path) -> float:
+def _count_days_since(used: Path) -> float:
     try:
         return (time.time() - used.stat().st_mtime) / _DAY
     except OSError:

@@ -99,8 +99,8 @@ class Columns:
             records=len(pairs.labels),
             tokens=(len(pairs.in0.ids), len(pairs.in1.ids)),
             empty=len(empty),
-            largest=_both(int(side.ids.max(initial=-1)) for side in sides),
-            zero_inside=_both(zero_inside(side) for side in sides),
+            largest=_make_pair(int(side.ids.max(initial=-1)) for side in sides),
+            zero_inside=_make_pair(zero_inside(side) for side in sides),
             bad=pairs.bad,
             faults=tuple(BadLine(file, line, fault) for line, fault in pairs.faults),
         )
@@ -111,7 +111,7 @@ class Columns:
         return bisect.bisect_right(self.summary.ends, record), int(self.lines[record])
 
 
-def _both(values: Any) -> tuple[Any, Any]:
+def _make_pair(values: Any) -> tuple[Any, Any]:
     one, other = values
     return one, other
 
@@ -157,7 +157,7 @@ class ColumnWriter:
         }
         for name, column in columns.items():
             self.streams[name].write(column.astype(DTYPES[name], copy=False).tobytes())
-        self.summary = _join(before, more)
+        self.summary = _join_summaries(before, more)
 
     def end_file(self) -> None:
         """Says that the parts that follow come from the next file."""
@@ -178,14 +178,14 @@ def _write_header(stream: BinaryIO, name: str, length: int) -> None:
     npy.write_array_header_1_0(stream, header)
 
 
-def _join(one: Summary, other: Summary) -> Summary:
+def _join_summaries(one: Summary, other: Summary) -> Summary:
     pairs = zip(one.zero_inside, other.zero_inside, strict=True)
     return Summary(
         records=one.records + other.records,
-        tokens=_both(map(sum, zip(one.tokens, other.tokens, strict=True))),
+        tokens=_make_pair(map(sum, zip(one.tokens, other.tokens, strict=True))),
         empty=one.empty + other.empty,
-        largest=_both(map(max, zip(one.largest, other.largest, strict=True))),
-        zero_inside=_both(map(any, pairs)),
+        largest=_make_pair(map(max, zip(one.largest, other.largest, strict=True))),
+        zero_inside=_make_pair(map(any, pairs)),
         ends=one.ends,
         bad=one.bad + other.bad,
         faults=(*one.faults, *other.faults)[:MAX_LISTED],
@@ -201,17 +201,19 @@ def map_columns(directory: Path) -> Columns:
         InputError: the offsets are damaged.
     """
     summary = msgspec.json.decode((directory / SUMMARY).read_bytes(), type=Summary)
-    return _columns(
-        {name: _map(directory / name, n) for name, n in summary.lengths().items()}, summary
+    return _make_columns(
+        {name: _map_column(directory / name, n) for name, n in summary.lengths().items()}, summary
     )
 
 
 def view_columns(buffers: Mapping[str, BytesIO], summary: Summary) -> Columns:
     """The columns in buffers, which share their memory."""
-    return _columns({name: _view(buffers[name], DTYPES[name]) for name in DTYPES}, summary)
+    return _make_columns(
+        {name: _view_column(buffers[name], DTYPES[name]) for name in DTYPES}, summary
+    )
 
 
-def _view(buffer: BytesIO, dtype: Any) -> npt.NDArray[Any]:
+def _view_column(buffer: BytesIO, dtype: Any) -> npt.NDArray[Any]:
     """An array in the memory of a buffer, behind its header."""
     buffer.seek(0)
     npy.read_magic(buffer)
@@ -219,7 +221,7 @@ def _view(buffer: BytesIO, dtype: Any) -> npt.NDArray[Any]:
     return np.frombuffer(buffer.getbuffer(), dtype, offset=buffer.tell())
 
 
-def _map(path: Path, length: int) -> npt.NDArray[Any]:
+def _map_column(path: Path, length: int) -> npt.NDArray[Any]:
     array = npy.open_memmap(path, mode="r")
     if array.shape != (length,) or array.dtype != DTYPES[path.name]:
         raise ValueError(f"{path} holds another column than {SUMMARY} says")
@@ -228,11 +230,11 @@ def _map(path: Path, length: int) -> npt.NDArray[Any]:
     return array
 
 
-def _columns(arrays: Mapping[str, npt.NDArray[Any]], summary: Summary) -> Columns:
-    in0, in1 = (_ragged(arrays, side) for side in ("in0", "in1"))
+def _make_columns(arrays: Mapping[str, npt.NDArray[Any]], summary: Summary) -> Columns:
+    in0, in1 = (_make_ragged(arrays, side) for side in ("in0", "in1"))
     labels, lines, empty = (arrays[f"{name}.npy"] for name in ("labels", "lines", "empty"))
     return Columns(in0, in1, labels, lines, empty, summary)
 
 
-def _ragged(arrays: Mapping[str, npt.NDArray[Any]], side: str) -> Ragged:
+def _make_ragged(arrays: Mapping[str, npt.NDArray[Any]], side: str) -> Ragged:
     return Ragged(arrays[f"{side}.ids.npy"], arrays[f"{side}.offsets.npy"])

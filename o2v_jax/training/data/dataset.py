@@ -14,7 +14,8 @@ from o2v_jax.array_types import Index
 from o2v_jax.cache_directory import cache_directory
 from o2v_jax.data import Records
 from o2v_jax.data.labels import describe_label, find_wrong_labels
-from o2v_jax.data.ragged import Ragged, offsets_of
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.validate import resolve_max_seq_lens
 from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -71,20 +72,22 @@ class Dataset:
 
     @cached_property
     def _lengths(self) -> tuple[RowLengths, RowLengths]:
-        return self._measured(self.in0, self.longest[0]), self._measured(self.in1, self.longest[1])
+        return self._measure_lengths(self.in0, self.longest[0]), self._measure_lengths(
+            self.in1, self.longest[1]
+        )
 
-    def _measured(self, rows: Ragged, longest: int) -> RowLengths:
+    def _measure_lengths(self, rows: Ragged, longest: int) -> RowLengths:
         out = np.empty(len(self), np.int32)
-        for at, lengths in self._uncut(rows):
+        for at, lengths in self._measure_uncut(rows):
             out[at] = np.minimum(lengths, longest)
         return out
 
     def over(self, side: int) -> int:
         """How many sequences of a side (0 or 1) are cut."""
-        uncut = self._uncut((self.in0, self.in1)[side])
+        uncut = self._measure_uncut((self.in0, self.in1)[side])
         return sum(int((lengths > self.longest[side]).sum()) for _, lengths in uncut)
 
-    def _uncut(self, rows: Ragged) -> Iterator[tuple[slice, Index]]:
+    def _measure_uncut(self, rows: Ragged) -> Iterator[tuple[slice, Index]]:
         """Slices of the records, with the lengths of their rows."""
         for start in range(0, len(self), _SLICE):
             at = slice(start, start + _SLICE)
@@ -149,46 +152,45 @@ def read_dataset(
         return not skip and bool(part.summary.bad or validate(part))
 
     columns = read_columns(Reading(files, stop, block_bytes), cache or cache_directory() / "data")
-    sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
-    validation = Validation(columns, validate(columns), files, sizes)
+    validation = Validation(columns, validate(columns), files, config.vocab_sizes)
     _require_usable(validation, skip=skip)
-    return _usable(validation, config)
+    return _keep_usable(validation, config)
 
 
 def _require_usable(validation: Validation, *, skip: bool) -> None:
     usable = len(validation.columns.labels) - len(validation.records)
     if validation.count and not skip:
-        raise validation.errors(1)[0]
+        raise validation.list_errors(1)[0]
     if validation.count and not usable:
-        first = validation.errors(1)[0]
+        first = validation.list_errors(1)[0]
         reason = f"none of its {validation.count} records can be used; the first: {first}"
-        raise InputError(f"{_named(validation.files)}: {reason}")
+        raise InputError(f"{_list_files(validation.files)}: {reason}")
     if not usable:
-        raise InputError(f"{_named(validation.files)}: holds no records")
+        raise InputError(f"{_list_files(validation.files)}: holds no records")
 
 
-def _usable(validation: Validation, config: Hyperparameters) -> Dataset:
+def _keep_usable(validation: Validation, config: Hyperparameters) -> Dataset:
     columns, kept = validation.columns, validation.list_usable()
     labels = (columns.labels if kept is None else columns.labels[kept]).astype(np.float32)
     skipped = (
-        Skipped(validation.count, tuple(map(str, validation.errors())))
+        Skipped(validation.count, tuple(map(str, validation.list_errors())))
         if validation.count
         else Skipped()
     )
-    longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
+    longest = resolve_max_seq_lens(config, None)
     data = Dataset(columns.in0, columns.in1, labels, longest, kept, skipped)
     notices = DataWarnings(config)
     for side, zero in enumerate(columns.summary.zero_inside):
-        notices.warn(side, data.over(side), zero, _named(validation.files))
+        notices.warn(side, data.over(side), zero, _list_files(validation.files))
     return data
 
 
-def _named(files: Sequence[Path]) -> str:
+def _list_files(files: Sequence[Path]) -> str:
     more = [f"{len(files) - _NAMED} more files"] if len(files) > _NAMED else []
     return ", ".join([*map(str, files[:_NAMED]), *more])
 
 
-def dataset(chunks: Iterable[Records], config: Hyperparameters, name: str) -> Dataset:
+def collect_dataset(chunks: Iterable[Records], config: Hyperparameters, name: str) -> Dataset:
     """Labelled records as one data set; sequences are cut at the max_seq_len of their side.
 
     A warning is logged, once a side, if any are cut and if id 0 stands inside any.
@@ -197,20 +199,20 @@ def dataset(chunks: Iterable[Records], config: Hyperparameters, name: str) -> Da
         InputError: there is no record.
         RecordError: a record lacks a side, or its label is not one of this configuration.
     """
-    kept = [_checked(chunk, config) for chunk in chunks]
+    kept = [_check_records(chunk, config) for chunk in chunks]
     if not kept:
         raise InputError(f"{name}: holds no records")
-    in0 = _concatenated([records.in0 for records in kept])
-    in1 = _concatenated([records.in1 for records in kept])
+    in0 = Ragged.concatenate([records.in0 for records in kept])
+    in1 = Ragged.concatenate([records.in1 for records in kept])
     notices = DataWarnings(config)
     for side, rows in enumerate((in0, in1)):
         notices.check(side, rows, name)
-    longest = config.encoder(0).max_seq_len, config.encoder(1).max_seq_len
+    longest = resolve_max_seq_lens(config, None)
     labels = [records.labels for records in kept if records.labels is not None]
     return Dataset(in0, in1, np.concatenate(labels).astype(np.float32), longest)
 
 
-def _checked(records: Records, config: Hyperparameters) -> Records:
+def _check_records(records: Records, config: Hyperparameters) -> Records:
     _check_pairs(records)
     _check_labels(records, config)
     return records
@@ -230,8 +232,3 @@ def _check_labels(records: Records, config: Hyperparameters) -> None:
         at = int(wrong.argmax())
         reason = describe_label(float(records.labels[at]), config).text
         raise RecordError(records.places.of(at, ".label"), reason)
-
-
-def _concatenated(parts: list[Ragged]) -> Ragged:
-    lengths = np.concatenate([part.lengths for part in parts])
-    return Ragged(np.concatenate([part.ids for part in parts]), offsets_of(lengths))

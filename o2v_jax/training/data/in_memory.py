@@ -6,6 +6,7 @@ import numpy as np
 
 from o2v_jax.array_types import Index
 from o2v_jax.data.arrow import LabelledPairs
+from o2v_jax.data.validate import resolve_max_seq_lens
 from o2v_jax.data.warnings import DataWarnings
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -42,8 +43,7 @@ def make_dataset(
     lines = np.arange(len(rows.labels))
     columns = Columns.of(LabelledPairs(in0, in1, labels=rows.labels, lines=lines), 0)
     invalid = find_invalid_records(columns, config, positives=positives)
-    sizes = config.encoder(0).vocab_size, config.encoder(1).vocab_size
-    errors = _find_errors(rows, invalid, sizes)
+    errors = _find_errors(rows, invalid, config.vocab_sizes)
     if errors and not skip:
         raise errors[min(errors)]
     kept = np.setdiff1d(lines, [*errors])
@@ -51,7 +51,7 @@ def make_dataset(
         raise InputError(f"{name}: none of the records can be used; the first: {errors[0]}")
     for side, sequences in enumerate(rows.sides):
         DataWarnings(config).check(side, sequences, name)
-    return _take(rows, kept, config, name, errors)
+    return _keep_records(rows, kept, config, name, errors)
 
 
 def _find_errors(
@@ -69,7 +69,7 @@ def _find_errors(
     return found
 
 
-def _take(
+def _keep_records(
     rows: PreparedRows,
     kept: Index,
     config: Hyperparameters,
@@ -82,7 +82,7 @@ def _take(
     return Dataset(
         *rows.sides,
         rows.labels[kept].astype(np.float32),
-        (config.encoder(0).max_seq_len, config.encoder(1).max_seq_len),
+        resolve_max_seq_lens(config, None),
         kept if errors else None,
         Skipped(len(errors), listed),
     )

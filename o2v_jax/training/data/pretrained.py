@@ -1,4 +1,4 @@
-"""Pretrained token vectors: which there are, putting them into the tables, what stays frozen."""
+"""Pretrained token vectors: reads them, inserts them into token tables, finds frozen rows."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import Params
 from o2v_jax.model.object2vec import table_name
-from o2v_jax.training.data.word_vectors import first_words, read_vectors
+from o2v_jax.training.data.word_vectors import read_first_words, read_vectors
 from o2v_jax.util import require_all_local
 
 _FILES_SHOWN = 5
@@ -45,7 +45,7 @@ def auxiliary_file(config: Hyperparameters, name: str, directory: Path | None) -
     )
 
 
-def token_ids(config: Hyperparameters, side: int, file: Path) -> dict[str, int]:
+def read_vocab_file(config: Hyperparameters, side: int, file: Path) -> dict[str, int]:
     """The tokens of `enc*_vocab_file` and their ids; those of id 0, which is padding, left out.
 
     Raises:
@@ -53,12 +53,14 @@ def token_ids(config: Hyperparameters, side: int, file: Path) -> dict[str, int]:
             nor a tokenizer.json of such ids; every wrong token is named (the first five of them).
     """
     tokens = read_token_ids(file)
-    problems = list(_problems(tokens, f"enc{side}_vocab_size", config.encoder(side).vocab_size))
+    problems = list(
+        _find_problems(tokens, f"enc{side}_vocab_size", config.encoder(side).vocab_size)
+    )
     if len(problems) > _FILES_SHOWN:
         problems[_FILES_SHOWN:] = [f"and {len(problems) - _FILES_SHOWN} more tokens like these"]
     if problems:
         raise InputError(f"{file.name}: " + "; ".join(problems))
-    _say_padding(tokens, file.name)
+    _warn_of_padding(tokens, file.name)
     kept = {token: index for token, index in tokens.items() if index}
     if not kept:
         raise InputError(f"{file.name}: must map tokens to ids from 1 on, but holds none")
@@ -74,7 +76,7 @@ def _held(directory: Path) -> str:
     return f"holds only {listed}" if names else "is empty"
 
 
-def _problems(tokens: Mapping[str, Any], setting: str, size: int) -> Iterator[str]:
+def _find_problems(tokens: Mapping[str, Any], setting: str, size: int) -> Iterator[str]:
     owners: dict[int, str] = {}
     for token, index in tokens.items():
         if type(index) is not int:
@@ -85,8 +87,8 @@ def _problems(tokens: Mapping[str, Any], setting: str, size: int) -> Iterator[st
             yield f"tokens {owners[index]!r} and {token!r} both have id {index}"
 
 
-def _say_padding(tokens: Mapping[str, int], name: str) -> None:
-    """Says which words id 0 turns into padding, once for all of them."""
+def _warn_of_padding(tokens: Mapping[str, int], name: str) -> None:
+    """Warns of words whose id is 0, which is padding."""
     zeros = [token for token, index in tokens.items() if not index]
     words = [token for token in zeros if token.strip("<>[]_").lower() not in _PADDING_NAMES]
     if words:
@@ -156,14 +158,14 @@ def pretrained_of(config: Hyperparameters, auxiliary: Path | None) -> tuple[Pret
         O2VError: a file is missing or wrong, vectors have no vocabulary or another width than the
             token table, or no token has a vector.
     """
-    sources = list(_sources(config, auxiliary))
-    found = tuple(item for source in sources for item in _read(config, source))
+    sources = list(_find_sources(config, auxiliary))
+    found = tuple(item for source in sources for item in _read_source(config, source))
     for item in found:
         _log.info("%s", item)
     return found
 
 
-def with_pretrained(params: Params, pretrained: Sequence[Pretrained]) -> Params:
+def insert_pretrained(params: Params, pretrained: Sequence[Pretrained]) -> Params:
     """The parameters with the vectors in their rows of the token tables.
 
     The vectors are taken as they are, not scaled to the other rows. Nothing given is changed;
@@ -175,7 +177,7 @@ def with_pretrained(params: Params, pretrained: Sequence[Pretrained]) -> Params:
     return {**params, **{table: {"weight": weight} for table, weight in tables.items()}}
 
 
-def frozen_rows(
+def find_frozen_rows(
     config: Hyperparameters, pretrained: Sequence[Pretrained]
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """For each token table that has frozen rows, bool `[vocab_size]`: which rows never move.
@@ -202,29 +204,31 @@ class _Source:
     tokens: dict[str, int]
 
 
-def _sources(config: Hyperparameters, auxiliary: Path | None) -> Iterator[_Source]:
+def _find_sources(config: Hyperparameters, auxiliary: Path | None) -> Iterator[_Source]:
     """Every file of vectors, with its vocabulary checked: nothing large is read for a mistake."""
     first, second = (
         [getattr(config, f"enc{side}_{name}") for name in _SETTINGS] for side in (0, 1)
     )
     for sides in [(0, 1)] if first == second else [(0,), (1,)]:
-        source = _source(config, sides, auxiliary)
+        source = _find_source(config, sides, auxiliary)
         if source is not None:
             yield source
 
 
-def _source(
+def _find_source(
     config: Hyperparameters, sides: tuple[int, ...], auxiliary: Path | None
 ) -> _Source | None:
     vectors_name, vocabulary_name = (f"enc{sides[0]}_{name}" for name in _SETTINGS[:2])
     wanted = getattr(config, vectors_name)
     if wanted and not getattr(config, vocabulary_name):
-        raise HyperparameterError([_without_vocabulary(vectors_name, wanted, vocabulary_name)])
+        raise HyperparameterError(
+            [_describe_missing_vocabulary(vectors_name, wanted, vocabulary_name)]
+        )
     vectors = auxiliary_file(config, vectors_name, auxiliary)
     vocabulary = auxiliary_file(config, vocabulary_name, auxiliary)
     if vocabulary is None:
         return None
-    tokens = token_ids(config, sides[0], vocabulary)
+    tokens = read_vocab_file(config, sides[0], vocabulary)
     if vectors is None:
         note = "%s=%s changes nothing, because %s is not set"
         _log.info(note, vocabulary_name, vocabulary.name, vectors_name)
@@ -232,14 +236,14 @@ def _source(
     return _Source(sides, vectors, vocabulary, tokens)
 
 
-def _without_vocabulary(name: str, file: str, vocabulary_name: str) -> str:
+def _describe_missing_vocabulary(name: str, file: str, vocabulary_name: str) -> str:
     return (
         f"{name}={file}: needs {vocabulary_name}, which maps words to token ids; "
         f"set {vocabulary_name} to the name of a JSON map of token to id in the auxiliary channel"
     )
 
 
-def _read(config: Hyperparameters, source: _Source) -> Iterator[Pretrained]:
+def _read_source(config: Hyperparameters, source: _Source) -> Iterator[Pretrained]:
     """The vectors of a source for each table that its sides read, tied tables once."""
     encoder = config.encoder(source.sides[0])
     name, dim = f"enc{source.sides[0]}_token_embedding_dim", encoder.token_embedding_dim
@@ -248,14 +252,14 @@ def _read(config: Hyperparameters, source: _Source) -> Iterator[Pretrained]:
         expected = f"enc_dim={dim}, which is also the width of a pooled_embedding's token vectors"
     ids, vectors = read_vectors(source.vectors, source.tokens, dim, expected=expected)
     if not len(ids):
-        raise InputError(_nothing_found(source, dim))
+        raise InputError(_describe_mismatch(source, dim))
     for table, side in {table_name(config, side): side for side in source.sides}.items():
         frozen = getattr(config, f"enc{side}_freeze_pretrained_embedding")
         yield Pretrained(table, ids, vectors, frozen, source.vectors.name, len(source.tokens))
 
 
-def _nothing_found(source: _Source, dim: int) -> str:
-    there = ", ".join(map(repr, first_words(source.vectors, dim, _SHOWN)))
+def _describe_mismatch(source: _Source, dim: int) -> str:
+    there = ", ".join(map(repr, read_first_words(source.vectors, dim, _SHOWN)))
     wanted = ", ".join(map(repr, islice(source.tokens, _SHOWN)))
     return (
         f"{source.vectors.name}: none of its words (such as {there}) is a token of "

@@ -40,10 +40,12 @@ def find_invalid_records(
         config: gives the vocabularies and the labels.
         positives: every label must be 1, because the negatives are made of these records.
     """
-    found = [_vocabulary(columns, side, config.encoder(side).vocab_size) for side in (0, 1)]
-    found.append(_labels(columns, config))
+    found = [
+        _find_outside_vocabulary(columns, side, config.encoder(side).vocab_size) for side in (0, 1)
+    ]
+    found.append(_find_wrong_labels(columns, config))
     if positives:
-        found.append(_negatives(columns, config.negative_sampling_rate))
+        found.append(_find_negatives(columns, config.negative_sampling_rate))
     found.append(InvalidRecords(columns.empty, lambda _: Fault("$", _EMPTY)))
     return tuple(invalid for invalid in found if len(invalid.records))
 
@@ -75,35 +77,37 @@ class Validation:
         usable[self.records] = False
         return np.flatnonzero(usable)
 
-    def errors(self, most: int = MAX_LISTED) -> list[RecordError]:
+    def list_errors(self, most: int = MAX_LISTED) -> list[RecordError]:
         """The first errors by file and line."""
-        lines = [*self._bad_records(most), *self.columns.summary.faults]
+        lines = [*self._list_bad_records(most), *self.columns.summary.faults]
         lines.sort(key=lambda bad: (bad.file, bad.line))
-        return [self._error(bad) for bad in lines[:most]]
+        return [self._make_error(bad) for bad in lines[:most]]
 
-    def _bad_records(self, most: int) -> Iterator[BadLine]:
+    def _list_bad_records(self, most: int) -> Iterator[BadLine]:
         for record in self.records[:most].tolist():
             invalid = next(part for part in self.invalid if _holds(part.records, record))
             yield BadLine(*self.columns.place(record), invalid.fault(record))
 
-    def _error(self, bad: BadLine) -> RecordError:
+    def _make_error(self, bad: BadLine) -> RecordError:
         where = f"{at_line(str(self.files[bad.file]), bad.line)} {bad.fault.path}"
         return RecordError(where, bad.fault.reason(self.vocab_sizes))
 
 
-def _vocabulary(columns: Columns, side: int, size: int) -> InvalidRecords:
+def _find_outside_vocabulary(columns: Columns, side: int, size: int) -> InvalidRecords:
     rows = (columns.in0, columns.in1)[side]
 
-    def fault(record: int) -> Fault:
+    def describe(record: int) -> Fault:
         row = rows.row(record)
         at = int(find_outside(row, size)[0])
         return Fault(f"$.in{side}[{at}]", describe_outside(int(row[at]), size))
 
     fits = columns.summary.largest[side] < size
-    return InvalidRecords(np.zeros(0, np.int64) if fits else _outside(rows, size), fault)
+    return InvalidRecords(
+        np.zeros(0, np.int64) if fits else _find_outside_rows(rows, size), describe
+    )
 
 
-def _outside(rows: Ragged, size: int) -> Index:
+def _find_outside_rows(rows: Ragged, size: int) -> Index:
     """The rows that hold an id of `size` or more."""
     found = []
     for start in range(0, len(rows.ids), _SLICE):
@@ -112,25 +116,27 @@ def _outside(rows: Ragged, size: int) -> Index:
     return _unite(found)
 
 
-def _labels(columns: Columns, config: Hyperparameters) -> InvalidRecords:
-    def fault(record: int) -> Fault:
+def _find_wrong_labels(columns: Columns, config: Hyperparameters) -> InvalidRecords:
+    def describe(record: int) -> Fault:
         return describe_label(float(columns.labels[record]), config)
 
     return InvalidRecords(
-        _where(columns.labels, lambda labels: find_wrong_labels(labels, config)), fault
+        _find_in_slices(columns.labels, lambda labels: find_wrong_labels(labels, config)), describe
     )
 
 
-def _negatives(columns: Columns, rate: int) -> InvalidRecords:
+def _find_negatives(columns: Columns, rate: int) -> InvalidRecords:
     rule = f"negative_sampling_rate={rate} makes the negatives: every record must have label 1"
 
-    def fault(record: int) -> Fault:
+    def describe(record: int) -> Fault:
         return Fault("$.label", f"{columns.labels[record]:g} is given, but {rule}")
 
-    return InvalidRecords(_where(columns.labels, lambda labels: labels != 1), fault)
+    return InvalidRecords(_find_in_slices(columns.labels, lambda labels: labels != 1), describe)
 
 
-def _where(labels: LabelValues, wrong: Callable[[LabelValues], npt.NDArray[np.bool_]]) -> Index:
+def _find_in_slices(
+    labels: LabelValues, wrong: Callable[[LabelValues], npt.NDArray[np.bool_]]
+) -> Index:
     starts = range(0, len(labels), _SLICE)
     return _unite([start + np.flatnonzero(wrong(labels[start:][:_SLICE])) for start in starts])
 

@@ -20,9 +20,8 @@ import numpy.typing as npt
 
 from o2v_jax.array_types import Ids
 from o2v_jax.errors import InputError
-from o2v_jax.util import decompress
+from o2v_jax.util import BOM, decompress
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_LINE = 2**20  # bytes read at once, fifty times what 1000 numbers take: data may be binary
 _HEADER = re.compile(rb"([0-9]+)[ \t]+([0-9]+)")
 _NUMBERS = re.compile(rb"( [+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?)+")
@@ -58,17 +57,17 @@ def read_vectors(
     source = _VectorFile(file, dim, expected or f"dim={dim}")
     left = {word.encode(errors="surrogatepass"): index for word, index in wanted.items()}
     ids, numbers = [], bytearray()
-    for line in source.lines():
+    for line in source.read_lines():
         index = left.pop(line.word, None)
         if index is not None:
             ids.append(index)
-            numbers += source.row(line).tobytes()
+            numbers += source.parse_row(line).tobytes()
     return np.array(ids, np.int32), np.frombuffer(numbers, np.float32).reshape(-1, dim)
 
 
-def first_words(file: Path, dim: int, count: int) -> list[str]:
+def read_first_words(file: Path, dim: int, count: int) -> list[str]:
     """The first words of a file that `read_vectors` reads."""
-    lines = _VectorFile(file, dim, f"dim={dim}").lines()
+    lines = _VectorFile(file, dim, f"dim={dim}").read_lines()
     return [line.word.decode(errors="replace") for line in islice(lines, count)]
 
 
@@ -86,54 +85,54 @@ class _VectorFile:
     dim: int
     expected: str
 
-    def lines(self) -> Iterator[_Line]:
+    def read_lines(self) -> Iterator[_Line]:
         """Every word's line; a header's promises are checked."""
-        with _opened(self.path) as stream:
-            texts = self._texts(stream)
+        with _open(self.path) as stream:
+            texts = self._read_texts(stream)
             first = next(texts, None)
             if first is None:
                 raise InputError(f"{self.path.name} is empty: it must hold word vectors")
             if b"\0" in first[1]:  # UTF-16 has the right number of blanks
-                raise self._binary(1)
+                raise self._explain_binary(1)
             header = _HEADER.fullmatch(first[1])
             if header:
-                yield from self._promised(texts, *map(int, header.groups()))
+                yield from self._read_below_header(texts, *map(int, header.groups()))
             else:
-                yield from map(self._parted, chain([first], texts))
+                yield from map(self._split_line, chain([first], texts))
 
-    def row(self, line: _Line) -> npt.NDArray[np.float32]:
+    def parse_row(self, line: _Line) -> npt.NDArray[np.float32]:
         """The numbers of a line, float32 `[dim]`."""
         plain = line.numbers.replace(b"_", b"x")  # Python reads 1_000, nobody else does
         with np.errstate(over="ignore"), suppress(ValueError):
             row = np.array([*map(float, plain.split(b" "))], np.float32)
             if np.isfinite(row).all():
                 return row
-        fault = next(filter(None, map(_fault, line.numbers.split(b" "))))
-        raise self._wrong(line.number, fault)
+        fault = next(filter(None, map(_find_fault, line.numbers.split(b" "))))
+        raise self._make_error(line.number, fault)
 
-    def _texts(self, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    def _read_texts(self, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         """Line numbers from 1 and lines, without what ends them; none that is blank."""
         for number, text in enumerate(iter(partial(stream.readline, _LONGEST_LINE), b""), start=1):
             stripped = text.rstrip(b" \r\n")  # word2vec writes a blank after the last number too
             if number == 1:
-                stripped = stripped.removeprefix(_BYTE_ORDER_MARK)
+                stripped = stripped.removeprefix(BOM)
             if stripped:
                 yield number, stripped
 
-    def _promised(
+    def _read_below_header(
         self, texts: Iterator[tuple[int, bytes]], count: int, dim: int
     ) -> Iterator[_Line]:
         """The lines below a header "count dim"."""
         if dim != self.dim:
-            raise self._wrong(1, f"a header of {dim} numbers a word, but {self.expected}")
+            raise self._make_error(1, f"a header of {dim} numbers a word, but {self.expected}")
         found = 0
         for text in texts:
             found += 1
-            yield self._parted(text)
+            yield self._split_line(text)
         if found != count:
-            raise self._wrong(1, f"a header of {count} words, but {found} follow")
+            raise self._make_error(1, f"a header of {count} words, but {found} follow")
 
-    def _parted(self, text: tuple[int, bytes]) -> _Line:
+    def _split_line(self, text: tuple[int, bytes]) -> _Line:
         """A line as its word and its numbers; only its number of fields is looked at."""
         number, line = text
         if line.count(b" ") == self.dim:
@@ -141,29 +140,29 @@ class _VectorFile:
             return _Line(number, word, numbers)
         word, *fields = line.rsplit(b" ", self.dim)
         extra = word[word.find(b" ") :] if b" " in word else b""
-        if len(fields) < self.dim or _too_many(number, extra):
-            raise self._miscounted(number, line)
+        if len(fields) < self.dim or _has_more_numbers(number, extra):
+            raise self._explain_count(number, line)
         return _Line(number, word, line[len(word) + 1 :])
 
-    def _miscounted(self, number: int, line: bytes) -> InputError:
+    def _explain_count(self, number: int, line: bytes) -> InputError:
         if number <= 2 and not _is_text(line):  # noqa: PLR2004 - below a header at the latest
-            return self._binary(number)
+            return self._explain_binary(number)
         if b"\t" in line:
-            return self._wrong(number, "a tab, but single blanks must stand between the fields")
+            return self._make_error(number, "a tab, but fields must be separated by single blanks")
         count = line.count(b" ")
         numbers = "1 number" if count == 1 else f"{count} numbers"
-        return self._wrong(number, f"{numbers}, but {self.expected}")
+        return self._make_error(number, f"{numbers}, but {self.expected}")
 
-    def _binary(self, number: int) -> InputError:
+    def _explain_binary(self, number: int) -> InputError:
         kind = "not text" if number == 1 else "like word2vec's binary format"
-        return self._wrong(number, f"this is {kind}, but must be GloVe's or word2vec's text")
+        return self._make_error(number, f"this is {kind}, but must be GloVe's or word2vec's text")
 
-    def _wrong(self, number: int, what: str) -> InputError:
+    def _make_error(self, number: int, what: str) -> InputError:
         return InputError(f"{self.path.name}:{number}: {what}")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, decompressed if it is compressed."""
     name = path.name
     try:
@@ -177,7 +176,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def _too_many(number: int, extra: bytes) -> bool:
+def _has_more_numbers(number: int, extra: bytes) -> bool:
     """Whether what stands between a word and its numbers is more numbers, not words.
 
     ". . ." and "route 66" are words. Where a decimal point is, or on the first line, which decides
@@ -193,7 +192,7 @@ def _is_text(line: bytes) -> bool:
         return False
 
 
-def _fault(field: bytes) -> str:
+def _find_fault(field: bytes) -> str:
     """What keeps a field from being a finite float32 number, or nothing."""
     shown = repr(field[:40].decode(errors="replace"))
     try:

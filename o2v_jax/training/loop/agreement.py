@@ -53,7 +53,7 @@ class Agreement:
 
 
 def broadcast(value: Any) -> Any:
-    """The first host's value, something that JSON can say, on every host."""
+    """The first host's value, which JSON can hold, on every host."""
     if jax.process_count() == 1:
         return value
     first = jax.process_index() == 0

@@ -15,7 +15,7 @@ from o2v_jax.model import Params, cast_encoders, require_fitting_params
 from o2v_jax.training.data.batches import Batch, DataLoader
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.optim.loss import Sums
-from o2v_jax.training.optim.step import evaluation_step
+from o2v_jax.training.optim.step import make_evaluation_step
 
 FLUSH = 256  # batches whose sums stay on the device
 
@@ -67,8 +67,8 @@ def measure_model(model: Model, data: Dataset, *, dtype: DType = "float32") -> d
     longest = max(int(data.lengths(side).max(initial=1)) for side in (0, 1))
     size = max(1, EVALUATION_TOKENS // longest)
     config = replace(model.config, negative_sampling_rate=0)
-    batches = replace(DataLoader.of(config, data), size=size).in_order(data)
-    step, params = evaluation_step(model.config), cast_encoders(params, dtype)
+    batches = replace(DataLoader.of(config, data), size=size).iterate_in_order(data)
+    step, params = make_evaluation_step(model.config), cast_encoders(params, dtype)
     with own_settings():
         return measure(model.config, step, jax.device_put(params), batches)
 
@@ -79,14 +79,14 @@ def measure(
     params: Params,
     batches: Iterable[Batch],
 ) -> dict[str, float]:
-    """Metrics over batches; `step` is `evaluation_step(config)`, compiled once by the caller."""
+    """Metrics over batches; `step` is a `make_evaluation_step(config)`, compiled only once."""
     accumulator = Accumulator()
     for batch in batches:
         accumulator.add(step(params, batch))
-    return means(config, accumulator)
+    return compute_means(config, accumulator)
 
 
-def means(config: Hyperparameters, accumulator: Accumulator) -> dict[str, float]:
+def compute_means(config: Hyperparameters, accumulator: Accumulator) -> dict[str, float]:
     """Metrics of summed records: the loss, and for classification the accuracy."""
     loss, correct, weight = accumulator.total()
     metrics = {loss_name(config): loss / weight}

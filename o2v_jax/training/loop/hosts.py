@@ -61,13 +61,13 @@ class Hosts:
         return self.names[self.index]
 
     @contextmanager
-    def joined(self, on_failure: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    def join(self, on_failure: Callable[[str], None] = lambda _: None) -> Iterator[None]:
         """Within the block the hosts are connected; all leave it, or all end with one's failure.
 
         `on_failure` is called with another host's reason before this process ends with it.
 
         Raises:
-            InputError: they do not come together.
+            InputError: they do not connect.
         """
         if self.alone:
             yield
@@ -75,7 +75,7 @@ class Hosts:
         self._connect()
         channel = open_channel(self.coordinator, len(self.names), on_failure, first=self.first)
         try:
-            with self._reporting_failures(channel):
+            with self._report_failures(channel):
                 yield
             _wait_for_all()
         except AgreedInterruption:
@@ -102,7 +102,7 @@ class Hosts:
             )
 
     @contextmanager
-    def _reporting_failures(self, channel: FailureChannel) -> Iterator[None]:
+    def _report_failures(self, channel: FailureChannel) -> Iterator[None]:
         try:
             yield
         except AgreedInterruption:
@@ -130,7 +130,7 @@ class Hosts:
         except (RuntimeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             where = f"the {len(self.names)} hosts of the run at {self.coordinator}"
-            raise InputError(f"{where}: they have not come together ({reason})") from error
+            raise InputError(f"{where}: they have not connected ({reason})") from error
 
 
 class AgreedInterruption(Interrupted):

@@ -18,7 +18,7 @@ class Progress:
     history: list[ChannelMetrics] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)  # examples a second, of each epoch
 
-    def next_epoch(self, metrics: ChannelMetrics, rate: float) -> None:
+    def end_epoch(self, metrics: ChannelMetrics, rate: float) -> None:
         """Closes an epoch."""
         self.history.append(metrics)
         self.rates.append(rate)

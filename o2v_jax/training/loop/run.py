@@ -18,7 +18,7 @@ from o2v_jax.training.data.batches import Batch, DataLoader
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.loop.agreement import Agreement
-from o2v_jax.training.loop.evaluation import Accumulator, loss_name, means, measure
+from o2v_jax.training.loop.evaluation import Accumulator, compute_means, loss_name, measure
 from o2v_jax.training.loop.hosts import AgreedInterruption, Hosts
 from o2v_jax.training.loop.progress import ChannelMetrics, Progress, Verdict, judge
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
@@ -26,7 +26,12 @@ from o2v_jax.training.loop.state import Checkpoints
 from o2v_jax.training.optim.loss import Sums
 from o2v_jax.training.optim.optimizers import note_learning_rate
 from o2v_jax.training.optim.placement import Placement
-from o2v_jax.training.optim.step import TrainState, evaluation_step, start, train_step
+from o2v_jax.training.optim.step import (
+    TrainState,
+    init_state,
+    make_evaluation_step,
+    make_train_step,
+)
 from o2v_jax.training.report.metric_lines import Reporter
 
 SAVE = 1  # what a host proposes to save; for a signal it is greater by this than its number
@@ -41,7 +46,7 @@ class Run:
 
     `on_epoch` is called after every epoch with its number and metrics. The run ends where it
     returns True, as by early stopping, or raises.
-    With `checkpoints` the run is saved at intervals and when one of `signals` arrives, and goes on
+    With `checkpoints` the run is saved at intervals and when one of `signals` arrives, and resumes
     from what was saved.
 
     `placement` says which devices share the run; by default it is JAX's default device. On several
@@ -68,8 +73,8 @@ class Run:
         if self.config.negative_sampling_rate and len(self.train) == 1:
             raise InputError("negative_sampling_rate needs two training records, but there is one")
         self._loader = DataLoader.of(self.config, self.train)
-        self._step = train_step(self.config, self.pretrained, self.placement)
-        self._evaluate = evaluation_step(self.config, self.placement)
+        self._step = make_train_step(self.config, self.pretrained, self.placement)
+        self._evaluate = make_evaluation_step(self.config, self.placement)
         self._agreement = Agreement(self.placement.devices)
         self._progress, self._accumulator = Progress(), Accumulator()
         self._test_metrics: dict[str, float] = {}
@@ -96,9 +101,9 @@ class Run:
     @property
     def best_epoch(self) -> int:
         """The epoch with the lowest loss so far, of at least one."""
-        return self._verdict().best
+        return self._judge_so_far().best
 
-    def best(self) -> Params:
+    def fetch_best(self) -> Params:
         """The best epoch's parameters, or before any is done the current ones."""
         return self.params or self._fetch_params()
 
@@ -115,45 +120,45 @@ class Run:
             Interrupted: one of `signals` arrived; the state is saved.
         """
         with own_settings(), self.signals.deferred():
-            self._state = start(self.config, self.seed, self.pretrained, self.placement)
+            self._state = init_state(self.config, self.seed, self.pretrained, self.placement)
             self._resume()
             try:
-                while not self._finished():
-                    self._epoch()
+                while not self._is_finished():
+                    self._train_epoch()
                 self._finish()
             except Interrupted as stop:
-                raise self._saved(stop) from None
+                raise self._save_interrupted(stop) from None
             finally:
                 self.ended = True
         return self.params
 
     def evaluate(self, params: Params, data: Dataset) -> dict[str, float]:
         """Metrics of `params` on `data`, by their documented names."""
-        batches = self._watched(self._loader.in_order(data))
+        batches = self._watch(self._loader.iterate_in_order(data))
         return measure(self.config, self._evaluate, params, batches)
 
-    def _epoch(self) -> None:
+    def _train_epoch(self) -> None:
         """What is left of a pass over the training data, then validation and metric lines."""
-        self._pass()
-        metrics = {"train": means(self.config, self._accumulator)}
+        self._train_batches()
+        metrics = {"train": compute_means(self.config, self._accumulator)}
         if self.validation is not None:
             metrics["validation"] = self.evaluate(self._state.params, self.validation)
-        epoch, examples = self._progress.epoch, self._loader.examples(self.train)
+        epoch, examples = self._progress.epoch, self._loader.count_examples(self.train)
         # before the epoch counts as done: Ctrl-C may arrive in between
         params = self._fetch_params() if self._is_best(metrics) else self.params
-        self._progress.next_epoch(metrics, examples / max(self._progress.seconds, 1e-9))
+        self._progress.end_epoch(metrics, examples / max(self._progress.seconds, 1e-9))
         self.params, self._accumulator = params, Accumulator()
         self._report(epoch, metrics)
         self._check_finite()
 
-    def _pass(self) -> None:
+    def _train_batches(self) -> None:
         """The batches of this epoch that are not done."""
-        progress, total = self._progress, self._loader.examples(self.train)
+        progress, total = self._progress, self._loader.count_examples(self.train)
         rng = np.random.default_rng([self.seed, progress.epoch])
         began, done = time.perf_counter() - progress.seconds, progress.batch * self._loader.size
         title = f"epoch {progress.epoch} ({progress.epoch + 1} of {self.config.epochs})"
-        with self.reporter.bar(title, total, done=min(done, total)) as bar:
-            for batch in self._watched(self._loader.epoch(self.train, rng, progress.batch)):
+        with self.reporter.open_bar(title, total, done=min(done, total)) as bar:
+            for batch in self._watch(self._loader.iterate_epoch(self.train, rng, progress.batch)):
                 self._state, sums = self._step(self._state, batch)
                 self._accumulator.add(sums)
                 progress.batch += 1
@@ -164,10 +169,10 @@ class Run:
             jax.block_until_ready(self._state)
             progress.seconds = time.perf_counter() - began
 
-    def _watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def _watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches, with a look before each whether to save and whether to stop."""
         for batch in batches:
-            outcome = self._agreement.propose(self._proposal())
+            outcome = self._agreement.propose(self._make_proposal())
             if outcome > SAVE:
                 kind = Interrupted if self.hosts.alone else AgreedInterruption
                 raise kind(outcome - SAVE)
@@ -175,51 +180,53 @@ class Run:
                 self.save()
             yield batch
 
-    def _proposal(self) -> int:
+    def _make_proposal(self) -> int:
         """What this host would do before the next batch: stop, save or, at 0, go on."""
         try:
             self.signals.check()
         except Interrupted as stop:
             return SAVE + stop.signal
-        return SAVE if self.checkpoints is not None and self.checkpoints.due() else 0
+        return SAVE if self.checkpoints is not None and self.checkpoints.is_due() else 0
 
     def _report(self, epoch: int, metrics: ChannelMetrics) -> None:
         for channel, values in metrics.items():
-            self.reporter.metrics(channel, values, epoch)
-        self.reporter.progress(100 * (epoch + 1) / self.config.epochs)
-        self.reporter.throughput(self.rates[-1])
+            self.reporter.write_metrics(channel, values, epoch)
+        self.reporter.write_progress(100 * (epoch + 1) / self.config.epochs)
+        self.reporter.write_throughput(self.rates[-1])
         if self.on_epoch is not None:
             self._stopped = self.on_epoch(epoch, metrics) is True
 
-    def _finished(self) -> bool:
+    def _is_finished(self) -> bool:
         """Whether the last epoch is done, or early stopping says that it was the last."""
-        if self.history and self._verdict().stop:
-            self.reporter.line(f"Early stopping after epoch {len(self.history) - 1}.")
+        if self.history and self._judge_so_far().stop:
+            self.reporter.write_line(f"Early stopping after epoch {len(self.history) - 1}.")
             return True
         return self._stopped or self._progress.epoch == self.config.epochs
 
-    def _losses(self) -> list[float]:
+    def _list_losses(self) -> list[float]:
         """The validation losses so far, or the training ones without validation data."""
-        return [self._loss(metrics) for metrics in self.history]
+        return [self._get_loss(metrics) for metrics in self.history]
 
-    def _loss(self, metrics: ChannelMetrics) -> float:
+    def _get_loss(self, metrics: ChannelMetrics) -> float:
         channel = "train" if self.validation is None else "validation"
         return metrics[channel][loss_name(self.config)]
 
     def _is_best(self, metrics: ChannelMetrics) -> bool:
         """Whether an epoch that ends with these metrics is the best so far."""
-        return self._judge([*self._losses(), self._loss(metrics)]).best == len(self.history)
+        return self._judge([*self._list_losses(), self._get_loss(metrics)]).best == len(
+            self.history
+        )
 
-    def _verdict(self) -> Verdict:
-        return self._judge(self._losses())
+    def _judge_so_far(self) -> Verdict:
+        return self._judge(self._list_losses())
 
     def _judge(self, losses: Sequence[float]) -> Verdict:
         patience = self.config.early_stopping_patience
         return judge(losses, patience, self.config.early_stopping_tolerance)
 
     def _check_finite(self) -> None:
-        """Says it when the run diverges, and gives up where no earlier epoch can be kept."""
-        losses = self._losses()
+        """Reports that the run diverged, and gives up where no earlier epoch can be kept."""
+        losses = self._list_losses()
         if isfinite(losses[-1]):
             return
         channel = "train" if self.validation is None else "validation"
@@ -229,23 +236,23 @@ class Run:
             if self.checkpoints is not None:
                 self.checkpoints.discard()  # nothing to go on from
             raise InputError(advice)
-        self.reporter.line(advice)
+        self.reporter.write_line(advice)
 
     def _finish(self) -> None:
         if self.test is not None:
             params = self.placement.put(self.config, self.params)
             self._test_metrics = self.evaluate(params, self.test)
-            self.reporter.metrics("test", self._test_metrics)
+            self.reporter.write_metrics("test", self._test_metrics)
 
     def save(self) -> bool:
         """Saves everything that the rest of the run depends on; returns whether that was done."""
         if self.checkpoints is None:
             return False
         notes = {"progress": self._progress.to_json(), "sums": self._accumulator.host}
-        arrays = self.placement.to_save(self.config, self._arrays())
+        arrays = self.placement.fetch_to_save(self.config, self._collect_arrays())
         return self.checkpoints.save(arrays, notes)
 
-    def _arrays(self) -> dict[str, Any]:
+    def _collect_arrays(self) -> dict[str, Any]:
         """The arrays to save. Until an epoch is done, any parameters stand for the best ones."""
         return {
             "state": self._state._replace(key=jax.random.key_data(self._state.key)),
@@ -257,8 +264,8 @@ class Run:
         """Goes back to what was saved, if anything was."""
         if self.checkpoints is None:
             return
-        like = self.placement.like_saved(self.config, self._arrays())
-        saved = self.checkpoints.latest(like)
+        like = self.placement.describe_saved(self.config, self._collect_arrays())
+        saved = self.checkpoints.restore_latest(like)
         if saved is None:
             return
         state, progress = TrainState(*saved.arrays["state"]), Progress(**saved.notes["progress"])
@@ -268,9 +275,11 @@ class Run:
         self._progress, sums = progress, jax.device_get(saved.arrays["sums"])
         self._accumulator = Accumulator(progress.batch, tuple(saved.notes["sums"]), Sums(*sums))
         self.params = jax.device_get(saved.arrays["best"]) if progress.history else {}
-        self.reporter.line(f"Continuing epoch {progress.epoch} after {progress.batch} batches.")
+        self.reporter.write_line(
+            f"Continuing epoch {progress.epoch} after {progress.batch} batches."
+        )
 
-    def _saved(self, stop: Interrupted) -> Interrupted:
+    def _save_interrupted(self, stop: Interrupted) -> Interrupted:
         """The state saved, and an interruption that says where."""
         if self.checkpoints is None or not self.save():
             return stop

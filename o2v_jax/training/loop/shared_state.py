@@ -18,11 +18,11 @@ class SharedCheckpoints:
         self._own, self._asked = own, False
         self.directory = directory.resolve()
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether the first host asks to save, once for each saving; the others never do."""
         if self._own is None or self._asked:
             return False
-        self._asked = self._own.due()
+        self._asked = self._own.is_due()
         return self._asked
 
     def save(self, arrays: Any, notes: Mapping[str, Any]) -> bool:
@@ -30,13 +30,15 @@ class SharedCheckpoints:
         self._asked = False
         return bool(broadcast(self._own is not None and self._own.save(arrays, notes)))
 
-    def latest(self, like: Any) -> Saved | None:
+    def restore_latest(self, like: Any) -> Saved | None:
         """What the first host saved last, on every host, as host arrays."""
-        saved = self._own.latest(like) if self._own else None
+        saved = self._own.restore_latest(like) if self._own else None
         notes = broadcast(saved.notes if saved else None)
         if notes is None:
             return None
-        arrays = jax.tree.map(np.asarray, like if saved is None else _as(like, saved.arrays))
+        arrays = jax.tree.map(
+            np.asarray, like if saved is None else _restructure(like, saved.arrays)
+        )
         return Saved(broadcast_arrays(arrays), notes)
 
     def discard(self) -> None:
@@ -50,6 +52,6 @@ class SharedCheckpoints:
             self._own.close()
 
 
-def _as(like: Any, arrays: Any) -> Any:
+def _restructure(like: Any, arrays: Any) -> Any:
     """What Orbax read, lists where there were tuples, in the structure that it was saved in."""
     return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(arrays))

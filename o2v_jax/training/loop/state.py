@@ -21,10 +21,10 @@ from o2v_jax.training.loop.state_files import (
     STATE_PREFIX,
     DamagedStateError,
     check_listing,
+    choose_next_number,
     discard_state,
     is_state,
-    next_number,
-    numbers,
+    list_numbers,
     remove_remnants,
     remove_states,
     write_listing,
@@ -33,10 +33,12 @@ from o2v_jax.training.loop.state_files import (
 SAVING_INTERVAL_S = 60.0  # seconds
 MAX_SAVING_SHARE = 0.25  # of a run's time that saving may take, at most
 _FORMAT, _NAMED = 2, 3
-_ADVICE = "give its command again to continue it, --no-resume to start over, or other --checkpoints"
+_ADVICE = (
+    "rerun its command to resume it, or give --no-resume to start over, or other --checkpoints"
+)
 _SYNCED_ADVICE = (
-    "give its settings and data again to continue it, else other checkpoints (in SageMaker another "
-    "S3Uri in CheckpointConfig), or start over with --no-resume"
+    "give its settings and data to resume it, or other checkpoints (in SageMaker another S3Uri in "
+    "CheckpointConfig), or start over with --no-resume"
 )
 
 _log = logging.getLogger("o2v_jax")
@@ -62,11 +64,12 @@ def check_state_directory(directory: Path, *, synced: bool = False) -> None:
     if others and not synced:
         listed = ", ".join(others[:5])
         raise InputError(
-            f"{directory} holds other things than training state ({listed}): choose another place"
+            f"{directory} holds other things than training state ({listed}): "
+            "choose another directory"
         )
 
 
-def _alone(ocp: Any) -> Any:
+def _make_process_options(ocp: Any) -> Any:
     """Of several hosts the first one saves, and Orbax is not to wait for the others."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
@@ -95,7 +98,7 @@ class Checkpoints:
         synced: bool = False,
     ) -> None:
         if not interval >= 0:
-            raise InputError(f"{interval} is no number of seconds between two savings")
+            raise InputError(f"checkpoint_interval={interval} must be 0 seconds or more")
         # its import takes half a second, and only training needs it
         import orbax.checkpoint as ocp  # noqa: PLC0415
 
@@ -111,12 +114,12 @@ class Checkpoints:
             enable_async_checkpointing=False,
             step_name_format=names,
             create=jax.process_count() == 1,
-            multiprocessing_options=_alone(ocp),
+            multiprocessing_options=_make_process_options(ocp),
         )
         self._ocp, self._manager = ocp, ocp.CheckpointManager(self.directory, options=options)
         self._next = time.monotonic() + interval
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether it is time to save."""
         return time.monotonic() >= self._next
 
@@ -130,9 +133,11 @@ class Checkpoints:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
             newest = self._manager.latest_step() or 0
-            self._write(max(newest + 1, next_number(self.directory)), arrays, notes)
+            self._write(max(newest + 1, choose_next_number(self.directory)), arrays, notes)
         except Exception as error:  # noqa: BLE001 - Orbax and what it builds on raise many kinds
-            _log.warning("%s: the state cannot be saved (%s)", self.directory, _reason(error))
+            _log.warning(
+                "%s: the state cannot be saved (%s)", self.directory, _shorten_reason(error)
+            )
             return False
         finally:
             give_back_freed_memory()  # of the copies that were written
@@ -149,10 +154,10 @@ class Checkpoints:
         remove_remnants(self.directory)
         try:
             self._manager.save(number, args=both, force=True)
-            write_listing(self._path(number))
+            write_listing(self._make_path(number))
         except BaseException:
             with suppress(OSError):  # there may be none
-                discard_state(self._path(number))
+                discard_state(self._make_path(number))
             remove_remnants(self.directory)
             self._manager.reload()
             raise
@@ -160,25 +165,25 @@ class Checkpoints:
         with suppress(OSError):  # the next saving tries again
             remove_states(self.directory, keep=tuple(self._whole))
 
-    def latest(self, like: Any) -> Saved | None:
+    def restore_latest(self, like: Any) -> Saved | None:
         """The newest whole state, if any; `like` has the structure and shapes of its arrays.
 
         Raises:
             InputError: it is the state of another run; or none is whole, unless `synced`.
         """
         damaged: list[str] = []
-        for number in numbers(self.directory):
+        for number in list_numbers(self.directory):
             found = self._read_or_reason(number, like)
             if isinstance(found, Saved):
                 self._whole = [number]
                 if damaged:
-                    self._warn(damaged, f"going on from {STATE_PREFIX}_{number}")
+                    self._warn_of_damage(damaged, f"resuming from {STATE_PREFIX}_{number}")
                 return found
             damaged.append(f"{STATE_PREFIX}_{number}: {found}")
         if damaged and not self._synced:
             raise InputError(f"{self.directory} holds a damaged state: start over with --no-resume")
         if damaged:
-            self._warn(damaged, "none is whole: starting over")
+            self._warn_of_damage(damaged, "none is whole: starting over")
         return None
 
     def _read_or_reason(self, number: int, like: Any) -> Saved | str:
@@ -188,27 +193,27 @@ class Checkpoints:
         except DamagedStateError as error:
             return str(error)
 
-    def _warn(self, damaged: list[str], outcome: str) -> None:
+    def _warn_of_damage(self, damaged: list[str], outcome: str) -> None:
         listed = "; ".join(damaged)
         _log.warning("%s holds a damaged state (%s): %s", self.directory, listed, outcome)
 
     def _read(self, number: int, like: Any) -> Saved:
         args = self._ocp.args
-        checked = check_listing(self._path(number))
+        checked = check_listing(self._make_path(number))
         try:
             notes = args.Composite(notes=args.JsonRestore())
             found = self._manager.restore(number, args=notes).notes
             if found.get("listed") and not checked:
                 raise DamagedStateError(f"{LISTING} is missing")  # noqa: TRY301 - as below
-            self._check(found)
+            self._check_run(found)
             restore = args.Composite(arrays=args.StandardRestore(like))
             return Saved(self._manager.restore(number, args=restore).arrays, found["notes"])
         except (InputError, DamagedStateError, MemoryError, PermissionError):
             raise
         except Exception as error:  # of an earlier version's state, which has no list
-            raise DamagedStateError(_reason(error)) from error
+            raise DamagedStateError(_shorten_reason(error)) from error
 
-    def _path(self, number: int) -> Path:
+    def _make_path(self, number: int) -> Path:
         return self.directory / f"{STATE_PREFIX}_{number}"
 
     def discard(self) -> None:
@@ -223,7 +228,7 @@ class Checkpoints:
         with suppress(OSError):  # it holds something, or somebody removed it
             self.directory.rmdir()
 
-    def _check(self, found: Mapping[str, Any]) -> None:
+    def _check_run(self, found: Mapping[str, Any]) -> None:
         if found.get("format") != _FORMAT:
             raise InputError(
                 f"{self.directory} holds the state of another version of o2v_jax: "
@@ -244,7 +249,7 @@ class Checkpoints:
             )
 
 
-def _reason(error: Exception) -> str:
+def _shorten_reason(error: Exception) -> str:
     """What went wrong in a line; tensorstore's messages have many."""
     reason = str(error).partition("\n")[0].partition(". See full")[0]
     return shorten([reason or type(error).__name__])[0]

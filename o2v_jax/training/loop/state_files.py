@@ -47,7 +47,7 @@ def is_state(path: Path) -> bool:
     return bool(_WHOLE_NAME.fullmatch(path.name) or _REMNANT.fullmatch(path.name))
 
 
-def numbers(directory: Path) -> list[int]:
+def list_numbers(directory: Path) -> list[int]:
     """The numbers of the states in a directory, the newest first; folders without files are none.
 
     A synchronizing program may leave the folders of a state that it has removed.
@@ -56,7 +56,7 @@ def numbers(directory: Path) -> list[int]:
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
-def next_number(directory: Path) -> int:
+def choose_next_number(directory: Path) -> int:
     """A number above that of anything in the directory."""
     found = (_WHOLE_NAME.fullmatch(path.name) for path in directory.iterdir())
     return 1 + max((int(match[1]) for match in found if match), default=0)
@@ -126,7 +126,7 @@ def remove_remnants(directory: Path) -> None:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def lock(directory: Path) -> Iterator[None]:
     """Within the block the directory, which is made if need be, is this process's alone.
 
     Raises:
@@ -140,7 +140,7 @@ def locked(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         if try_lock(descriptor) is False:
-            raise InputError(f"{directory}: another o2v train is at work there")
+            raise InputError(f"{directory}: another o2v train is running there")
         yield
     finally:
         os.close(descriptor)

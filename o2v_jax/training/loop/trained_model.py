@@ -1,4 +1,4 @@
-"""The model that a training run leaves, and how it says that it was made."""
+"""The model that a training run leaves, with a record of how it was made."""
 
 import time
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def make_model(
     """
     model = Model(
         run.config,
-        run.best(),
+        run.fetch_best(),
         tokenizers,
         metrics=run.metrics,
         provenance=_describe_run(run) | dict(provenance),

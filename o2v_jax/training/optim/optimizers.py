@@ -40,7 +40,9 @@ def make_optimizer(config: Hyperparameters) -> optax.GradientTransformation:
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
     if config.weight_decay == 0:
         return optimizer
-    return optax.chain(optax.add_decayed_weights(config.weight_decay, mask=_weights), optimizer)
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay, mask=_mark_decaying), optimizer
+    )
 
 
 def apply_update(
@@ -69,12 +71,12 @@ def apply_update(
 
 
 def note_learning_rate(config: Hyperparameters) -> None:
-    """Says that adadelta does without a learning rate."""
+    """Warns that adadelta does not use the learning rate."""
     if config.optimizer == "adadelta":
         rate = config.learning_rate
         _log.warning("optimizer=adadelta sets its own steps: learning_rate=%g is not used", rate)
 
 
-def _weights(params: Any) -> Any:
+def _mark_decaying(params: Any) -> Any:
     """True for the parameters that decay."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key != "bias", params)

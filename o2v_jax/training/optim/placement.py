@@ -80,11 +80,11 @@ class Placement:
 
     def constrain(self, config: Hyperparameters, tree: Any) -> Any:
         """Traced arrays of a state or of parameters, sharded as this says."""
-        return jax.lax.with_sharding_constraint(tree, self._shardings(config, tree))
+        return jax.lax.with_sharding_constraint(tree, self.find_shardings(config, tree))
 
     def put(self, config: Hyperparameters, tree: Any) -> Any:
         """Arrays of a state or of parameters, on the devices."""
-        return jax.tree.map(self._put, tree, self._shardings(config, tree))
+        return jax.tree.map(self._put, tree, self.find_shardings(config, tree))
 
     def put_batch(self, batch: Batch, rows: RowsByTable) -> tuple[Batch, RowsByTable]:
         """A batch over the devices, padded with rows of weight zero, and table rows on all of them.
@@ -105,25 +105,25 @@ class Placement:
         """Host arrays of a state or of parameters. All hosts call it, if tables are sharded."""
 
         def fetch_leaf(path: Any, leaf: Any) -> HostArray:
-            rows, array = _vocabulary_size(config, path, leaf), self._fetch(leaf)
+            rows, array = _find_vocabulary_size(config, path, leaf), self._fetch(leaf)
             return array if rows is None else array[:rows]
 
         if not self._is_padded_or_remote:
             return jax.device_get(tree)
         return jax.tree_util.tree_map_with_path(fetch_leaf, tree)
 
-    def to_save(self, config: Hyperparameters, tree: Any) -> Any:
+    def fetch_to_save(self, config: Hyperparameters, tree: Any) -> Any:
         """Arrays of a state as they are saved, whatever the number of devices."""
         return self.fetch(config, tree) if self._is_padded_or_remote else tree
 
-    def like_saved(self, config: Hyperparameters, tree: Any) -> Any:
-        """The shapes of what `to_save` returns, and where it is restored to.
+    def describe_saved(self, config: Hyperparameters, tree: Any) -> Any:
+        """The shapes of what `fetch_to_save` returns, and where it is restored to.
 
         Host arrays, which take no memory, stand for arrays that are restored to the host.
         """
 
         def host(path: Any, leaf: Any) -> HostArray:
-            rows = _vocabulary_size(config, path, leaf)
+            rows = _find_vocabulary_size(config, path, leaf)
             shape = leaf.shape if rows is None else (rows, *leaf.shape[1:])
             return np.broadcast_to(np.zeros((), leaf.dtype), shape)
 
@@ -134,7 +134,7 @@ class Placement:
             tree,
         )
 
-    def local(self, tree: Any) -> Any:
+    def take_local(self, tree: Any) -> Any:
         """Replicated arrays, on the first device of this host."""
         if self.mesh.size == 1:
             return tree
@@ -147,11 +147,11 @@ class Placement:
     def _is_padded_or_remote(self) -> bool:
         return self.shard_tables or not self.replicated.is_fully_addressable
 
-    def _shardings(self, config: Hyperparameters, tree: Any) -> Any:
+    def find_shardings(self, config: Hyperparameters, tree: Any) -> Any:
         """How each array of a state or of parameters lies on the devices."""
 
         def sharding(path: Any, leaf: Any) -> NamedSharding:
-            is_table = self.shard_tables and _vocabulary_size(config, path, leaf) is not None
+            is_table = self.shard_tables and _find_vocabulary_size(config, path, leaf) is not None
             return self.by_rows if is_table else self.replicated
 
         return jax.tree_util.tree_map_with_path(sharding, tree)
@@ -228,7 +228,7 @@ def _put(array: Any, sharding: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def _vocabulary_size(config: Hyperparameters, path: Any, leaf: Any) -> int | None:
+def _find_vocabulary_size(config: Hyperparameters, path: Any, leaf: Any) -> int | None:
     """The rows of the token table that a leaf is or belongs to; None for all others."""
     sizes = {table_name(config, side): config.encoder(side).vocab_size for side in (0, 1)}
     names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]

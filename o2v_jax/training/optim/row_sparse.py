@@ -3,7 +3,7 @@
 The batch's distinct ids are gathered into a small table, the ids remapped to its rows, and the
 network differentiated with respect to that. Untouched rows and their optimizer moments stay as they
 are ("lazy" updates), so a step costs what its tokens cost, whatever the vocabulary. A row's weights
-and moments stand side by side, so that memory, which is slow at random places, is asked once a row.
+and moments stand side by side: memory is slow at random places, and is so accessed once a row.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class SparseTable(NamedTuple):
         return self.rows[:, 0]
 
 
-def sparse_tables(config: Hyperparameters) -> tuple[str, ...]:
+def list_sparse_tables(config: Hyperparameters) -> tuple[str, ...]:
     """Names of the tables that are trained row by row: all or none."""
     if config.token_embedding_storage_type != "row_sparse":
         return ()
@@ -164,7 +164,7 @@ def update(
 def put_back(
     table: SparseTable, small: SparseTable, rows: Ids | Array, *, by_kind: bool
 ) -> SparseTable:
-    """Returns `table` with these rows written; `by_kind` is for a CPU, slow to join the kinds."""
+    """Returns `table` with these rows written; `by_kind` is faster on a CPU."""
     if not by_kind:
         return SparseTable(_set(table.rows.at[rows], small.rows), small.rest)
     whole = table.rows

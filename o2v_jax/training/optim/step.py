@@ -21,7 +21,7 @@ from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
 from o2v_jax.model.ops.winograd import choose_min_fan
 from o2v_jax.training.data.batches import Batch
-from o2v_jax.training.data.pretrained import Pretrained, frozen_rows, with_pretrained
+from o2v_jax.training.data.pretrained import Pretrained, find_frozen_rows, insert_pretrained
 from o2v_jax.training.optim.batch_vocabulary import RowsByTable, remap_ids, remap_ids_in_step
 from o2v_jax.training.optim.loss import Scalar, Sums, sum_batch
 from o2v_jax.training.optim.optimizers import apply_update, make_optimizer
@@ -30,8 +30,8 @@ from o2v_jax.training.optim.row_sparse import (
     SparseTable,
     apply_row_updates,
     apply_sharded_row_updates,
+    list_sparse_tables,
     pack_table,
-    sparse_tables,
     take_vectors,
 )
 
@@ -61,7 +61,7 @@ class TrainState(NamedTuple):
         return {**self.dense, **{name: {"weight": t.weight} for name, t in self.tables.items()}}
 
 
-def start(
+def init_state(
     config: Hyperparameters,
     seed: int,
     pretrained: Sequence[Pretrained] = (),
@@ -74,23 +74,24 @@ def start(
     placement = placement or Placement.default()
     keys = random_key(seed), random_key((seed + 1) % 2**63)
     with own_settings():
-        state: TrainState = _start(config, placement, *keys, tuple(pretrained))
+        state: TrainState = init_state_from_keys(config, placement, *keys, tuple(pretrained))
     jax.block_until_ready(state)
     give_back_freed_memory()  # of what was there only until the tables were packed
     return state
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _start(
+def init_state_from_keys(
     config: Hyperparameters,
     placement: Placement,
     key: Array,
     dropout_key: Array,
     pretrained: tuple[Pretrained, ...],
 ) -> TrainState:
-    params = with_pretrained(init_from_key(config, key), pretrained)
+    """`init_state` as one program, which can also be traced for the shapes alone."""
+    params = insert_pretrained(init_from_key(config, key), pretrained)
     params = {name: _pad_table(placement, name, part) for name, part in params.items()}
-    optimizer, sparse = make_optimizer(config), sparse_tables(config)
+    optimizer, sparse = make_optimizer(config), list_sparse_tables(config)
     tables = {name: pack_table(optimizer, params.pop(name)["weight"]) for name in sparse}
     state = TrainState(params, optimizer.init(params), dropout_key, tables)
     sharded: TrainState = placement.constrain(config, state)
@@ -105,7 +106,7 @@ def _pad_table(placement: Placement, name: str, part: Params) -> Params:
     return {"weight": jnp.pad(part["weight"], ((0, placement.round_up(rows) - rows), (0, 0)))}
 
 
-def train_step(
+def make_train_step(
     config: Hyperparameters,
     pretrained: Sequence[Pretrained] = (),
     placement: Placement | None = None,
@@ -119,65 +120,65 @@ def train_step(
     the distinct rows that a batch names; the default is what is faster, and sharded tables need it.
     """
     placement = placement or Placement.default()
-    frozen = placement.put_replicated(_frozen(config, placement, pretrained))
-    remap = _remaps_on_host(config, placement) if remap_on_host is None else remap_on_host
+    frozen = placement.put_replicated(_find_frozen(config, placement, pretrained))
+    remap = remaps_on_host(config, placement) if remap_on_host is None else remap_on_host
 
     def train(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        on_devices, rows = _put_batch(config, placement, batch, remap=remap)
-        state, sums = _step(config, placement, state, on_devices, rows, frozen)
-        return state, placement.local(sums)
+        on_devices, rows = prepare_batch(config, placement, batch, remap=remap)
+        state, sums = update_state(config, placement, state, on_devices, rows, frozen)
+        return state, placement.take_local(sums)
 
     return train
 
 
-def evaluation_step(
+def make_evaluation_step(
     config: Hyperparameters, placement: Placement | None = None
 ) -> Callable[[Params, Batch], Sums]:
-    """A function (params, batch) -> sums over the batch, without dropout; as for `train_step`."""
+    """A function (params, batch) -> sums over the batch, jitted, without dropout."""
     placement = placement or Placement.default()
 
     def evaluate(params: Params, batch: Batch) -> Sums:
-        on_devices, rows = _put_batch(config, placement, batch, remap=placement.shard_tables)
-        sums: Sums = placement.local(_evaluate(config, placement, params, on_devices, rows))
+        on_devices, rows = prepare_batch(config, placement, batch, remap=placement.shard_tables)
+        sums: Sums = placement.take_local(_evaluate(config, placement, params, on_devices, rows))
         return sums
 
     return evaluate
 
 
-def _remaps_on_host(config: Hyperparameters, placement: Placement) -> bool:
+def remaps_on_host(config: Hyperparameters, placement: Placement, large: int = LARGE) -> bool:
     """Whether the host finds the distinct rows that a batch names.
 
-    Of row_sparse and of sharded tables only they are read. On a CPU they also save time: a bilstm
-    multiplies each of them once, and the gradient of a large table is added up in a small one. One
-    accelerator finds them itself, within the step.
+    Only these rows of row_sparse and sharded tables are read. On a CPU they also save time: a
+    bilstm multiplies each of them once, and the gradient of a table of more than `large` numbers is
+    added up in a small one. A single accelerator finds them itself, within the step.
     """
     several = len(placement.devices) > 1
     if placement.platform != "cpu":
-        return several and (placement.shard_tables or bool(sparse_tables(config)))
+        return several and (placement.shard_tables or bool(list_sparse_tables(config)))
     encoders = [config.encoder(side) for side in (0, 1)]
     bilstm = any(encoder.network == "bilstm" for encoder in encoders)
-    large = any(e.vocab_size * e.token_embedding_dim > LARGE for e in encoders)
-    return bilstm or large or placement.shard_tables or bool(sparse_tables(config))
+    is_large = any(e.vocab_size * e.token_embedding_dim > large for e in encoders)
+    return bilstm or is_large or placement.shard_tables or bool(list_sparse_tables(config))
 
 
-def _put_batch(
+def prepare_batch(
     config: Hyperparameters, placement: Placement, batch: Batch, *, remap: bool
 ) -> tuple[Batch, RowsByTable]:
     """The batch on the devices; if wanted, its ids remapped to positions among its rows."""
     rows: RowsByTable = {}
     if remap:
         # a bilstm's step takes long to compile, and of a large table little is gained by more
-        sizes = 4 if sparse_tables(config) or placement.shard_tables else 1
+        sizes = 4 if list_sparse_tables(config) or placement.shard_tables else 1
         rows, in0, in1 = remap_ids(config, batch.in0, batch.in1, sizes)
         batch = batch._replace(in0=in0, in1=in1)
     return placement.put_batch(batch, rows)
 
 
-def _frozen(
+def _find_frozen(
     config: Hyperparameters, placement: Placement, pretrained: Sequence[Pretrained]
 ) -> dict[str, Any]:
     """Which rows of a table are frozen; rows that pad a sharded table are not."""
-    frozen = frozen_rows(config, pretrained)
+    frozen = find_frozen_rows(config, pretrained)
     if not placement.shard_tables:
         return dict(frozen)
     return {
@@ -188,7 +189,7 @@ def _frozen(
 
 # with a static configuration, runs of equal ones share their programs
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def _step(
+def update_state(
     config: Hyperparameters,
     placement: Placement,
     state: TrainState,
@@ -200,12 +201,12 @@ def _step(
 
     `rows` and positions among them are given, or found here.
     """
-    if not rows and sparse_tables(config):
+    if not rows and list_sparse_tables(config):
         rows, in0, in1 = remap_ids_in_step(config, batch.in0, batch.in1)
         batch = batch._replace(in0=in0, in1=in1)  # type: ignore[arg-type]
     optimizer, (key, dropout_key) = make_optimizer(config), jax.random.split(state.key)
     params = {**state.dense, **_look_up(placement, state, rows)}
-    loss = partial(_loss, config, choose_min_fan(placement.platform))
+    loss = partial(_compute_loss, config, choose_min_fan(placement.platform))
     with placement.use():
         gradients, sums = jax.grad(loss, has_aux=True)(params, batch, dropout_key)
     if placement.shard_tables:
@@ -215,7 +216,7 @@ def _step(
         update_rows = partial(apply_row_updates, optimizer, in_chunks=in_chunks)
     tables = {
         name: update_rows(
-            name, table, gradients[name], rows[name], frozen_among(frozen, name, rows[name])
+            name, table, gradients[name], rows[name], select_frozen(frozen, name, rows[name])
         )
         for name, table in state.tables.items()
     }
@@ -230,17 +231,17 @@ def _step(
 def _look_up(placement: Placement, state: TrainState, rows: RowsByTable) -> Params:
     """Of token tables, row_sparse or dense, these rows, on every device."""
 
-    def vectors(name: str, at: Ids | Array) -> Array:
+    def take(name: str, at: Ids | Array) -> Array:
         if name in state.tables:
             return take_vectors(state.tables[name], at)
-        return _take(state.dense[name]["weight"], at)
+        return _take_rows(state.dense[name]["weight"], at)
 
-    found = {name: {"weight": vectors(name, at)} for name, at in rows.items()}
+    found = {name: {"weight": take(name, at)} for name, at in rows.items()}
     replicated: Params = jax.lax.with_sharding_constraint(found, placement.replicated)
     return replicated
 
 
-def _take(table: Array, rows: Ids | Array) -> Array:
+def _take_rows(table: Array, rows: Ids | Array) -> Array:
     return table.at[rows].get(mode="clip", unique_indices=True, indices_are_sorted=True)
 
 
@@ -258,14 +259,14 @@ def _expand_gradient(
     return {"weight": whole}
 
 
-def frozen_among(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
+def select_frozen(frozen: Frozen, name: str, rows: Ids | Array) -> Frozen:
     """Which of these rows of a table are frozen, if it has frozen ones at all."""
     if name not in frozen:
         return {}
     return {name: frozen[name].at[rows].get(mode="fill", fill_value=True)}
 
 
-def _loss(
+def _compute_loss(
     config: Hyperparameters,
     winograd_min_fan: int | None,
     params: Params,
@@ -282,7 +283,7 @@ def _loss(
 def _evaluate(
     config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: RowsByTable
 ) -> Sums:
-    small = {name: {"weight": _take(params[name]["weight"], at)} for name, at in rows.items()}
+    small = {name: {"weight": _take_rows(params[name]["weight"], at)} for name, at in rows.items()}
     small = jax.lax.with_sharding_constraint(small, placement.replicated)
     with placement.use():
         outputs = unchecked_logits_fn(config)({**params, **small}, batch.in0, batch.in1)

@@ -113,25 +113,25 @@ class _Panel:
         epochs = len(self.series["train"])
         for channel, values in self.series.items():
             (line,) = axes.plot(values, color=COLOURS[channel], markersize=4)
-            line.set_label(_label(channel, values[self.best_epoch]))
+            line.set_label(_write_label(channel, values[self.best_epoch]))
             line.set_marker(MARKERS[channel] if epochs < MANY else "")
         if self.test is not None:
             line = axes.axhline(self.test, color=COLOURS["test"], linestyle=":", linewidth=2)
-            line.set_label(_label("test", self.test))
+            line.set_label(_write_label("test", self.test))
         line = axes.axvline(self.best_epoch, color=GREY, linestyle="--", linewidth=1)
         line.set_label(f"kept: epoch {self.best_epoch}")
         axes.set(xlabel="epoch", ylabel=self.scale.axis, xlim=(-0.5, epochs - 0.5))
         axes.set_title(self.scale.title, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         style_axes(axes)
-        self._limit(axes)
+        self._limit_axis(axes)
         if self.scale.right:
             _add_squares(axes, self.scale.right)
         axes.legend(facecolor="white", edgecolor="none", framealpha=0.8)
 
-    def _limit(self, axes: "Axes") -> None:
+    def _limit_axis(self, axes: "Axes") -> None:
         """Leaves epochs out of the axis that would flatten the others, and says which."""
-        outside = find_outside(self.series, self.best_epoch)
+        outside = find_outliers(self.series, self.best_epoch)
         if not outside.any():
             return
         shown = np.concatenate([values[~outside] for values in self.series.values()])
@@ -152,7 +152,7 @@ class _Panel:
         return f"outside the axis: epoch {first} ({values}){more}"
 
 
-def find_outside(series: Series, best_epoch: int) -> npt.NDArray[np.bool_]:
+def find_outliers(series: Series, best_epoch: int) -> npt.NDArray[np.bool_]:
     """The epochs that would flatten all others on a common axis, bool `[epochs]`.
 
     At most a tenth of the epochs, or one, is outside, and only if with them the axis would be more
@@ -208,6 +208,6 @@ def _take_root(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.asarray(np.sign(squares) * np.sqrt(np.abs(squares)))
 
 
-def _label(channel: str, value: float) -> str:
+def _write_label(channel: str, value: float) -> str:
     """A channel with its value for the parameters that were kept."""
     return f"{channel} {value:.4g}"

@@ -22,7 +22,7 @@ def write_history(folder: Path, history: History, rates: Sequence[float]) -> Pat
         rates: for every epoch the training records a second.
     """
     rows = [
-        {"epoch": epoch, **_flat(metrics), "records_per_second": f"{rate:.2f}"}
+        {"epoch": epoch, **_flatten(metrics), "records_per_second": f"{rate:.2f}"}
         for epoch, (metrics, rate) in enumerate(zip(history, rates, strict=True))
     ]
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def write_history(folder: Path, history: History, rates: Sequence[float]) -> Pat
     return folder / "history.csv"
 
 
-def _flat(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def _flatten(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {
         f"{channel}_{name}": value
         for channel, values in metrics.items()

@@ -1,4 +1,4 @@
-"""What a training run says while it goes: the documented metric lines, and how far an epoch is."""
+"""What a training run prints: the documented metric lines, and the progress of an epoch."""
 
 import io
 import logging
@@ -34,7 +34,7 @@ def quality_line(
     return f"#quality_metric: host={host},{when} {channel} {name} <{kind}>={value}"
 
 
-def _standard_output() -> TextIO:
+def _open_standard_output() -> TextIO:
     """Standard output, or where it is closed a place that takes everything."""
     return sys.stdout or Path(os.devnull).open("w")
 
@@ -47,13 +47,13 @@ class Reporter:
     """
 
     host: str = HOST
-    stream: TextIO = field(default_factory=_standard_output)
+    stream: TextIO = field(default_factory=_open_standard_output)
     log_every: float = LOG_EVERY
 
     def __post_init__(self) -> None:
         self.console = Console(file=self.stream, highlight=False, soft_wrap=True)
 
-    def line(self, text: str) -> None:
+    def write_line(self, text: str) -> None:
         """One line, at once; a reader that has gone, or a full disk, ends no training."""
         try:
             print(text, file=self.stream, flush=True)
@@ -67,29 +67,31 @@ class Reporter:
             self.stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
             self.console = Console(file=self.stream)
 
-    def metrics(self, channel: str, metrics: Mapping[str, float], epoch: int | None = None) -> None:
+    def write_metrics(
+        self, channel: str, metrics: Mapping[str, float], epoch: int | None = None
+    ) -> None:
         """A line for each metric of a channel."""
         for name, value in metrics.items():
-            self.line(quality_line(channel, name, value, epoch, self.host))
+            self.write_line(quality_line(channel, name, value, epoch, self.host))
 
-    def progress(self, percent: float) -> None:
+    def write_progress(self, percent: float) -> None:
         """How far a run is, as the original says it."""
-        self.line(f"#progress_metric: host={self.host}, completed {percent:.1f} % of epochs")
+        self.write_line(f"#progress_metric: host={self.host}, completed {percent:.1f} % of epochs")
 
-    def throughput(self, rate: float) -> None:
+    def write_throughput(self, rate: float) -> None:
         """Training speed in records a second, as the original says it."""
         what = f"train throughput={rate:.2f} records/second"
-        self.line(f"#throughput_metric: host={self.host}, {what}")
+        self.write_line(f"#throughput_metric: host={self.host}, {what}")
 
-    def bar(self, title: str, total: int, *, done: int = 0) -> "EpochProgress":
+    def open_bar(self, title: str, total: int, *, done: int = 0) -> "EpochProgress":
         """Progress through `total` records, of which `done` were done before, by another process.
 
-        >>> with Reporter(log_every=0).bar("epoch 3", 2000) as bar:
+        >>> with Reporter(log_every=0).open_bar("epoch 3", 2000) as bar:
         ...     bar.advance(900, lambda: 0.43212, rate=10)
         epoch 3: 45.0 % of 2,000 records, loss 0.4321, 10 records/s, 0:01:50 left
         """
         bar = ProgressBar(
-            title, total, self.console, self.line, done=done, log_every=self.log_every
+            title, total, self.console, self.write_line, done=done, log_every=self.log_every
         )
         return EpochProgress(bar)
 

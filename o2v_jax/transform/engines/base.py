@@ -12,8 +12,10 @@ from o2v_jax.transform.write.answers import RecordCounts
 class PartResults(Protocol):
     """Results of some records of a part."""
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:
-        """The text of the results, in pieces; `counts` is added to.
+    def encode(
+        self, settings: FileSettings, *, skip: bool, counts: RecordCounts
+    ) -> Iterator[bytes]:
+        """Yields the encoded results, in pieces, and adds their records to `counts`.
 
         Raises:
             RecordError, InputError: fails the file.
@@ -21,7 +23,7 @@ class PartResults(Protocol):
 
 
 class Step(NamedTuple):
-    """What is to be done for a file: one of three.
+    """What is to be done for a file: one of three things.
 
     Attributes:
         number: the file's.
@@ -51,12 +53,14 @@ class Engine(Protocol):
     def padding(self) -> float | None:
         """The share of what was computed that was padding, if that is known."""
 
-    def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
-        """What is computed at a time, in order.
+    def split_work(
+        self, part: Part, name: str, settings: FileSettings, *, skip: bool
+    ) -> Iterator[Any]:
+        """Yields what is computed at a time, in order.
 
         Raises:
             RecordError: the first bad record, if they are not skipped.
         """
 
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
-        """Steps in their order, those with work with its results."""
+    def compute(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
+        """Yields the steps in order, each that has work with its results."""

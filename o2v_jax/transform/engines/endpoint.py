@@ -55,8 +55,10 @@ class Payload:
     errors: dict[int, RecordError] = field(default_factory=dict)
     rows: dict[int, bytes] = field(default_factory=dict)
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:
-        """The results as the answer to one request, joined and filtered if so."""
+    def encode(
+        self, settings: FileSettings, *, skip: bool, counts: RecordCounts
+    ) -> Iterator[bytes]:
+        """The results as the answer to one request, joined and filtered where that is asked for."""
         counts.records += self.last - self.first
         counts.errors += len(self.errors)
         for row, error in self.errors.items():
@@ -71,7 +73,7 @@ class Payload:
 
 
 class Remote:
-    """Servers that answer as o2v serve does; it is up to the caller that all have one model.
+    """Servers that answer as `o2v serve` does. The caller ensures that all have the same model.
 
     Args:
         endpoints: the servers.
@@ -84,12 +86,12 @@ class Remote:
         self._endpoints = endpoints
         self.identity = "of " + ", ".join(sorted({server.url for server in endpoints.endpoints}))
 
-    def works(
+    def split_work(
         self, part: Part, name: str, settings: FileSettings, *, skip: bool
     ) -> Iterator[Payload]:
         """The payloads of a part."""
         if settings.parquet:
-            raise InputError(f"{name}: Parquet is for a model here, not for endpoints")
+            raise InputError(f"{name}: is Parquet, which cannot be sent to endpoints: use --model")
         texts = read_texts(part, name, settings)
         if texts.errors and not skip:
             raise texts.errors[min(texts.errors)]
@@ -106,16 +108,16 @@ class Remote:
             )
             first = last
 
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
+    def compute(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
         """Sends payloads while others are on their way."""
         most = self._endpoints.concurrent * len(self._endpoints.endpoints)
         stop = self._endpoints.close
         with closing(
-            map_in_order(self._result, steps, ahead=most, threads=most, stop=stop)
+            map_in_order(self._answer_step, steps, ahead=most, threads=most, stop=stop)
         ) as sent:
             yield from sent
 
-    def _result(self, step: Step) -> tuple[Step, PartResults | None]:
+    def _answer_step(self, step: Step) -> tuple[Step, PartResults | None]:
         payload = step.work
         if payload is None:
             return step, None
@@ -127,11 +129,13 @@ class Remote:
         return step, payload
 
     def _send(self, payload: Payload, rows: list[int]) -> None:
-        """Has these rows answered; if they are refused, in halves, to find the bad one."""
+        """Sends these rows; if they are refused, sends halves of them to find the bad one."""
         if not rows:
             return
         settings = payload.settings
-        body = _body([payload.texts.texts[payload.first + row] for row in rows], settings.content)
+        body = _join_body(
+            [payload.texts.texts[payload.first + row] for row in rows], settings.content
+        )
         try:
             answer = self._endpoints.invoke(body, settings.content_type, settings.accept)
         except RefusedError as error:
@@ -144,7 +148,9 @@ class Remote:
                 return
             _blame(payload, rows[0], error.message)
             return
-        payload.rows.update(zip(rows, _rows(answer, settings.accept, len(rows)), strict=True))
+        payload.rows.update(
+            zip(rows, _split_answer(answer, settings.accept, len(rows)), strict=True)
+        )
 
 
 def _blame(payload: Payload, row: int, message: str) -> None:
@@ -157,13 +163,13 @@ def _blame(payload: Payload, row: int, message: str) -> None:
     payload.errors[row] = error
 
 
-def _body(texts: list[bytes], content: Format) -> bytes:
+def _join_body(texts: list[bytes], content: Format) -> bytes:
     if content is Format.JSON_LINES:
         return b"\n".join(texts)
     return b'{"instances":[' + b",".join(texts) + b"]}"
 
 
-def _rows(answer: bytes, accept: Format, expected: int) -> list[bytes]:
+def _split_answer(answer: bytes, accept: Format, expected: int) -> list[bytes]:
     """The results of an answer."""
     if accept is Format.JSON_LINES:
         rows = [line for line in answer.split(b"\n") if line and not line.isspace()]

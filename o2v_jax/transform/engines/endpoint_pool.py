@@ -47,13 +47,13 @@ class Endpoints:
         timeout_s: seconds without an answer from any of them.
 
     Raises:
-        InputError: a URL is none.
+        InputError: a URL is malformed.
     """
 
     def __init__(
         self, urls: Sequence[str], *, concurrent: int = 1, timeout_s: float = TIMEOUT_S
     ) -> None:
-        self.endpoints = [_Endpoint(_base(url)) for url in urls]
+        self.endpoints = [_Endpoint(_strip_path(url)) for url in urls]
         self.concurrent = concurrent
         self._timeout_s = timeout_s
         self._pool = urllib3.PoolManager(maxsize=100, timeout=_TIMEOUT, retries=False)
@@ -68,18 +68,18 @@ class Endpoints:
             self._changed.notify_all()
         self._pool.clear()
 
-    def execution_parameters(self) -> dict[str, Any]:
-        """What the first server says to GET /execution-parameters; nothing if it does not know it.
+    def fetch_execution_parameters(self) -> dict[str, Any]:
+        """The first server's answer to GET /execution-parameters; empty if it has none.
 
         Raises:
-            InputError: no answer can be had.
+            InputError: the server does not answer.
         """
         url = f"{self.endpoints[0].url}/execution-parameters"
         try:
             reply = self._pool.request("GET", url)
             answer = json.loads(reply.data) if reply.status == _OK else {}
         except (urllib3.exceptions.HTTPError, ValueError) as error:
-            raise InputError(f"{url}: {_reason(error)}") from error
+            raise InputError(f"{url}: {_describe_failure(error)}") from error
         return answer if isinstance(answer, dict) else {}
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> bytes:
@@ -104,8 +104,8 @@ class Endpoints:
             self._let_rest(endpoint, wait)
             if time.monotonic() - max(began, self._answered) > self._timeout_s:
                 raise InputError(
-                    f"{endpoint.url}: {problem}, for {self._timeout_s:g} s by now: what is done is "
-                    "kept, and the same command resumes"
+                    f"{endpoint.url}: {problem}, and no server has answered for "
+                    f"{self._timeout_s:g} s: what is done is kept, and the same command resumes"
                 )
 
     def _attempt(self, base: str, body: bytes, headers: dict[str, str]) -> tuple[bytes, str, float]:
@@ -114,11 +114,11 @@ class Endpoints:
         try:
             reply = self._pool.request("POST", url, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
-            return b"", _reason(error), 0.0
+            return b"", _describe_failure(error), 0.0
         if reply.status in RETRIED:
-            return b"", f"answers {reply.status}", _retry_after(reply)
+            return b"", f"answers {reply.status}", _read_retry_after(reply)
         if reply.status != _OK:
-            raise RefusedError(url, reply.status, _message(reply.data))
+            raise RefusedError(url, reply.status, _read_message(reply.data))
         return reply.data, "", 0.0
 
     def _take(self) -> _Endpoint:
@@ -150,7 +150,7 @@ class Endpoints:
             endpoint.rests_until = max(endpoint.rests_until, time.monotonic() + wait)
 
 
-def _base(url: str) -> str:
+def _strip_path(url: str) -> str:
     base = url.rstrip("/").removesuffix("/invocations")
     try:
         scheme = urllib3.util.parse_url(base).scheme
@@ -163,12 +163,12 @@ def _base(url: str) -> str:
     return base
 
 
-def _retry_after(reply: urllib3.BaseHTTPResponse) -> float:
+def _read_retry_after(reply: urllib3.BaseHTTPResponse) -> float:
     header = reply.headers.get("Retry-After", "")
     return min(float(header), TIMEOUT_S) if header.isdigit() else 0.0
 
 
-def _message(body: bytes) -> str:
+def _read_message(body: bytes) -> str:
     """What a person should read of an error's body."""
     try:
         return str(json.loads(body)["error"])
@@ -176,5 +176,5 @@ def _message(body: bytes) -> str:
         return body[:200].decode(errors="replace")
 
 
-def _reason(error: Exception) -> str:
-    return f"gives no answer ({str(error).rpartition(': ')[2] or type(error).__name__})"
+def _describe_failure(error: Exception) -> str:
+    return f"does not answer ({str(error).rpartition(': ')[2] or type(error).__name__})"

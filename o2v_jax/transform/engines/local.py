@@ -1,4 +1,4 @@
-"""What computes results: this process, or servers. Each gives the same bytes for the same part."""
+"""The engine that scores in this process."""
 
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ class Local:
     Args:
         scorer: computes.
         identity: of its model.
-        notices: takes what a person should know; by default it is logged.
+        notices: takes warnings about the data; by default they are logged.
     """
 
     knows_model = True
@@ -44,7 +44,9 @@ class Local:
         computed = self._scorer.computed_tokens
         return 1 - self._scorer.useful_tokens / computed if computed else None
 
-    def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
+    def split_work(
+        self, part: Part, name: str, settings: FileSettings, *, skip: bool
+    ) -> Iterator[Any]:
         """Rows that are scored together, each with the name of their file."""
         if settings.parquet:
             yield name, _read_batch(part, name, self._options, skip=skip), part, None
@@ -53,19 +55,19 @@ class Local:
         for rows in read_slices(part, name, settings, config, self._options, skip=skip):
             yield name, rows, part, settings.max_seq_lens
 
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
+    def compute(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
         """Scores in the caller's thread, so that a signal is received between two program calls."""
         for step in steps:
             if step.work is None:
                 yield step, None
                 continue
             name, rows, part, max_seq_lens = step.work
-            self._look(rows.records, name, cut=max_seq_lens is None)
+            self._notify(rows.records, name, cut=max_seq_lens is None)
             results = compute_results(rows, self._scorer, max_seq_lens)
             yield step, results if part.batch is None else BatchResults(results, part, name)
 
-    def _look(self, records: Records, name: str, *, cut: bool) -> None:
-        """Tells what a person should hear; of cuts only those that were not asked for."""
+    def _notify(self, records: Records, name: str, *, cut: bool) -> None:
+        """Warns of suspicious data; of cut sequences only if no lengths were asked for."""
         for side, rows in enumerate((records.in0, records.in1)):
             if cut:
                 self._notices.check(side, rows, name)
@@ -89,7 +91,9 @@ def transform_part(
     skip: bool,
     counts: RecordCounts,
 ) -> Iterator[bytes]:
-    """All of a part's way: its results' text, in pieces. Depends on nothing else, anywhere.
+    """Reads, scores and encodes a part; yields its results in pieces.
+
+    They depend on the arguments alone, wherever it runs.
 
     Args:
         part: of a file.
@@ -97,22 +101,22 @@ def transform_part(
         settings: for this file.
         engine: computes.
         skip: whether a bad record gets an error as its result.
-        counts: is added to.
+        counts: the part is added to it.
 
     Raises:
         RecordError: the first bad record, if they are not skipped.
         InputError: the model gave a value that JSON cannot express.
     """
-    works = engine.works(part, name, settings, skip=skip)
-    for _, written in engine.results(Step(0, work) for work in works):
+    works = engine.split_work(part, name, settings, skip=skip)
+    for _, written in engine.compute(Step(0, work) for work in works):
         if written is not None:
-            yield from written.text(settings, skip=skip, counts=counts)
+            yield from written.encode(settings, skip=skip, counts=counts)
 
 
 def make_scorer(model: Model, *, mode: Mode | None = None, dtype: DType = "float32") -> Scorer:
-    """Makes the scorer that one process and workers share: last digits depend on shapes.
+    """Makes the scorer of batch transform, the same here and in workers: digits depend on shapes.
 
-    Of many records more lengths fill batches of their own, and few pairs never come alone.
+    It has no fused programs, because a few pairs never come alone.
 
     Raises:
         InputError: see `Scorer`.

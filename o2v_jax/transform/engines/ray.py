@@ -37,7 +37,7 @@ class OnRay:
         share: how many workers there are, and what each gets.
         mode: leave out what this mode does not need.
         dtype: what the encoders hold and multiply.
-        concurrent: parts that each worker has, of which it does one.
+        concurrent: parts that each worker is given at a time; it works on one of them.
     """
 
     knows_model = True
@@ -65,25 +65,27 @@ class OnRay:
         self._concurrent = concurrent
         self._waited = False
         self._model = [ray.put(model)]  # in a list, it is fetched only by workers without it
-        self._workers = self._started(mode, dtype)
+        self._workers = self._start_workers(mode, dtype)
 
     @property
     def padding(self) -> float | None:
         """The share of the computed tokens that was padding; None if there were none."""
         return 1 - self._useful / self._computed if self._computed else None
 
-    def works(self, part: Part, name: str, settings: FileSettings, *, skip: bool) -> Iterator[Any]:
+    def split_work(
+        self, part: Part, name: str, settings: FileSettings, *, skip: bool
+    ) -> Iterator[Any]:
         """The part as it is: workers read it."""
         yield part, name, settings, skip
 
-    def results(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
+    def compute(self, steps: Iterable[Step]) -> Generator[tuple[Step, PartResults | None]]:
         """Gives parts to workers while others are at work; a step has results in several pieces.
 
         Raises:
             InputError: Ray gave up.
         """
         most = self._most
-        begun = map_in_order(self._begun, steps, ahead=most, threads=most, stop=self._stop)
+        begun = map_in_order(self._run_step, steps, ahead=most, threads=most, stop=self._stop)
         try:
             with closing(begun):
                 for step, pieces in begun:
@@ -91,32 +93,33 @@ class OnRay:
                         yield step, None
                         continue
                     for piece in pieces:
-                        yield step, self._looked_at(piece.future().result(), step.number)
+                        yield step, self._note_piece(piece.future().result(), step.number)
         except self._ray.exceptions.RayError as error:
             raise InputError(
-                f"Ray gave up ({_reason(error)}); what is done is kept: the same command resumes"
+                f"Ray gave up ({_summarize_error(error)}); what is done is kept: "
+                "the same command resumes"
             ) from error
 
-    def _started(self, mode: Mode | None, dtype: DType) -> list[Any]:
+    def _start_workers(self, mode: Mode | None, dtype: DType) -> list[Any]:
         actor = self._ray.remote(Worker).options(
             num_cpus=self._share.cpus,
             num_gpus=self._share.gpus,
             max_restarts=RESTARTS,
             max_task_retries=RETRIES,
-            runtime_env={"env_vars": _environment()},
+            runtime_env={"env_vars": _make_environment()},
         )
         workers = [actor.remote(mode, dtype) for _ in range(self._share.workers)]
         for worker in workers:
             ready = worker.ready.remote(self._model).future()
-            ready.add_done_callback(lambda done, worker=worker: self._is_ready(worker, done))
+            ready.add_done_callback(lambda done, worker=worker: self._mark_ready(worker, done))
         return workers
 
-    def _is_ready(self, worker: Any, done: Any) -> None:
+    def _mark_ready(self, worker: Any, done: Any) -> None:
         error = done.exception()
         for _ in range(self._concurrent):
             self._free.put(error or worker)
 
-    def _begun(self, step: Step) -> tuple[Step, Any]:
+    def _run_step(self, step: Step) -> tuple[Step, Any]:
         """The step, and its results once they are complete."""
         if step.work is None or step.number in self._failed:
             return step._replace(work=None), None
@@ -133,7 +136,7 @@ class OnRay:
             try:
                 worker = self._free.get(timeout=_TIMEOUT_S)
             except queue.Empty:
-                self._tell_of_waiting()
+                self._log_waiting()
                 continue
             if worker is None:
                 raise InputError("stopped")
@@ -142,12 +145,12 @@ class OnRay:
             self._waited = True
             return worker
 
-    def _tell_of_waiting(self) -> None:
+    def _log_waiting(self) -> None:
         if not self._waited:
             self._waited = True
             log.info("waiting for Ray to find %g CPUs and %d GPUs for a worker", *self._share[1:])
 
-    def _looked_at(self, piece: Piece, number: int) -> Piece:
+    def _note_piece(self, piece: Piece, number: int) -> Piece:
         self._useful += piece.useful_tokens
         self._computed += piece.computed_tokens
         for notice in piece.notices:
@@ -163,15 +166,15 @@ class OnRay:
             self._ray.kill(worker)
 
 
-def _environment() -> dict[str, str]:
-    """XLA adds up by threads: as many as in this process give the same last digits."""
+def _make_environment() -> dict[str, str]:
+    """Gives workers as many threads as this process: XLA's last digits depend on their number."""
     threads = os.environ.get("PJRT_NPROC") or str(len(os.sched_getaffinity(0)))
     platforms = os.environ.get("JAX_PLATFORMS")
     return {"PJRT_NPROC": threads} | ({"JAX_PLATFORMS": platforms} if platforms else {})
 
 
-def _reason(error: Exception) -> str:
-    """One line of what Ray says, which takes many."""
+def _summarize_error(error: Exception) -> str:
+    """The first line of what Ray says."""
     cause = getattr(error, "cause", None)
     said = str(error) if cause is None else f"{type(cause).__name__}: {cause}"
     return said.strip().partition("\n")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Ray itself: a cluster that there is, or one of this process alone that ends with it."""
+"""Connects to a Ray cluster: one that exists, or one that is started here for this process."""
 
 import io
 import logging
@@ -38,14 +38,14 @@ class Share(NamedTuple):
 
 
 def import_ray(*, alone: bool) -> ModuleType:
-    """The module ray.
+    """Imports the module ray.
 
     Args:
         alone: whether Ray will be started on this machine, and for it alone.
 
     Raises:
         MissingExtraError: it is not installed.
-        InputError: it is not what it should be.
+        InputError: its import fails.
     """
     require_extra("ray", "--engine ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -63,7 +63,7 @@ def import_ray(*, alone: bool) -> ModuleType:
 def connect(
     ray: ModuleType, address: str | None, *, workers: int | None, model_bytes: int
 ) -> Iterator[None]:
-    """Ray, connected; what it has to say within the block is logged.
+    """Connects to Ray for the length of the block; what Ray prints is logged.
 
     Args:
         ray: `import_ray`.
@@ -73,7 +73,7 @@ def connect(
         model_bytes: that the object store must hold.
 
     Raises:
-        InputError: nobody answers at the address.
+        InputError: nothing answers at the address.
     """
     options: dict[str, Any] = {"address": address}
     if address is None:
@@ -81,8 +81,8 @@ def connect(
         options = {"address": "local", "include_dashboard": False, "num_cpus": workers or 1}
         options["object_store_memory"] = size
     else:
-        _check(address)
-    with redirect_stdout(_Told()):  # where Ray writes what its cluster has to say
+        _require_listener(address)
+    with redirect_stdout(_LogStream()):  # where Ray writes what its cluster has to say
         try:
             _initialize(ray, options)
             yield
@@ -92,15 +92,15 @@ def connect(
 
 def _initialize(ray: ModuleType, options: dict[str, Any]) -> None:
     try:
-        with _own_handlers():
+        with _keep_handlers():
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"Ray cannot be had at {options['address']}: {reason}") from error
+        raise InputError(f"cannot connect to Ray at {options['address']}: {reason}") from error
 
 
 def compute_share(ray: ModuleType, workers: int | None) -> Share:
-    """How a cluster is divided: a worker a GPU; without GPUs a worker a node, with all its CPUs.
+    """Divides a cluster: a worker a GPU; without GPUs a worker a node, with all its CPUs.
 
     Args:
         ray: connected.
@@ -123,7 +123,7 @@ def compute_share(ray: ModuleType, workers: int | None) -> Share:
     return Share(count, cpus // count or cpus / count or 1.0, 0)
 
 
-def _check(address: str) -> None:
+def _require_listener(address: str) -> None:
     """Refuses an address where nobody listens, for which Ray itself takes minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not (host and port.isdigit()):
@@ -131,12 +131,12 @@ def _check(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
     except (OSError, OverflowError) as error:
-        raise InputError(f"--ray-address {address}: nobody answers there ({error})") from error
+        raise InputError(f"--ray-address {address}: nothing answers there ({error})") from error
 
 
 @contextmanager
-def _own_handlers() -> Iterator[None]:
-    """Ray replaces handlers of signals; ours stay."""
+def _keep_handlers() -> Iterator[None]:
+    """Keeps the handlers of signals, which Ray replaces."""
     main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGTERM, signal.SIGINT) if main else ()
     before = {number: signal.getsignal(number) for number in numbers}
@@ -147,7 +147,7 @@ def _own_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class _Told(io.TextIOBase):
+class _LogStream(io.TextIOBase):
     """A standard output for Ray: the first sentence of what it writes is logged."""
 
     def write(self, text: str) -> int:

@@ -40,12 +40,15 @@ class Piece(NamedTuple):
     computed_tokens: int = 0
     notices: tuple[Notice, ...] = ()
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:  # noqa: ARG002 - as of `PartResults`
-        """The text.
+    def encode(
+        self, settings: FileSettings, *, skip: bool, counts: RecordCounts
+    ) -> Iterator[bytes]:
+        """Yields the content.
 
         Raises:
             O2VError: fails the file.
         """
+        del settings, skip  # the worker had them
         if self.error is not None:
             raise self.error
         counts.records += self.records
@@ -54,7 +57,7 @@ class Piece(NamedTuple):
 
 
 class Worker:
-    """An actor. All that it needs comes with a part, so that Ray may do one again in a new process.
+    """An actor. Everything it needs comes with a part, so that Ray can redo one in a new process.
 
     Args:
         mode: leave out what this mode does not need.
@@ -64,7 +67,7 @@ class Worker:
     def __init__(self, mode: Mode | None, dtype: DType) -> None:
         self._mode = mode
         self._dtype = dtype
-        self._made: _Made | None = None
+        self._loaded: _Loaded | None = None
 
     def ready(self, model: list[Any]) -> None:
         """Answers once there is a scorer.
@@ -72,13 +75,13 @@ class Worker:
         Args:
             model: in a list the reference of a `Model` in Ray's object store.
         """
-        self._of(model)
+        self._load(model)
 
     def transform(
         self, model: list[Any], part: Part, name: str, settings: FileSettings, skip: bool
     ) -> Iterator[Piece]:
         """The results of a part; the model is as for `ready`."""
-        scorer, engine, recorder = self._of(model)
+        scorer, engine, recorder = self._load(model)
         useful = scorer.useful_tokens
         computed = scorer.computed_tokens
         recorder.notices.clear()
@@ -86,7 +89,7 @@ class Worker:
         problem = None
         texts = transform_part(part, name, settings, engine, skip=skip, counts=counts)
         try:
-            for text in gathered(texts, MESSAGE_BYTES):
+            for text in gather_texts(texts, MESSAGE_BYTES):
                 yield Piece(text)
         except O2VError as error:
             problem = error
@@ -99,20 +102,20 @@ class Worker:
             notices=tuple(recorder.notices),
         )
 
-    def _of(self, model: list[Any]) -> "_Made":
-        if self._made is None:
+    def _load(self, model: list[Any]) -> "_Made":
+        if self._loaded is None:
             use_compilation_cache()
             held: Model = import_module("ray").get(model[0])
             recorder = _Recorder(held.config)
             scorer = make_scorer(held, mode=self._mode, dtype=self._dtype)
-            self._made = _Made(scorer, Local(scorer, "", recorder), recorder)
-        return self._made
+            self._loaded = _Loaded(scorer, Local(scorer, "", recorder), recorder)
+        return self._loaded
 
 
-def gathered(texts: Iterable[bytes], size: int) -> Iterator[bytes]:
+def gather_texts(texts: Iterable[bytes], size: int) -> Iterator[bytes]:
     """Joins texts into fewer ones, each of at least `size` but the last.
 
-    >>> list(gathered([b"a", b"bc", b"", b"d"], 2))
+    >>> list(gather_texts([b"a", b"bc", b"", b"d"], 2))
     [b'abc', b'd']
     """
     waiting = list[bytes]()
@@ -128,7 +131,7 @@ def gathered(texts: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-class _Made(NamedTuple):
+class _Loaded(NamedTuple):
     scorer: Scorer
     engine: Local
     recorder: "_Recorder"

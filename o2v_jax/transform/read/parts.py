@@ -1,4 +1,4 @@
-"""A file -> parts of bounded size, each of whole payloads: gzip or plain, from any part on."""
+"""Reads a file in parts of bounded size, each of whole payloads, from any of them on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +55,7 @@ def read_parts(path: Path, settings: FileSettings, start: Position) -> Iterator[
     with translate_read_errors(show_path(path)), open_source(path) as raw:
         stream = decompress(raw)
         stream.seek(start.offset)
-        yield from _Cutter(raw, stream, settings, start).parts()
+        yield from _Cutter(raw, stream, settings, start).cut()
 
 
 class _Cutter:
@@ -73,7 +73,7 @@ class _Cutter:
         payload = settings.longest or PART_BYTES
         self._size = payload if not settings.alone else max(payload, PART_BYTES)
 
-    def parts(self) -> Iterator[Part]:
+    def cut(self) -> Iterator[Part]:
         """All parts to the end of the file."""
         final = False
         while not final:
@@ -81,38 +81,38 @@ class _Cutter:
             size = 0
             line = self._lines + 1
             while not final and (not texts or size + self._size <= PART_BYTES):
-                text, final = self._text() if self._settings.by_line else self._whole()
+                text, final = self._read_lines() if self._settings.by_line else self._read_whole()
                 texts.append(text)
                 size += len(text)
             read = self._raw.tell() - (0 if self._stream is not self._raw else len(self._rest))
             yield Part(texts, line, Position(self._offset, self._lines, read, final))
 
-    def _whole(self) -> tuple[bytes, bool]:
+    def _read_whole(self) -> tuple[bytes, bool]:
         """The file, or as much of it as shows that it is too long."""
         longest = self._settings.longest
         text = self._stream.read(-1 if longest is None else longest + len(BOM) + 1)
         self._offset += len(text)
         return text.removeprefix(BOM), True
 
-    def _text(self) -> tuple[bytes, bool]:
+    def _read_lines(self) -> tuple[bytes, bool]:
         """The next lines, as many as are within the size, and whether they are the last."""
         self._rest += self._stream.read(self._size + 1 - len(self._rest))
         if self._offset == 0 and self._rest.startswith(BOM):
             self._rest = self._rest[len(BOM) :]
             self._offset = len(BOM)
-            return self._text()
+            return self._read_lines()
         if len(self._rest) <= self._size:
             text = self._rest
             self._rest = b""
-            return self._took(text, len(text)), True
+            return self._count_read(text, len(text)), True
         end = self._rest.rfind(b"\n", 0, self._size) + 1
         if not end:
-            return self._long_line()
+            return self._read_long_line()
         text = self._rest[:end]
         self._rest = self._rest[end:]
-        return self._took(text, end), False
+        return self._count_read(text, end), False
 
-    def _long_line(self) -> tuple[bytes, bool]:
+    def _read_long_line(self) -> tuple[bytes, bool]:
         """A line longer than the size; of one longer than a payload only so much as shows it."""
         longest = self._settings.longest
         pieces = [self._rest]
@@ -127,9 +127,9 @@ class _Cutter:
                 pieces.append(more)
                 kept += len(more)
         end = b"\n" if ended and not pieces[-1].endswith(b"\n") else b""
-        return self._took(b"".join(pieces) + end, size), False
+        return self._count_read(b"".join(pieces) + end, size), False
 
-    def _took(self, text: bytes, size: int) -> bytes:
+    def _count_read(self, text: bytes, size: int) -> bytes:
         self._offset += size
         self._lines += text.count(b"\n")
         return text

@@ -1,4 +1,4 @@
-"""A part -> rows: records, in their payloads, and what is wrong with the bad ones."""
+"""Reads the records of a part, in their payloads, and what is wrong with the bad ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class PayloadRows:
         """Bool `[good rows]`, which are pairs."""
         return self.records.has0 & self.records.has1
 
-    def slices(self, settings: FileSettings, numbers: int) -> Iterator["PayloadRows"]:
+    def split(self, settings: FileSettings, numbers: int) -> Iterator["PayloadRows"]:
         """These rows in slices that can be scored and written on their own.
 
         Args:
@@ -62,23 +62,23 @@ class PayloadRows:
         most = max(1, min(SLICE_ROWS, SLICE_NUMBERS // numbers))
         if settings.answers_are_rows:
             for first in range(0, len(self), most):
-                yield self._part(first, min(first + most, len(self)))
+                yield self._take_rows(first, min(first + most, len(self)))
             return
         first = 0
         while first < len(self.bounds) - 1:
             last = int(np.searchsorted(self.bounds, self.bounds[first] + most, side="right")) - 1
             last = max(first + 1, last)
-            yield self._payloads(first, last)
+            yield self._take_payloads(first, last)
             first = last
 
-    def _payloads(self, first: int, last: int) -> "PayloadRows":
-        rows = self._part(int(self.bounds[first]), int(self.bounds[last]))
+    def _take_payloads(self, first: int, last: int) -> "PayloadRows":
+        rows = self._take_rows(int(self.bounds[first]), int(self.bounds[last]))
         bounds = self.bounds[first : last + 1] - self.bounds[first]
         inputs = self.inputs[first:last]
         places = self.places[first:last]
         return replace(rows, bounds=bounds, inputs=inputs, places=places)
 
-    def _part(self, first: int, last: int) -> "PayloadRows":
+    def _take_rows(self, first: int, last: int) -> "PayloadRows":
         """Rows that count as one payload."""
         if (first, last) == (0, len(self)):
             return replace(self, bounds=np.array([0, last]))
@@ -97,11 +97,11 @@ class PayloadRows:
 
 def read_rows(part: Part, name: str, settings: FileSettings, options: DecodeOptions) -> PayloadRows:
     """Reads the records of a part, the bad ones too."""
-    plain = _plain(part, settings, options.vocab_sizes)
-    return plain or _each(part, name, settings, options)
+    plain = _read_plain(part, settings, options.vocab_sizes)
+    return plain or _read_each(part, name, settings, options)
 
 
-def _plain(part: Part, settings: FileSettings, vocab_sizes: VocabSizes) -> PayloadRows | None:
+def _read_plain(part: Part, settings: FileSettings, vocab_sizes: VocabSizes) -> PayloadRows | None:
     """Reads lines of good records that all give the same sides, much faster than one by one."""
     if settings.content is not Format.JSON_LINES or settings.edits or settings.input_filter:
         return None
@@ -132,7 +132,9 @@ def _may_be_too_long(text: bytes, settings: FileSettings) -> bool:
     return not settings.alone or max(map(len, text.split(b"\n"))) > settings.longest
 
 
-def _each(part: Part, name: str, settings: FileSettings, options: DecodeOptions) -> PayloadRows:
+def _read_each(
+    part: Part, name: str, settings: FileSettings, options: DecodeOptions
+) -> PayloadRows:
     texts = read_texts(part, name, settings)
     each = read_each(texts.texts, texts.place_of, options)
     rows = PayloadRows(
@@ -141,7 +143,7 @@ def _each(part: Part, name: str, settings: FileSettings, options: DecodeOptions)
         {n: RecordError(e.where, explain_record_error(e)) for n, e in each.errors.items()}
         | texts.errors,
         offsets_of(np.array(texts.counts, np.int64)),
-        *texts.joined(),
+        *texts.unzip_inputs(),
     )
     return (
         rows
@@ -151,7 +153,7 @@ def _each(part: Part, name: str, settings: FileSettings, options: DecodeOptions)
 
 
 def _exclude_mixed(rows: PayloadRows, texts: Texts) -> PayloadRows:
-    """As a request: the first good record of a payload decides what is asked for."""
+    """Excludes records of another kind than the first good one of their payload, as servers do."""
     paired = rows.paired
     if not len(paired) or (paired == paired[0]).all():
         return rows
@@ -168,21 +170,21 @@ def _exclude_mixed(rows: PayloadRows, texts: Texts) -> PayloadRows:
         errors[row] = RecordError(texts.place_of(row), reason)
     good = rows.good.copy()
     good[at[bad]] = False
-    return replace(rows, records=_drop(rows.records, bad), good=good, errors=errors)
+    return replace(rows, records=_drop_records(rows.records, bad), good=good, errors=errors)
 
 
-def _drop(records: Records, bad: Index) -> Records:
+def _drop_records(records: Records, bad: Index) -> Records:
     keep = np.ones(len(records), np.bool_)
     keep[bad] = False
-    return _take(records, np.flatnonzero(keep))
+    return _take_records(records, np.flatnonzero(keep))
 
 
 def _take_range(records: Records, first: int, last: int) -> Records:
     """Consecutive records."""
-    return _take(records, np.arange(first, last))
+    return _take_records(records, np.arange(first, last))
 
 
-def _take(records: Records, numbers: npt.NDArray[np.integer]) -> Records:
+def _take_records(records: Records, numbers: npt.NDArray[np.integer]) -> Records:
     has0, has1 = records.has0[numbers], records.has1[numbers]
     in0 = records.in0.take((np.cumsum(records.has0) - 1)[numbers][has0])
     in1 = records.in1.take((np.cumsum(records.has1) - 1)[numbers][has1])

@@ -1,4 +1,4 @@
-"""A part -> the texts of its records, each with its place, filtered if so."""
+"""Reads the texts of a part's records, each with its place, filtered where that is asked for."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ class Texts:
     errors: dict[int, RecordError] = field(default_factory=dict)
     inputs: list[tuple[bytes, str]] = field(default_factory=list)
 
-    def joined(self) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    def unzip_inputs(self) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
         """Inputs and their places."""
         return tuple(text for text, _ in self.inputs), tuple(place for _, place in self.inputs)
 
@@ -52,7 +52,7 @@ def read_texts(part: Part, name: str, settings: FileSettings) -> Texts:
 
 
 def _settle_inputs(texts: Texts, settings: FileSettings) -> None:
-    """Where answers are of another kind than inputs, nothing is joined and places are enough."""
+    """Keeps only places where answers have another format than inputs: then nothing is joined."""
     if settings.accept is settings.content:
         return
     rows: Iterable[int] = range(len(texts.texts))
@@ -66,7 +66,7 @@ def _read_texts(part: Part, name: str, settings: FileSettings) -> Texts:
         return _read_documents(part, name, settings)
     if settings.by_line:
         return _read_lines(part, name, settings)
-    too_long = _too_long(part.texts[0], settings)
+    too_long = _explain_length(part.texts[0], settings)
     if too_long:
         texts = Texts(lambda _: name, counts=[1])
         texts.fail(name, too_long)
@@ -94,7 +94,7 @@ def _add_line(texts: Texts, line: bytes, settings: FileSettings) -> None:
     row = len(texts.texts)
     if settings.edits:
         texts.inputs.append((line, texts.place_of(row)))
-    if too_long := _too_long(line, settings):
+    if too_long := _explain_length(line, settings):
         texts.fail(texts.place_of(row).removesuffix(" $"), too_long)
     elif settings.input_filter is None:
         texts.texts.append(line)
@@ -132,7 +132,7 @@ def _split_documents(part: Part, name: str, settings: FileSettings) -> list[tupl
 def _add_document(texts: Texts, place: str, document: bytes, settings: FileSettings) -> None:
     if settings.edits:
         texts.inputs.append((document, place))
-    if too_long := _too_long(document, settings):
+    if too_long := _explain_length(document, settings):
         texts.fail(place, too_long)
         return
     try:
@@ -150,7 +150,7 @@ def explain_record_error(error: RecordError) -> str:
     return error.reason
 
 
-def _too_long(text: bytes, settings: FileSettings) -> str:
+def _explain_length(text: bytes, settings: FileSettings) -> str:
     if settings.longest is None or len(text) <= settings.longest:
         return ""
     limit = f"{settings.longest} bytes, --max-payload {settings.longest // MIB}"

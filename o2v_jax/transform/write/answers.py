@@ -1,4 +1,4 @@
-"""Rows -> results -> bytes. Everything between the text of a part and that of its results."""
+"""Scores the rows of a part, and encodes the results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class RecordCounts:
 
 
 class Results(NamedTuple):
-    """What a model says of rows.
+    """A model's results for rows.
 
     Attributes:
         rows: the input rows.
@@ -66,8 +66,10 @@ class Results(NamedTuple):
     scores: Floats
     embeddings: Floats
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:
-        """The results, joined and filtered if so, in pieces; `counts` is added to.
+    def encode(
+        self, settings: FileSettings, *, skip: bool, counts: RecordCounts
+    ) -> Iterator[bytes]:
+        """Yields the encoded results, joined and filtered, in pieces, and adds to `counts`.
 
         Raises:
             RecordError: a filter finds nothing, and such records are not skipped.
@@ -79,11 +81,11 @@ class Results(NamedTuple):
         counts.errors += len(self.rows.errors)
         answers = Answers(self, lines=settings.accept is Format.JSON_LINES)
         if settings.edits:
-            texts = [b"".join(answers.pieces(payload)) for payload in range(len(answers))]
+            texts = [b"".join(answers.encode_payload(payload)) for payload in range(len(answers))]
             yield from edit_answers(texts, self.rows, settings, skip=skip, counts=counts)
             return
         for payload in range(len(answers)):
-            yield from answers.pieces(payload)
+            yield from answers.encode_payload(payload)
             yield settings.ending
 
 
@@ -96,7 +98,7 @@ def read_slices(
     *,
     skip: bool,
 ) -> Iterator[PayloadRows]:
-    """What is scored together, in order.
+    """Yields the rows that are scored together, in order.
 
     Raises:
         RecordError: the first bad record, if they are not skipped.
@@ -105,7 +107,7 @@ def read_slices(
     if rows.errors and not skip:
         raise rows.errors[min(rows.errors)]
     numbers = config.outputs if rows.paired.all() else config.enc_dim
-    yield from rows.slices(settings, numbers)
+    yield from rows.split(settings, numbers)
 
 
 def compute_results(
@@ -121,19 +123,19 @@ def compute_results(
     longest = max_seq_lens
     if paired.all():
         scores = scorer.score(records.in0, records.in1, max_seq_lens=longest)
-        return Results(rows, scores, _none(scorer.config.enc_dim))
-    pairs = [records.in0.take(_numbers(records.has0, paired))]
-    pairs.append(records.in1.take(_numbers(records.has1, paired)))
+        return Results(rows, scores, _make_empty(scorer.config.enc_dim))
+    pairs = [records.in0.take(_find_numbers(records.has0, paired))]
+    pairs.append(records.in1.take(_find_numbers(records.has1, paired)))
     only0 = records.has0 & ~paired
     only1 = records.has1 & ~paired
     embeddings = np.empty((len(records), scorer.config.enc_dim), np.float32)
     if only0.any():
-        in0 = records.in0.take(_numbers(records.has0, only0))
+        in0 = records.in0.take(_find_numbers(records.has0, only0))
         embeddings[only0] = scorer.embed(in0=in0, max_seq_lens=longest)
     if only1.any():
-        in1 = records.in1.take(_numbers(records.has1, only1))
+        in1 = records.in1.take(_find_numbers(records.has1, only1))
         embeddings[only1] = scorer.embed(in1=in1, max_seq_lens=longest)
-    scores = _none(scorer.config.outputs)
+    scores = _make_empty(scorer.config.outputs)
     if paired.any():
         scores = scorer.score(*pairs, max_seq_lens=longest)
     return Results(rows, scores, embeddings[~paired] if paired.any() else embeddings)
@@ -196,7 +198,7 @@ class Answers:
     def __len__(self) -> int:
         return len(self.rows.bounds) - 1
 
-    def pieces(self, payload: int) -> Iterator[bytes]:
+    def encode_payload(self, payload: int) -> Iterator[bytes]:
         """One answer, in pieces of a few hundred KB."""
         start, between, end = self._around
         first, last = self.rows.bounds[payload : payload + 2].tolist()
@@ -206,11 +208,11 @@ class Answers:
         for begin, stop in pairwise(edges):
             if begin > first:
                 yield between
-            yield from self._alike(begin, stop, between)
+            yield from self._encode_alike(begin, stop, between)
         yield end
 
-    def _alike(self, first: int, last: int, between: bytes) -> Iterator[bytes]:
-        """The results of neighbours of one kind."""
+    def _encode_alike(self, first: int, last: int, between: bytes) -> Iterator[bytes]:
+        """The results of consecutive rows of one kind."""
         kind = int(self._kinds[first])
         if kind == _BAD:
             yield between.join(encode_error(self.rows.errors[row]) for row in range(first, last))
@@ -221,10 +223,12 @@ class Answers:
         yield from encode_rows(values[before[first] : before[last]], key, between)
 
 
-def _numbers(has: npt.NDArray[np.bool_], wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
+def _find_numbers(
+    has: npt.NDArray[np.bool_], wanted: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.integer]:
     """The numbers, among the records that have a side, of those that are wanted."""
     return np.flatnonzero(wanted[has])
 
 
-def _none(numbers: int) -> Floats:
+def _make_empty(numbers: int) -> Floats:
     return np.zeros((0, numbers), np.float32)

@@ -20,7 +20,7 @@ def apply_filter(text: bytes, path: Filter | None) -> bytes:
     Raises:
         InputError: it is not JSON, or the filter finds nothing in it.
     """
-    return text if path is None else _written(path(_read(text)))
+    return text if path is None else _write_json(path(_read_json(text)))
 
 
 def edit_answer(answer: bytes, given: bytes | None, settings: FileSettings) -> bytes:
@@ -35,33 +35,33 @@ def edit_answer(answer: bytes, given: bytes | None, settings: FileSettings) -> b
     >>> edit_answer(b'{"scores":[0.5]}', b'{"id": 7, "in0": [1]}', settings.of(Path("a.jsonl")))
     b'{"id":7,"SageMakerOutput":{"scores":[0.5]}}'
     """
-    value = _read(answer)
+    value = _read_json(answer)
     if given is not None:
         try:
-            before = _read(given)
+            before = _read_json(given)
         except InputError:  # its own error is the result, and there is nothing to join it with
             return answer
         joined = before if isinstance(before, dict) else {INPUT: before}
         value = joined | {OUTPUT: value}
-    return _written(value if settings.output_filter is None else settings.output_filter(value))
+    return _write_json(value if settings.output_filter is None else settings.output_filter(value))
 
 
-def _read(text: bytes) -> Any:
+def _read_json(text: bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"not valid JSON: {error}") from error
 
 
-def _written(value: Any) -> bytes:
+def _write_json(value: Any) -> bytes:
     try:
         try:
-            return _dumped(value, ascii=False).encode()
+            return _dump_json(value, ascii=False).encode()
         except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can hold
-            return _dumped(value, ascii=True).encode()
+            return _dump_json(value, ascii=True).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"cannot be written as JSON: {error}") from error
 
 
-def _dumped(value: Any, *, ascii: bool) -> str:  # noqa: A002 - as json has it
+def _dump_json(value: Any, *, ascii: bool) -> str:  # noqa: A002 - as json has it
     return json.dumps(value, ensure_ascii=ascii, allow_nan=False, separators=(",", ":"))

@@ -42,7 +42,7 @@ class Filter:
         if not isinstance(path, jsonpath.JSONPath):
             raise InputError(f"{text!r} is more than one JSONPath")
         self._path = path
-        self._names = _names_at_the_end(self._path)
+        self._names = _find_final_names(self._path)
 
     def __call__(self, value: Any) -> Any:
         """What the path selects.
@@ -70,7 +70,7 @@ def parse_filter(text: str) -> Filter | None:
     return None if text.strip() == ALL else Filter(text.strip())
 
 
-def _names_at_the_end(path: jsonpath.JSONPath) -> list[str]:
+def _find_final_names(path: jsonpath.JSONPath) -> list[str]:
     """Several names, if these are the last step and all before it is one place."""
     *before, last = path.segments or (None,)
     single = all(len(segment.selectors) == 1 for segment in before)

@@ -40,7 +40,7 @@ class Origin(msgspec.Struct):
     format: int = _FORMAT
 
 
-class _Held(msgspec.Struct):
+class _Stored(msgspec.Struct):
     origin: Origin
     size: int
     modified: int
@@ -54,7 +54,7 @@ def hash_path(path: str) -> str:
 def write_origin(results: Path, origin: Origin) -> None:
     """Marks a complete file; without effect where the file system cannot."""
     about = results.stat()
-    held = msgspec.json.encode(_Held(origin, about.st_size, about.st_mtime_ns))
+    held = msgspec.json.encode(_Stored(origin, about.st_size, about.st_mtime_ns))
     with suppress(OSError, AttributeError):  # os.setxattr is Linux's
         os.setxattr(results, NAME, held)
 
@@ -62,7 +62,7 @@ def write_origin(results: Path, origin: Origin) -> None:
 def read_origin(results: Path) -> Origin | None:
     """The origin of results; None if it is unknown, or they were changed since."""
     try:
-        held = msgspec.json.decode(os.getxattr(results, NAME), type=_Held)
+        held = msgspec.json.decode(os.getxattr(results, NAME), type=_Stored)
         about = results.stat()
     except (OSError, AttributeError, ValueError):
         return None
@@ -78,7 +78,10 @@ def describe_differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> str
     """
     names = sorted(held.keys() | now.keys())
     other = [name for name in names if held.get(name) != now.get(name)]
-    return ", ".join(f"{n} was {_shown(held.get(n))}, now {_shown(now.get(n))}" for n in other)
+    shown = [
+        (name, _shorten_value(held.get(name)), _shorten_value(now.get(name))) for name in other
+    ]
+    return ", ".join(f"{name} was {before}, now {after}" for name, before, after in shown)
 
 
 _DIGEST = 64
@@ -86,7 +89,7 @@ _LONGEST = 200
 _SHOWN = 12
 
 
-def _shown(value: object) -> str:
+def _shorten_value(value: object) -> str:
     text = "not given" if value is None else str(value)
     digest = len(text) == _DIGEST and text.isalnum()
     return text[:_SHOWN] if digest else text[:_LONGEST]

@@ -1,4 +1,4 @@
-"""Results on their way to their files, which appear under their names only when complete."""
+"""Writes results to files, which appear under their names only once they are complete."""
 
 import errno
 import logging
@@ -57,12 +57,12 @@ class Output:
 
     def write(self, pieces: Iterable[bytes]) -> None:
         """Adds results behind those that there are."""
-        stream = self._opened()
+        stream = self._open()
         stream.writelines(pieces)
 
-    def part_done(self, position: Position) -> None:
-        """All results up to a position have been written: they are kept, and the file if final."""
-        stream = self._opened()
+    def end_part(self, position: Position) -> None:
+        """Keeps all results up to a position; completes the file if the position is final."""
+        stream = self._open()
         stream.flush()
         os.fsync(stream.fileno())
         before = self._progress
@@ -86,7 +86,7 @@ class Output:
             with suppress(OSError):  # a full disk, which the first write has reported
                 self._stream.close()
 
-    def _opened(self) -> BinaryIO:
+    def _open(self) -> BinaryIO:
         if self._stream is None:
             path = self._state.partial(self._number)
             self._stream = path.open("r+b" if path.exists() else "w+b")
@@ -186,8 +186,8 @@ class Writer:
         self._failed: set[int] = set()
         self._broken = False  # then nothing more may count as done
 
-    def do(self, scored: tuple[Step, PartResults | None]) -> tuple[int, int]:
-        """Does a step; the records and bytes of input that are done with it.
+    def run_step(self, scored: tuple[Step, PartResults | None]) -> tuple[int, int]:
+        """Runs a step; returns the records and the bytes of input that are done with it.
 
         Raises:
             InputError: results cannot be written.
@@ -198,7 +198,7 @@ class Writer:
         if step.number in self._failed:
             return 0, 0
         try:
-            return self._done(step, results)
+            return self._run_or_fail(step, results)
         except OSError as error:
             target = self._folder / self._sources[step.number].target
             raise explain_write_failure(self._folder, error, target) from error
@@ -208,19 +208,19 @@ class Writer:
         for output in self._outputs.values():
             output.close()
 
-    def _done(self, step: Step, results: PartResults | None) -> tuple[int, int]:
+    def _run_or_fail(self, step: Step, results: PartResults | None) -> tuple[int, int]:
         try:
-            return self._do(step, results)
+            return self._run(step, results)
         except O2VError as error:
             return 0, self._fail(step.number, error)
         except BaseException:
             self._broken = True
             raise
 
-    def _do(self, step: Step, results: PartResults | None) -> tuple[int, int]:
+    def _run(self, step: Step, results: PartResults | None) -> tuple[int, int]:
         if step.error is not None:
             raise step.error
-        output = self._output(step.number)
+        output = self._get_output(step.number)
         if results is not None:
             return self._write(output, results, self._settings[step.number]), 0
         assert step.end is not None  # noqa: S101 - one of the three
@@ -228,19 +228,19 @@ class Writer:
 
     def _write(self, output: Output, results: PartResults, settings: FileSettings) -> int:
         before = output.counts.records
-        output.write(results.text(settings, skip=self._skip, counts=output.counts))
+        output.write(results.encode(settings, skip=self._skip, counts=output.counts))
         return output.counts.records - before
 
     def _end(self, output: Output, number: int, end: Position) -> int:
         before = output.progress
-        output.part_done(end)
+        output.end_part(end)
         self._report.records += output.progress.records - before.records
         self._report.errors += output.progress.errors - before.errors
         if end.final:
             del self._outputs[number]
         return end.read - before.position.read
 
-    def _output(self, number: int) -> Output:
+    def _get_output(self, number: int) -> Output:
         if number not in self._outputs:
             target = self._folder / self._sources[number].target
             self._outputs[number] = Output(self._state, number, target)

@@ -29,7 +29,9 @@ class BatchResults:
     part: Part
     name: str
 
-    def text(self, settings: FileSettings, *, skip: bool, counts: RecordCounts) -> Iterator[bytes]:
+    def encode(
+        self, settings: FileSettings, *, skip: bool, counts: RecordCounts
+    ) -> Iterator[bytes]:
         """The batch in an Arrow stream, behind the schema if it is the first."""
         del settings, skip
         rows = self.results.rows
@@ -41,16 +43,16 @@ class BatchResults:
             raise InputError("the model gave values that are not finite")
         errors = [str(rows.errors[row]) if row in rows.errors else None for row in range(len(rows))]
         with translate_arrow_errors(self.name, "cannot be written as Parquet"):
-            batch = self.part.batch.append_column(name, _lists(values, rows.good))
+            batch = self.part.batch.append_column(name, _make_lists(values, rows.good))
             batch = batch.append_column(ERROR, pa.array(errors, pa.string()))
-            schema, content = _in_stream(batch)
+            schema, content = _encode_stream(batch)
         if self.part.line == 1:
             yield schema
         if len(batch):
             yield content
 
 
-def _in_stream(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
+def _encode_stream(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
     """A batch in an Arrow stream: the schema; and what follows, with the dictionaries it needs."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as stream:
@@ -61,7 +63,9 @@ def _in_stream(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
     return content.slice(0, begin).to_pybytes(), rest.to_pybytes()
 
 
-def _lists(values: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", good: Flags) -> pa.Array:
+def _make_lists(
+    values: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", good: Flags
+) -> pa.Array:
     offsets = offsets_of(good * values.shape[1]).astype(np.int32)
     flat = pa.array(values.ravel(), pa.float32())
     return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~good))

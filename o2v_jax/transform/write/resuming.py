@@ -58,12 +58,12 @@ def resume_run(
 
 def _complete_others(state: RunState) -> None:
     """Renames complete results of files not given now, if an earlier run was killed before."""
-    for entry, progress, partial in state.others():
+    for entry, progress, partial in state.list_others():
         target = state.folder.parent / entry.output
         if not progress.position.final or os.path.lexists(target):
             continue
         try:
-            complete(partial, target, state.origin_of(entry, progress))
+            complete(partial, target, state.make_origin_of(entry, progress))
         except InputError as error:
             log.warning("%s", error)
 
@@ -99,7 +99,7 @@ def _has_results(state: RunState, sources: Sequence[Source]) -> bool:
 def _find_empty_results(state: RunState) -> list[Path]:
     """Finds results without a record, left by a run that does not continue."""
     folder = state.folder.parent
-    others = state.others()  # none has a number yet
+    others = state.list_others()  # none has a number yet
     return [folder / entry.output for entry, done, _ in others if done.position.final]
 
 
@@ -176,8 +176,8 @@ def _read_progress(
         return None
     if other:
         raise InputError(
-            f"{shown}: holds results by other settings ({other}): give the same command, another "
-            f"--output, or {_NO_RESUME} and replace results"
+            f"{shown}: holds results made with other settings ({other}): give the same command, "
+            f"another --output, or {_NO_RESUME} and replace results"
         )
     raise InputError(
         f"{shown}: holds results of another file than {show_path(source.path)}, or of what that "

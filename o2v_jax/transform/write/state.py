@@ -127,18 +127,18 @@ class RunState:
 
     def partial(self, number: int) -> Path:
         """Where the results of a file are until they are complete."""
-        return self._partial(self._numbers[number])
+        return self._make_partial_path(self._numbers[number])
 
     def of(self, number: int) -> FileProgress:
         """How far a file is."""
         return self._progress.get(self._numbers[number], FileProgress())
 
     def note(self, number: int, progress: FileProgress) -> None:
-        """Remembers for good how far a file is."""
+        """Records durably how far a file is."""
         self.note_all({number: progress})
 
     def note_all(self, progress: Mapping[int, FileProgress]) -> None:
-        """Remembers for good how far files are."""
+        """Records durably how far files are."""
         noted = {self._numbers[number]: some for number, some in progress.items()}
         lines = [json.dumps({"file": at, **asdict(some)}) + "\n" for at, some in noted.items()]
         if lines:
@@ -198,29 +198,29 @@ class RunState:
             self._numbers.append(at)
         return changed
 
-    def origin_of(self, entry: Entry, progress: FileProgress) -> Origin:
+    def make_origin_of(self, entry: Entry, progress: FileProgress) -> Origin:
         """What the complete results of a file are marked with."""
         read = hash_path(entry.input), entry.size, entry.modified
         return Origin(self.manifest.identity, *read, progress.records, progress.errors)
 
     def origin(self, number: int) -> Origin:
         """What the complete results of a file are marked with, by its number."""
-        return self.origin_of(self.manifest.files[self._numbers[number]], self.of(number))
+        return self.make_origin_of(self.manifest.files[self._numbers[number]], self.of(number))
 
-    def others(self) -> Iterator[tuple[Entry, FileProgress, Path]]:
+    def list_others(self) -> Iterator[tuple[Entry, FileProgress, Path]]:
         """Files of the run that are not among its sources now, each with its partial results."""
         for at in sorted(self._progress.keys() - set(self._numbers)):
-            yield self.manifest.files[at], self._progress[at], self._partial(at)
+            yield self.manifest.files[at], self._progress[at], self._make_partial_path(at)
 
     def remove(self) -> None:
         """Ends a run that is complete, unless files that were not given now are done in part."""
-        for entry, progress, _ in self.others():
+        for entry, progress, _ in self.list_others():
             if progress.records and not progress.position.final and _is_unchanged(entry):
                 return
         self._manifest_file.unlink()  # the rest goes when this is closed
 
     def write_manifest(self) -> None:
-        """Remembers for good which run it is, and its files."""
+        """Records durably which run it is, and its files."""
         with replace_file(self._manifest_file) as path, path.open("w") as stream:
             json.dump(msgspec.to_builtins(self.manifest), stream, indent=1)
 
@@ -228,14 +228,14 @@ class RunState:
     def _manifest_file(self) -> Path:
         return self.folder / "manifest.json"
 
-    def _partial(self, at: int) -> Path:
+    def _make_partial_path(self, at: int) -> Path:
         return self.folder / f"{at:06}.out"
 
     def _lock(self) -> None:
         if try_lock(self._journal.fileno()) is False:
             self._journal.close()
             where = show_path(self.folder)
-            raise InputError(f"{where}: another o2v transform is at work there")
+            raise InputError(f"{where}: another o2v transform is running there")
 
     def _read_manifest(self) -> Manifest:
         try:
@@ -245,7 +245,7 @@ class RunState:
             if version == STATE_FORMAT:
                 return msgspec.convert(held, Manifest)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise self._damaged(error) from error
+            raise self._describe_damage(error) from error
         raise UnreadableError(f"holds a run of another version (format {version!s:.20})")
 
     def _read_journal(self) -> dict[int, FileProgress]:
@@ -258,10 +258,10 @@ class RunState:
                     note.position, note.written, note.records, note.errors
                 )
         except (ValueError, IndexError) as error:
-            raise self._damaged(error) from error
+            raise self._describe_damage(error) from error
         return found
 
-    def _damaged(self, error: Exception) -> UnreadableError:
+    def _describe_damage(self, error: Exception) -> UnreadableError:
         return UnreadableError(f"is damaged ({error!s:.200})")
 
 

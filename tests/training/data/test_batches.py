@@ -30,7 +30,7 @@ def config_of(**settings) -> Hyperparameters:
 def test_an_epoch_holds_every_record_once(bucket_width):
     data = data_of(29)
     batches = list(
-        DataLoader.of(config_of(bucket_width=bucket_width), data).epoch(
+        DataLoader.of(config_of(bucket_width=bucket_width), data).iterate_epoch(
             data, np.random.default_rng(1)
         )
     )
@@ -42,7 +42,7 @@ def test_an_epoch_holds_every_record_once(bucket_width):
 
 def test_rows_keep_their_tokens():
     data = data_of(20)
-    for batch in DataLoader.of(config_of(), data).epoch(data, np.random.default_rng(1)):
+    for batch in DataLoader.of(config_of(), data).iterate_epoch(data, np.random.default_rng(1)):
         for row in np.flatnonzero(batch.weights):
             record = int(batch.labels[row])
             for padded, side in ((batch.in0, data.in0), (batch.in1, data.in1)):
@@ -55,7 +55,7 @@ def test_order_is_the_rngs():
     data = data_of(40)
     loader = DataLoader.of(config_of(), data)
     once, again, other = (
-        [batch.labels.tolist() for batch in loader.epoch(data, np.random.default_rng(seed))]
+        [batch.labels.tolist() for batch in loader.iterate_epoch(data, np.random.default_rng(seed))]
         for seed in (1, 1, 2)
     )
     assert once == again
@@ -67,7 +67,9 @@ def test_bucket_width_groups_lengths_and_pads_less():
 
     def padded_tokens(width: int) -> int:
         loader = DataLoader.of(config_of(bucket_width=width), data)
-        return sum(b.in0.size + b.in1.size for b in loader.epoch(data, np.random.default_rng(1)))
+        return sum(
+            b.in0.size + b.in1.size for b in loader.iterate_epoch(data, np.random.default_rng(1))
+        )
 
     assert padded_tokens(5) < 0.9 * padded_tokens(0)
 
@@ -75,5 +77,5 @@ def test_bucket_width_groups_lengths_and_pads_less():
 def test_batches_are_padded_to_few_lengths():
     data = data_of(400)
     loader = DataLoader.of(config_of(bucket_width=1), data)
-    shapes = {b.in0.shape for b in loader.epoch(data, np.random.default_rng(1))}
+    shapes = {b.in0.shape for b in loader.iterate_epoch(data, np.random.default_rng(1))}
     assert 1 < len(shapes) <= 5

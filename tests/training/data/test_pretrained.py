@@ -16,7 +16,7 @@ from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import HyperparameterError, InputError, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import init
-from o2v_jax.training.data.pretrained import frozen_rows, pretrained_of, with_pretrained
+from o2v_jax.training.data.pretrained import find_frozen_rows, insert_pretrained, pretrained_of
 
 DATA = Path(os.environ.get("O2V_DATA", Path(__file__).parents[4] / "shared" / "data")) / "vectors"
 GLOVE = "the 1 2 3 4\na 5 6 7 8\n, 0 0 0 0\ndog 9 8 7 6\n"
@@ -86,7 +86,7 @@ def test_tied_tables_are_one(auxiliary):
     config = config_of(tied_token_embedding_weight=True)
     (item,) = pretrained_of(config, auxiliary)
     assert item.table == "embed_shared"
-    assert frozen_rows(config, [item])["embed_shared"].nonzero()[0].tolist() == [2, 9]
+    assert find_frozen_rows(config, [item])["embed_shared"].nonzero()[0].tolist() == [2, 9]
 
 
 def test_each_side_has_its_own_files(auxiliary, logged):
@@ -101,7 +101,7 @@ def test_each_side_has_its_own_files(auxiliary, logged):
     assert second.vectors.tolist() == [[1] * 6]
     tail = "1 of 1 vocabulary tokens (100.0 %) have vectors in other.vec; fine-tuned"
     assert logged.messages[-1] == f"embed_1: {tail}"
-    assert list(frozen_rows(config, (first, second))) == ["embed_0"]
+    assert list(find_frozen_rows(config, (first, second))) == ["embed_0"]
 
 
 @pytest.mark.parametrize("side", [0, 1])
@@ -115,7 +115,7 @@ def test_one_side_alone(auxiliary, side):
 def test_without_files_nothing_is_read():
     config = config_of(**dict.fromkeys(NAMED, ""))
     assert pretrained_of(config, None) == ()
-    assert frozen_rows(config, ()) == {}
+    assert find_frozen_rows(config, ()) == {}
 
 
 @pytest.mark.parametrize("kind", [jax.device_put, jax.device_get])
@@ -123,7 +123,7 @@ def test_vectors_are_put_into_their_rows_and_nothing_else_changes(auxiliary, kin
     config = config_of()
     before = init(config)
     params = kind(before)
-    after = with_pretrained(params, pretrained_of(config, auxiliary))
+    after = insert_pretrained(params, pretrained_of(config, auxiliary))
     for table in ("embed_0", "embed_1"):
         expected = np.array(before[table]["weight"])
         expected[[9, 2]] = [[1, 2, 3, 4], [9, 8, 7, 6]]
@@ -135,13 +135,13 @@ def test_vectors_are_put_into_their_rows_and_nothing_else_changes(auxiliary, kin
 
 def test_only_rows_from_the_file_are_frozen(auxiliary):
     config = config_of()
-    rows = frozen_rows(config, pretrained_of(config, auxiliary))
+    rows = find_frozen_rows(config, pretrained_of(config, auxiliary))
     assert list(rows) == ["embed_0", "embed_1"]
     for frozen in rows.values():
         assert (frozen.dtype, frozen.shape) == (np.bool_, (10,))
         assert frozen.nonzero()[0].tolist() == [2, 9]
     tuned = config_of(enc0_freeze_pretrained_embedding=False)
-    assert frozen_rows(tuned, pretrained_of(tuned, auxiliary)) == {}
+    assert find_frozen_rows(tuned, pretrained_of(tuned, auxiliary)) == {}
 
 
 def test_a_vocabulary_without_vectors_is_checked_and_said_to_change_nothing(auxiliary, logged):
@@ -275,7 +275,7 @@ def test_published_vectors_become_a_table(tmp_path):
     width = {"enc0_token_embedding_dim": 25, "enc1_token_embedding_dim": 25}
     config = config_of(enc0_pretrained_embedding_file=name, **width)
     found = pretrained_of(config, tmp_path)
-    table = with_pretrained(init(config), found)["embed_1"]["weight"]
-    assert frozen_rows(config, found)["embed_1"].nonzero()[0].tolist() == [2, 5, 9]
+    table = insert_pretrained(init(config), found)["embed_1"]["weight"]
+    assert find_frozen_rows(config, found)["embed_1"].nonzero()[0].tolist() == [2, 5, 9]
     start = [-0.010167, 0.020194, 0.21473, 0.17289]  # of the file's first line, that of "the"
     np.testing.assert_array_equal(table[5, :4], np.array(start, np.float32))

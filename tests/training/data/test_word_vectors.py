@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o2v_jax.errors import InputError
-from o2v_jax.training.data.word_vectors import first_words, read_vectors
+from o2v_jax.training.data.word_vectors import read_first_words, read_vectors
 
 REPOSITORY = Path(__file__).parents[3]
 DATA = Path(os.environ.get("O2V_DATA", REPOSITORY.parent / "shared" / "data")) / "vectors"
@@ -70,7 +70,7 @@ def test_any_words_and_numbers_come_back(tmp_path_factory, words, data, header, 
     assert (ids.dtype, vectors.dtype) == (np.int32, np.float32)
     assert ids.tolist() == sorted(wanted.values())
     np.testing.assert_array_equal(vectors, np.array(rows, np.float32)[ids - 1])
-    assert first_words(path, 3, 2) == words[:2]
+    assert read_first_words(path, 3, 2) == words[:2]
 
 
 def test_only_wanted_words_are_read_exactly_as_they_are_spelt(file):
@@ -114,7 +114,7 @@ def test_blank_lines_a_mark_and_bytes_that_are_no_text_are_passed_over(file):
         ("a 1 nan", "glove.txt:1: 'nan' is not a finite float32 number"),
         ("a -inf 1", "glove.txt:1: '-inf' is not a finite float32 number"),
         ("a 1 1e39", "glove.txt:1: '1e39' is not a finite float32 number"),
-        ("a\t1\t2", "glove.txt:1: a tab, but single blanks must stand between the fields"),
+        ("a\t1\t2", "glove.txt:1: a tab, but fields must be separated by single blanks"),
         ("2 3\na 1 2 3", "glove.txt:1: a header of 3 numbers a word, but dim=2"),
         ("3 2\na 1 2\nb 1 2", "glove.txt:1: a header of 3 words, but 2 follow"),
         ("1 2\na 1 2\nb 1 2", "glove.txt:1: a header of 1 words, but 2 follow"),

@@ -125,7 +125,7 @@ class SignalledOnce(Checkpoints):
 
     signalled = False
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         return not self.signalled
 
     def _write(self, *arguments) -> None:
@@ -198,7 +198,7 @@ def test_a_damaged_state_is_named_and_can_be_left_behind(part, tmp_path):
     with pytest.raises(InputError, match="damaged state: start over with --no-resume"):
         run_of(config_of(), again).fit()
     again.discard()
-    assert again.latest({}) is None
+    assert again.restore_latest({}) is None
 
 
 def test_nothing_but_training_state_is_ever_removed(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from o2v_jax.errors import InputError
 from o2v_jax.training.job import Job
 from o2v_jax.training.loop.state import Checkpoints
-from o2v_jax.training.loop.state_files import LISTING, locked
+from o2v_jax.training.loop.state_files import LISTING, lock
 
 pytestmark = pytest.mark.slow
 
@@ -123,18 +123,18 @@ DAMAGES = [cut, flip, grow, only_some, cut_listing, no_listing, no_metadata, an_
 def test_a_run_goes_on_from_the_newest_whole_state(states, damage, synced, caplog, capfd):
     damage(states / "state" / "state_2")
     checkpoints = opened(states, synced=synced)
-    assert_is(checkpoints.latest(arrays_of(0)), 1)
+    assert_is(checkpoints.restore_latest(arrays_of(0)), 1)
     warnings = [record.getMessage() for record in caplog.records]
     if damage is only_folders:  # a state that the program has removed
         assert warnings == []
     else:
         (warning,) = warnings
         assert "holds a damaged state (state_2: " in warning
-        assert warning.endswith("): going on from state_1")
+        assert warning.endswith("): resuming from state_1")
         assert "\n" not in warning
     assert checkpoints.save(arrays_of(3), {"number": 3})
     assert saved_numbers(states) == (["state_1", "state_3"] if synced else ["state_3"])
-    assert_is(opened(states, synced=synced).latest(arrays_of(0)), 3)
+    assert_is(opened(states, synced=synced).restore_latest(arrays_of(0)), 3)
     assert capfd.readouterr() == ("", "")
 
 
@@ -143,9 +143,9 @@ def test_without_a_whole_state_a_container_starts_over(states, damage, caplog):
     shutil.rmtree(states / "state" / "state_1")
     damage(states / "state" / "state_2")
     with pytest.raises(InputError, match="damaged state: start over with --no-resume") as refused:
-        opened(states).latest(arrays_of(0))
+        opened(states).restore_latest(arrays_of(0))
     assert "\n" not in str(refused.value)
-    assert opened(states, synced=True).latest(arrays_of(0)) is None
+    assert opened(states, synced=True).restore_latest(arrays_of(0)) is None
     (warning,) = caplog.records
     assert warning.getMessage().endswith("none is whole: starting over")
 
@@ -159,9 +159,9 @@ def test_what_a_synchronizing_program_leaves_is_passed_over(states, caplog):
     with pytest.raises(InputError, match=r"\(manifest, state_2\.sagemaker-uploading\)"):
         opened(states)
     checkpoints = opened(states, synced=True)
-    assert_is(checkpoints.latest(arrays_of(0)), 2)
+    assert_is(checkpoints.restore_latest(arrays_of(0)), 2)
     assert checkpoints.save(arrays_of(9), {"number": 9})
-    assert_is(opened(states, synced=True).latest(arrays_of(0)), 9)
+    assert_is(opened(states, synced=True).restore_latest(arrays_of(0)), 9)
     checkpoints.discard()
     left = sorted(path.name for path in state.iterdir())
     assert left == [".lock", "manifest", "state_2.sagemaker-uploading"]
@@ -170,7 +170,7 @@ def test_what_a_synchronizing_program_leaves_is_passed_over(states, caplog):
 
 def test_a_state_of_an_earlier_version_is_read(states):
     as_earlier(states / "state" / "state_2")
-    assert_is(opened(states).latest(arrays_of(0)), 2)
+    assert_is(opened(states).restore_latest(arrays_of(0)), 2)
 
 
 def test_folders_that_are_no_states_are_never_removed(tmp_path):
@@ -185,7 +185,7 @@ def test_a_directory_that_somebody_removes_is_made_again(states, caplog):
     checkpoints = opened(states)
     shutil.rmtree(states / "state")
     assert checkpoints.save(arrays_of(1), {"number": 1})
-    assert_is(opened(states).latest(arrays_of(0)), 1)
+    assert_is(opened(states).restore_latest(arrays_of(0)), 1)
     shutil.rmtree(states / "state")
     checkpoints.discard()
     checkpoints.close()
@@ -197,7 +197,7 @@ def test_another_run_is_named_with_advice_that_fits(states):
     for synced, advice in ((True, "another S3Uri in CheckpointConfig"), (False, "--checkpoints")):
         checkpoints = Checkpoints(states / "state", other, synced=synced)
         with pytest.raises(InputError, match=r"another run \(seed was 4, now 5; train ") as refused:
-            checkpoints.latest(arrays_of(0))
+            checkpoints.restore_latest(arrays_of(0))
         assert advice in str(refused.value)
     assert saved_numbers(states) == ["state_1", "state_2"]
 
@@ -217,7 +217,7 @@ def small_files():
 def test_a_state_that_cannot_be_written_leaves_the_one_before(states, small_files, caplog, capfd):
     checkpoints = opened(states, synced=True)
     noise = np.random.default_rng(0).random(100_000)
-    assert_is(checkpoints.latest(arrays_of(0)), 2)
+    assert_is(checkpoints.restore_latest(arrays_of(0)), 2)
     before = sorted(path.name for path in (states / "state").iterdir())
     small_files(50_000)
     assert not checkpoints.save(arrays_of(3) | {"noise": noise}, {"number": 3})
@@ -226,7 +226,7 @@ def test_a_state_that_cannot_be_written_leaves_the_one_before(states, small_file
     assert "the state cannot be saved (" in warning.getMessage()
     assert "\n" not in warning.getMessage()
     # threads of Orbax may write on after its error: what they leave goes when the state is opened
-    assert_is(opened(states, synced=True).latest(arrays_of(0)), 2)
+    assert_is(opened(states, synced=True).restore_latest(arrays_of(0)), 2)
     assert sorted(path.name for path in (states / "state").iterdir()) == before
     assert capfd.readouterr() == ("", "")
 
@@ -236,12 +236,12 @@ def test_two_runs_do_not_share_a_directory(tmp_path, config_of):
     state = tmp_path / "model.checkpoints"
     job = Job(config=config_of(), train=(tmp_path / "train.jsonl",), output=tmp_path / "model")
     with (
-        locked(state),
-        pytest.raises(InputError, match=f"{state}: another o2v train is at work there"),
+        lock(state),
+        pytest.raises(InputError, match=f"{state}: another o2v train is running there"),
     ):
         job.run()
     assert not (tmp_path / "model").exists()
-    with locked(state):
+    with lock(state):
         pass
 
 
@@ -250,5 +250,5 @@ def test_a_file_system_without_locks_is_used_all_the_same(tmp_path, monkeypatch)
         raise OSError(95, os.strerror(95))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with locked(tmp_path / "state"):
+    with lock(tmp_path / "state"):
         assert (tmp_path / "state").is_dir()

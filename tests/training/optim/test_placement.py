@@ -17,7 +17,12 @@ from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.state import Checkpoints
 from o2v_jax.training.optim.placement import Placement, choose_placement
-from o2v_jax.training.optim.step import _put_batch, _step, start, train_step
+from o2v_jax.training.optim.step import (
+    init_state,
+    make_train_step,
+    prepare_batch,
+    update_state,
+)
 from o2v_jax.training.report.metric_lines import Reporter
 
 pytestmark = pytest.mark.slow
@@ -87,12 +92,12 @@ BOTH = {"adam", "row_sparse, adam"}  # also on two devices, with whole tables
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_number_of_devices_changes_nothing(name):
     config = config_of(**SETTINGS[name])
-    expected, params = losses_of(start(config, 0), train_step(config))
+    expected, params = losses_of(init_state(config, 0), make_train_step(config))
     assert expected[-1] < 0.9 * expected[0]
     for devices, shard in ((2, False), (4, True))[name not in BOTH :]:
         placement = Placement.over(jax.devices()[:devices], shard_tables=shard)
-        step = train_step(config, placement=placement)
-        losses, sharded = losses_of(start(config, 0, placement=placement), step)
+        step = make_train_step(config, placement=placement)
+        losses, sharded = losses_of(init_state(config, 0, placement=placement), step)
         np.testing.assert_allclose(losses, expected, atol=1e-4)
         _assert_close(placement.fetch(config, sharded), params, 1e-3)
 
@@ -104,7 +109,7 @@ def _assert_close(one, two, atol) -> None:
 def test_a_sharded_table_and_its_moments_lie_on_all_devices():
     config = config_of(tied_token_embedding_weight=True)
     placement = Placement.over(jax.devices(), shard_tables=True)
-    state = start(config, 0, placement=placement)
+    state = init_state(config, 0, placement=placement)
     large = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (44, 8)]
     assert len(large) == 3, "the weights and adam's two moments, 41 rows filled up to 44"
     for table in large:
@@ -117,9 +122,9 @@ def test_frozen_rows_stay_and_others_move():
     for settings in ({}, SPARSE):
         config = config_of(tied_token_embedding_weight=True, weight_decay=0.01, **settings)
         placement = Placement.over(jax.devices(), shard_tables=True)
-        first = start(config, 0, pretrained, placement)
+        first = init_state(config, 0, pretrained, placement)
         before = placement.fetch(config, first.params)["embed_shared"]["weight"]
-        step = train_step(config, pretrained, placement)
+        step = make_train_step(config, pretrained, placement)
         after = placement.fetch(config, losses_of(first, step)[1])["embed_shared"]["weight"]
         np.testing.assert_array_equal(after[ids], vectors)
         assert (np.delete(after, [0, *ids], 0) != np.delete(before, [0, *ids], 0)).any(axis=1).all()
@@ -132,9 +137,9 @@ def test_no_device_gathers_a_sharded_table(settings):
     """Neither the whole one, of 4 times 253 rows, nor a share; and the gradient is summed once."""
     config = config_of(enc0_vocab_size=1009, tied_token_embedding_weight=True, **settings)
     placement = Placement.over(jax.devices(), shard_tables=True)
-    state = start(config, 0, placement=placement)
-    batch, rows = _put_batch(config, placement, batch_of(0), remap=True)
-    program = _step.lower(config, placement, state, batch, rows, {}).compile().as_text()
+    state = init_state(config, 0, placement=placement)
+    batch, rows = prepare_batch(config, placement, batch_of(0), remap=True)
+    program = update_state.lower(config, placement, state, batch, rows, {}).compile().as_text()
     calls = r"^.* = (.*) (?:all|collective|reduce-scatter)[\w-]*\("
     collectives = re.findall(calls, program, re.MULTILINE)
     assert any("f32[40,8]" in shapes for shapes in collectives), "the rows of the batch travel"
@@ -207,7 +212,7 @@ def test_early_stopping_stops_alike():
 def test_the_second_step_compiles_nothing(compilations):
     config = config_of()
     placement = Placement.over(jax.devices())
-    state, step = start(config, 0, (), placement), train_step(config, (), placement)
+    state, step = init_state(config, 0, (), placement), make_train_step(config, (), placement)
     state, _ = step(state, batch_of(0))
     compilations.clear()
     step(state, batch_of(1))

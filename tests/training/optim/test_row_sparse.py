@@ -11,11 +11,23 @@ from hypothesis import strategies as st
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import logits_fn
 from o2v_jax.training.data.batches import Batch
-from o2v_jax.training.optim.batch_vocabulary import remap_ids, remap_ids_in_step, row_count
+from o2v_jax.training.optim.batch_vocabulary import remap_ids, remap_ids_in_step, round_up_rows
 from o2v_jax.training.optim.optimizers import OPTIMIZERS
 from o2v_jax.training.optim.placement import Placement
-from o2v_jax.training.optim.row_sparse import apply_row_updates, pack_table, put_back, take, update
-from o2v_jax.training.optim.step import _remaps_on_host, evaluation_step, start, train_step
+from o2v_jax.training.optim.row_sparse import (
+    CHUNK,
+    apply_row_updates,
+    pack_table,
+    put_back,
+    take,
+    update,
+)
+from o2v_jax.training.optim.step import (
+    init_state,
+    make_evaluation_step,
+    make_train_step,
+    remaps_on_host,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -36,15 +48,17 @@ def config_of(**settings) -> Hyperparameters:
     return Hyperparameters(**{**defaults, **settings})
 
 
-def batch_of(seed: int, low: int = 0, high: int = VOCABULARY) -> Batch:
+def batch_of(seed: int, low: int = 0, high: int = VOCABULARY, records: int = 4) -> Batch:
     rng = np.random.default_rng(seed)
-    in0, in1 = rng.integers(low, high, (2, 4, 6)).astype(np.int32)
+    in0, in1 = rng.integers(low, high, (2, records, 6)).astype(np.int32)
     in1[:, 4:] = 0
-    return Batch(in0, in1, rng.integers(0, 2, 4).astype(np.float32), np.float32([1, 1, 1, 0]))
+    weights = np.arange(records) < records - 1  # the last row fills the batch
+    labels = rng.integers(0, 2, records)
+    return Batch(in0, in1, labels.astype(np.float32), weights.astype(np.float32))
 
 
-def trained(config, batches):
-    state, step = start(config, 0), train_step(config)
+def trained(config, batches, **settings):
+    state, step = init_state(config, 0), make_train_step(config, **settings)
     for batch in batches:
         state, _ = step(state, batch)
     return jax.device_get(state)
@@ -81,7 +95,7 @@ def stated(rule, weight, gradient, memory, step):
 @pytest.mark.parametrize("rule", ["adam", "adagrad", "sgd"])
 def test_touched_rows_follow_the_rule_and_others_stay(rule, tied):
     config = config_of(optimizer=rule, tied_token_embedding_weight=tied)
-    state, step = start(config, 0), train_step(config)
+    state, step = init_state(config, 0), make_train_step(config)
     memory = {
         name: {key: np.zeros((VOCABULARY, 8)) for key in ("m", "v", "g2")} for name in TABLES[tied]
     }
@@ -121,7 +135,7 @@ def test_it_equals_dense_training_where_the_rule_leaves_zero_gradients_alone(rul
 
 @pytest.mark.parametrize("network", ["pooled_embedding", "hcnn"])
 @pytest.mark.parametrize("tied", [False, True])
-def test_the_gradient_of_a_large_dense_table_is_that_of_a_small_one(network, tied, monkeypatch):
+def test_the_gradient_of_a_large_dense_table_is_that_of_a_small_one(network, tied):
     config = config_of(
         enc0_network=network,
         enc0_token_embedding_dim=8,
@@ -130,18 +144,17 @@ def test_the_gradient_of_a_large_dense_table_is_that_of_a_small_one(network, tie
     )
     batches, ends = [batch_of(seed) for seed in range(4)], []
     for size, remaps in ((VOCABULARY * 8, False), (VOCABULARY * 8 - 1, True)):
-        monkeypatch.setattr("o2v_jax.training.optim.step.LARGE", size)
-        assert _remaps_on_host(config, Placement.default()) == remaps
-        state = trained(config, batches)
+        assert remaps_on_host(config, Placement.default(), large=size) == remaps
+        state = trained(config, batches, remap_on_host=remaps)
         ends.append((state.params, state.optimizer))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *ends)
 
 
 @pytest.mark.parametrize("rule", ["adagrad", "sgd"])
-def test_a_step_touches_more_rows_than_are_updated_at_a_time(rule, monkeypatch):
-    monkeypatch.setattr("o2v_jax.training.optim.row_sparse.CHUNK", 4)
-    settings = {"optimizer": rule, "learning_rate": 0.043}  # of no other test, so it is traced
-    batches = [batch_of(seed) for seed in range(4)]
+def test_a_step_touches_more_rows_than_are_updated_at_a_time(rule):
+    settings = {"optimizer": rule, "enc0_vocab_size": 1500}
+    batches = [batch_of(seed, 1, 1500, records=128) for seed in range(4)]
+    assert all(len(np.union1d(batch.in0, batch.in1)) > CHUNK for batch in batches)
     sparse, dense = (
         trained(config_of(**settings, token_embedding_storage_type=storage), batches).params
         for storage in ("row_sparse", "dense")
@@ -176,8 +189,8 @@ def test_lazy_adam_equals_dense_adam_until_a_row_is_left_out():
 
 def test_weight_decay_is_lazy_too():
     config, batch = config_of(optimizer="sgd", weight_decay=0.1), batch_of(1, 1, 10)
-    before = jax.device_get(start(config, 0).params)["embed_0"]["weight"]
-    gradient = gradient_of(config, jax.device_get(start(config, 0).params), batch)
+    before = jax.device_get(init_state(config, 0).params)["embed_0"]["weight"]
+    gradient = gradient_of(config, jax.device_get(init_state(config, 0).params), batch)
     after = trained(config, [batch]).params["embed_0"]["weight"]
     expected = before[:10] - 0.05 * (gradient["embed_0"]["weight"][:10] + 0.1 * before[:10])
     np.testing.assert_allclose(after[:10], expected, atol=1e-6)
@@ -186,14 +199,14 @@ def test_weight_decay_is_lazy_too():
 
 def test_the_loss_of_a_step_is_that_of_the_whole_tables():
     config, batch = config_of(), batch_of(3)
-    state = start(config, 0)
-    expected = evaluation_step(config)(state.params, batch).mean_loss()
-    assert train_step(config)(state, batch)[1].mean_loss() == pytest.approx(expected, rel=1e-5)
+    state = init_state(config, 0)
+    expected = make_evaluation_step(config)(state.params, batch).mean_loss()
+    assert make_train_step(config)(state, batch)[1].mean_loss() == pytest.approx(expected, rel=1e-5)
 
 
 def test_batches_of_like_size_compile_once(compilations):
     config = config_of(enc0_vocab_size=5000)
-    state, step = start(config, 0), train_step(config)
+    state, step = init_state(config, 0), make_train_step(config)
     batches = [batch_of(seed, 1, 5000) for seed in range(6)]
     state, _ = step(state, batches[0])
     compilations.clear()
@@ -211,9 +224,8 @@ def test_batches_of_like_size_compile_once(compilations):
 def test_remapping_is_undone_by_the_rows(first, second, tied, marked):
     config = config_of(tied_token_embedding_weight=tied)
     in0, in1 = (np.int32(ids).reshape(1, -1) for ids in (first, second))
-    with pytest.MonkeyPatch.context() as patch:  # ids are marked in a small vocabulary, else sorted
-        patch.setattr("o2v_jax.training.optim.batch_vocabulary.MARKED", 100 if marked else 0)
-        rows, new0, new1 = remap_ids(config, in0, in1)
+    # ids are marked in a small vocabulary, else sorted
+    rows, new0, new1 = remap_ids(config, in0, in1, marked=100 if marked else 0)
     for side, (ids, new) in enumerate(((in0, new0), (in1, new1))):
         table = rows[TABLES[tied][0 if tied else side]]
         np.testing.assert_array_equal(table[new], ids)
@@ -247,8 +259,8 @@ def test_a_step_that_finds_its_rows_itself_makes_the_same_of_them(tied):
     config = config_of(tied_token_embedding_weight=tied)
     ends = []
     for remaps in (True, False):
-        step = train_step(config, remap_on_host=remaps)
-        state = start(config, 0)
+        step = make_train_step(config, remap_on_host=remaps)
+        state = init_state(config, 0)
         for seed in range(3):
             state, _ = step(state, batch_of(seed, 1, VOCABULARY))
         ends.append(jax.device_get(state.params))
@@ -258,9 +270,9 @@ def test_a_step_that_finds_its_rows_itself_makes_the_same_of_them(tied):
 
 @given(st.integers(1, 10**6))
 def test_row_counts_waste_at_most_a_quarter(rows):
-    size = row_count(rows, 10**7)
+    size = round_up_rows(rows, 10**7)
     assert rows <= size <= max(rows + 1, 1.25 * rows)
-    assert row_count(size, 10**7) == size
+    assert round_up_rows(size, 10**7) == size
 
 
 @pytest.mark.parametrize("by_kind", [True, False])

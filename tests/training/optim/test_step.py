@@ -8,7 +8,7 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import logits_fn, parameter_shapes, score_fn
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.optim.optimizers import note_learning_rate
-from o2v_jax.training.optim.step import evaluation_step, start, train_step
+from o2v_jax.training.optim.step import init_state, make_evaluation_step, make_train_step
 
 pytestmark = pytest.mark.slow
 
@@ -41,8 +41,8 @@ def leaves(tree) -> np.ndarray:
 
 def test_sums_are_those_of_the_scores():
     config, batch = config_of(), batch_of()
-    params = start(config, 0).params
-    sums = evaluation_step(config)(params, batch)
+    params = init_state(config, 0).params
+    sums = make_evaluation_step(config)(params, batch)
     scores = np.asarray(score_fn(config)(params, batch.in0, batch.in1))
     classes = batch.labels.astype(int)
     loss = -np.log(scores[np.arange(4), classes])
@@ -53,8 +53,8 @@ def test_sums_are_those_of_the_scores():
 
 def test_regression_sums_squares():
     config, batch = config_of(output_layer="mean_squared_error"), batch_of()
-    params = start(config, 0).params
-    sums = evaluation_step(config)(params, batch)
+    params = init_state(config, 0).params
+    sums = make_evaluation_step(config)(params, batch)
     values = np.asarray(score_fn(config)(params, batch.in0, batch.in1))[:, 0]
     expected = (np.square(values - batch.labels) * batch.weights).sum()
     assert float(sums.loss) == pytest.approx(float(expected), rel=1e-5)
@@ -65,13 +65,13 @@ def test_rows_of_weight_zero_teach_nothing():
     config, batch = config_of(), batch_of()
     other = batch._replace(in0=batch.in0.copy(), labels=batch.labels.copy())
     other.in0[3], other.labels[3] = 7, (batch.labels[3] + 1) % 3
-    one, two = (train_step(config)(start(config, 0), b)[0].params for b in (batch, other))
+    one, two = (make_train_step(config)(init_state(config, 0), b)[0].params for b in (batch, other))
     np.testing.assert_array_equal(leaves(one), leaves(two))
 
 
 def test_sgd_is_the_gradient_of_the_mean_loss_plus_decay():
     config, batch = config_of(optimizer="sgd", weight_decay=0.1), batch_of()
-    before = jax.device_get(start(config, 0).params)
+    before = jax.device_get(init_state(config, 0).params)
 
     def loss(params):
         logits = logits_fn(config)(params, batch.in0, batch.in1)
@@ -79,7 +79,7 @@ def test_sgd_is_the_gradient_of_the_mean_loss_plus_decay():
         return -(picked * batch.weights).sum() / 3.0
 
     gradient = leaves(jax.grad(loss)(before))
-    after = train_step(config)(start(config, 0), batch)[0].params
+    after = make_train_step(config)(init_state(config, 0), batch)[0].params
     decays = leaves(
         jax.tree_util.tree_map_with_path(
             lambda path, leaf: np.full(leaf.shape, path[-1].key == "weight"), before
@@ -130,7 +130,11 @@ RULES = {
 @pytest.mark.parametrize("name", RULES)
 def test_every_optimizer_follows_its_rule(name):
     config, batch = config_of(optimizer=name, enc0_network="pooled_embedding"), batch_of()
-    state, step, evaluate = start(config, 0), train_step(config), evaluation_step(config)
+    state, step, evaluate = (
+        init_state(config, 0),
+        make_train_step(config),
+        make_evaluation_step(config),
+    )
     gradient_of = jax.jit(jax.grad(lambda params: evaluate(params, batch).loss / np.float32(3)))
     memory = {"g2": 0.0, "d2": 0.0, "t": 0}
     for _ in range(4):
@@ -148,7 +152,7 @@ def test_every_optimizer_follows_its_rule(name):
 @pytest.mark.parametrize("name", RULES)
 def test_every_optimizer_lowers_the_loss_and_compiles_once(name, compilations):
     config, batch = config_of(optimizer=name, learning_rate=0.02), batch_of()
-    state, step, losses = start(config, 0), train_step(config), []
+    state, step, losses = init_state(config, 0), make_train_step(config), []
     for _ in range(60 if name == "adadelta" else 30):
         state, sums = step(state, batch)
         losses.append(sums.mean_loss())
@@ -161,7 +165,7 @@ def test_every_optimizer_lowers_the_loss_and_compiles_once(name, compilations):
 def test_adadelta_has_no_learning_rate(caplog):
     batch = batch_of()
     one, two = (
-        train_step(config)(start(config, 0), batch)[0].params
+        make_train_step(config)(init_state(config, 0), batch)[0].params
         for config in (config_of(optimizer="adadelta", learning_rate=r) for r in (0.1, 0.9))
     )
     np.testing.assert_array_equal(leaves(one), leaves(two))
@@ -176,7 +180,8 @@ def test_biases_do_not_decay():
     config, batch = config_of(optimizer="sgd", weight_decay=0.5), batch_of()
     plain = config_of(optimizer="sgd")
     one, two = (
-        jax.device_get(train_step(c)(start(c, 0), batch)[0].params) for c in (config, plain)
+        jax.device_get(make_train_step(c)(init_state(c, 0), batch)[0].params)
+        for c in (config, plain)
     )
     same = jax.tree.map(np.array_equal, one, two)
     assert not same["embed_0"]["weight"]
@@ -186,9 +191,9 @@ def test_biases_do_not_decay():
 @pytest.mark.parametrize("network", ["hcnn", "bilstm", "pooled_embedding"])
 def test_every_parameter_learns_and_padding_does_not(network):
     config, batch = config_of(enc0_network=network), batch_of()
-    state = start(config, 0)
+    state = init_state(config, 0)
     before = jax.device_get(state.params)
-    after = jax.device_get(train_step(config)(state, batch)[0].params)
+    after = jax.device_get(make_train_step(config)(state, batch)[0].params)
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)
     assert all(jax.tree.leaves(moved))
     assert len(jax.tree.leaves(moved)) == len(parameter_shapes(config))
@@ -198,15 +203,18 @@ def test_every_parameter_learns_and_padding_does_not(network):
 
 def test_dropout_draws_again_at_every_step():
     config, batch = config_of(dropout=0.5), batch_of()
-    state, step = start(config, 0), train_step(config)
+    state, step = init_state(config, 0), make_train_step(config)
     state, first = step(state, batch)
-    assert first.mean_loss() != train_step(config_of())(start(config, 0), batch)[1].mean_loss()
+    assert (
+        first.mean_loss()
+        != make_train_step(config_of())(init_state(config, 0), batch)[1].mean_loss()
+    )
     assert not np.array_equal(
-        jax.random.key_data(state.key), jax.random.key_data(start(config, 0).key)
+        jax.random.key_data(state.key), jax.random.key_data(init_state(config, 0).key)
     )
 
 
 def test_the_seed_decides_the_start():
-    one, again, other = (leaves(start(config_of(), seed).params) for seed in (1, 1, 2))
+    one, again, other = (leaves(init_state(config_of(), seed).params) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()

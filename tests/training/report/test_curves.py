@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from o2v_jax.training.report.curves import draw_curves, find_outside, plot_curves
+from o2v_jax.training.report.curves import draw_curves, find_outliers, plot_curves
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -149,7 +149,7 @@ def test_a_bad_accuracy_points_down():
 )
 def test_what_is_outside(values, outside):
     best = int(np.argmin(values))
-    found = find_outside({"train": np.array(values)}, best)
+    found = find_outliers({"train": np.array(values)}, best)
     assert np.flatnonzero(found).tolist() == outside
-    mirrored = find_outside({"validation": -np.array(values)}, best)
+    mirrored = find_outliers({"validation": -np.array(values)}, best)
     assert np.flatnonzero(mirrored).tolist() == outside

@@ -30,7 +30,7 @@ def run_epoch(reporter, *, steps=5, done=0):
         asked.append(1)
         return 0.4321
 
-    with reporter.bar("epoch 3", 1000, done=done) as bar:
+    with reporter.open_bar("epoch 3", 1000, done=done) as bar:
         for _ in range(steps):
             bar.advance(100 // steps, loss, 50.0)
     return len(asked)
@@ -59,7 +59,7 @@ def test_a_short_epoch_is_silent_in_a_log():
 
 def test_log_lines_keep_their_distance():
     stream, began, steps = io.StringIO(), time.monotonic(), 0
-    with Reporter(stream=stream, log_every=0.1).bar("epoch 0", 10**9) as bar:
+    with Reporter(stream=stream, log_every=0.1).open_bar("epoch 0", 10**9) as bar:
         while time.monotonic() < began + 0.35:
             bar.advance(1, lambda: 0.5, 1.0)
             steps += 1
@@ -78,14 +78,14 @@ def test_a_terminal_asks_for_the_loss_seldom():
 def test_metric_lines_on_a_terminal_are_whole():
     stream = Terminal()
     reporter = Reporter(stream=stream)
-    with reporter.bar("epoch 3", 10):
-        reporter.metrics("train", {"accuracy": 0.5}, epoch=3)
+    with reporter.open_bar("epoch 3", 10):
+        reporter.write_metrics("train", {"accuracy": 0.5}, epoch=3)
     line = "#quality_metric: host=algo-1, epoch=3, train accuracy <score>=0.5"
     assert line in stream.getvalue()
 
 
 def test_no_rate_is_no_time_left():
     stream = io.StringIO()
-    with Reporter(stream=stream, log_every=0.0).bar("epoch 0", 10) as bar:
+    with Reporter(stream=stream, log_every=0.0).open_bar("epoch 0", 10) as bar:
         bar.advance(1, lambda: float("nan"), 0.0)
     assert "loss nan, 0 records/s, -:--:-- left" in stream.getvalue()

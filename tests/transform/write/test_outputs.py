@@ -23,7 +23,7 @@ class Failing:
     def __init__(self, error):
         self.error = error
 
-    def text(self, *_, **__):
+    def encode(self, *_, **__):
         yield b"a"
         raise self.error
 
@@ -37,9 +37,9 @@ def test_nothing_behind_a_failed_write_is_done(tmp_path, error):
         state.begin({}, sources)
         writer = Writer(output, sources, settings, state, TransformReport(1), skip=False)
         with pytest.raises((InputError, MemoryError)):
-            writer.do((Step(0, work=1), Failing(error)))
+            writer.run_step((Step(0, work=1), Failing(error)))
         with pytest.raises(InputError, match="stopped"):
-            writer.do((Step(0, end=Position(final=True)), None))
+            writer.run_step((Step(0, end=Position(final=True)), None))
         assert not state.of(0).position.final
         assert not (output / "a.jsonl.out").exists()
         writer.close()
@@ -73,7 +73,7 @@ def test_a_full_disk_names_the_folder_and_the_file(tmp_path):
         writer = Writer(output, sources, settings, state, TransformReport(1), skip=False)
         error = OSError(errno.EDQUOT, "Disk quota exceeded")
         with pytest.raises(InputError, match=rf"resumes at {output}/a.jsonl.out$"):
-            writer.do((Step(0, work=1), Failing(error)))
+            writer.run_step((Step(0, work=1), Failing(error)))
         writer.close()
 
 
