@@ -64,7 +64,7 @@ def measure(starts: Starts, rounds: int, *, peer: bool) -> tuple[list[Figures], 
     if peer:
         try:
             starts.start_litserve()
-            works["litserve"] = starts.litserve
+            works["litserve"] = starts.start_litserve
         except NotAvailableError as reason:
             missing["litserve"] = str(reason)
     found: dict[str, list[Figures]] = {name: [] for name in works}

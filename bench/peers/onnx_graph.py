@@ -57,7 +57,7 @@ def make_encoder(
     graph = Graph()
     network = {"hcnn": _add_hcnn, "bilstm": _add_bilstm, "pooled_embedding": _add_pooled}
     vectors = graph.add("Gather", graph.add_constant(table), "ids")
-    found = network[config.make_encoder(side).network](graph, vectors, weights)
+    found = network[config.encoder(side).network](graph, vectors, weights)
     shapes: dict[str, tuple[int, list[Any]]] = {
         "ids": (TensorProto.INT32, ["batch", "length"]),
         "lengths": (TensorProto.INT32, ["batch"]),

@@ -102,7 +102,7 @@ class Worker:
             notices=tuple(recorder.notices),
         )
 
-    def _load(self, model: list[Any]) -> "_Made":
+    def _load(self, model: list[Any]) -> "_Loaded":
         if self._loaded is None:
             use_compilation_cache()
             held: Model = import_module("ray").get(model[0])
