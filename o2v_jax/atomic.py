@@ -1,7 +1,7 @@
 """Atomic replacement of files and directories: a reader finds the old one or the new one, whole.
 
-What is new is written to a staging directory beside its target, brought to the disk, and takes the
-target's name in one step.
+New content is written to a staging directory beside its target, flushed to the disk, and renamed to
+the target in one step.
 """
 
 import ctypes
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from o2v_jax.staging import is_abandoned, is_staging, new_name, open_staging, remove_files
 
@@ -25,7 +26,7 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.(tmp|old)")
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Gives the block a path to write a file at, which takes the name `path` after it.
+    """Gives the block a path to write a file to; after the block it replaces `path`.
 
     If the block raises, everything stays as it was.
 
@@ -42,13 +43,14 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replace_directory(target: Path, names: Sequence[str], *, last: str) -> Iterator[Path]:
-    """Gives the block an empty directory to write in, which takes the name `target` after it.
+    """Gives the block an empty directory to write in; after the block it replaces `target`.
 
-    If the block raises, or the name cannot be had, everything stays as it was. What a killed
-    process left of its own attempt is removed.
+    If the block raises, or `target` cannot be replaced, everything stays as it was. What a killed
+    process left of an earlier attempt is removed.
 
     Args:
-        target: an absolute path: nothing, an empty directory, or one with only `names` in it.
+        target: an absolute path of nothing, of an empty directory, or of one that holds only
+            `names`.
         names: the files that may be in the directories, so that nothing else is ever deleted.
         last: the file that is moved last where files are moved one by one.
     """
@@ -68,8 +70,22 @@ def replace_directory(target: Path, names: Sequence[str], *, last: str) -> Itera
         _delete_aside(target, names)
 
 
+def require_creatable(target: Path) -> None:
+    """Checks that a new directory can be made under this name, with its missing parents.
+
+    Args:
+        target: an absolute path that does not exist.
+
+    Raises:
+        OSError: it cannot.
+    """
+    parent = next(path for path in target.parents if path.exists())
+    with TemporaryDirectory(dir=parent, prefix=_prefix_of(target)):
+        pass
+
+
 def sync(path: Path) -> None:
-    """Brings a file, or the names in a directory, to the disk.
+    """Flushes a file, or the entries of a directory, to the disk.
 
     Raises:
         OSError: it cannot be opened or written.
@@ -82,41 +98,41 @@ def sync(path: Path) -> None:
 
 
 def is_leftover(name: str, target: Path) -> bool:
-    """Whether an attempt to replace this directory, perhaps a running one, made this file."""
+    """Whether an attempt to replace `target`, perhaps a running one, made a file of this name."""
     return is_staging(name, _prefix_of(target), _SUFFIX)
 
 
 def list_others(target: Path, names: Collection[str]) -> list[str]:
-    """What a directory holds beside files of these names and attempts to replace it, in order."""
+    """The sorted names in a directory, without `names` and what attempts to replace it left."""
     found = {path.name for path in target.iterdir() if not is_leftover(path.name, target)}
     return sorted(found.difference(names))
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a directory of this name is to replace another, or has been replaced by one."""
+    """Whether a directory of this name is to replace another, or was replaced by another."""
     return bool(_UNFINISHED.fullmatch(name))
 
 
 def find_aside(target: Path) -> list[Path]:
-    """Former directories of this name that an interruption left under another."""
+    """Former directories of this path that an interruption left under a temporary name."""
     return sorted(target.parent.glob(f"{glob.escape(_prefix_of(target))}*{_ASIDE}"))
 
 
 def is_in_use(aside: Path) -> bool:
-    """Whether a former directory belongs to a process that may be about to give up its name."""
+    """Whether the process that moved a former directory aside may still be running."""
     return not is_abandoned(aside.with_suffix(_SUFFIX))
 
 
 def is_fixed(target: Path) -> bool:
-    """Whether a directory cannot be exchanged for another, though files may be put into it."""
+    """Whether a directory cannot be replaced as a whole, only the files in it."""
     return target.is_dir() and (_is_mount(target) or not os.access(target.parent, os.W_OK))
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Lets two directories change names in one step; False where the system cannot.
+    """Swaps the names of two directories in one step; returns False where the system cannot.
 
-    Python has no such call. Plain renames leave a moment without a directory of that name, in which
-    a reader finds nothing and a kill leaves nothing, and in which two writers collide.
+    Python has no such call. With plain renames there is a moment without a directory of that name,
+    in which a reader finds nothing, a kill leaves nothing and two writers collide.
     """
     if sys.platform != "linux":
         return False
@@ -128,9 +144,9 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def exchange_by_renaming(one: Path, other: Path, aside: Path | None = None) -> None:
-    """Lets two directories change names in three renames.
+    """Swaps the names of two directories in three renames.
 
-    Between them `other` is aside, under a name that ends in .old.
+    In between, `other` has a temporary name that ends in .old.
     """
     aside = aside or other.with_name(new_name(_prefix_of(other), _ASIDE))
     other.rename(aside)
@@ -151,7 +167,7 @@ def _take_name(directory: Path, target: Path, order: Sequence[str]) -> None:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _move_files(directory, target, order)  # a container's file system: of an image's layer
+            _move_files(directory, target, order)  # overlayfs: a directory of an image's layer
 
 
 def _delete_aside(target: Path, names: Sequence[str]) -> None:
@@ -162,7 +178,7 @@ def _delete_aside(target: Path, names: Sequence[str]) -> None:
 
 
 def _is_mount(target: Path) -> bool:
-    """Whether something is mounted there; `Path.is_mount` sees no folder of the same disk."""
+    """Whether something is mounted there; `Path.is_mount` misses a bind mount of the same disk."""
     mounts = Path("/proc/self/mountinfo")
     if target.is_mount() or not mounts.exists():
         return target.is_mount()
@@ -173,10 +189,11 @@ def _is_mount(target: Path) -> bool:
 
 
 def _move_files(directory: Path, target: Path, order: Sequence[str]) -> None:
-    """Moves files in this order, one that is named twice at its last position.
+    """Moves files in this order; a file that is named twice is moved at its last position.
 
-    The former files go aside before, the last one first, and with it what makes them a whole:
-    nobody takes old and new files for one. If a file cannot be moved, all are put back.
+    The former files are moved aside first, in reverse order: the last file, which makes a directory
+    complete, goes first and comes back last, so that nobody reads old and new files as one. If a
+    file cannot be moved, all are put back.
     """
     positions = {name: position for position, name in enumerate(order)}
     new = sorted((path.name for path in directory.iterdir()), key=positions.__getitem__)

@@ -1,6 +1,6 @@
-"""The cache directory, where what was computed once is kept for the next process.
+"""The cache directory, where results that take long to compute are kept for the next process.
 
-Compiled programs are loaded from there and run, so nobody else may be able to put any there.
+Compiled programs are loaded from there and run, so nobody else may be able to write there.
 """
 
 import atexit
@@ -18,23 +18,19 @@ from o2v_jax.errors import InputError
 from o2v_jax.util import require_local
 
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
-
-
 _OPEN = stat.S_IRWXG | stat.S_IRWXO
-
-
 _ROOT = 0
-
 
 _log = logging.getLogger(__name__)
 
 
 def cache_directory() -> Path:
-    """`O2V_CACHE_DIR` as it is, else o2v_jax in the user's cache (`XDG_CACHE_HOME`, ~/.cache).
+    """`O2V_CACHE_DIR` if it is set, else o2v_jax in the user's cache (`XDG_CACHE_HOME`, ~/.cache).
 
-    The user's own is made if it is missing, and used if only this user, or root, may write there.
-    Where it cannot be used, as for a user without a home, it is a directory among the temporary
-    files that is closed to others: always the same, unless somebody else has taken its name.
+    The directory in the user's cache is made if it is missing, and used only if nobody but this
+    user and root may write there. Where it cannot be used, as for a user without a home, the cache
+    is a private directory among the temporary files: always the same one, unless somebody else has
+    taken its name.
 
     Raises:
         InputError: one of these variables is a URL.
@@ -80,9 +76,9 @@ def _make_temporary() -> Path:
 
 
 def _find_fault(directory: Path, *, shared: bool = False) -> str | None:
-    """Why a directory, which is made if it is missing, should not be trusted; None: it should.
+    """Makes a directory if it is missing; says why it cannot be trusted, or None if it can.
 
-    `shared`: it is where all may write, so that others may have made it, or a link to another.
+    `shared`: all may write to its parent, so somebody else may have made it, or put a link there.
     """
     try:
         directory.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)

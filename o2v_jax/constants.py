@@ -8,7 +8,7 @@ MIB = 2**20  # bytes
 LONGEST_REQUEST = 5000
 
 
-# seconds after which a server lets a client go that neither sends nor takes a byte
+# seconds without a byte sent or received after which a server drops a connection
 STALL_S = 60
 
 
@@ -16,6 +16,7 @@ STALL_S = 60
 Mode: TypeAlias = Literal["classification", "embedding"]
 
 
-# what the encoders hold and multiply; not Object2Vec's: it knows float32 alone. tensorfloat32 holds
-# float32 and rounds factors to 11 significant bits, where a GPU has units for that
+# the type of the encoders' parameters and products; Object2Vec itself has float32 alone.
+# tensorfloat32 is float32 whose factors are rounded to 11 significant bits where a GPU has units
+# for that
 DType: TypeAlias = Literal["float32", "tensorfloat32", "bfloat16"]

@@ -93,11 +93,11 @@ def local_devices(number: int | None = None) -> list[jax.Device]:
 
 @contextmanager
 def own_settings() -> Iterator[None]:
-    """In the block JAX works as this package needs it, however the process is set.
+    """Within the block, JAX has the settings that this package needs, whatever the process set.
 
-    `JAX_ENABLE_X64` would count rows in int64 and draw another dropout, without
-    `JAX_THREEFRY_PARTITIONABLE` dropout would depend on the number of devices, `JAX_DISABLE_JIT`
-    compiles nothing ahead of time, and scoring and training are made of transfers.
+    `JAX_ENABLE_X64` would make row counts int64 and change the dropout that is drawn. Without
+    `JAX_THREEFRY_PARTITIONABLE`, dropout would depend on the number of devices. `JAX_DISABLE_JIT`
+    compiles nothing ahead of time. A transfer guard would refuse what scoring and training do.
     """
     with (
         jax.disable_jit(False),

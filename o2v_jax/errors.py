@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_MOST_PROBLEMS = 50  # a file from a stranger can be wrong in as many places as it likes
+_MOST_PROBLEMS = 50  # a file from a stranger can be wrong in any number of places
 _LONGEST_PROBLEM = 500  # characters
 
 
 class _Picklable(Exception):  # noqa: N818 - a base of errors, never raised
-    """An exception that another process receives with its type, its text and its attributes."""
+    """An exception that reaches another process with its type, its text and its attributes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own calls the class with the text alone, which is not what __init__ takes
@@ -24,7 +24,7 @@ def _rebuild(kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any]
 
 
 class O2VError(_Picklable):
-    """Any error that the caller can mend: its text is written for a person to read."""
+    """Any error that the caller can fix; its text is written for people."""
 
 
 class HyperparameterError(O2VError):
@@ -56,7 +56,7 @@ class InputError(O2VError):
 
 
 class MissingExtraError(InputError, ImportError):
-    """A package that only some features need is not installed; `extra` is the one that has it."""
+    """An optional package is not installed; `extra` names the extra that brings it."""
 
     def __init__(self, extra: str, user: str, missing: Sequence[str]) -> None:
         self.extra = extra
@@ -67,7 +67,7 @@ class MissingExtraError(InputError, ImportError):
 
 
 class Interrupted(_Picklable):
-    """A signal asked for the end. What had been reached is saved, if `saved` says where."""
+    """A signal ended the run. `saved` is where its state was saved, or None if it was not."""
 
     def __init__(self, number: int, saved: Path | None = None) -> None:
         self.signal, self.saved = signal.Signals(number), saved

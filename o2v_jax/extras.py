@@ -24,7 +24,7 @@ EXTRAS = {
 
 
 def require_extra(extra: str, user: str, *modules: str) -> None:
-    """Checks that what an extra brings is installed, without importing it.
+    """Checks that the modules of an extra are installed, without importing them.
 
     Args:
         extra: a name in `EXTRAS`.

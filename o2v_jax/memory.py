@@ -49,9 +49,10 @@ def _addresses_are_free() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Gives what is not in use to the operating system, after a peak that will not come again.
+    """Returns unused memory to the operating system, after a peak that will not come again.
 
-    Of large buffers that were freed, the next larger one can use nothing: without this, both count.
+    A new buffer cannot reuse the memory of smaller ones that were freed: without this call the
+    process holds both.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# of the palette by Okabe and Ito, which people see alike whatever their sight of colours
+# of the palette by Okabe and Ito, whose colours colour-blind people can tell apart
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 GREY = "#777777"
 BAND = "#eeeeee"  # where points are drawn that lie outside an axis
@@ -19,8 +19,8 @@ _DPI = 120
 
 
 def make_figure(width: float, height: float, **settings: Any) -> "Figure":
-    """A figure of this size in inches, which draws PNGs; further settings are matplotlib's."""
-    with silence_logger("matplotlib"):  # which speaks of its font cache and its folders
+    """A figure of this size in inches, to be drawn as a PNG; `settings` are those of `Figure`."""
+    with silence_logger("matplotlib"):  # which logs about its font cache and its folders
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow
         from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -30,7 +30,7 @@ def make_figure(width: float, height: float, **settings: Any) -> "Figure":
 
 
 def save_figure(figure: "Figure", file: Path) -> None:
-    """Writes a figure as a PNG file, which is whole at any moment.
+    """Writes a figure as a PNG file, in one atomic step.
 
     Raises:
         OSError: the file cannot be written.
@@ -41,7 +41,7 @@ def save_figure(figure: "Figure", file: Path) -> None:
 
 
 def style_axes(axes: "Axes") -> None:
-    """A light grid behind what is drawn, and no frame above and at the right."""
+    """Draws a light grid behind the data, and no frame at the top and at the right."""
     axes.set_axisbelow(True)
     axes.grid(color="#dddddd", linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,7 +2,7 @@
 
 The time left follows from the rate that is shown beside it. rich's own estimate needs two samples
 within its period: a file that is read in one part would never have one, and JAX's steps, which
-return before they are through, would be taken for much faster than they are.
+return before they have finished, would seem much faster than they are.
 """
 
 import logging
@@ -64,7 +64,7 @@ class ProgressBar:
         self._every = SHOW_EVERY if self._live else log_every
         self._due = time.monotonic() + (0.0 if self._live else log_every)
         texts = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
-        # refreshed by _show alone: a thread that does it would take turns with the work itself
+        # refreshed by _show alone: a thread of its own would compete with the work
         self._progress = Progress(
             *(texts[0], BarColumn(), *columns, texts[1]),
             console=console,
@@ -82,7 +82,7 @@ class ProgressBar:
         self._progress.stop()
 
     def advance(self, amount: int, describe: Callable[[], str]) -> None:
-        """Adds to what is done; `describe`, which may be slow, says more when that is shown."""
+        """Adds to what is done; `describe`, which may be slow, is called when the bar is drawn."""
         self.done += amount
         if time.monotonic() >= self._due:
             self._show(describe())
@@ -157,7 +157,7 @@ class RecordCounter:
             TextColumn("{task.completed:,.0f} records, {task.fields[rate]:,.0f} records/s"),
             TimeElapsedColumn(),
         )
-        # results on the same terminal would be torn apart by a moving line
+        # a moving line would break up results that are printed on the same terminal
         disable = not console.is_terminal or sys.stdout.isatty()
         self._progress = Progress(*columns, console=console, transient=True, disable=disable)
         self._task = self._progress.add_task("", total=None, rate=0.0)

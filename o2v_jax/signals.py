@@ -10,7 +10,7 @@ from o2v_jax.errors import Interrupted
 
 
 class Signals:
-    """Signals that arrived: at once an exception, or where `deferred` one at the next `check`."""
+    """Signals as exceptions: raised at once, or where `deferred` at the next `check`."""
 
     def __init__(self) -> None:
         self._arrived: int | None = None

@@ -1,7 +1,7 @@
-"""Staging directories: unfinished work beside its target, which a lock marks as in use.
+"""Staging directories: unfinished work beside its target, marked by a lock as in use.
 
-What a killed process left is known by its lock, which no living process holds, and is removed by
-the next one that stages under the same prefix.
+A directory that a killed process left is recognized by its lock, which no living process holds. The
+next process that stages under the same prefix removes it.
 """
 
 import os
@@ -32,7 +32,7 @@ def open_staging(
     names: Sequence[str] | None = None,
     mode: int = 0o777,
 ) -> Iterator[Path]:
-    """Gives the block a new, empty directory, and removes it afterwards if it is still there.
+    """Gives the block a new, empty directory, and removes it afterwards if it still exists.
 
     It is named prefix, 12 hexadecimal digits, suffix. A locked file beside it, with `.lock` after
     that name, shows that its process is alive. Directories of this prefix and suffix that no living
@@ -60,7 +60,7 @@ def open_staging(
 
 
 def new_name(prefix: str, suffix: str = "") -> str:
-    """A name that nothing has: prefix, 12 random hexadecimal digits, suffix."""
+    """A name that is not in use: prefix, 12 random hexadecimal digits, suffix."""
     return f"{prefix}{uuid4().hex[:_DIGITS]}{suffix}"
 
 
@@ -79,7 +79,7 @@ def remove_abandoned(
 
 
 def remove_files(directory: Path, names: Sequence[str]) -> None:
-    """Removes a directory that holds these files alone; any other stays, with its other files."""
+    """Removes these files and their directory; if it holds other files, it stays with them."""
     with suppress(OSError):
         for name in names:
             (directory / name).unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def is_staging(name: str, prefix: str, suffix: str = "") -> bool:
 
 
 def is_abandoned(directory: Path) -> bool:
-    """Whether there is no lock file for this directory, of a living process or not."""
+    """Whether this directory has no lock file, whether of a living process or not."""
     return not _lock_of(directory).exists()
 
 
@@ -123,7 +123,7 @@ def _create_lock(parent: Path, prefix: str, suffix: str) -> tuple[Path, int]:
         if try_lock(lock) is not False and os.fstat(lock).st_nlink:
             return directory, lock
         os.close(lock)
-    raise FileExistsError(f"no name for a new directory can be kept in {parent}")
+    raise FileExistsError(f"no new directory in {parent} could be locked")
 
 
 def _take_lock(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""Paths, gzip, digests, and quiet loggers."""
+"""Paths, gzip, texts, digests, and quiet loggers."""
 
 import gzip
 import hashlib
@@ -68,7 +68,7 @@ def is_gzip(head: bytes) -> bool:
 
 @contextmanager
 def translate_read_errors(name: object) -> Iterator[None]:
-    """Within the block, what makes a file unreadable is an InputError that names the file.
+    """Within the block, an error of reading a file becomes an InputError that names the file.
 
     Raises:
         InputError: gzip data is damaged, or the operating system refuses to read.
@@ -84,6 +84,24 @@ def translate_read_errors(name: object) -> Iterator[None]:
 def describe_os_error(error: OSError) -> str:
     """The reason that the operating system gives, without a path."""
     return error.strerror or str(error) or type(error).__name__
+
+
+def get_first_line(error: Exception) -> str:
+    r"""The first line of an error's message, 200 characters at most; its type if it has none.
+
+    >>> get_first_line(ValueError("too long\nin detail")), get_first_line(ValueError())
+    ('too long', 'ValueError')
+    """
+    return str(error).partition("\n")[0][:200] or type(error).__name__
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text holds no half of a surrogate pair, so that UTF-8 can express it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def hash_bytes(data: bytes) -> str:
@@ -128,7 +146,7 @@ class HashingReader(io.RawIOBase):
 
 
 def discard_output(stream: TextIO) -> bool:
-    """Redirects a stream to nowhere, with what it still holds; returns whether it is a file."""
+    """Redirects a stream, and what it has buffered, to nowhere; returns whether it is a file."""
     try:
         number = stream.fileno()
     except (OSError, ValueError):  # it is in memory, or closed
@@ -141,7 +159,7 @@ def discard_output(stream: TextIO) -> bool:
 
 @contextmanager
 def silence_logger(name: str) -> Iterator[None]:
-    """Within the block the logger of that name lets errors through and nothing below them."""
+    """Within the block, the logger of that name logs errors alone."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -21,7 +21,7 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
     """Packs the files of a model at the top level of a .tar.gz, as SageMaker keeps models.
 
     Names are sorted, and times, owners and permissions are not those of the files, so that equal
-    models give equal archives. What is packed is one model, also while another replaces it.
+    models give equal archives. One whole model is packed, even while another replaces it.
 
     Returns:
         The archive.
@@ -43,24 +43,24 @@ def pack(directory: str | Path, archive: str | Path) -> Path:
             raise CheckpointError(directory, [reason]) from error
         try:
             with replace_file(archive) as unfinished:
-                _write(model, unfinished)
+                _write_archive(model, unfinished)
         except OSError as error:
             reason = f"cannot be written: {describe_os_error(error)}"
             raise CheckpointError(archive, [reason]) from error
     return archive
 
 
-def _write(model: Snapshot, archive: Path) -> None:
+def _write_archive(model: Snapshot, archive: Path) -> None:
     with (
         archive.open("wb") as file,
         gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
     ):
         for name in sorted(model.files):
-            _add(tar, name, model.file(name))
+            _add_file(tar, name, model.get_file(name))
 
 
-def _add(tar: tarfile.TarFile, name: str, file: BinaryIO) -> None:
+def _add_file(tar: tarfile.TarFile, name: str, file: BinaryIO) -> None:
     member = tarfile.TarInfo(name)
     member.size = os.fstat(file.fileno()).st_size
     member.mode = 0o644

@@ -142,15 +142,15 @@ def parse(document: Mapping[str, Any], problems: ConfigProblems) -> ConfigFile:
             return reader(document[key]) if key in document else None
         return None
 
-    read("format", _format)
-    read("format_version", _version)
-    config = read("hyperparameters", _hyperparameters)
+    read("format", _check_format)
+    read("format_version", _check_version)
+    config = read("hyperparameters", _parse_hyperparameters)
     return ConfigFile(
         config=config,
-        params_sha256=read("params_sha256", _sha256),
+        params_sha256=read("params_sha256", _parse_sha256),
         has_inputs="inputs" in document or "tokenizer" in document,
-        inputs=read("inputs", _inputs) or read("tokenizer", _inputs_of_format_1),
-        class_names=read("class_names", partial(_class_names, config)) or (),
+        inputs=read("inputs", _parse_inputs) or read("tokenizer", _parse_inputs_of_format_1),
+        class_names=read("class_names", partial(_parse_class_names, config)) or (),
         length_histogram=read("length_histogram", histogram_from_json),
     )
 
@@ -186,10 +186,10 @@ def check_tokenizers(
 
 
 def check_class_names(names: Sequence[str], config: Hyperparameters) -> None:
-    """Checks that each class has a name, if there are names.
+    """Checks that every class has a name, if there are names.
 
     Raises:
-        InputError: there are more or fewer, or the model is a regression.
+        InputError: there are more or fewer names than classes, or the model is a regression.
     """
     if names and config.output_layer != "softmax":
         raise InputError("class_names are for classes, but this model is a regression")
@@ -219,39 +219,39 @@ def _check_keys(document: Mapping[str, Any], problems: ConfigProblems) -> None:
         problems.append(f"config.json: nor are {len(more):,} more keys")
 
 
-def _format(value: Any) -> None:
+def _check_format(value: Any) -> None:
     if value != FORMAT:
         raise InputError(f'config.json: format must be "{FORMAT}", but it is {show(value)}')
 
 
-def _version(value: Any) -> None:
+def _check_version(value: Any) -> None:
     if type(value) is not int or value not in _OPTIONAL:
         raise InputError(
-            f"config.json: format version {show(value)} is unknown, "
+            f"config.json: format version {show(value)} is unknown: "
             f"this release of o2v_jax reads versions {' and '.join(map(str, _OPTIONAL))}"
         )
 
 
-def _hyperparameters(value: Any) -> Hyperparameters:
+def _parse_hyperparameters(value: Any) -> Hyperparameters:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise InputError("config.json: hyperparameters must be an object of strings")
     return Hyperparameters.from_strings(value)
 
 
-def _sha256(value: Any) -> str:
+def _parse_sha256(value: Any) -> str:
     if not isinstance(value, str):
         raise InputError(f"config.json: params_sha256 must be a string, but it is {show(value)}")
     return value
 
 
-def _inputs(value: Any) -> Inputs:
+def _parse_inputs(value: Any) -> Inputs:
     try:
         return parse_inputs(value)
     except InputError as error:
         raise InputError(f"config.json: {error}") from error
 
 
-def _class_names(config: Hyperparameters | None, value: Any) -> tuple[str, ...]:
+def _parse_class_names(config: Hyperparameters | None, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
         raise InputError(f"config.json: class_names must be a list of names, got {show(value)}")
     if len(set(value)) < len(value):
@@ -261,7 +261,7 @@ def _class_names(config: Hyperparameters | None, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _inputs_of_format_1(value: Any) -> Inputs:
+def _parse_inputs_of_format_1(value: Any) -> Inputs:
     """Text of one vocabulary on both sides."""
     if (
         not isinstance(value, dict)

@@ -1,10 +1,11 @@
-"""The header of a safetensors file from anybody: what is in it, before anything of it is read."""
+"""The header of a safetensors file that is not trusted: checked before any array is read."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from o2v_jax.arguments import show
+from o2v_jax.data.vocabulary import refuse_duplicate_keys
 
 LENGTH_BYTES = 8
 MAX_BYTES = 2**20  # hundreds of parameters take some tens of KB
@@ -31,7 +32,7 @@ class Header(NamedTuple):
     metadata: Mapping[str, str]
 
 
-def length(first: bytes) -> int:
+def parse_length(first: bytes) -> int:
     """How many bytes the header takes, by the first eight of the file.
 
     Raises:
@@ -56,7 +57,7 @@ def parse(text: bytes, data_bytes: int) -> Header:
         MalformedError: it is not a header, or its tensors do not fill those bytes in turn.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_refuse_duplicates)
+        document = json.loads(text, object_pairs_hook=refuse_duplicate_keys)
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"its header is not valid JSON: {error}") from error
     if not isinstance(document, dict):
@@ -64,26 +65,19 @@ def parse(text: bytes, data_bytes: int) -> Header:
     metadata = document.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise MalformedError("its metadata is not an object of strings")
-    tensors = {name: _tensor(name, value) for name, value in document.items()}
+    tensors = {name: _parse_tensor(name, value) for name, value in document.items()}
     tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)))
     _check_offsets(tensors, data_bytes)
     return Header(tensors, metadata)
 
 
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is in it twice")
-    return found
-
-
-def _tensor(name: str, value: Any) -> Tensor:
+def _parse_tensor(name: str, value: Any) -> Tensor:
     try:
         dtype, shape, (start, end) = (value[key] for key in ("dtype", "shape", "data_offsets"))
     except (TypeError, KeyError, ValueError) as error:
         raise MalformedError(f"tensor {show(name)} lacks a dtype, a shape or offsets") from error
     if not isinstance(dtype, str) or not isinstance(shape, list):
-        raise MalformedError(f"tensor {show(name)} has a dtype or shape that is none")
+        raise MalformedError(f"tensor {show(name)} has an invalid dtype or shape")
     if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
         raise MalformedError(f"tensor {show(name)} has a size or an offset that is not a number")
     return Tensor(dtype, tuple(shape), start, end)

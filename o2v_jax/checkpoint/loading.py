@@ -1,4 +1,4 @@
-"""Reading a model: everything that is wrong with it is said in one error."""
+"""Reading a model: one error reports everything that is wrong with it."""
 
 import os
 import time
@@ -38,13 +38,13 @@ _CONTENTS = f"a model directory contains {CONFIG} and {PARAMS}, if known also " 
     MODEL_FILES[2:]
 )
 
-# to read a model that is replaced meanwhile, and how many seconds more to wait after each
+# at reading a model that is being replaced, and how many seconds more to wait after each
 _ATTEMPTS = 8
 _PAUSE = 0.02
 
 
 def load(path: str | Path, *, max_archive_bytes: int = MAX_ARCHIVE_BYTES) -> Model:
-    """Reads a model: one and whole, also while another replaces it.
+    """Reads one whole model, even while another replaces it.
 
     Args:
         path: a model directory, or a tar archive (gzip-compressed or not) of one. The model may
@@ -196,8 +196,9 @@ def _read_config(snapshot: Snapshot, problems: ConfigProblems) -> ConfigFile:
 
 def _read_params(snapshot: Snapshot, settings: ConfigFile, problems: ConfigProblems) -> Contents:
     with problems.gathered():
-        file = snapshot.file(PARAMS)
-        shapes = None if settings.config is None else params_file.expected_shapes(settings.config)
+        file = snapshot.get_file(PARAMS)
+        config = settings.config
+        shapes = None if config is None else params_file.find_expected_shapes(config)
         return params_file.read(file, shapes, settings.params_sha256, problems)
     return Contents({})
 
@@ -205,7 +206,7 @@ def _read_params(snapshot: Snapshot, settings: ConfigFile, problems: ConfigProbl
 def _read_tokenizers(
     snapshot: Snapshot, settings: ConfigFile, digests: Digests | None, problems: ConfigProblems
 ) -> Tokenizers | None:
-    """Reads the vocabularies; one that is there, or has a digest, must be named."""
+    """Reads the vocabularies; each that exists or has a digest must be named by an input."""
     named = {side.vocabulary for side in settings.inputs or ()}
     if settings.has_inputs is False or settings.inputs is not None:
         there = [name for name in VOCABULARY_FILES if snapshot.is_there(name)]
@@ -224,7 +225,7 @@ def _read_tokenizers(
     if settings.config is None and any(
         snapshot.is_longer(name, max_vocabulary_bytes(None)) for name in named if name
     ):
-        return None  # whether it is too long depends on what is wrong already
+        return None  # the limit depends on hyperparameters that are wrong already
 
     contents: dict[str, bytes] = {}
 
@@ -271,4 +272,4 @@ def _read_card(snapshot: Snapshot, problems: ConfigProblems) -> str:
 
 def _check_digest(name: str, data: bytes, digests: Digests | None) -> None:
     if digests is not None and digests.get(name) != hash_bytes(data):
-        raise InputError(f"{name} is not the file that was written: its SHA-256 is another")
+        raise InputError(f"{name} is not the file that was written: its SHA-256 differs")

@@ -115,6 +115,6 @@ def default_model(environment: Mapping[str, str]) -> Path:
         if path.exists():
             return path
     raise InputError(
-        f"no model: none is named by --model or O2V_MODEL, nor is in {SAGEMAKER_MODEL}; "
-        "give --model (the demonstration model is in a checkout alone)"
+        f"no model: none is named by --model or O2V_MODEL, and none is in {SAGEMAKER_MODEL}; "
+        "give --model (the demonstration model comes only with a checkout)"
     )

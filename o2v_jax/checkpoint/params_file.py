@@ -37,20 +37,20 @@ class Contents(NamedTuple):
 _FLOAT32 = "F32"  # as safetensors files call it
 _WANTED = "float32 (F32)"
 _ITEM_BYTES = 4  # of a float32
-_DIGESTS = "files_sha256"  # the metadata that holds them, as JSON: an order of its own has none
+_DIGESTS = "files_sha256"  # the metadata that holds them, as JSON: metadata have no order
 ALIGNMENT = 64  # bytes; what XLA's CPU device asks of memory that it shares
 AT_A_TIME = 1 << 24  # bytes
 
 
-def expected_shapes(config: Hyperparameters) -> ArrayShapes:
+def find_expected_shapes(config: Hyperparameters) -> ArrayShapes:
     """The shapes that a model of this configuration has, by dotted name."""
     from o2v_jax.model import parameter_shapes  # noqa: PLC0415  its import takes a second
 
     return parameter_shapes(config)
 
 
-def metadata(digests: Digests) -> dict[str, str]:
-    """What is written into the file beside the arrays, so that its own digest covers all files."""
+def make_metadata(digests: Digests) -> dict[str, str]:
+    """What the file holds beside the arrays: digests, so that its own digest covers all files."""
     return {_DIGESTS: json.dumps(digests, sort_keys=True)}
 
 
@@ -59,8 +59,8 @@ def read(
 ) -> Contents:
     """Reads the arrays; what is wrong with the file or with them goes to `problems`.
 
-    The checksum is that of the very bytes that become arrays, each of which is read once and held
-    once. Of a file of more than a few MB nothing but its header is read if that is wrong.
+    The checksum covers the very bytes that become arrays; each is read and held only once. If the
+    header of a file of more than a few MB is wrong, nothing else of the file is read.
 
     Args:
         file: the file, at its beginning.
@@ -85,13 +85,13 @@ def read(
     except MalformedError as error:
         wrong.append(f"{PARAMS} is truncated or malformed: {error}")
     if checksum is not None and not source.matches(checksum):
-        problems.append(f"{PARAMS} is not the file that was written: its SHA-256 is another")
+        problems.append(f"{PARAMS} is not the file that was written: its SHA-256 differs")
     problems += [*wrong, *find_not_finite(arrays)]
     return Contents(arrays, digests)
 
 
 def _read_header(source: "_Source") -> Header:
-    size = header.length(source.read(header.LENGTH_BYTES))
+    size = header.parse_length(source.read(header.LENGTH_BYTES))
     text = source.read(size)
     if len(text) < size:
         raise MalformedError(f"its header takes {size:,} bytes, but {len(text):,} are there")
@@ -165,7 +165,7 @@ def _allocate_aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     return memory[start : start + size].view(np.float32).reshape(shape)
 
 
-def check(arrays: Arrays, expected: ArrayShapes) -> Iterator[str]:
+def find_problems(arrays: Arrays, expected: ArrayShapes) -> Iterator[str]:
     """What would be wrong with these arrays in a file, a sentence each."""
     specs = {
         name: ArraySpec(array.dtype.name, array.shape, array.dtype == np.float32)

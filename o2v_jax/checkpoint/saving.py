@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from o2v_jax.arguments import require_instance, require_path
-from o2v_jax.atomic import is_fixed, is_leftover, replace_directory
+from o2v_jax.atomic import is_fixed, is_leftover, replace_directory, require_creatable
 from o2v_jax.checkpoint import config_file, params_file
 from o2v_jax.checkpoint.config_file import MAX_JSON_BYTES, ConfigProblems, max_vocabulary_bytes
 from o2v_jax.checkpoint.model import (
@@ -39,17 +38,17 @@ _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_
 def save(model: Model, directory: str | Path) -> Path:
     """Writes a model directory, or replaces one.
 
-    All files are written to a directory beside it and brought to the disk before they get their
-    name. On Linux a former model changes places with the new one at once. Elsewhere it is moved
-    aside first, to a name that ends in `.old`, where an interruption may leave it. The next save to
-    the same name removes what a killed process left.
+    All files are written to a directory beside it and flushed to the disk before it gets its name.
+    On Linux the former and the new model swap their names in one step. Elsewhere the former one is
+    moved aside first, to a name that ends in `.old`, where an interruption may leave it. The next
+    save to the same name removes what a killed process left.
 
     Args:
         model: what to write.
         directory: a new name, an empty directory or a model directory to replace. If nothing can
-            be written beside one, or it is a mount point, files are moved into it one by one. The
-            config.json of a former model goes first, the new one comes last: what an interruption
-            leaves between them is not a model, which `load` says and the next save completes.
+            be written beside it, or it is a mount point, files are moved into it one by one. The
+            former config.json is removed first and the new one comes last: an interruption in
+            between leaves no model, which `load` reports and the next save completes.
 
     Returns:
         The directory, absolute.
@@ -102,7 +101,7 @@ def _write(model: Model, arrays: Arrays, directory: Path) -> None:
     digests = {name: hash_bytes(data) for name, data in others.items()}
     if model.card:
         (directory / CARD).write_bytes(_encode_card(model.card))
-    save_file(arrays, directory / PARAMS, params_file.metadata(digests))
+    save_file(arrays, directory / PARAMS, params_file.make_metadata(digests))
     # safetensors lets nobody but the owner read what it writes
     shutil.copymode(directory / METRICS, directory / PARAMS)
     checksum = hash_file(directory / PARAMS)
@@ -110,7 +109,8 @@ def _write(model: Model, arrays: Arrays, directory: Path) -> None:
 
 
 def _check_model(model: Model, arrays: Arrays, target: Path) -> None:
-    problems = ConfigProblems(params_file.check(arrays, params_file.expected_shapes(model.config)))
+    expected = params_file.find_expected_shapes(model.config)
+    problems = ConfigProblems(params_file.find_problems(arrays, expected))
     config_file.parse(config_file.compose(model, ""), problems)
     with problems.gathered():
         if model.tokenizers is not None:
@@ -132,7 +132,11 @@ def check_model_target(directory: str | Path) -> None:
     """
     target = require_path("directory", directory).resolve()
     if not target.exists():
-        _check_parent(target)
+        try:
+            require_creatable(target)
+        except OSError as error:
+            reason = f"cannot be made: {describe_os_error(error)}"
+            raise CheckpointError(target, [reason]) from error
         return
     if not target.is_dir():
         raise CheckpointError(target, ["is a file, but a model is a directory"])
@@ -150,16 +154,6 @@ def check_model_target(directory: str | Path) -> None:
         raise CheckpointError(
             target, ["is not empty and not an o2v_jax model: choose another name"]
         )
-
-
-def _check_parent(target: Path) -> None:
-    """Checks that a directory can be made there."""
-    parent = next(path for path in target.parents if path.exists())
-    try:
-        with TemporaryDirectory(dir=parent, prefix=f".{target.name}."):
-            pass
-    except OSError as error:
-        raise CheckpointError(target, [f"cannot be made: {describe_os_error(error)}"]) from error
 
 
 def _is_model(directory: Path) -> bool:

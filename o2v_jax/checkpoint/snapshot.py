@@ -1,4 +1,4 @@
-"""The files of a model directory, opened together: what replaces them later changes nothing."""
+"""The files of a model directory, opened together: replacing them later changes nothing."""
 
 import os
 import stat
@@ -46,7 +46,7 @@ class Snapshot:
         Raises:
             InputError: it is missing, cannot be read or is longer.
         """
-        file = self.file(name)
+        file = self.get_file(name)
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise InputError(f"{name} takes {size:,} bytes, but at most {limit:,} are read")
@@ -55,7 +55,7 @@ class Snapshot:
         except OSError as error:
             raise InputError(f"{name} cannot be read: {describe_os_error(error)}") from error
 
-    def file(self, name: str) -> BinaryIO:
+    def get_file(self, name: str) -> BinaryIO:
         """A file at its beginning.
 
         Raises:
@@ -79,7 +79,7 @@ class Snapshot:
 
     def is_outdated(self) -> bool:
         """Whether the directory or a file in it has been replaced, or may be at any moment."""
-        return self.is_replaced() or self._is_awaiting()
+        return self.is_replaced() or self._has_replacement()
 
     def is_replaced(self) -> bool:
         """Whether the directory or a file in it is no longer what was opened."""
@@ -91,8 +91,8 @@ class Snapshot:
             return True
         return replaced or any(map(self._is_replaced, MODEL_FILES))
 
-    def _is_awaiting(self) -> bool:
-        """Whether files to replace these lie beside them; a killed process may have left them."""
+    def _has_replacement(self) -> bool:
+        """Whether replacements of these files are there, perhaps left by a killed process."""
         if self.descriptor is None:
             return False
         target = self.path.resolve()

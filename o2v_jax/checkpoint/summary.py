@@ -43,7 +43,7 @@ def summarize_inputs(tokenizers: Tokenizers | None, class_names: Sequence[str]) 
 
 
 def summarize_params(params: Mapping[str, Any]) -> Iterator[str]:
-    """A line about the size of nested arrays; none of what holds no arrays."""
+    """A line about the size of nested arrays; nothing if there are none."""
     sizes = [getattr(leaf, "size", 0) for _, leaf in iterate_leaves(dict(params))]
     stored = sum(getattr(leaf, "nbytes", 0) for _, leaf in iterate_leaves(dict(params)))
     if sizes:

@@ -27,10 +27,10 @@ class SideInput:
 
     Attributes:
         kind: of its `Tokenizer`.
-        vocabulary: the name of its file; None of ids.
+        vocabulary: the name of its file; None for ids.
         algorithm: what splits texts: one of `ALGORITHMS`.
-        lowercase: whether texts are made lower case, for the Treebank tokenizer; the file of
-            another says it.
+        lowercase: whether texts are made lower case, for the Treebank tokenizer; for another,
+            its file tells.
         whole_numbers: as of `Tokenizer`.
     """
 
@@ -52,9 +52,9 @@ def compose_inputs(tokenizers: Tokenizers) -> tuple[dict[str, Any], dict[str, by
     files: dict[str, bytes] = {}
     for at, (side, tokenizer) in enumerate(zip(SIDES, tokenizers, strict=True)):
         name = _choose_name(tokenizer, None if shared else at)
-        described[side] = _describe(tokenizer, name)
+        described[side] = _describe_side(tokenizer, name)
         if tokenizer.vocabulary is not None and name not in files:
-            files[name] = _encode(tokenizer.vocabulary)
+            files[name] = _encode_vocabulary(tokenizer.vocabulary)
     return described, files
 
 
@@ -85,7 +85,7 @@ def read_tokenizers(inputs: Inputs, read: Callable[[str], bytes]) -> Tokenizers:
         if side.vocabulary is not None:
             key = side.vocabulary, side.lowercase
             if key not in found:
-                found[key] = _decode(side, read(side.vocabulary))
+                found[key] = _decode_vocabulary(side, read(side.vocabulary))
             _check_algorithm(name, side, found[key])
     in0, in1 = (
         Tokenizer(
@@ -105,13 +105,13 @@ def _choose_name(tokenizer: Tokenizer, side: int | None) -> str:
     return SHARED_VOCABULARY if side is None else VOCABULARIES[side]
 
 
-def _encode(vocabulary: Vocabulary | TextTokenizer) -> bytes:
+def _encode_vocabulary(vocabulary: Vocabulary | TextTokenizer) -> bytes:
     if isinstance(vocabulary, TextTokenizer):
         return vocabulary.content
     return vocabulary.to_json()
 
 
-def _decode(side: SideInput, content: bytes) -> Vocabulary | TextTokenizer:
+def _decode_vocabulary(side: SideInput, content: bytes) -> Vocabulary | TextTokenizer:
     name = str(side.vocabulary)
     if name in _TOKENIZER_FILES:
         return TextTokenizer(content, name)
@@ -124,7 +124,7 @@ def _check_algorithm(name: str, side: SideInput, found: Vocabulary | TextTokeniz
         raise InputError(f'{side.vocabulary}: holds a tokenizer "{found.algorithm}", but {reason}')
 
 
-def _describe(tokenizer: Tokenizer, file: str) -> dict[str, Any]:
+def _describe_side(tokenizer: Tokenizer, file: str) -> dict[str, Any]:
     described: dict[str, Any] = {"kind": tokenizer.kind}
     if tokenizer.vocabulary is not None:
         described["vocabulary"] = file

@@ -1,4 +1,4 @@
-"""Unpacking a model.tar.gz that anybody may have made."""
+"""Unpacking a model.tar.gz that is not trusted."""
 
 import gzip
 import tarfile
@@ -16,7 +16,7 @@ from o2v_jax.util import decompress
 
 MAX_ARCHIVE_BYTES = 64 * 2**30  # two embedding tables of the largest size are 24e9 bytes
 _MAX_MEMBERS = 10_000
-_MAX_DEPTH = 32  # of folders and a name: removing them takes a call within a call for each
+_MAX_DEPTH = 32  # of folders and a name: removing them recurses
 _MAX_HEADER_BYTES = 2**16  # headers are read into memory, and their names parsed
 _MAX_TRAILER_BYTES = 2**24  # tar pads an archive with zeros up to its record size
 _BROKEN = (
@@ -34,7 +34,7 @@ _BROKEN = (
 def unpack_archive(path: Path, max_bytes: int) -> Iterator[Path]:
     """Unpacks an archive for the time of the block and yields the folder with its contents.
 
-    Files and folders only are unpacked, and only below a new temporary directory, with plain
+    Only files and folders are unpacked, only below a new temporary directory, and with plain
     permissions (set-user-id bits are dropped).
 
     Raises:
@@ -68,7 +68,7 @@ def _unpack(path: Path, target: Path, max_bytes: int) -> None:
             with tarfile.open(fileobj=cast("BinaryIO", metered), mode="r|") as archive:
                 for count, member in enumerate(archive):
                     max_bytes -= member.size
-                    _accept(member, count, max_bytes)
+                    _check_member(member, count, max_bytes)
                     metered.left = member.size + _MAX_HEADER_BYTES
                     archive.extract(member, target, filter="data")
                     metered.left = _MAX_HEADER_BYTES
@@ -79,7 +79,7 @@ def _unpack(path: Path, target: Path, max_bytes: int) -> None:
         raise CheckpointError(path, [f"cannot be unpacked {where}: {reason}"]) from error
 
 
-def _accept(member: tarfile.TarInfo, count: int, left: int) -> None:
+def _check_member(member: tarfile.TarInfo, count: int, left: int) -> None:
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
         raise tarfile.TarError('only relative paths without ".." are accepted')

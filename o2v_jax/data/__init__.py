@@ -1,10 +1,10 @@
 """Records: JSON or JSON Lines bytes -> ragged arrays of token ids, and results -> bytes.
 
 The formats are those of the Object2Vec documentation ("Data formats for Object2Vec inference").
-Decoding keeps no Python object per record, and the first thing that is wrong is raised as a
+Decoding keeps no Python object per record. The first thing that is wrong is raised as a
 `RecordError` that names its JSON path, with the line (and file) for JSON Lines.
 
-`labelled` reads whole files for training. It stands apart, because it needs pyarrow.
+`arrow` reads labelled pairs for training. It is not imported here, because it needs pyarrow.
 """
 
 from o2v_jax.data.decoding import DecodeOptions, WrongFormatError, decode, read_lines, sniff

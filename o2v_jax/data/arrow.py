@@ -1,4 +1,4 @@
-"""Records by Arrow: requests for scoring, and labelled pairs for training.
+"""Records read by Arrow: requests for scoring, and labelled pairs for training.
 
 Scoring stops at the first bad line. Training reads blocks of whole lines, goes on after a bad one
 and needs no Python object per record.
@@ -26,7 +26,7 @@ _LIST_TYPES = (
 )
 _IDS = pa.list_(pa.int32())
 _SCHEMA = pa.schema([("label", pa.float64()), ("in0", _IDS), ("in1", _IDS)])
-# In a field that is not looked at anything could stand: "error" leaves such lines to the others.
+# An unknown field could hold anything: with "error" such lines are left to the other readers.
 _PARSE = pj.ParseOptions(explicit_schema=_SCHEMA, unexpected_field_behavior="error")
 _READ = pj.ReadOptions(use_threads=True, block_size=2**20)  # what one thread parses at a time
 _NEWLINE, _RETURN, _OPEN = b"\n\r{"
@@ -87,36 +87,36 @@ def read_plain(text: bytes, first: int = 1) -> LabelledPairs | None:
 
     The lines are numbered from `first`.
     """
-    lines = _object_lines(text)
-    table = _table(text, lines)
+    lines = _find_object_lines(text)
+    table = _read_table(text, lines)
     if table is None or lines is None or any(column.null_count for column in table.columns):
         return None
-    in0, in1, labels = _ragged(table["in0"]), _ragged(table["in1"]), table["label"].to_numpy()
+    in0, in1, labels = _read_ids(table["in0"]), _read_ids(table["in1"]), table["label"].to_numpy()
     if in0 is None or in1 is None or not np.isfinite(labels).all():
         return None
     return LabelledPairs(in0, in1, labels=labels, lines=lines + first)
 
 
 def read_sides(text: bytes) -> ArrowSides | None:
-    """The sides of whole lines that plainly give the same; labels may stand there."""
-    table = _table(text, _object_lines(text))
+    """The sides of whole lines, if each plainly gives the same ones; labels are allowed."""
+    table = _read_table(text, _find_object_lines(text))
     # a name with an escape in it could not be found below
-    if table is None or b"\\" in text or not _plain_labels(table["label"]):
+    if table is None or b"\\" in text or not _are_finite(table["label"]):
         return None
     given = [name for name in ("in0", "in1") if name.encode() in text]
-    sides = {name: _ragged(table[name]) for name in given if not table[name].null_count}
+    sides = {name: _read_ids(table[name]) for name in given if not table[name].null_count}
     if not given or len(sides) != len(given) or None in sides.values():
         return None
     return ArrowSides(sides.get("in0"), sides.get("in1"))
 
 
-def _plain_labels(labels: pa.ChunkedArray) -> bool:
+def _are_finite(labels: pa.ChunkedArray) -> bool:
     """Whether none of them is what JSON does not have, such as NaN."""
     return bool(np.isfinite(labels.drop_null().to_numpy()).all())
 
 
-def _table(text: bytes, lines: Index | None) -> pa.Table | None:
-    """As many rows as there are lines, or None."""
+def _read_table(text: bytes, lines: Index | None) -> pa.Table | None:
+    """A table of as many rows as there are lines, or None."""
     if lines is None or not len(lines):
         return None
     try:
@@ -126,7 +126,7 @@ def _table(text: bytes, lines: Index | None) -> pa.Table | None:
     return table if table.num_rows == len(lines) else None
 
 
-def _object_lines(text: bytes) -> Index | None:
+def _find_object_lines(text: bytes) -> Index | None:
     """The numbers, from 0, of the lines that are not empty, if all of these begin with `{`.
 
     Every one of them then begins a record, because there is no second `{` in a record that only
@@ -142,7 +142,7 @@ def _object_lines(text: bytes) -> Index | None:
     return lines if (data[starts[lines]] == _OPEN).all() else None
 
 
-def _ragged(column: pa.ChunkedArray) -> Ragged | None:
+def _read_ids(column: pa.ChunkedArray) -> Ragged | None:
     """Lists of ids as ragged arrays, if they hold neither null nor a negative number."""
     lists = column.combine_chunks()
     values = lists.flatten()
@@ -172,7 +172,7 @@ def read_labelled(text: bytes, first: int = 1, *, explained: int = 1000) -> Labe
 
 
 def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> LabelledPairs:
-    """The same, a line at a time: this says what a record is."""
+    """As `read_labelled`, a line at a time; this reader defines what a record is."""
     rows, lines, faults, bad = [], [], [], 0
     for number, line in enumerate(text.split(b"\n"), first):
         if not line or line.isspace():

@@ -19,7 +19,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, eq=False)
 class DistinctRows:
-    """Sequences of which each is held once.
+    """Distinct sequences, and which of them each record has.
 
     Attributes:
         rows: the sequences, none twice.
@@ -68,7 +68,7 @@ def deduplicate_rows(ragged: Ragged) -> DistinctRows:
 def find_unique_rows(
     ragged: Ragged, hash_rows: Callable[[Ragged], Hashes] | None = None
 ) -> tuple[Index, Index]:
-    """The first row of each kind, and for every row the number of its kind.
+    """The first row of each set of equal rows, and for every row the number of its set.
 
     Rows are grouped by a 64-bit hash and then compared in full, so that a collision of hashes
     costs speed and never a wrong answer.
@@ -85,7 +85,7 @@ def find_unique_rows(
     if (ordered[1:] != ordered[:-1]).all():  # found in a quarter of the time of what follows
         return everything, everything
     _, first, kind = np.unique(hashes, return_index=True, return_inverse=True)
-    if _all_equal(ragged, ragged.take(first[kind])):
+    if _are_equal(ragged, ragged.take(first[kind])):
         return first, kind
     return everything, everything
 
@@ -122,5 +122,5 @@ def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-def _all_equal(a: Ragged, b: Ragged) -> bool:
+def _are_equal(a: Ragged, b: Ragged) -> bool:
     return np.array_equal(a.offsets, b.offsets) and np.array_equal(a.ids, b.ids)

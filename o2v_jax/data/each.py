@@ -1,4 +1,4 @@
-"""Records of which each may be bad: the good ones, and what is wrong with every other."""
+"""Reads records of which some may be bad: the good ones, and what is wrong with the others."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def split_instances(document: bytes) -> list[bytes]:
     """The texts of the records of a JSON document.
 
     Raises:
-        RecordError: it is no `{"instances": [...]}`; the path is that in the document.
+        RecordError: it is not `{"instances": [...]}`; the path is that in the document.
     """
     body = document.removeprefix(BOM)
     try:
@@ -106,7 +106,7 @@ def _read_chunk(
         except (ValueError, RecursionError) as error:
             path, reason = options.explain(error, text, is_line=True)
             errors[number] = RecordError(place_of(number) + path.removeprefix("$"), reason)
-    rows, numbers = _encode(decoded, numbers, place_of, options, errors)
+    rows, numbers = _encode_texts(decoded, numbers, place_of, options, errors)
     records = make_records(rows, Places())
     bad = dict(_find_problems(records, options.vocab_sizes))
     if not bad:
@@ -117,7 +117,7 @@ def _read_chunk(
     return make_records([row for at, row in enumerate(rows) if at not in bad], Places())
 
 
-def _encode(
+def _encode_texts(
     decoded: list[Record | TextRecord],
     numbers: list[int],
     place_of: PlaceOf,
@@ -143,7 +143,7 @@ def _make_error(where: str, reason: str, text: bytes) -> RecordError:
 def _find_problems(
     records: Records, vocab_sizes: VocabSizes
 ) -> Iterator[tuple[int, tuple[str, str]]]:
-    """By record, the path and the reason; of several in a record the first comes last."""
+    """By record, the path and the reason; a record's first comes last, so that a dict keeps it."""
     sides = ((records.in0, records.has0), (records.in1, records.has1))
     for side, size in reversed(list(enumerate(vocab_sizes or ()))):
         ragged, has = sides[side]

@@ -15,9 +15,6 @@ ResultKey: TypeAlias = Literal["scores", "embeddings"]
 _CHUNK = 2**15  # numbers written at a time: some 350 KB
 
 
-Key: TypeAlias = Literal["scores", "embeddings"]
-
-
 def encode(
     values: Floats, key: ResultKey, media_type: str, class_names: Sequence[str] = ()
 ) -> bytes:
@@ -59,7 +56,7 @@ def encode_pieces(
 def encode_rows(
     values: Floats, key: ResultKey, between: bytes, endings: Sequence[bytes] = ()
 ) -> Iterator[bytes]:
-    """The results alone, an object each, with `between` between two; in pieces, unchecked."""
+    """The results alone, one object each, separated by `between`; in pieces, and not checked."""
     before = b""
     for part in _split_parts(values):
         yield before + _encode_part(part, key, between, endings)

@@ -1,4 +1,4 @@
-"""What kind of file something is by its first bytes, where it is not text with records."""
+"""Kinds of files, told by their first bytes, where a file does not hold records as text."""
 
 import io
 import re
@@ -15,7 +15,7 @@ class FileType(NamedTuple):
     """A kind of file that is not text.
 
     Attributes:
-        name: what a file of this kind is, behind "is".
+        name: what a file of this kind is; follows "is" in messages.
         remedy: what to do with it; empty if nothing is known.
     """
 
@@ -65,7 +65,7 @@ def peek_head(stream: BinaryIO) -> bytes:
 
 
 def require_text(head: bytes, name: str) -> None:
-    """Refuses what is plainly no text.
+    """Checks that a file is not of a kind that is plainly not text.
 
     Args:
         head: the beginning of a file's content.

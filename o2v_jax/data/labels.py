@@ -9,7 +9,7 @@ import numpy.typing as npt
 from o2v_jax.arguments import describe, show
 from o2v_jax.data.raw_values import list_values
 from o2v_jax.data.records import LabelValues
-from o2v_jax.data.tokenizers import spell_integer, spell_scalar
+from o2v_jax.data.spelling import spell_integer, spell_scalar
 from o2v_jax.data.validate import Fault
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.hyperparameters import Hyperparameters
@@ -26,7 +26,7 @@ def read_labels(
         class_names: of the model.
 
     Raises:
-        InputError: they are no sequence.
+        InputError: they are not a sequence.
         RecordError: one is not of this configuration; says which.
     """
     is_sequence = isinstance(labels, Iterable) and getattr(labels, "ndim", 1) == 1
@@ -98,7 +98,7 @@ def find_wrong_labels(labels: LabelValues, config: Hyperparameters) -> npt.NDArr
 
 
 def describe_label(label: float, config: Hyperparameters) -> Fault:
-    """What to say of a label that is not of this configuration."""
+    """What is wrong with a label that is not of this configuration."""
     rule = "a finite number that float32 can hold"
     if config.output_layer == "softmax":
         classes = f"0..{config.num_classes - 1} of num_classes={config.num_classes}"

@@ -32,12 +32,12 @@ def read_bounded_lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
 def split_chunks(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[bytes]]]:
     """Up to `most` lines at a time, fewer if they are long, with the number of the first of them.
 
-    A byte order mark in front is left out. Where reading fails, what was read before comes first.
+    A byte order mark in front is left out. If reading fails, the lines before that come first.
     """
     source, first = iter(lines), 1
     failure = None
     while failure is None:
-        chunk, failure = _next_chunk(source, most)
+        chunk, failure = _read_chunk(source, most)
         if first == 1 and chunk:
             chunk[0] = chunk[0].removeprefix(BOM)
         if chunk:
@@ -48,7 +48,7 @@ def split_chunks(lines: Iterable[bytes], most: int) -> Iterator[tuple[int, list[
     raise failure
 
 
-def _next_chunk(source: Iterator[bytes], most: int) -> tuple[list[bytes], O2VError | None]:
+def _read_chunk(source: Iterator[bytes], most: int) -> tuple[list[bytes], O2VError | None]:
     chunk, size = list[bytes](), 0
     try:
         for line in source:

@@ -14,7 +14,7 @@ class ArraySpec(NamedTuple):
 
     Attributes:
         dtype: its name, for messages.
-        shape: None where it is no array.
+        shape: None where it is not an array.
         is_right: whether it has the dtype that it should have.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from o2v_jax.array_types import Ids, Index
-from o2v_jax.data.sequences import FlatSequences, array_of, flat
+from o2v_jax.data.sequences import FlatSequences, flat, to_array
 from o2v_jax.errors import InputError
 
 _SLICE = 2**20  # offsets that are compared at a time
@@ -41,9 +41,9 @@ class Ragged:
 
     def __post_init__(self) -> None:
         if _needs_conversion(self.ids, _INT32):
-            object.__setattr__(self, "ids", _convert_ids(array_of(self.ids)))
+            object.__setattr__(self, "ids", _convert_ids(to_array(self.ids)))
         if _needs_conversion(self.offsets, _INT64):
-            object.__setattr__(self, "offsets", _convert_offsets(array_of(self.offsets)))
+            object.__setattr__(self, "offsets", _convert_offsets(to_array(self.offsets)))
         ends = self.offsets[:1].tolist() + self.offsets[-1:].tolist()
         if ends != [0, len(self.ids)] or not _is_rising(self.offsets):
             raise InputError(f"offsets must rise from 0 to {len(self.ids)}, the number of ids")
@@ -57,7 +57,7 @@ class Ragged:
                 a column of lists (Arrow, polars, pandas).
 
         Raises:
-            InputError: it is no sequence of sequences, or something in one of them is not an
+            InputError: it is not a sequence of sequences, or something in one of them is not an
                 integer that fits int32.
         """
         if isinstance(rows, Ragged):
@@ -98,7 +98,7 @@ class Ragged:
         return cls(np.concatenate([part.ids for part in parts]), joined)
 
     def locate(self, positions: Index) -> tuple[Index, Index]:
-        """For positions in `ids` the rows that hold them, and the places in these rows.
+        """The rows that hold these positions of `ids`, and the positions within these rows.
 
         >>> Ragged.of([[3, 1], [], [4]]).locate(np.array([1, 2]))
         (array([0, 2]), array([1, 0]))

@@ -3,7 +3,8 @@
 from typing import Any
 
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.tokenizers import NO_VOCABULARY, SIDES, Tokenizers, spell_scalar
+from o2v_jax.data.spelling import spell_scalar
+from o2v_jax.data.tokenizers import NO_VOCABULARY, SIDES, Tokenizers
 from o2v_jax.errors import InputError, RecordError
 
 _LISTS = ("to_pylist", "to_list", "tolist")  # of Arrow; of polars and pandas; of NumPy
@@ -26,7 +27,7 @@ def encode_raw_values(rows: Any, side: int, tokenizers: Tokenizers | None) -> An
         return rows
     if tokenizers is None:
         raise InputError(f"{SIDES[side]}: {NO_VOCABULARY}")
-    return Ragged.of(_encode(list_values(rows), side, tokenizers))
+    return Ragged.of(_encode_rows(list_values(rows), side, tokenizers))
 
 
 def list_values(rows: Any) -> list[Any]:
@@ -37,7 +38,7 @@ def list_values(rows: Any) -> list[Any]:
 
 def _are_raw(rows: Any) -> bool:
     """Whether the first value that is not empty is a text, or holds texts."""
-    for row in rows if isinstance(rows, list | tuple) else _first_of_column(rows):
+    for row in rows if isinstance(rows, list | tuple) else _take_first(rows):
         if isinstance(row, str):
             return True
         if isinstance(row, list | tuple) and len(row):
@@ -56,14 +57,14 @@ def _are_scalars(rows: Any) -> bool:
     return bool(first) and spell_scalar(first[0]) is not None
 
 
-def _first_of_column(rows: Any) -> list[Any]:
+def _take_first(rows: Any) -> list[Any]:
     """The first value of a column or of an array of objects; nothing of what is neither."""
     is_column = any(hasattr(rows, name) for name in _LISTS) and getattr(rows, "ndim", 1) == 1
     is_object = getattr(getattr(rows, "dtype", None), "kind", "O") in "OUT"
     return list_values(rows[:1]) if is_column and is_object else []
 
 
-def _encode(values: list[Any], side: int, tokenizers: Tokenizers) -> list[list[int]]:
+def _encode_rows(values: list[Any], side: int, tokenizers: Tokenizers) -> list[list[int]]:
     rows: list[list[int]] = []
     try:
         rows.extend(tokenizers[side].encode_each(values))

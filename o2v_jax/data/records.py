@@ -117,7 +117,7 @@ class Labelled(Record, gc=False):
 
 
 class TextRecord(msgspec.Struct, gc=False):
-    """One object or a pair of them, of which any may be a text, or a list of tokens."""
+    """One object or a pair of them; each may be a text, or a list of tokens."""
 
     in0: str | list[str | Id] | UnsetType = UNSET
     in1: str | list[str | Id] | UnsetType = UNSET
@@ -139,7 +139,7 @@ class _Body(msgspec.Struct, Generic[_R]):
 
 
 class Decoders(NamedTuple):
-    """Of one form of JSON: for records of ids, which takes less time, and of texts too."""
+    """Decoders of one form of JSON: of records of ids alone, which is faster, and of texts too."""
 
     ids: msgspec.json.Decoder[Any]
     texts: msgspec.json.Decoder[Any]
@@ -159,7 +159,7 @@ LINE: dict[bool, Decoders] = {
 
 
 def decode_record(decoders: Decoders, text: bytes, *, texts: bool) -> Any:
-    """Decodes JSON as `decode_utf8`: records of ids, or if `texts`, of texts too."""
+    """Decodes JSON as `decode_utf8`: records of ids, or with `texts` also of texts."""
     try:
         return decode_utf8(decoders.ids, text)
     except msgspec.ValidationError:
@@ -176,9 +176,9 @@ _ESCAPES = re.compile(
 
 
 def decode_utf8(decoder: msgspec.json.Decoder[Any], text: bytes) -> Any:
-    r"""Decodes JSON. Half of a surrogate pair (`\ud83d`), which JSON can hold, is a U+FFFD.
+    r"""Decodes JSON. Half of a surrogate pair (`\ud83d`), which JSON can hold, becomes U+FFFD.
 
-    The decoder would refuse it even in a field that it skips, and no text is ever kept.
+    The decoder would refuse it, even in a field that it skips.
 
     Raises:
         UnicodeDecodeError: the text is not UTF-8; the decoder does not look inside strings.
@@ -191,13 +191,13 @@ def decode_utf8(decoder: msgspec.json.Decoder[Any], text: bytes) -> Any:
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        whole = _without_halves(text)
+        whole = _replace_halves(text)
         if whole == text:
             raise
     return decoder.decode(whole)
 
 
-def _without_halves(text: bytes) -> bytes:
+def _replace_halves(text: bytes) -> bytes:
     """The text with U+FFFD, which is as long, for each half of a surrogate pair."""
     if b"\\ud" not in text and b"\\uD" not in text:
         return text

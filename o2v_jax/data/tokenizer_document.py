@@ -1,4 +1,4 @@
-"""What a tokenizer.json of the `tokenizers` library says, read and checked without the library."""
+"""The contents of a tokenizer.json, read and checked without the `tokenizers` library."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,18 +16,23 @@ _LARGEST_ID = 2**31 - 1
 
 
 def require_model(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The model of a tokenizer.json, of a type that is known."""
+    """The model of a tokenizer.json.
+
+    Raises:
+        InputError: its type is not one of `MODELS`, or it has dropout.
+    """
     model = document.get("model")
     kind = model.get("type") if isinstance(model, dict) else None
     if not isinstance(model, dict) or not isinstance(kind, str) or kind not in MODELS:
         raise InputError(f"model.type must be one of {', '.join(MODELS)}, got {show(kind)}")
     if model.get("dropout"):
-        raise InputError(f"model.dropout is {show(model['dropout'])}, so ids would vary: set null")
+        dropout = show(model["dropout"])
+        raise InputError(f"model.dropout is {dropout}, so ids would vary: set it to null")
     return model
 
 
 def read_tokens(model: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, int]:
-    """Token -> id, with those that were added beside the model's.
+    """Token -> id: the tokens of the model, and those of added_tokens.
 
     Raises:
         InputError: they are not what the library writes.
@@ -45,14 +50,18 @@ def read_tokens(model: Mapping[str, Any], document: Mapping[str, Any]) -> dict[s
         raise InputError("model.vocab or added_tokens is not what the library writes") from error
     for token, index in tokens.items():
         if not isinstance(token, str):
-            raise InputError(f"token {show(token)} is no text")
+            raise InputError(f"token {show(token)} is not a string")
         if type(index) is not int or not 0 <= index <= _LARGEST_ID:
             raise InputError(f"token {show(token)} must have an id from 0 on, got {show(index)}")
     return tokens
 
 
 def find_unknown(model: Mapping[str, Any], tokens: Mapping[str, int]) -> int | None:
-    """The id of what is unknown; None: the model splits everything into what it knows."""
+    """The id of the unknown token; None: the model splits every text into tokens that it knows.
+
+    Raises:
+        InputError: the vocabulary lacks that token, or the model has none and needs one.
+    """
     if model["type"] == "Unigram":
         index = model.get("unk_id")
         return index if type(index) is int else None
@@ -64,7 +73,11 @@ def find_unknown(model: Mapping[str, Any], tokens: Mapping[str, int]) -> int | N
 
 
 def check_merges(model: Mapping[str, Any]) -> None:
-    """BPE's parts behind others begin with its prefix: the library would break off without."""
+    """Checks that in a BPE with a prefix the second part of every merge begins with it.
+
+    Raises:
+        InputError: it does not; the library would abort the process.
+    """
     prefix, merges = model.get("continuing_subword_prefix"), model.get("merges")
     if model["type"] != "BPE" or not isinstance(prefix, str) or not isinstance(merges, list):
         return
@@ -75,7 +88,11 @@ def check_merges(model: Mapping[str, Any]) -> None:
 
 
 def check_padding(tokens: Mapping[str, int], document: Mapping[str, Any]) -> None:
-    """Id 0 is padding, which encoders leave out, so that no other token may have it."""
+    """Checks that no token but padding has id 0, which encoders leave out.
+
+    Raises:
+        InputError: another token has it.
+    """
     padding = document.get("padding")
     declared = padding.get("pad_token") if isinstance(padding, dict) else PADDING
     for token, index in tokens.items():

@@ -1,21 +1,18 @@
 """Tokenizers: how the raw values of a side become token ids.
 
-A column of a table, a field of a request and an argument in Python mean the same: each goes through
-the tokenizer of its side, which a model carries.
+Columns of tables, fields of requests and arguments in Python are treated alike: each goes through
+the tokenizer of its side, which is part of the model.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias, cast, get_args
-
-import numpy as np
 
 from o2v_jax.arguments import describe, require_choice, require_instance, show
 from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.spelling import spell_integer, spell_scalar
 from o2v_jax.data.text_tokenizers import TextTokenizer
 from o2v_jax.data.vocabulary import TREEBANK, Vocabulary, normalize_token, tokenize
 from o2v_jax.errors import InputError
@@ -32,53 +29,11 @@ NO_ID = f"is not a token id, an integer in 0..{LARGEST_ID}"
 
 NO_VOCABULARY = "this model has no vocabulary, so it takes token ids and not text"
 
-# as Python, pandas and Arrow write floats; not 1e5, which may be an id in hexadecimal
-_PATTERN = r"^(?:0|-?[1-9][0-9]*)\.0$|^-?[0-9](?:\.[0-9]+)?e\+[0-9]{1,3}$"
-_WHOLE = re.compile(_PATTERN, re.ASCII)
-_DECIMAL = re.compile(r"-?[0-9]+\.[0-9]|-?[0-9]e[-+][0-9]", re.ASCII)
 _ID = re.compile(r"[0-9]{1,7}", re.ASCII)
 # a list or an array as Python writes it: ['red', 'blue'], [1, 2], {"a"}, (1, 2), [1 2]
 WRITTEN_LIST = re.compile(
     r"""^\s*[\[({]\s*['"].*['"],?\s*[\])}]\s*$|^\s*\[[-+0-9., \s]+\]\s*$""", re.DOTALL
 )
-
-
-def spell_integer(text: str) -> str:
-    """The integer that a float's text spells; any other text as it is.
-
-    >>> spell_integer("1.0"), spell_integer("1e+15"), spell_integer("1.5"), spell_integer("1.50")
-    ('1', '1000000000000000', '1.5', '1.50')
-    """
-    if not _WHOLE.match(text):
-        return text
-    if text.endswith(".0"):
-        return text[:-2]
-    number = float(text)
-    return str(int(number)) if number.is_integer() else text
-
-
-def spell_scalar(value: Any) -> str | None:
-    """A number or a truth value as tables write it; None for anything else.
-
-    >>> spell_scalar(7), spell_scalar(1.5), spell_scalar(True), spell_scalar([7])
-    ('7', '1.5', 'true', None)
-    """
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, Integral):
-        return str(int(value))
-    if isinstance(value, Real) and math.isfinite(value):
-        return repr(float(value))
-    return None
-
-
-def are_whole(texts: Iterable[str]) -> bool:
-    """Whether no text begins as a decimal number that is not an integer, as versions and prices do.
-
-    >>> are_whole(["1.0", "7", "x"]), are_whole(["1.0", "1.1"]), are_whole(["1.0", "1.00"])
-    (True, False, False)
-    """
-    return not any(_DECIMAL.match(text) and spell_integer(text) == text for text in texts)
 
 
 def parse_ids(text: str) -> list[int]:
@@ -157,7 +112,7 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """The smallest `vocab_size` that holds every id; 0 of ids."""
+        """The smallest `vocab_size` that holds every id; 0 for a tokenizer of ids."""
         return 0 if self.vocabulary is None else self.vocabulary.size
 
     @property
@@ -180,7 +135,7 @@ class Tokenizer:
                 a truth value.
 
         Raises:
-            InputError: it is none of these, or an id is not one. A message for behind "in0".
+            InputError: it is none of these, or an id is not one. The message is to follow "in0".
         """
         if self.kind == "ids":
             return parse_ids(value) if isinstance(value, str) else _require_ids(value)
@@ -213,7 +168,7 @@ class Tokenizer:
         return None
 
     def split(self, value: str | int | Sequence[Any]) -> list[str]:
-        """The tokens of a raw value; of no use for ids.
+        """The tokens of a raw value, unless it holds ids.
 
         Raises:
             InputError: see `encode`.
@@ -258,7 +213,7 @@ class Tokenizer:
         """Whether the vocabulary has a token.
 
         Raises:
-            InputError: it is no text.
+            InputError: it is not a text.
         """
         _require_text(token)
         known = self._tokens

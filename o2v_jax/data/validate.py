@@ -33,7 +33,7 @@ _TRAILING = re.compile(r"trailing characters \(byte (?P<at>\d+)\)")
 MaxSeqLens: TypeAlias = tuple[int, int]  # max_seq_len of each side
 SEVERAL = "several records stand on one line: each needs a line of its own"
 SEVERAL_DOCUMENTS = 'several JSON values, but one {"instances": [...]} is expected'
-UNFINISHED = "the line ends within a record: each must stand whole on one, as jq -c writes it"
+UNFINISHED = "the line ends within a record: write each record on one line, as jq -c does"
 DOCUMENT = "one JSON document: expected JSON Lines, a record a line"
 INT32_IDS = 2**31
 _FIELDS = {"in0", "in1", "instances"}
@@ -196,7 +196,7 @@ def describe_mixed(other: str, *, pair: bool) -> str:
 
 
 def find_outside(ids: npt.NDArray[np.integer], vocab_size: int) -> Index:
-    """Where ids are outside the vocabulary 0..vocab_size-1: int64 positions, in order.
+    """The positions, int64 and in order, of ids outside the vocabulary 0..vocab_size-1.
 
     >>> find_outside(np.array([4, -1, 5]), 5)
     array([1, 2])
@@ -211,7 +211,7 @@ def iterate_outside(
 ) -> Iterator[tuple[int, int, int]]:
     """The first `most` ids outside the vocabulary, or all: (id, row, position in it)."""
     at = find_outside(rows.ids, vocab_size)[:most]
-    if not len(at):  # searching nothing still gives Python's lock away, for which a request waits
+    if not len(at):  # even an empty search releases the GIL, and a request waits for it
         return iter(())
     places = (part.tolist() for part in rows.locate(at))
     return zip(rows.ids[at].tolist(), *places, strict=True)
@@ -238,7 +238,7 @@ def require_in_vocabulary(rows: Ragged, side: int, vocab_size: int) -> None:
 
 
 def resolve_max_seq_lens(config: Hyperparameters, max_seq_lens: MaxSeqLens | None) -> MaxSeqLens:
-    """Where sequences are cut: at `max_seq_lens` if given, else at the model's max_seq_len.
+    """The lengths to cut sequences at: `max_seq_lens` if given, else the model's max_seq_len.
 
     Raises:
         InputError: they are not two lengths in 1..5000.

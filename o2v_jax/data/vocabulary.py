@@ -1,4 +1,4 @@
-"""A vocabulary: words to token ids, and the tokenizer that makes words of a text."""
+"""A vocabulary: words to token ids, and the tokenizer that splits a text into words."""
 
 import json
 from collections import Counter
@@ -11,24 +11,19 @@ from typing import Any
 
 import orjson
 
-from o2v_jax.arguments import (
-    describe,
-    require_instance,
-    require_integer,
-    require_path,
-    show,
-)
+from o2v_jax.arguments import describe, require_instance, require_integer, require_path, show
 from o2v_jax.errors import InputError
 from o2v_jax.extras import require_extra
-from o2v_jax.util import require_local
+from o2v_jax.util import is_unicode, require_local
 
 PADDING = "<pad>"
 UNKNOWN = "<unk>"
-NO_TEXT = "holds half of a surrogate pair, which is no Unicode text"
+NO_TEXT = "holds half of a surrogate pair, which is not valid Unicode"
 TREEBANK = "treebank"
 
 _QUOTES = {"``": '"', "''": '"'}
 _PROBLEMS_SHOWN = 5
+_RESERVED = (PADDING, UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -39,12 +34,12 @@ class Vocabulary:
     `"<unk>"`; in a vocabulary without `"<unk>"` they are dropped.
 
     Attributes:
-        tokens: token -> id, each id once; what stands for a double quote is `'"'`.
+        tokens: token -> id, each id once; a double quote is always `'"'`.
         lowercase: whether texts are made lower case before they are looked up.
 
     Raises:
-        InputError: an id is not an integer, negative, used twice or 0, or a token is no text that
-            can be written; every such token is named (the first five of them).
+        InputError: an id is not an integer, negative, used twice or 0, or a token is not
+            valid Unicode text; names the first five such tokens.
 
     >>> words = Vocabulary({"<unk>": 1, "a": 2, "man": 3})
     >>> words.encode("A man eats")
@@ -57,7 +52,7 @@ class Vocabulary:
     def __post_init__(self) -> None:
         require_instance("tokens", self.tokens, Mapping, "a map of tokens to ids")
         require_instance("lowercase", self.lowercase, bool, "True or False")
-        problems = _problems(self.tokens)
+        problems = _find_problems(self.tokens)
         shown = list(islice(problems, _PROBLEMS_SHOWN))
         if more := sum(1 for _ in problems):
             shown.append(f"and {more} more tokens like these")
@@ -77,18 +72,32 @@ class Vocabulary:
             lowercase: whether texts are made lower case, here and in `encode`.
 
         Raises:
-            InputError: `size` is no integer or below 2, or a text is not a sequence of tokens.
+            InputError: `size` is not an integer or below 2, or a text is not a sequence of tokens.
         """
-        reserved = (PADDING, UNKNOWN)
-        require_integer("size", size, len(reserved))
+        require_integer("size", size, len(_RESERVED))
         require_instance("lowercase", lowercase, bool, "True or False")
         if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
             raise InputError(
                 f"texts={describe(texts)} must be the tokens of each text, in sequences"
             )
-        counts = Counter(token for tokens in texts for token in _normalised(tokens, lowercase))
-        ranked = sorted(counts.keys() - set(reserved), key=lambda token: (-counts[token], token))
-        names = (*reserved, *ranked[: size - len(reserved)])
+        counts = Counter(
+            token for tokens in texts for token in _normalize_tokens(tokens, lowercase)
+        )
+        return cls.from_counts(counts, size, lowercase=lowercase)
+
+    @classmethod
+    def from_counts(
+        cls, counts: Mapping[str, int], size: int, *, lowercase: bool = True
+    ) -> "Vocabulary":
+        """As `build`, of tokens that have been counted.
+
+        Args:
+            counts: how often each token occurs.
+            size: the number of ids at most; `"<pad>"` and `"<unk>"` always have theirs.
+            lowercase: whether `encode` makes texts lower case.
+        """
+        ranked = sorted(counts.keys() - {*_RESERVED}, key=lambda token: (-counts[token], token))
+        names = (*_RESERVED, *ranked[: max(size - len(_RESERVED), 0)])
         return cls({token: index for index, token in enumerate(names)}, lowercase)
 
     @classmethod
@@ -100,19 +109,19 @@ class Vocabulary:
                 has a wrong id.
         """
         path = require_path("path", path)
-        return cls._of(read_json_object(path), path.name, lowercase)
+        return cls._make(read_json_object(path), path.name, lowercase)
 
     @classmethod
     def parse(cls, data: bytes, name: str, *, lowercase: bool = True) -> "Vocabulary":
-        """The same of a file's contents; `name` is what errors call it.
+        """As `read`, of a file's contents; `name` is what errors call it.
 
         Raises:
             InputError: as `read`.
         """
-        return cls._of(parse_json_object(data, name), name, lowercase)
+        return cls._make(parse_json_object(data, name), name, lowercase)
 
     @classmethod
-    def _of(cls, tokens: dict[str, Any], name: str, lowercase: bool) -> "Vocabulary":
+    def _make(cls, tokens: dict[str, Any], name: str, lowercase: bool) -> "Vocabulary":
         try:
             return cls(tokens, lowercase)
         except InputError as error:
@@ -127,7 +136,7 @@ class Vocabulary:
         """Writes `to_json` to a file.
 
         Raises:
-            InputError: it is no path on this machine.
+            InputError: it is not a path on this machine.
         """
         require_path("path", path).write_bytes(self.to_json())
 
@@ -145,7 +154,7 @@ class Vocabulary:
         """The ids of a text's tokens; see `tokenize`.
 
         Raises:
-            InputError: it is no text.
+            InputError: it is not a text.
         """
         require_instance("text", text, str, "a text")
         return self.encode_tokens(tokenize(text, self.lowercase))
@@ -157,7 +166,8 @@ class Vocabulary:
             InputError: it is one text, whose letters would be the tokens, or holds other things.
         """
         unknown = self.unknown_id
-        ids = (self.tokens.get(token, unknown) for token in _normalised(tokens, self.lowercase))
+        known = _normalize_tokens(tokens, self.lowercase)
+        ids = (self.tokens.get(token, unknown) for token in known)
         return [index for index in ids if index is not None]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -181,15 +191,15 @@ def name_ids(ids: Iterable[int], by_id: Mapping[int, str]) -> list[str]:
 def tokenize(text: str, lowercase: bool = True) -> list[str]:
     """Splits one sentence as the Penn Treebank does, with NLTK's `TreebankWordTokenizer`.
 
-    That is how SNLI was tokenised. Text that is already split so comes out as it went in, but for
+    SNLI was tokenised in this way. Text that is already split comes out unchanged, except for
     quotation marks: the Treebank's opening and closing marks and `'"'` all become `'"'`, because
-    which of them NLTK writes depends on the blanks around. Only the last full stop of a text is
-    split off, so give it one sentence at a time.
+    which of them NLTK writes depends on the blanks around them. Only the last full stop of a text
+    is split off, so give it one sentence at a time.
 
     >>> tokenize("A man isn't sleeping.")
     ['a', 'man', 'is', "n't", 'sleeping', '.']
     """
-    return [normalize_token(token, lowercase) for token in _treebank().tokenize(text)]
+    return [normalize_token(token, lowercase) for token in _load_treebank().tokenize(text)]
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
@@ -215,7 +225,7 @@ def parse_json_object(data: bytes, name: str) -> dict[str, Any]:
         InputError: it is not JSON (with line and column), is not an object or names a key twice.
     """
     try:
-        value = json.loads(data, object_pairs_hook=_unique)
+        value = json.loads(data, object_pairs_hook=refuse_duplicate_keys)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
@@ -223,43 +233,40 @@ def parse_json_object(data: bytes, name: str) -> dict[str, Any]:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict; a key that stands twice in it is an error, not a choice of one."""
+def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict, for `object_pairs_hook` of `json.loads`.
+
+    Raises:
+        ValueError: a key stands in it twice; which of the values is meant cannot be known.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = (key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError("it names " + ", ".join(map(_shown, islice(twice, 5))) + " twice")
+        raise ValueError("it names " + ", ".join(map(_show_token, islice(twice, 5))) + " twice")
     return found
 
 
-def _problems(tokens: Mapping[str, int]) -> Iterator[str]:
+def _find_problems(tokens: Mapping[str, int]) -> Iterator[str]:
     owners: dict[int, str] = {}
     for token, index in tokens.items():
         if not isinstance(token, str):
-            yield f"token {show(token)} is no text"
-        elif not _is_text(token):
-            yield f"token {_shown(token)} {NO_TEXT}"
+            yield f"token {show(token)} is not a string"
+        elif not is_unicode(token):
+            yield f"token {_show_token(token)} {NO_TEXT}"
         elif type(index) is not int:
-            yield f"token {_shown(token)} must have an integer id, but it has {show(index)}"
+            yield f"token {_show_token(token)} must have an integer id, but it has {show(index)}"
         elif index < 0 or (index == 0 and token != PADDING):
             yield (
-                f"token {_shown(token)} has id {show(index)}, "
+                f"token {_show_token(token)} has id {show(index)}, "
                 f"but ids begin at 1 (0 is {PADDING!r} alone)"
             )
         elif owners.setdefault(index, token) != token:
-            yield f"tokens {_shown(owners[index])} and {_shown(token)} both have id {show(index)}"
+            both = f"{_show_token(owners[index])} and {_show_token(token)}"
+            yield f"tokens {both} both have id {show(index)}"
 
 
-def _shown(token: str) -> str:
+def _show_token(token: str) -> str:
     return show(token[:100])  # without the quoting of all of a token of megabytes
-
-
-def _is_text(token: str) -> bool:
-    try:
-        token.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def normalize_token(token: str, lowercase: bool) -> str:
@@ -268,10 +275,10 @@ def normalize_token(token: str, lowercase: bool) -> str:
     return token.lower() if lowercase else token
 
 
-def _normalised(tokens: Iterable[str], lowercase: bool) -> list[str]:
+def _normalize_tokens(tokens: Iterable[str], lowercase: bool) -> list[str]:
     """The tokens of one text as a vocabulary holds them."""
     if isinstance(tokens, str | bytes):
-        what = "is one text, and its letters are no tokens: give it to `tokenize` first"
+        what = "is one text, but tokens are expected: give it to `tokenize` first"
         raise InputError(f"{describe(tokens)} {what}")
     try:
         return [normalize_token(token, lowercase) for token in tokens]
@@ -280,7 +287,7 @@ def _normalised(tokens: Iterable[str], lowercase: bool) -> list[str]:
 
 
 @cache
-def _treebank() -> Any:
+def _load_treebank() -> Any:
     require_extra("text", "splitting a text into tokens", "nltk")
     from nltk.tokenize.treebank import TreebankWordTokenizer  # noqa: PLC0415  its import is slow
 

@@ -1,4 +1,4 @@
-"""What a person should hear once about data that is legal but perhaps not meant."""
+"""Warnings of data that is valid, but perhaps not what was meant; each is given once."""
 
 import logging
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class DataWarnings:
-    """Says each thing once, however much data it looks at."""
+    """Logs each warning once, however much data it checks."""
 
     def __init__(self, config: Hyperparameters) -> None:
         self._config = config
@@ -29,7 +29,7 @@ class DataWarnings:
         self.warn(side, int((rows.lengths > longest).sum()), zero_inside(rows), name)
 
     def warn(self, side: int, over: int, zero: bool, name: str) -> None:
-        """The same for what was counted already.
+        """As `check`, for what was counted already.
 
         Args:
             side: 0 for in0, 1 for in1.
@@ -39,12 +39,12 @@ class DataWarnings:
         """
         if over:
             limit = f"enc{side}_max_seq_len={self._config.encoder(side).max_seq_len}"
-            self._once(f"{name}: in{side}: {over} sequences are cut to {limit}", f"cut{side}")
+            self._warn_once(f"{name}: in{side}: {over} sequences are cut to {limit}", f"cut{side}")
         if zero:
-            meaning = "id 0 is padding and counts for nothing, but stands before other ids"
-            self._once(f"{name}: in{side}: {meaning}", f"zero{side}")
+            meaning = "id 0 is padding and is ignored, but stands before other ids"
+            self._warn_once(f"{name}: in{side}: {meaning}", f"zero{side}")
 
-    def _once(self, message: str, kind: str) -> None:
+    def _warn_once(self, message: str, kind: str) -> None:
         if kind not in self._said:
             self._said.add(kind)
             log.warning(message)

@@ -133,7 +133,7 @@ def count_confusion(labels: Index, predicted: npt.NDArray[np.integer], classes: 
 
 def find_f1(confusion: Counts) -> Values:
     """F1 of each class `[..., classes]`, NaN where a class neither occurs nor is predicted."""
-    correct, support, predicted = _sums(confusion)
+    correct, support, predicted = _count_by_class(confusion)
     return _divide(2 * correct, support + predicted)
 
 
@@ -142,7 +142,7 @@ def find_macros(confusion: Counts) -> Values:
 
     As in scikit-learn, a precision or recall that is not defined counts as 0.
     """
-    correct, support, predicted = _sums(confusion)
+    correct, support, predicted = _count_by_class(confusion)
     present = ((support + predicted) > 0).sum(axis=-1)
     rates = (_divide(correct, predicted), _divide(correct, support), find_f1(confusion))
     return np.stack([np.nansum(rate, axis=-1) / present for rate in rates], axis=-1)
@@ -185,7 +185,7 @@ def _estimate_macros(confusion: Counts) -> dict[str, Estimate]:
 
 
 def _describe_classes(confusion: Counts, names: Sequence[str]) -> list[ClassFigures]:
-    correct, support, predicted = _sums(confusion)
+    correct, support, predicted = _count_by_class(confusion)
     f1s = bootstrap_counts(confusion, find_f1)
     return [
         ClassFigures(
@@ -200,8 +200,8 @@ def _describe_classes(confusion: Counts, names: Sequence[str]) -> list[ClassFigu
     ]
 
 
-def _sums(confusion: Counts) -> tuple[Counts, Counts, Counts]:
-    """For each class: records recognised, with this label, and predicted."""
+def _count_by_class(confusion: Counts) -> tuple[Counts, Counts, Counts]:
+    """Records of each class: recognised, with this label, and predicted."""
     correct = np.diagonal(confusion, axis1=-2, axis2=-1)
     return correct, confusion.sum(axis=-1), confusion.sum(axis=-2)
 

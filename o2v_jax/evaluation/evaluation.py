@@ -1,4 +1,4 @@
-"""A model's scores beside the labels of the records: all that metrics and reports are made of."""
+"""A model's scores beside the labels of the records, from which metrics and reports are made."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ class Evaluation:
         return regress(self._predicted, self.labels)
 
     def list_worst(self, count: int = WORST) -> list[WorstPair]:
-        """The pairs that the model is farthest from, the worst first.
+        """The pairs that the model gets most wrong, the worst first.
 
         For classification those whose right class got the lowest probability; for regression those
         of the largest difference. Tokens are those that the model saw, after the cut at its
@@ -163,7 +163,7 @@ class Evaluation:
         return write_report(require_path("folder", folder), self.make_contents(about or {}))
 
     def make_contents(self, about: Mapping[str, str]) -> ReportContents:
-        """What `write` writes."""
+        """The contents of the report that `write` writes."""
         return ReportContents(
             {**dict(self._summarize()), **about},
             self.figures,
@@ -207,7 +207,7 @@ def _require_alike(pairs: Pairs, labels: LabelValues) -> None:
     counts = {"in0": len(pairs.in0), "in1": len(pairs.in1), "labels": len(labels)}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
-        raise InputError(f"there must be as many of each, but {listed}")
+        raise InputError(f"in0, in1 and labels must be equally many, but {listed}")
     if not len(pairs):
         raise InputError("there are no records to evaluate")
 

@@ -53,7 +53,7 @@ def make_estimate(value: float, low: float, high: float, method: str) -> Estimat
 
 
 def estimate_proportion(successes: int, trials: int, note: str = "") -> Estimate:
-    """A proportion with Wilson's interval; `note` says why there is none of no trials."""
+    """A proportion with Wilson's interval; without trials it has no value, and `note` says why."""
     if not trials:
         return Estimate(None, note=note)
     low, high = stats.binomtest(int(successes), int(trials)).proportion_ci(
@@ -143,8 +143,8 @@ def is_constant(values: Values) -> bool:
 def bootstrap_counts(counts: Counts, statistic: Callable[[Counts], Values]) -> list[Estimate]:
     """The figures that a statistic gives of counts, with their bootstrap intervals.
 
-    Records of the same cell are alike, so that drawing records anew with replacement is drawing
-    the counts of the cells: it takes as long for a million records as for a hundred.
+    Records of the same cell are alike, so drawing records with replacement is drawing the counts of
+    the cells. This takes as long for a million records as for a hundred.
 
     Args:
         counts: records by cell, of any shape.
@@ -154,10 +154,10 @@ def bootstrap_counts(counts: Counts, statistic: Callable[[Counts], Values]) -> l
     rng, records = np.random.default_rng(0), int(counts.sum())
     drawn = rng.multinomial(records, counts.ravel() / records, size=RESAMPLES)
     figures = statistic(drawn.reshape(RESAMPLES, *counts.shape))
-    return [_percentiles(*each) for each in zip(statistic(counts), figures.T, strict=True)]
+    return [_estimate_percentiles(*each) for each in zip(statistic(counts), figures.T, strict=True)]
 
 
-def _percentiles(value: float, drawn: Values) -> Estimate:
+def _estimate_percentiles(value: float, drawn: Values) -> Estimate:
     tail = (1 - CONFIDENCE) / 2
     defined = drawn[np.isfinite(drawn)]
     if not isfinite(value) or not len(defined):

@@ -135,6 +135,6 @@ def _find_limits(values: Values) -> tuple[float, float]:
 
 
 def shorten_name(name: str) -> str:
-    """A class name that fits on an axis, on which dollar signs are no formula."""
+    """A class name that fits on an axis; its dollar signs do not begin a formula."""
     shown = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
     return shown.replace("$", r"\$")

@@ -4,13 +4,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from o2v_jax import __version__
-from o2v_jax.atomic import list_others, replace_directory
+from o2v_jax.atomic import list_others, replace_directory, require_creatable
 from o2v_jax.errors import InputError
 from o2v_jax.evaluation.classification import Classification
 from o2v_jax.evaluation.intervals import CONFIDENCE, METHODS, Values
@@ -31,7 +30,7 @@ REPORT_FILES = (PAGE, FIGURES, CONFUSION, CALIBRATION, PREDICTIONS, RESIDUALS)
 
 @dataclass(frozen=True)
 class WorstPair:
-    """A pair that a model is far from.
+    """A pair that a model gets wrong.
 
     Attributes:
         record: its number, from 0.
@@ -57,7 +56,7 @@ class ReportContents:
     Attributes:
         about: what was evaluated, by name.
         figures: all figures.
-        worst: the pairs that the model is farthest from.
+        worst: the pairs that the model gets most wrong.
         labels: of all records.
         predicted: of all records; None for classification.
     """
@@ -107,27 +106,19 @@ def check_report_target(folder: Path) -> None:
     target = folder.resolve()
     try:
         is_new = not target.exists()
-    except OSError as error:  # such as a name that is too long
+        if is_new:
+            require_creatable(target)
+    except OSError as error:  # a parent that is not writable, or a name that is too long
         raise InputError(f"{folder}: cannot be made ({describe_os_error(error)})") from error
     if is_new:
-        _check_parent(folder)
-    elif not target.is_dir():
+        return
+    if not target.is_dir():
         raise InputError(f"{folder}: is a file, but a report is a folder")
-    elif others := list_others(target, REPORT_FILES):
+    if others := list_others(target, REPORT_FILES):
         shown = ", ".join(others[:5])
         raise InputError(
             f"{folder}: holds other things than a report ({shown}): choose another name"
         )
-
-
-def _check_parent(folder: Path) -> None:
-    target = folder.resolve()
-    parent = next(path for path in target.parents if path.exists())
-    try:
-        with TemporaryDirectory(dir=parent, prefix=f".{target.name}."):
-            pass
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({describe_os_error(error)})") from error
 
 
 def write_report(folder: Path, contents: ReportContents) -> Path:

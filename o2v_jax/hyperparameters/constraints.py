@@ -25,11 +25,11 @@ def list_own_sides(draft: Draft) -> tuple[int, ...]:
 def get_network(draft: Draft, side: int) -> str | None:
     """The network of a side, "enc0" resolved, or None if it is not known."""
     name = f"enc{side}_network" if side in list_own_sides(draft) else "enc0_network"
-    return draft.values[name] if draft.sound(name) else None
+    return draft.values[name] if draft.is_valid(name) else None
 
 
 def allow_resolved(draft: Draft, side: int) -> None:
-    """What a pooled encoder's values resolve to is valid, though outside their own ranges."""
+    """Accepts the values that a pooled encoder's resolve to, though outside their own ranges."""
     if get_network(draft, side) != "pooled_embedding":
         return
     enc_dim = draft.values["enc_dim"]
@@ -43,15 +43,15 @@ def resolve(draft: Draft, side: int) -> None:
     network = get_network(draft, side)
     layers = f"enc{side}_layers"
     if network == "pooled_embedding":
-        draft.clashes.extend(_pretrained_width(draft, side))
-        enc_dim = draft.values["enc_dim"] if draft.sound("enc_dim") else Unset.UNSET
+        draft.clashes.extend(_check_pretrained_width(draft, side))
+        enc_dim = draft.values["enc_dim"] if draft.is_valid("enc_dim") else Unset.UNSET
         draft.values.update({layers: 0, f"enc{side}_token_embedding_dim": enc_dim})
     elif draft.has(layers, "auto"):
         draft.values[layers] = AUTO_LAYERS.get(network or "", Unset.UNSET)
 
 
 def note_widths(draft: Draft) -> None:
-    """Says once that pooled encoders do not get the token embedding dimensions they were given."""
+    """Notes that pooled encoders do not get the token embedding dimensions they were given."""
     names = [
         f"enc{side}_token_embedding_dim"
         for side in list_own_sides(draft)
@@ -61,7 +61,7 @@ def note_widths(draft: Draft) -> None:
         enc_dim = draft.values["enc_dim"]
         draft.notes.append(
             f"inconsistent enc_dim and token_embedding_dim: enc_dim={enc_dim}, but "
-            f"{' and '.join(draft.said(name) for name in names)}; pooled_embedding has no "
+            f"{' and '.join(draft.show(name) for name in names)}; pooled_embedding has no "
             f"projection, so setting token embedding dim to be {enc_dim}"
         )
 
@@ -69,18 +69,18 @@ def note_widths(draft: Draft) -> None:
 def _is_inconsistent(draft: Draft, side: int) -> bool:
     """Whether a pooled side was given a token embedding dimension that is not enc_dim."""
     name = f"enc{side}_token_embedding_dim"
-    known = name in draft.given and draft.sound(name, "enc_dim")
+    known = name in draft.given and draft.is_valid(name, "enc_dim")
     pooled = get_network(draft, side) == "pooled_embedding"
     return known and pooled and not draft.has(name, draft.values["enc_dim"])
 
 
-def _pretrained_width(draft: Draft, side: int) -> Iterator[str]:
+def _check_pretrained_width(draft: Draft, side: int) -> Iterator[str]:
     name = f"enc{side}_token_embedding_dim"
     file = f"enc{side}_pretrained_embedding_file"
-    if _is_inconsistent(draft, side) and draft.sound(file) and draft.values[file]:
+    if _is_inconsistent(draft, side) and draft.is_valid(file) and draft.values[file]:
         yield (
-            f"{draft.said(name)}: must equal {draft.said('enc_dim')}, because enc{side} is a "
-            f"pooled_embedding with {draft.said(file)}; set enc_dim={draft.values[name]} "
+            f"{draft.show(name)}: must equal {draft.show('enc_dim')}, because enc{side} is a "
+            f"pooled_embedding with {draft.show(file)}; set enc_dim={draft.values[name]} "
             f"or use vectors of dimension {draft.values['enc_dim']}"
         )
 
@@ -91,12 +91,12 @@ ENCODER = ("max_seq_len", "layers", "cnn_filter_width", *TOKEN_TABLE, *PRETRAINI
 
 
 def require_enc1(draft: Draft) -> None:
-    """Reports what an enc1 of its own lacks."""
-    if not draft.sound("enc1_network") or draft.has("enc1_network", "enc0"):
+    """Reports required values that are missing for an enc1 that does not copy enc0."""
+    if not draft.is_valid("enc1_network") or draft.has("enc1_network", "enc0"):
         return
     for name in ("enc1_max_seq_len", "enc1_vocab_size"):
         if name not in draft.given:
-            draft.miss(name)
+            draft.report_missing(name)
 
 
 def copy_enc0(draft: Draft, before: Mapping[str, Any]) -> None:
@@ -108,17 +108,17 @@ def copy_enc0(draft: Draft, before: Mapping[str, Any]) -> None:
     for suffix in ENCODER:
         name = f"enc1_{suffix}"
         source = f"enc0_{suffix}"
-        given = name in draft.given and draft.sound(name, source)
+        given = name in draft.given and draft.is_valid(name, source)
         left_open = suffix == "layers" and before[name] == "auto"
         if given and not left_open and before[name] not in (before[source], draft.values[source]):
-            draft.clashes.append(_contradiction(draft, name, source))
+            draft.clashes.append(_describe_contradiction(draft, name, source))
         draft.values[name] = draft.values[source]
 
 
-def _contradiction(draft: Draft, name: str, source: str) -> str:
-    network = draft.values["enc0_network"] if draft.sound("enc0_network") else "hcnn"
+def _describe_contradiction(draft: Draft, name: str, source: str) -> str:
+    network = draft.values["enc0_network"] if draft.is_valid("enc0_network") else "hcnn"
     return (
-        f"{draft.said(name)}: contradicts {draft.said(source)}, which enc1_network=enc0 copies; "
+        f"{draft.show(name)}: contradicts {draft.show(source)}, which enc1_network=enc0 copies; "
         f"set enc1_network={network} to give enc1 its own values, or leave {name} out"
     )
 
@@ -137,74 +137,75 @@ def settle(draft: Draft) -> None:
         resolve(draft, side)
     if draft.has("enc1_network", "enc0"):
         copy_enc0(draft, before)
-    for rule in (_tied, _divisible, _row_sparse_optimizer):
+    for rule in (_check_tied_tables, _check_divisible, _check_row_sparse_optimizer):
         draft.clashes.extend(rule(draft))
-    _row_sparse_buckets(draft)
+    _disable_bucketing(draft)
 
 
-def _tied(draft: Draft) -> Iterator[str]:
+def _check_tied_tables(draft: Draft) -> Iterator[str]:
     if not draft.has("tied_token_embedding_weight", True):
         return
     untrained = draft.has("enc0_pretrained_embedding_file", "")
     for suffix in TOKEN_TABLE if untrained else TOKEN_TABLE + PRETRAINING:
         first, second = f"enc0_{suffix}", f"enc1_{suffix}"
-        if draft.sound(first, second) and not draft.has(second, draft.values[first]):
+        if draft.is_valid(first, second) and not draft.has(second, draft.values[first]):
             yield (
-                f"{draft.said(second)}: must equal {draft.said(first)}, because "
+                f"{draft.show(second)}: must equal {draft.show(first)}, because "
                 "tied_token_embedding_weight=True makes one token table for both encoders; "
                 "make them equal or set tied_token_embedding_weight=False"
             )
 
 
-def _divisible(draft: Draft) -> Iterator[str]:
+def _check_divisible(draft: Draft) -> Iterator[str]:
     sides = list_own_sides(draft)
     names = [f"enc{side}_{suffix}" for side in sides for suffix in ("network", "layers")]
-    if not draft.sound("enc_dim", *names):
+    if not draft.is_valid("enc_dim", *names):
         return
-    step = math.lcm(*(_parts(draft, side) for side in sides))
+    step = math.lcm(*(_count_parts(draft, side) for side in sides))
     if draft.values["enc_dim"] % step:
-        reasons = " and ".join(_reason(draft, side) for side in sides if _parts(draft, side) > 1)
+        divided = [side for side in sides if _count_parts(draft, side) > 1]
+        reasons = " and ".join(_explain_divisor(draft, side) for side in divided)
         yield (
-            f"{draft.said('enc_dim')}: must be a multiple of {step} for {reasons}; "
-            f"set it to {_nearest_multiples(draft, step)}, the nearest valid"
+            f"{draft.show('enc_dim')}: must be a multiple of {step} for {reasons}; "
+            f"set it to {_find_nearest_multiples(draft, step)}, the nearest valid"
         )
 
 
-def _parts(draft: Draft, side: int) -> int:
-    """Into how many equal parts a side's network divides the encoding."""
+def _count_parts(draft: Draft, side: int) -> int:
+    """The number of equal parts that make up the encoding of a side's network."""
     parts = {"hcnn": draft.values[f"enc{side}_layers"], "bilstm": 2, "pooled_embedding": 1}
     return int(parts[draft.values[f"enc{side}_network"]])
 
 
-def _reason(draft: Draft, side: int) -> str:
+def _explain_divisor(draft: Draft, side: int) -> str:
     network = draft.values[f"enc{side}_network"]
-    parts = _parts(draft, side)
+    parts = _count_parts(draft, side)
     return f"enc{side}'s {network} of {parts} {'layers' if network == 'hcnn' else 'directions'}"
 
 
-def _nearest_multiples(draft: Draft, step: int) -> str:
+def _find_nearest_multiples(draft: Draft, step: int) -> str:
     """The multiples of `step` just below and above enc_dim that are in enc_dim's range."""
     below = draft.values["enc_dim"] // step * step
-    stored = draft.lines["enc_dim"].rule.stored
-    return " or ".join(str(dim) for dim in (below, below + step) if stored(dim) is not None)
+    accept = draft.lines["enc_dim"].rule.accept
+    return " or ".join(str(dim) for dim in (below, below + step) if accept(dim) is not None)
 
 
-def _row_sparse_optimizer(draft: Draft) -> Iterator[str]:
-    sparse = draft.has("token_embedding_storage_type", "row_sparse") and draft.sound("optimizer")
+def _check_row_sparse_optimizer(draft: Draft) -> Iterator[str]:
+    sparse = draft.has("token_embedding_storage_type", "row_sparse") and draft.is_valid("optimizer")
     if sparse and draft.values["optimizer"] not in ROW_SPARSE_OPTIMIZERS:
         yield (
-            f"{draft.said('optimizer')}: token_embedding_storage_type=row_sparse allows only "
+            f"{draft.show('optimizer')}: token_embedding_storage_type=row_sparse allows only "
             f"{', '.join(ROW_SPARSE_OPTIMIZERS)}; choose one of these or set "
             "token_embedding_storage_type=dense"
         )
 
 
-def _row_sparse_buckets(draft: Draft) -> None:
+def _disable_bucketing(draft: Draft) -> None:
     """Turns bucketing off, as row_sparse does."""
     sparse = draft.has("token_embedding_storage_type", "row_sparse")
-    if sparse and draft.sound("bucket_width") and draft.values["bucket_width"]:
+    if sparse and draft.is_valid("bucket_width") and draft.values["bucket_width"]:
         draft.notes.append(
-            f"{draft.said('bucket_width')} becomes 0: "
+            f"{draft.show('bucket_width')} becomes 0: "
             "token_embedding_storage_type=row_sparse turns bucketing off"
         )
         draft.values["bucket_width"] = 0

@@ -21,7 +21,7 @@ class Draft:
         given: the values that the caller gave, by name, as given.
         values: every value: given, default or resolved; `Unset.UNSET` where there is none yet.
         faults: one sentence for each name whose own value is wrong or missing.
-        clashes: one sentence for each rule between sound values that is broken.
+        clashes: one sentence for each rule between valid values that is broken.
         notes: what to log about values that were changed.
     """
 
@@ -34,37 +34,37 @@ class Draft:
 
     def __post_init__(self) -> None:
         for name, line in self.lines.items():
-            self.values[name] = self._checked(name, line)
+            self.values[name] = self._check(name, line)
 
     @property
     def problems(self) -> list[str]:
         """Every problem found so far: of single values in the documented order, then clashes."""
         return [self.faults[name] for name in self.lines if name in self.faults] + self.clashes
 
-    def sound(self, *names: str) -> bool:
+    def is_valid(self, *names: str) -> bool:
         """Whether each of these has a value, and a valid one."""
         return not any(name in self.faults or self.values[name] is Unset.UNSET for name in names)
 
     def has(self, name: str, value: object) -> bool:
-        """Whether a sound value equals this one."""
-        return self.sound(name) and bool(self.values[name] == value)
+        """Whether a value is valid and equals this one."""
+        return self.is_valid(name) and bool(self.values[name] == value)
 
-    def said(self, name: str) -> str:
-        """A name and its sound value as one writes them: "epochs=30"."""
+    def show(self, name: str) -> str:
+        """A name and its valid value as one writes them: "epochs=30"."""
         return f"{name}={show_valid(self.values[name])}"
 
-    def miss(self, name: str) -> None:
+    def report_missing(self, name: str) -> None:
         """Reports a value that is required and was not given."""
-        self.faults[name] = self.lines[name].missing(name)
+        self.faults[name] = self.lines[name].describe_missing(name)
 
-    def _checked(self, name: str, line: Line) -> object:
+    def _check(self, name: str, line: Line) -> object:
         if name not in self.given:
             if line.default is Required.ALWAYS:
-                self.miss(name)
+                self.report_missing(name)
             return Unset.UNSET if isinstance(line.default, Required) else line.default
-        stored = line.rule.stored(self.given[name])
+        stored = line.rule.accept(self.given[name])
         if stored is None:
-            self.faults[name] = line.refusal(name, self.given[name])
+            self.faults[name] = line.describe_refusal(name, self.given[name])
             return self.given[name]
         return stored
 
@@ -82,7 +82,7 @@ def read_mapping(
     """The known names with typed values, and one sentence for each unknown name.
 
     A text may be JSON of a text, or of a list of them, as SageMaker's Python SDK writes them. One
-    that spells no value of its type stays as it is, for the rule to refuse. Names that begin with
+    that spells no value of its type stays as it is, and the rule refuses it. Names that begin with
     "_" are the original's internals, those with "sagemaker_" the SDK's: left out, with a log line.
 
     Raises:

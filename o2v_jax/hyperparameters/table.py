@@ -14,7 +14,7 @@ from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters.constraints import settle
 from o2v_jax.hyperparameters.draft import Draft, read_mapping
 from o2v_jax.hyperparameters.encoder import EncoderConfig, Network
-from o2v_jax.hyperparameters.text import write
+from o2v_jax.hyperparameters.text import format_value
 from o2v_jax.hyperparameters.values import (
     Required,
     Unset,
@@ -134,9 +134,9 @@ class Hyperparameters:
         lines = lines_of(self)
         values = vars(self)
         return {
-            name: write(values[name])
+            name: format_value(values[name])
             for name in lines
-            if lines[name].rule.stored(values[name]) is not None
+            if lines[name].rule.accept(values[name]) is not None
         }
 
     def encoder(self, side: int) -> EncoderConfig:

@@ -1,4 +1,4 @@
-"""Values as text: what numbers look like, how values are shown, and which name is meant."""
+"""Values as text: how numbers and values are written, and which name was meant."""
 
 import difflib
 import math
@@ -27,7 +27,7 @@ def find_closest(value: object, names: Iterable[str], cutoff: float = 0.5) -> st
     return best if likeness[best] >= cutoff else None
 
 
-def write(value: object) -> str:
+def format_value(value: object) -> str:
     """A valid value as the text that reads back as the same value."""
     if isinstance(value, tuple):
         return ", ".join(value)
@@ -36,11 +36,11 @@ def write(value: object) -> str:
 
 def show_valid(value: object) -> str:
     """A valid value as one writes it in a map, with an empty text made visible."""
-    return write(value) or "''"
+    return format_value(value) or "''"
 
 
 def parse_number(value: object) -> float | None:
-    """The number that a value is or spells, integers exactly; None if it is none."""
+    """The number that a value is or spells, integers exactly; None if there is none."""
     try:
         if isinstance(value, Integral) or (isinstance(value, str) and INTEGER.fullmatch(value)):
             return int(value)

@@ -17,9 +17,9 @@ from o2v_jax.hyperparameters.text import (
     INTEGER,
     NUMBER,
     find_closest,
+    format_value,
     parse_number,
     show_valid,
-    write,
 )
 
 _SPELLINGS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
@@ -40,11 +40,11 @@ class Rule(ABC):
         return text
 
     @abstractmethod
-    def stored(self, value: object) -> object | None:
+    def accept(self, value: object) -> object | None:
         """The typed value in the form that is kept, or None if the rule refuses it."""
 
     @abstractmethod
-    def nearest(self, value: object) -> object | None:
+    def find_nearest(self, value: object) -> object | None:
         """The valid value nearest to a refused one, or None if nothing is near."""
 
 
@@ -65,21 +65,21 @@ class Integer(Rule):
         number = parse_number(text) if INTEGER.fullmatch(text) else None
         return text if number is None else number
 
-    def stored(self, value: object) -> object | None:
+    def accept(self, value: object) -> object | None:
         if isinstance(value, str):
             return value if value == self.word else None
         if not isinstance(value, Integral) or isinstance(value, bool):
             return None
-        return int(value) if int(value) == self._clamped(int(value)) else None
+        return int(value) if int(value) == self._clamp(int(value)) else None
 
-    def nearest(self, value: object) -> object | None:
+    def find_nearest(self, value: object) -> object | None:
         number = parse_number(value)
         if number is None:
             return find_closest(value, [self.word]) if self.word else None
-        clamped = self._clamped(number)
+        clamped = self._clamp(number)
         return None if clamped == math.inf else round(clamped)
 
-    def _clamped(self, number: float) -> float:
+    def _clamp(self, number: float) -> float:
         return max(number, self.low) if self.high is None else min(max(number, self.low), self.high)
 
 
@@ -92,18 +92,18 @@ class Number(Rule):
 
     @property
     def text(self) -> str:
-        return f"a number in {write(self.low)}..{write(self.high)}"
+        return f"a number in {format_value(self.low)}..{format_value(self.high)}"
 
     def read(self, text: str) -> object:
         return float(text) if NUMBER.fullmatch(text) else text
 
-    def stored(self, value: object) -> object | None:
+    def accept(self, value: object) -> object | None:
         if not isinstance(value, Real) or isinstance(value, bool):
             return None
         number = parse_number(value)
         return None if number is None or not self.low <= number <= self.high else float(number)
 
-    def nearest(self, value: object) -> object | None:
+    def find_nearest(self, value: object) -> object | None:
         number = parse_number(value)
         return None if number is None else float(min(max(number, self.low), self.high))
 
@@ -118,10 +118,10 @@ class Choice(Rule):
     def text(self) -> str:
         return "one of " + ", ".join(self.names)
 
-    def stored(self, value: object) -> object | None:
+    def accept(self, value: object) -> object | None:
         return value if isinstance(value, str) and value in self.names else None
 
-    def nearest(self, value: object) -> object | None:
+    def find_nearest(self, value: object) -> object | None:
         return find_closest(value, self.names)
 
 
@@ -135,13 +135,13 @@ class Choices(Rule):
     def text(self) -> str:
         return f"a comma-separated list of {', '.join(self.names)}, each at most once, not empty"
 
-    def stored(self, value: object) -> object | None:
-        parts = _parts(value)
+    def accept(self, value: object) -> object | None:
+        parts = _split_names(value)
         valid = bool(parts) and len(set(parts)) == len(parts) and set(parts) <= set(self.names)
         return parts if valid else None
 
-    def nearest(self, value: object) -> object | None:
-        near = [find_closest(part, self.names) for part in _parts(value)]
+    def find_nearest(self, value: object) -> object | None:
+        near = [find_closest(part, self.names) for part in _split_names(value)]
         return tuple(dict.fromkeys(name for name in near if name)) or None
 
 
@@ -156,10 +156,10 @@ class Flag(Rule):
     def read(self, text: str) -> object:
         return {"true": True, "false": False}.get(text.lower(), text)
 
-    def stored(self, value: object) -> object | None:
+    def accept(self, value: object) -> object | None:
         return value if isinstance(value, bool) else None
 
-    def nearest(self, value: object) -> object | None:
+    def find_nearest(self, value: object) -> object | None:
         return _SPELLINGS.get(find_closest(value, _SPELLINGS) or "")
 
 
@@ -171,17 +171,17 @@ class FileName(Rule):
     def text(self) -> str:
         return "empty or a file name of letters, digits, '.' and '_' only"
 
-    def stored(self, value: object) -> object | None:
+    def accept(self, value: object) -> object | None:
         if not isinstance(value, str) or value in {".", ".."}:
             return None
         return value if re.fullmatch(r"[A-Za-z0-9._]*", value) else None
 
-    def nearest(self, value: object) -> object | None:
+    def find_nearest(self, value: object) -> object | None:
         name = value.rpartition("/")[2] if isinstance(value, str) else ""
-        return self.stored(re.sub(r"[^A-Za-z0-9._]", "_", name)) or None
+        return self.accept(re.sub(r"[^A-Za-z0-9._]", "_", name)) or None
 
 
-def _parts(value: object) -> tuple[str, ...]:
+def _split_names(value: object) -> tuple[str, ...]:
     """The items of a comma-separated text or of a list of names; none if it is neither."""
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
@@ -211,21 +211,21 @@ class Line:
 
     @property
     def default_text(self) -> str:
-        """The default as the text to give for it, or in which cases there is none."""
+        """The default as text, or when a value is required."""
         return (
             self.default.value if isinstance(self.default, Required) else show_valid(self.default)
         )
 
-    def missing(self, name: str) -> str:
+    def describe_missing(self, name: str) -> str:
         """The sentence for a required value that was not given."""
         return f"{name}: is {self.default_text}, but it is missing; give it {self.rule.text}"
 
-    def refusal(self, name: str, value: object) -> str:
+    def describe_refusal(self, name: str, value: object) -> str:
         """The sentence for a value that the rule refuses."""
-        return f"{name}={show(value)}: must be {self.rule.text}{self._hint(value)}"
+        return f"{name}={show(value)}: must be {self.rule.text}{self._suggest(value)}"
 
-    def _hint(self, value: object) -> str:
-        nearest = self.rule.nearest(value)
+    def _suggest(self, value: object) -> str:
+        nearest = self.rule.find_nearest(value)
         if nearest is not None:
             return f"; the nearest valid value is {show_valid(nearest)}"
         return "" if isinstance(self.default, Required) else f"; the default is {self.default_text}"
@@ -238,38 +238,38 @@ def lines_of(table: Any) -> Mapping[str, Line]:
 
 def integer(low: int, high: int | None, default: int | Required) -> Any:
     """Declares an integer in `low..high`; without `high`, any from `low` on."""
-    return _field(Integer(low, high), default)
+    return _declare(Integer(low, high), default)
 
 
 def auto_or_integer(low: int, high: int) -> Any:
     """Declares an integer in `low..high`, by default the word "auto"."""
-    return _field(Integer(low, high, "auto"), "auto")
+    return _declare(Integer(low, high, "auto"), "auto")
 
 
 def number(low: float, high: float, default: float) -> Any:
     """Declares a finite real number in `low..high`."""
-    return _field(Number(low, high), default)
+    return _declare(Number(low, high), default)
 
 
 def choice(names: Any, default: str) -> Any:
     """Declares one of the names of a `Literal`."""
-    return _field(Choice(get_args(names)), default)
+    return _declare(Choice(get_args(names)), default)
 
 
 def choices(names: Any) -> Any:
     """Declares some of the names of a `Literal` in any order, by default all in its order."""
-    return _field(Choices(get_args(names)), get_args(names))
+    return _declare(Choices(get_args(names)), get_args(names))
 
 
 def flag(*, default: bool) -> Any:
     """Declares True or False."""
-    return _field(Flag(), default)
+    return _declare(Flag(), default)
 
 
 def file_name() -> Any:
     """Declares the name of a file in the auxiliary channel, by default none."""
-    return _field(FileName(), "")
+    return _declare(FileName(), "")
 
 
-def _field(rule: Rule, default: object) -> Any:
+def _declare(rule: Rule, default: object) -> Any:
     return dataclasses.field(default=Unset.UNSET, metadata={"line": Line(rule, default)})

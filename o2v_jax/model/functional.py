@@ -23,6 +23,7 @@ from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.head import Head
 from o2v_jax.model.initialize import make_abstract, require_config, require_fitting_params
 from o2v_jax.model.object2vec import NETWORKS, Object2Vec
+from o2v_jax.util import get_first_line
 
 AnyParams: TypeAlias = Mapping[str, Any]  # dicts, FrozenDict, nnx.State
 Unchecked: TypeAlias = Any  # what the functions below check themselves
@@ -94,13 +95,13 @@ def _logits_fn(config: Hyperparameters) -> Callable[..., Scores]:
 def unchecked_logits_fn(
     config: Hyperparameters, *, winograd_min_fan: int | None = None
 ) -> Callable[..., Scores]:
-    """`logits_fn` for parameters of which token tables may hold only the rows that ids name.
+    """`logits_fn` without checks; token tables may hold only the rows that the ids name.
 
     Args:
         config: of the network.
         winograd_min_fan: an hcnn's kernels whose width times channels is at least this are
             convolved by `ops.winograd`, which trains faster on a CPU and has no forward-mode
-            derivative; None: none are. `winograd.choose_min_numbers` has the measured figure.
+            derivative; None: none are. `winograd.choose_min_fan` has the measured figure.
     """
 
     def logits(
@@ -118,7 +119,7 @@ def encode_fn(config: Hyperparameters, side: int) -> Callable[[AnyParams, ArrayL
     """A pure function (params, ids) -> encodings of in0 (`side` 0) or in1 (`side` 1).
 
     Ids are as for `score_fn`; encodings are float32 `[batch, enc_dim]`. `params` is the whole
-    network's, of which the encoder's part is read.
+    network's; only the encoder's part is read.
 
     Raises:
         InputError: there is no such side; and as `score_fn`.
@@ -211,8 +212,8 @@ def _to_array(name: str, given: Unchecked) -> Array:
     try:
         return jnp.asarray(given)
     except (TypeError, ValueError, OverflowError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise InputError(f"{name} is not an array, nor what makes one: {reason}") from error
+        reason = get_first_line(error)
+        raise InputError(f"{name} cannot be made an array: {reason}") from error
 
 
 def encoder_fn(config: EncoderConfig) -> Callable[[Array, Params, TokenIds], Encodings]:

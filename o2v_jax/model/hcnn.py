@@ -63,7 +63,7 @@ def convolve(
 def convolve_windows(
     x: Float[Array, "batch length inputs"], weight: Float[Array, "width inputs filters"]
 ) -> Float[Array, "batch length filters"]:
-    """The same as one matrix product of all windows, without the taps that see no step."""
+    """As `convolve`, by one matrix product of all windows, without the taps that see no step."""
     width, length = weight.shape[0], x.shape[1]
     before = (width - 1) // 2
     padded = jnp.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
@@ -77,8 +77,8 @@ class HierarchicalCNN(nnx.Module):
     """`layers` convolutions with enc_dim / layers filters each; layer k+1 reads layer k.
 
     Every layer's output is max-pooled over the real tokens and the pools are concatenated. Dropout
-    stands between the layers. A sequence without tokens encodes to the zero vector: the outputs
-    are not negative, so that zero at padding leaves the maximum of a real sequence as it is.
+    stands between the layers. A sequence without tokens encodes to the zero vector. The outputs
+    are not negative, so zeros at padding leave the maximum of a real sequence as it is.
     Source: Object2Vec's own logs; masking is this project's, so that padding changes nothing.
 
     Args:

@@ -30,7 +30,7 @@ def compare(
     return [part for name in names for part in COMPARATORS[name](enc0, enc1)]
 
 
-def compared_width(names: Sequence[str], enc_dim: int) -> int:
+def find_compared_width(names: Sequence[str], enc_dim: int) -> int:
     """Width of what `compare` returns: `concat` counts twice."""
     return sum(2 * enc_dim if name == "concat" else enc_dim for name in names)
 
@@ -67,7 +67,7 @@ class Head(nnx.Module):
     """Two encodings in, one row of outputs a pair out."""
 
     def __init__(self, config: Hyperparameters, *, rngs: nnx.Rngs) -> None:
-        width = compared_width(config.comparator_list, config.enc_dim)
+        width = find_compared_width(config.comparator_list, config.enc_dim)
         self.comparators = config.comparator_list
         self.softmax = config.output_layer == "softmax"
         self.mlp = MLP(width, config, rngs=rngs)

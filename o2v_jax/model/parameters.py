@@ -17,7 +17,7 @@ def to_plain(params: Any) -> Params:
         params: nested maps of arrays: dicts, Flax's FrozenDict, or an `nnx.State`.
 
     Raises:
-        InputError: this is no map, or a key in it is no text.
+        InputError: this is not a map, or a key in it is not a text.
     """
     if not isinstance(params, Mapping):
         kind = type(params).__name__
@@ -41,22 +41,22 @@ def require_fitting(params: Params, expected: ArrayShapes, source: str, *, float
     """Checks names, shapes and dtypes of parameters; nothing of their values is read.
 
     Args:
-        params: plain nested dicts of arrays; traced ones do.
+        params: plain nested dicts of arrays, which may be traced.
         expected: the shape of each, by its dotted name.
         source: what gives these shapes, for the message.
-        float32: whether they must be so, or may hold any floating-point numbers.
+        float32: whether they must be float32; otherwise any floating-point type is right.
 
     Raises:
-        InputError: says of each that is missing, unexpected or another what it should be.
+        InputError: names each that is missing, unexpected or wrong, and what it should be.
     """
     wanted = "a float32 array" if float32 else "a floating-point array"
-    specs = {name: _describe(leaf, float32=float32) for name, leaf in iterate_leaves(params)}
+    specs = {name: _describe_leaf(leaf, float32=float32) for name, leaf in iterate_leaves(params)}
     problems = list(find_mismatches(specs, expected, wanted))
     if problems:
         raise InputError(f"the parameters do not fit {source}: " + "; ".join(shorten(problems)))
 
 
-def _describe(leaf: Any, *, float32: bool) -> ArraySpec:
+def _describe_leaf(leaf: Any, *, float32: bool) -> ArraySpec:
     dtype = getattr(leaf, "dtype", None)
     if dtype is None:
         return ArraySpec(type(leaf).__name__, None, is_right=False)

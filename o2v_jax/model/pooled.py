@@ -55,31 +55,31 @@ def sum_vectors(
     """
 
     def sum_sides(table: Array, *sides: Array) -> tuple[Array, ...]:
-        return tuple(_sum_own(table, ids) for ids in sides)
+        return tuple(_sum_rows(table, ids) for ids in sides)
 
     totals: tuple[Array, ...] = share_batch(sum_sides, table, *sides)
     return totals
 
 
-def _sum_own(
+def _sum_rows(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
     total: Float[Array, "batch enc_dim"]
-    total = jax.lax.platform_dependent(table, ids, cpu=_by_position, default=_at_once)
+    total = jax.lax.platform_dependent(table, ids, cpu=_sum_by_position, default=_sum_at_once)
     return total
 
 
-def _at_once(
+def _sum_at_once(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
     return embed_tokens(table, ids).sum(axis=1, dtype=jnp.float32)
 
 
 @jax.custom_vjp
-def _by_position(
+def _sum_by_position(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"]
 ) -> Float[Array, "batch enc_dim"]:
-    """The same a few positions at a time.
+    """As `_sum_at_once`, a few positions at a time.
 
     All token vectors at once would be written to memory and read back, and their gradient too,
     which a CPU spends most of its time on. (A GPU's compiler does not write them at all.)
@@ -88,16 +88,16 @@ def _by_position(
 
     def add(turn: Array | int, total: Array, positions: int = UNROLL) -> Array:
         for k in range(positions):
-            total = total + _column(table, ids, turn * UNROLL + k).astype(jnp.float32)
+            total = total + _embed_position(table, ids, turn * UNROLL + k).astype(jnp.float32)
         return total
 
-    # zeros of the table and the ids, which inside shard_map vary over devices as those do
-    start = jnp.zeros_like(_column(table, ids, 0), jnp.float32)
+    # made of the table and the ids, not just zeros: in shard_map they vary over devices as those do
+    start = jnp.zeros_like(_embed_position(table, ids, 0), jnp.float32)
     total: Array = jax.lax.fori_loop(0, length // UNROLL, add, start)
     return add(length // UNROLL, total, length % UNROLL)
 
 
-def _column(
+def _embed_position(
     table: Float[Array, "vocab enc_dim"], ids: Int[Array, "batch length"], at: Array | int
 ) -> Float[Array, "batch enc_dim"]:
     column = jax.lax.dynamic_slice_in_dim(ids, at, 1, axis=1)
@@ -105,7 +105,7 @@ def _column(
 
 
 def _forward(table: Array, ids: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _by_position(table, ids), (table, ids)
+    return _sum_by_position(table, ids), (table, ids)
 
 
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, None]:
@@ -120,4 +120,4 @@ def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, None]
     return jax.lax.fori_loop(0, ids.shape[1], add, jnp.zeros_like(table)), None
 
 
-_by_position.defvjp(_forward, _backward)
+_sum_by_position.defvjp(_forward, _backward)

@@ -12,28 +12,21 @@ import pyarrow.compute as pc
 from o2v_jax.array_types import Ids, Index
 from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.ragged import Ragged, offsets_of
+from o2v_jax.data.spelling import are_whole, spell_integer
 from o2v_jax.data.text_tokenizers import TextTokenizer
-from o2v_jax.data.tokenizers import (
-    LARGEST_ID,
-    NO_ID,
-    SPLITTERS,
-    Kind,
-    are_whole,
-    parse_ids,
-    spell_integer,
-)
-from o2v_jax.data.vocabulary import PADDING, UNKNOWN, Vocabulary, normalize_token
+from o2v_jax.data.tokenizers import LARGEST_ID, NO_ID, SPLITTERS, Kind, parse_ids
+from o2v_jax.data.vocabulary import Vocabulary, normalize_token
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.rows import Cells
 
 
 class Words:
-    """Every token seen, numbered by first occurrence, and how often those to be learnt occur.
+    """Every token seen, numbered by first occurrence, and how often each was counted.
 
     >>> words = Words()
-    >>> numbers = words.numbers(["a", "man", "a"])
+    >>> numbers = words.number(["a", "man", "a"])
     >>> words.count(numbers)
-    >>> words.vocabulary(size=3).tokens
+    >>> words.make_vocabulary(size=3).tokens
     {'<pad>': 0, '<unk>': 1, 'a': 2}
     """
 
@@ -41,7 +34,7 @@ class Words:
         self._numbers: dict[str, int] = {}
         self._counts = np.zeros(1024, np.int64)
 
-    def numbers(self, tokens: Iterable[str]) -> Ids:
+    def number(self, tokens: Iterable[str]) -> Ids:
         """The numbers of tokens, int32 `[tokens]`; a new token gets the next one."""
         known = self._numbers
         # len(known) is taken before the token comes in
@@ -55,7 +48,7 @@ class Words:
             self._counts = np.pad(self._counts, (0, room))
         self._counts[distinct] += counts
 
-    def counted(self, *, integers: bool = False) -> "Counter[str]":
+    def list_counts(self, *, integers: bool = False) -> "Counter[str]":
         """How often each token was counted; with `integers`, 1.0 as the token 1."""
         counted = Counter[str]()
         for token, count in zip(self._numbers, self._counts.tolist(), strict=False):
@@ -66,12 +59,14 @@ class Words:
         """Whether tokens may be integers that became floats: see `are_whole`."""
         return are_whole(self._numbers)
 
-    def became_floats(self, vocabulary: Vocabulary | TextTokenizer) -> Iterator[str]:
-        """The tokens that the vocabulary has as integers alone."""
+    def find_floats(self, vocabulary: Vocabulary | TextTokenizer) -> Iterator[str]:
+        """The tokens, such as 1.0, that the vocabulary has only as integers."""
         tokens = vocabulary.tokens
         return (t for t in self._numbers if t not in tokens and spell_integer(t) in tokens)
 
-    def vocabulary(self, size: int, min_count: int = 1, *, integers: bool = False) -> Vocabulary:
+    def make_vocabulary(
+        self, size: int, min_count: int = 1, *, integers: bool = False
+    ) -> Vocabulary:
         """The most frequent counted tokens; of equally frequent ones the first in code point order.
 
         Args:
@@ -79,14 +74,11 @@ class Words:
             min_count: how often a token occurs at least.
             integers: whether 1.0 is the token 1.
         """
-        counted = self.counted(integers=integers)
-        counted = Counter({t: n for t, n in counted.items() if n >= max(min_count, 1)})
-        ranked = sorted(counted.keys() - {PADDING, UNKNOWN}, key=lambda key: (-counted[key], key))
-        names = (PADDING, UNKNOWN, *ranked[: max(size - 2, 0)])
-        return Vocabulary({token: place for place, token in enumerate(names)})
+        counted = self.list_counts(integers=integers)
+        return Vocabulary.from_counts({t: n for t, n in counted.items() if n >= min_count}, size)
 
-    def ids(self, vocabulary: Vocabulary | TextTokenizer, *, integers: bool = False) -> Ragged:
-        """For each number the token's id; none if the vocabulary lacks it and has no `"<unk>"`.
+    def find_ids(self, vocabulary: Vocabulary | TextTokenizer, *, integers: bool = False) -> Ragged:
+        """A row a number with its token's id; empty if it is unknown and there is no `"<unk>"`.
 
         Args:
             vocabulary: of the ids.
@@ -103,14 +95,14 @@ class Words:
         ids = np.array(found, np.int32)
         return Ragged(ids[ids >= 0], offsets_of((ids >= 0).astype(np.int64)))
 
-    def subword_ids(self, tokenizer: TextTokenizer) -> Ragged:
-        """For each number the ids of the word's parts."""
+    def find_subword_ids(self, tokenizer: TextTokenizer) -> Ragged:
+        """A row a number with the ids of its word's parts."""
         return Ragged.of([tokenizer.encode_word(word) for word in self._numbers])
 
-    def known(
+    def find_known(
         self, vocabulary: Vocabulary | TextTokenizer, *, integers: bool = False
     ) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-        """For each number whether the vocabulary has the token, bool `[numbers]`."""
+        """Whether the vocabulary has the token of each number, bool `[numbers]`."""
         tokens = vocabulary.tokens
         has = (t in tokens or (integers and spell_integer(t) in tokens) for t in self._numbers)
         return np.fromiter(has, np.bool_, len(self._numbers))
@@ -161,7 +153,7 @@ def _encode_texts(cells: Cells, words: Words, split: Splitter | None) -> Sequenc
         faults = {row: fault for row, fault in enumerate(found) if fault}
         return Ragged.of([ids for ids, _ in parsed]).take(which), faults
     tokens = [split(text) for text in texts]
-    flat = words.numbers(token for row in tokens for token in row)
+    flat = words.number(token for row in tokens for token in row)
     return Ragged(flat, offsets_of(np.array([*map(len, tokens)], np.int64))).take(which), {}
 
 
@@ -184,7 +176,7 @@ def _encode_lists(kind: Kind, cells: Cells, words: Words) -> Sequences:
         ids, wrong = _check_ids(flat)
         return Ragged(ids, offsets), _find_first_wrong(offsets, flat, wrong, NO_ID)
     if kind == "tokens" and (pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)):
-        numbers = words.numbers(
+        numbers = words.number(
             normalize_token(token or "", lowercase=True) for token in flat.to_pylist()
         )
         missing = flat.is_null().to_numpy(zero_copy_only=False)

@@ -9,7 +9,7 @@ from o2v_jax.data.arrow import is_list_type
 from o2v_jax.data.tokenizers import WRITTEN_LIST, Kind
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.cells import Sequences, Words, encode
-from o2v_jax.preparation.labels import LabelColumn, Labels
+from o2v_jax.preparation.label_column import LabelColumn, Labels
 from o2v_jax.preparation.rows import Cells, Rows
 from o2v_jax.preparation.settings import GivenSides, Side, choose_splits
 from o2v_jax.preparation.skipped_rows import SkippedRows
@@ -54,18 +54,24 @@ class Collection:
         self.problems = problems
         self._remarked: set[str] = set()
 
-    def checked(self, rows: Rows) -> RecordChunk:
+    @property
+    def columns(self) -> list[str]:
+        """The columns to read: of in0, of in1, and of the labels if there are any."""
+        label = self.labels.column
+        return [*(side.column for side in self.sides), *([label] if label else [])]
+
+    def check(self, rows: Rows) -> RecordChunk:
         """The rows that are records; the others are problems."""
-        in0, in1 = (self._side(at, rows) for at in (0, 1))
+        in0, in1 = (self._encode_side(at, rows) for at in (0, 1))
         labels, label_faults = self.labels.read(rows.columns[2:], len(rows))
         faults = label_faults | in1[1] | in0[1]
         chunk = RecordChunk(rows.places, rows.numbers, labels, (in0[0], in1[0]))
         for row in sorted(faults):
-            self.problems.found(chunk.where(row), faults[row])
+            self.problems.report(chunk.where(row), faults[row])
         return chunk.take(np.setdiff1d(np.arange(len(rows)), [*faults]))
 
     def add(self, part: SplitName, chunk: RecordChunk) -> None:
-        """Records of a part; only those of `train` count for the vocabularies."""
+        """Adds records to a part; only those of `train` count for the vocabularies."""
         if not len(chunk):
             return
         self.labels.keep(chunk.labels)
@@ -77,7 +83,7 @@ class Collection:
 
     def collect(self, part: SplitName, rows: Rows, dealer: Dealer) -> None:
         """Takes in rows; those of "train" are dealt out to the parts."""
-        chunk = self.checked(rows)
+        chunk = self.check(rows)
         if part != "train":
             self.add(part, chunk)
             return
@@ -85,11 +91,11 @@ class Collection:
             self.add(dealt, chunk.take(which))
 
     def close(self) -> None:
-        """Ends the writing, on the way to reading or to giving up."""
+        """Ends the writing, whether the spills are read next or not."""
         for spill in self.spills.values():
             spill.close()
 
-    def _side(self, at: int, rows: Rows) -> Sequences:
+    def _encode_side(self, at: int, rows: Rows) -> Sequences:
         side = self.sides[at]
         name = f"in{at} (column {side.column!r})"
         self._remark(name, side.kind, rows.columns[at])
@@ -100,7 +106,7 @@ class Collection:
         return found, {row: f"{name}: {fault}" for row, fault in faults.items()}
 
     def _remark(self, name: str, kind: Kind, cells: Cells) -> None:
-        """Tells once of a side what its cells may not mean."""
+        """Remarks, once a side, that cells look like lists that were written as text."""
         if kind == "ids" or is_list_type(cells.type) or name in self._remarked:
             return
         pattern = "(?s)" + WRITTEN_LIST.pattern

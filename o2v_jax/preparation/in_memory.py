@@ -11,7 +11,7 @@ from o2v_jax.data.records import LabelValues
 from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import Collection
-from o2v_jax.preparation.labels import LabelColumn
+from o2v_jax.preparation.label_column import LabelColumn
 from o2v_jax.preparation.read.batches import read_arrow_table
 from o2v_jax.preparation.report import PreparationReport, SplitCount
 from o2v_jax.preparation.settings import Side, find_contradictions, make_tokenizer
@@ -82,7 +82,8 @@ def prepare_tables(
         skip: whether bad records are left out; otherwise the first one is an error.
 
     Raises:
-        InputError: the sides cannot be together, a table lacks a column, or a part gets no records.
+        InputError: the sides contradict each other, a table lacks a column, or a part gets no
+            records.
         RecordError: names the table and the row, from 0, of the first bad record.
     """
     for contradiction in find_contradictions(sides, shared=shared):
@@ -90,7 +91,7 @@ def prepare_tables(
     spills = {part: ChunkList() for part in SPLIT_NAMES}
     collection = Collection(spills, sides, label, SkippedRows(skip), shared=shared)
     _collect(collection, tables, split)
-    numberings, outcome = make_numberings(collection, (None, None)), collection.labels.outcome()
+    numberings, outcome = make_numberings(collection, (None, None)), collection.labels.conclude()
     counts: dict[SplitName, SplitCount] = {}
     parts: dict[SplitName, PreparedRows] = {}
     for part in _list_parts(tables, split):
@@ -104,12 +105,10 @@ def prepare_tables(
 
 
 def _collect(collection: Collection, tables: Mapping[SplitName, pa.Table], split: Split) -> None:
-    wanted = [side.column for side in collection.sides]
-    wanted += [collection.labels.column] if collection.labels.column else []
-    dealer = split.dealer()
+    dealer = split.make_dealer()
     for part, table in tables.items():
         source = "table" if part == "train" else part
-        for rows in read_arrow_table(table, wanted, source):
+        for rows in read_arrow_table(table, collection.columns, source):
             collection.collect(part, rows, dealer)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from o2v_jax.atomic import replace_directory
 from o2v_jax.errors import InputError
 from o2v_jax.preparation.columns import Collection
-from o2v_jax.preparation.labels import LabelColumn
+from o2v_jax.preparation.label_column import LabelColumn
 from o2v_jax.preparation.read.tables import Layout, find_files, read_table
 from o2v_jax.preparation.report import PreparationReport
 from o2v_jax.preparation.settings import (
@@ -36,7 +36,7 @@ _SPILLS: dict[SplitName, str] = {part: f"{part}.arrow" for part in SPLIT_NAMES}
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """What is to be prepared, and where to.
+    """What to prepare, and where to write it.
 
     Attributes:
         files: tables that `split` deals out to the parts; each is a file, or a folder of files.
@@ -53,7 +53,7 @@ class Preparation:
         progress: is called with the number of each few thousand rows read.
 
     Raises:
-        InputError: some of this excludes other, or a path is a URL.
+        InputError: settings contradict each other, or a path is a URL.
     """
 
     files: tuple[Path, ...]
@@ -70,9 +70,9 @@ class Preparation:
     progress: Callable[[int], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        files = (path for _, path in self._sources())
+        files = (path for _, path in self._list_sources())
         require_all_local(self.output, *files, *(side.vocabulary for side in self.sides))
-        for contradiction in self._contradictions():
+        for contradiction in self._find_contradictions():
             raise InputError(contradiction)
 
     def run(self) -> PreparationReport:
@@ -83,14 +83,14 @@ class Preparation:
         """
         target = self.output.resolve()
         check_preparation_target(target, force=self.force)
-        check_inputs(target, [path for _, path in self._sources()])
-        # what is wrong with the last is said before the first is read
-        self.layout.check([file for _, path in self._sources() for file in find_files(path)])
-        given = self._given()
+        check_inputs(target, [path for _, path in self._list_sources()])
+        # the last file's form is checked before the first file is read
+        self.layout.check([file for _, path in self._list_sources() for file in find_files(path)])
+        given = self._read_given()
         problems = SkippedRows(self.skip)
         names = (*PREPARED_FILES, *_SPILLS.values())
         with (
-            _writing(self.output),
+            _translate_write_errors(self.output),
             replace_directory(target, names, last=HYPERPARAMETERS) as staging,
         ):
             spills = {part: Spill(staging / name) for part, name in _SPILLS.items()}
@@ -104,24 +104,24 @@ class Preparation:
             )
             with closing(collection):
                 self._collect(collection)
-            return finish(staging, collection, given, self._wanted_parts())
+            return finish(staging, collection, given, self._list_wanted_parts())
 
-    def _contradictions(self) -> Iterator[str]:
+    def _find_contradictions(self) -> Iterator[str]:
         yield from find_contradictions(self.sides, shared=self.shared)
-        if not any(True for _ in self._sources()):
+        if not any(True for _ in self._list_sources()):
             yield "there are no files to prepare"
         for at, side in enumerate(self.sides):
             if side.kind == "ids" and side.vocabulary:
-                yield f"in{at} holds ids already, so no vocabulary is for it"
+                yield f"in{at} holds ids already, so it takes no vocabulary"
             if side.kind != "ids" and not (side.vocabulary or self.files):
                 yield f"in{at} needs files to train on, or a vocabulary"
         for part, files in (("validation", self.validation_files), ("test", self.test_files)):
             if files and getattr(self.split, part):
-                yield f"{part} is either files of its own or a share of the others"
+                yield f"{part} takes files of its own or a share of the others, not both"
             if getattr(self.split, part) and not self.files:
-                yield f"{part} is a share of the files to train on, of which there are none"
+                yield f"{part} is a share of the files to train on, but there are none"
 
-    def _given(self) -> GivenSides:
+    def _read_given(self) -> GivenSides:
         first = read_given(self.sides[0])
         if not self.shared:
             return first, read_given(self.sides[1])
@@ -130,29 +130,28 @@ class Preparation:
         return first, first
 
     def _collect(self, collection: Collection) -> None:
-        wanted = [side.column for side in self.sides]
-        wanted += [self.label.column] if self.label else []
-        dealer = self.split.dealer()
-        for part, file in self._sources():
-            for rows in read_table(file, wanted, self.layout, collection.problems):
+        dealer = self.split.make_dealer()
+        for part, file in self._list_sources():
+            for rows in read_table(file, collection.columns, self.layout, collection.problems):
                 collection.collect(part, rows, dealer)
                 self.progress(len(rows))
 
-    def _sources(self) -> Iterator[tuple[SplitName, Path]]:
+    def _list_sources(self) -> Iterator[tuple[SplitName, Path]]:
         """Every file, those to be split first."""
         parts = zip(SPLIT_NAMES, (self.files, self.validation_files, self.test_files), strict=True)
         return ((part, file) for part, files in parts for file in files)
 
-    def _wanted_parts(self) -> tuple[SplitName, ...]:
+    def _list_wanted_parts(self) -> tuple[SplitName, ...]:
         """The parts that were asked for: each must get records."""
         shares = {"validation": self.split.validation, "test": self.split.test}
-        given = {part for part, _ in self._sources()} | {part for part in shares if shares[part]}
+        given: set[str] = {part for part, _ in self._list_sources()}
+        given |= {part for part in shares if shares[part]}
         return tuple(part for part in SPLIT_NAMES if part in given)
 
 
 @contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    """Names the directory that cannot be written: errors of writing often name no file."""
+def _translate_write_errors(output: Path) -> Iterator[None]:
+    """Names the directory that cannot be written, because errors of writing often name no file."""
     try:
         yield
     except BrokenPipeError:  # of the progress that nobody reads

@@ -46,14 +46,14 @@ class SplitCount:
     classes: set[float] = field(default_factory=set)
 
     def add_labels(self, labels: LabelValues) -> None:
-        """Counts records, of which these are the labels."""
+        """Counts records by their labels."""
         self.records += len(labels)
         if len(self.classes) < MOST_CLASSES:
             self.classes.update(np.unique(labels)[:MOST_CLASSES].tolist())
 
     @classmethod
     def empty(cls) -> "SplitCount":
-        """Of no records yet."""
+        """Figures of no records yet."""
         return cls(0, (SideCount(), SideCount()))
 
 
@@ -80,7 +80,7 @@ class PreparationReport:
         yield ", ".join(f"{name} {part.records:,} records" for name, part in self.parts.items())
         for at, side in enumerate(self.sides):
             counts = {name: part.sides[at] for name, part in self.parts.items()}
-            yield f"in{at}: {_side(side, self.vocab_sizes[at], counts)}"
+            yield f"in{at}: {_describe_side(side, self.vocab_sizes[at], counts)}"
             if any(count.zero_inside for count in counts.values()):
                 yield f"in{at}: id 0 is before other ids, but is padding and is ignored"
         yield f"labels: {self.labels}"
@@ -90,15 +90,15 @@ class PreparationReport:
         yield from self.problems.remarks
 
 
-def _side(side: Side, size: int, counts: Mapping[SplitName, SideCount]) -> str:
+def _describe_side(side: Side, size: int, counts: Mapping[SplitName, SideCount]) -> str:
     longest = max(count.longest for count in counts.values())
     text = f"{side.kind} of column {side.column!r}, longest {longest:,}, vocabulary {size:,} ids"
     if side.kind == "ids":
         return text
-    shares = (f"{_share(count)} of {name}" for name, count in counts.items())
+    shares = (f"{_format_share(count)} of {name}" for name, count in counts.items())
     return f"{text}, which cover {', '.join(shares)} tokens"
 
 
-def _share(count: SideCount) -> str:
-    """Never rounded up to all."""
+def _format_share(count: SideCount) -> str:
+    """The share of known tokens, rounded down: 100 % means all."""
     return f"{int(1000 * count.known / max(count.tokens, 1)) / 10:.1f} %"

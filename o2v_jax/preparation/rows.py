@@ -49,7 +49,7 @@ def make_place_template(file: Path, counted: str) -> str:
 def find_positions(
     file: Path | str, names: Sequence[str], wanted: Sequence[str], *, header: bool
 ) -> list[int]:
-    """Where the wanted columns are: by name, or by number from 0 where there is no such name.
+    """The positions of the wanted columns: by name, or by number from 0 if no column has that name.
 
     Args:
         file: for messages: a file, or what else a table is called.

@@ -63,7 +63,7 @@ class Side:
         return self.vocab_size or (DEFAULT_SIZE if self.is_subword else LARGEST_ID + 1)
 
     def choose_split(self, given: Given) -> Splitter | None:
-        """What makes tokens of a cell's text; None: it holds ids."""
+        """The function that makes tokens of a cell's text; None: it holds ids."""
         if self.kind != "text":
             return SPLITTERS.get(self.kind)
         if isinstance(given, TextTokenizer):
@@ -72,29 +72,29 @@ class Side:
 
 
 def find_contradictions(sides: tuple[Side, Side], *, shared: bool) -> Iterator[str]:
-    """What two sides, which may share a vocabulary, cannot be together."""
+    """A sentence for each contradiction between the settings of two sides."""
     kinds = [side.kind for side in sides]
     if shared and kinds.count("ids") == 1:
-        yield "a shared vocabulary is for two columns of ids, or for none"
+        yield "a shared vocabulary needs ids in both columns or in neither"
     for at, side in enumerate(sides):
         if side.tokenizer and side.kind != "text":
-            yield f"in{at} holds {side.kind}, so no tokenizer of texts is for it"
+            yield f"in{at} holds {side.kind}, but a tokenizer is for text"
     names = {side.tokenizer if side.kind == "text" else None for side in sides}
     if shared and names & {*SUBWORDS} and len(names) > 1:
-        yield "subwords can be shared by two columns of text with one tokenizer alone"
+        yield "subwords can be shared only by two columns of text with the same tokenizer"
 
 
 def choose_splits(sides: tuple[Side, Side], given: GivenSides) -> Splitters:
-    """What makes tokens of the cells of each side."""
+    """The functions that make tokens of the cells of each side."""
     first, second = sides
     return first.choose_split(given[0]), second.choose_split(given[1])
 
 
 def read_given(side: Side) -> Given:
-    """The vocabulary or the tokenizer that a side is to use as it is; None: it is counted.
+    """The vocabulary or the tokenizer that was given for a side; None: tokens are counted instead.
 
     Raises:
-        InputError: it cannot be read, is wrong, or is not for what the side holds.
+        InputError: it cannot be read, is wrong, or does not suit the side.
     """
     if side.vocabulary is None:
         return None
@@ -104,10 +104,10 @@ def read_given(side: Side) -> Given:
 
 
 def check_given(side: Side, given: Vocabulary | TextTokenizer) -> None:
-    """Checks that what `side.vocabulary` holds is for what the side holds.
+    """Checks that the vocabulary or the tokenizer given for a side suits it.
 
     Raises:
-        InputError: it is not.
+        InputError: it does not.
     """
     if isinstance(given, TextTokenizer):
         if side.kind != "text":
@@ -117,18 +117,18 @@ def check_given(side: Side, given: Vocabulary | TextTokenizer) -> None:
             raise InputError(f"{side.vocabulary}: {reason}")
     elif side.is_subword:
         raise InputError(
-            f"{side.vocabulary}: holds tokens alone, but {side.tokenizer} needs a tokenizer.json"
+            f"{side.vocabulary}: holds only tokens, but {side.tokenizer} needs a tokenizer.json"
         )
     elif side.kind == "text" and side.tokenizer != "treebank" and given.unknown_id is None:
         raise InputError(
-            f"{side.vocabulary}: has no {UNKNOWN!r}, which the tokenizer word needs: add it, or "
+            f"{side.vocabulary}: has no {UNKNOWN!r}, which the word tokenizer needs: add it, or "
             "choose treebank, which drops unknown words"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Numbering:
-    """From a token's number in `Words` to its ids.
+    """A map from the numbers of tokens in `Words` to ids.
 
     Attributes:
         vocabulary: of these ids.
@@ -146,7 +146,7 @@ class Numbering:
     def of(
         cls, words: Words, side: Side, given: Given = None, *, integers: bool = False
     ) -> "Numbering":
-        """By what is given, or by the tokens counted so far.
+        """A numbering by what is given, or by the tokens counted so far.
 
         Args:
             words: the tokens.
@@ -155,17 +155,17 @@ class Numbering:
             integers: whether a token 1.0 that the vocabulary lacks is its token 1.
         """
         if given is None and side.is_subword:
-            counted = words.counted()
+            counted = words.list_counts()
             given = train_subwords(str(side.tokenizer), counted, side.largest_size, side.min_count)
-            ids = words.subword_ids(given)
-            return cls(given, ids, _lack(ids, given.unknown_id))
+            ids = words.find_subword_ids(given)
+            return cls(given, ids, _find_lacking(ids, given.unknown_id))
         limits = side.largest_size, side.min_count
-        vocabulary = given or words.vocabulary(*limits, integers=integers)
-        ids = words.ids(vocabulary, integers=integers)
+        vocabulary = given or words.make_vocabulary(*limits, integers=integers)
+        ids = words.find_ids(vocabulary, integers=integers)
         if isinstance(vocabulary, TextTokenizer):
             # what its `split` makes of an unknown word may be the unknown token
-            return cls(vocabulary, ids, _lack(ids, vocabulary.unknown_id))
-        return cls(vocabulary, ids, words.known(vocabulary, integers=integers), integers)
+            return cls(vocabulary, ids, _find_lacking(ids, vocabulary.unknown_id))
+        return cls(vocabulary, ids, words.find_known(vocabulary, integers=integers), integers)
 
     @cached_property
     def word_tokenizer(self) -> TextTokenizer:
@@ -175,13 +175,13 @@ class Numbering:
         return TextTokenizer.word_level(self.vocabulary)
 
     def apply(self, rows: Ragged) -> tuple[Ragged, int]:
-        """Sequences of ids for sequences of numbers; how many of the tokens are known."""
+        """Sequences of ids for sequences of numbers, and how many of the tokens are known."""
         found = self.ids.take(rows.ids)
         return Ragged(found.ids, found.offsets[rows.offsets]), int(self.known[rows.ids].sum())
 
 
-def _lack(rows: Ragged, index: int | None) -> npt.NDArray[np.bool_]:
-    """Which rows do not hold an id, and are not empty: bool `[rows]`."""
+def _find_lacking(rows: Ragged, index: int | None) -> npt.NDArray[np.bool_]:
+    """Which rows are not empty and lack this id (None: it has no row): bool `[rows]`."""
     lacking = rows.lengths > 0
     if index is not None:
         at = np.flatnonzero(rows.ids == index)
@@ -190,7 +190,7 @@ def _lack(rows: Ragged, index: int | None) -> npt.NDArray[np.bool_]:
 
 
 def make_tokenizer(side: Side, numbering: Numbering | None) -> Tokenizer:
-    """What gives raw values the ids that the numbering gives the cells of a side."""
+    """The tokenizer that gives raw values the ids that the numbering gives the cells of a side."""
     if numbering is None:
         return Tokenizer("ids")
     if side.kind == "text" and side.tokenizer != "treebank":
@@ -209,8 +209,8 @@ def make_settings(
 ) -> dict[str, str]:
     """Hyperparameters by name, as the text that `o2v train --hyperparameters` reads.
 
-    The networks are named because `enc1_network=enc0`, the default, would give enc1 enc0's sizes:
-    pooled_embedding for single values, in which nothing has an order, and hcnn, the default.
+    Both networks are named, because `enc1_network=enc0`, the default, would give enc1 the sizes of
+    enc0. A side of single values, which have no order, gets pooled_embedding; any other gets hcnn.
 
     Args:
         sides: of the records.
@@ -235,7 +235,7 @@ def make_settings(
 
 
 def _choose_networks(sides: tuple[Side, Side], *, shared: bool) -> tuple[str, str]:
-    """One table of tokens needs equal token dimensions, which different networks do not have."""
+    """A shared token table needs equal token dimensions, which different networks do not have."""
     single = tuple(side.kind == "value" for side in sides)
     if shared:
         single = (all(single),) * 2

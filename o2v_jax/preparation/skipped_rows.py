@@ -28,8 +28,8 @@ class SkippedRows:
     listed: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
-    def found(self, where: str, reason: str) -> None:
-        """One bad record.
+    def report(self, where: str, reason: str) -> None:
+        """Counts a bad record.
 
         Raises:
             RecordError: bad records are not to be skipped.

@@ -22,15 +22,15 @@ _DEALT: tuple[SplitName, ...] = ("validation", "test", "train")
 
 @dataclass(frozen=True)
 class Split:
-    """Shares of the records that go, each by itself and at random, to validation and to test.
+    """The shares of records that go to validation and to test; each record is assigned at random.
 
     Attributes:
-        validation: a share of 0 to 1, not 1.
-        test: the same; the two leave something to train on.
+        validation: a share of at least 0.
+        test: likewise; both together are less than 1.
         seed: of the random numbers.
 
     Raises:
-        InputError: the shares are not such.
+        InputError: a share is negative, or their sum is not below 1.
     """
 
     validation: float = 0.0
@@ -43,20 +43,20 @@ class Split:
             shares = f"validation {self.validation:g} and test {self.test:g}"
             raise InputError(f"{shares} must be shares of at least 0 that sum to less than 1")
 
-    def dealer(self) -> "Dealer":
-        """Deals records out, from the first one on."""
+    def make_dealer(self) -> "Dealer":
+        """A dealer that begins with the first record."""
         return Dealer(self)
 
 
 class Dealer:
-    """Says of record after record which part it goes to; how they are chunked makes no odds."""
+    """Assigns records to parts, one after another; how they are chunked makes no difference."""
 
     def __init__(self, split: Split) -> None:
         self._random = np.random.default_rng(split.seed)
         self._bounds = np.array([split.validation, split.validation + split.test])
 
     def deal(self, records: int) -> Iterator[tuple[SplitName, Index]]:
-        """Each part and which of the next records it gets, int64, in their order."""
+        """Each part with the positions, int64, of those of the next `records` that it gets."""
         place = np.searchsorted(self._bounds, self._random.random(records), side="right")
         for at, part in enumerate(_DEALT):
             yield part, np.flatnonzero(place == at)

@@ -35,7 +35,7 @@ _BOTH_EMPTY = "no token of in0 or in1 is in the vocabulary, which has no <unk>"
 
 
 def write_part(path: Path, chunks: Iterable[RecordChunk]) -> None:
-    """Writes the records of a part, of which `number_part` made chunks."""
+    """Writes the records of a part, from the chunks that `number_part` makes."""
     with path.open("wb") as out:
         for chunk in chunks:
             out.write(format_json_lines(chunk.labels, *chunk.sides))
@@ -55,10 +55,10 @@ def number_part(
         numberings: of each side.
         outcome: of the labels.
         count: is added to.
-        problems: collects records of which nothing is left.
+        problems: collects records without any id.
 
     Raises:
-        RecordError: nothing is left of a record, and such are not to be skipped.
+        RecordError: no token of a record has an id, and bad records are not skipped.
     """
     for chunk in chunks:
         numbered = _number_tokens(chunk, numberings, count, problems)
@@ -75,7 +75,7 @@ def _number_tokens(
     numbered = RecordChunk(chunk.places, chunk.numbers, chunk.labels, (in0, in1))
     empty = (in0.lengths == 0) & (in1.lengths == 0)
     for row in np.flatnonzero(empty).tolist():
-        problems.found(chunk.where(row), _BOTH_EMPTY)
+        problems.report(chunk.where(row), _BOTH_EMPTY)
     return numbered.take(np.flatnonzero(~empty))
 
 
@@ -139,7 +139,7 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
     path.write_bytes(orjson.dumps(dict(value), option=options))
 
 
-_FLOATS = "and others are taken as integers that became floats, so without the fraction"
+_FLOATS = "and others are taken as integers that became floats: their fraction is dropped"
 _CLASSES_SHOWN = 5
 SMALLEST_VOCABULARY = 2  # the documentation's smallest vocab_size
 
@@ -161,7 +161,7 @@ def finish(
         InputError: a part has no records.
         RecordError: no token of a record has an id.
     """
-    numberings, outcome = make_numberings(collection, given), collection.labels.outcome()
+    numberings, outcome = make_numberings(collection, given), collection.labels.conclude()
     counts: dict[SplitName, SplitCount] = {}
     for part, spill in collection.spills.items():
         if part in wanted:
@@ -202,7 +202,7 @@ def conclude(
 
 
 def find_missing_classes(outcome: Outcome, counts: SplitCounts) -> Iterator[str]:
-    """A remark for each part that has no record of some class, or whose labels are no classes."""
+    """Remarks on parts that lack records of a class, or have labels that are not classes."""
     if "num_classes" not in outcome.hyperparameters and look_like_classes(counts["train"].classes):
         others = {label for count in counts.values() for label in count.classes}
         if strange := sorted(others - counts["train"].classes):
@@ -216,13 +216,13 @@ def find_missing_classes(outcome: Outcome, counts: SplitCounts) -> Iterator[str]
 
 
 def make_numberings(collection: Collection, given: GivenSides) -> Numberings:
-    """None for a side of ids; one object for both sides where they share a vocabulary."""
+    """The numbering of each side: None for ids, one object where both share a vocabulary."""
     first = _make_numbering(0, collection, given[0])
     return first, first if collection.shared else _make_numbering(1, collection, given[1])
 
 
 def _make_numbering(at: int, collection: Collection, given: Given) -> Numbering | None:
-    """Where all tokens are values, 1.0 is 1 if the vocabulary says so, or all of the column."""
+    """Among single values 1.0 may be 1: if a given vocabulary has 1, or the column is integers."""
     side = collection.sides[at]
     words = collection.words[at]
     if side.kind == "ids":
@@ -231,7 +231,7 @@ def _make_numbering(at: int, collection: Collection, given: Given) -> Numbering 
     values = all(each.kind == "value" for each in sides)
     integers = values and (given is not None or words.are_whole())
     numbering = Numbering.of(words, side, given, integers=integers)
-    if integers and (token := next(words.became_floats(numbering.vocabulary), None)):
+    if integers and (token := next(words.find_floats(numbering.vocabulary), None)):
         name = " and ".join(f"in{n}" for n in (0, 1)) if collection.shared else f"in{at}"
         collection.problems.remark(f"{name} (column {side.column!r}): {token[:40]!r} {_FLOATS}")
     return numbering
@@ -258,7 +258,7 @@ def _write_inputs(directory: Path, sides: tuple[Side, Side], numberings: Numberi
 def _find_vocab_sizes(
     numberings: Numberings, counts: SplitCounts, *, shared: bool
 ) -> tuple[int, int]:
-    """Of a side of ids: what holds the largest of any part."""
+    """The vocabulary size of each side; for ids, one that holds the largest of any part."""
     largest = [max(count.sides[at].largest for count in counts.values()) for at in (0, 1)]
     if shared:
         largest = [max(largest)] * 2
@@ -270,6 +270,6 @@ def _find_vocab_sizes(
 
 
 def _find_longest(counts: SplitCounts) -> tuple[int, int]:
-    """Of all parts, so that nothing is cut; where no sequence has an id, 1."""
+    """The longest sequence of each side in any part, so that nothing is cut; at least 1."""
     first, second = (max(1, *(c.sides[at].longest for c in counts.values())) for at in (0, 1))
     return first, second

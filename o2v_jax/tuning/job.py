@@ -117,14 +117,14 @@ class Tuning:
         self._check_output()
         with self.signals.caught():
             # a new study is begun once all is read; whether one is resumed is said before reading
-            inputs = None if (self.output / STUDY).exists() else self._inputs()
-            with self._study(space, objective) as study:
-                self._search_in(study, inputs or self._inputs())
+            inputs = None if (self.output / STUDY).exists() else self._read_inputs()
+            with self._open_study(space, objective) as study:
+                self._search_in(study, inputs or self._read_inputs())
 
     def _search_in(self, study: Study, inputs: _Inputs) -> None:
         """Runs the trials that are missing from a study."""
         write_skipped(self.output, inputs.data)
-        search = self._search(study, inputs)
+        search = self._make_search(study, inputs)
         study.recover()
         try:
             search.run(self.trials, self.timeout)
@@ -143,7 +143,7 @@ class Tuning:
         check_model_target(self.output / "model")
 
     @contextmanager
-    def _study(self, space: Space, objective: Objective) -> Iterator[Study]:
+    def _open_study(self, space: Space, objective: Objective) -> Iterator[Study]:
         """The study in the output directory, which is continued if there is one."""
         searched = "; ".join(f"{name}={values}" for name, values in space.ranges.items())
         marks = {"seed": self.seed, "objective": objective, "search_space": searched}
@@ -156,7 +156,7 @@ class Tuning:
             study.claim(search, self.output)
             yield study
 
-    def _inputs(self) -> _Inputs:
+    def _read_inputs(self) -> _Inputs:
         check_class_names(self.class_names, self.base)
         if self.tokenizers is not None:
             check_tokenizers(self.tokenizers, self.base)
@@ -171,8 +171,8 @@ class Tuning:
         found = [{"name": name, "sha256": hash_bytes(data)} for name, data in files.items()]
         return {"vocabulary": found}
 
-    def _search(self, study: Study, inputs: _Inputs) -> Search:
-        known = {"command": self.command, "seed": self.seed, "files": self._sources}
+    def _make_search(self, study: Study, inputs: _Inputs) -> Search:
+        known = {"command": self.command, "files": self._sources}
         winner = Winner(self.output / "model", self.tokenizers, self.class_names, known)
 
         def keep(run: Run, value: float) -> None:

@@ -1,4 +1,4 @@
-"""The search as a picture: how it got better, and what each hyperparameter has to do with it."""
+"""A plot of the search: its progress, and the objective by each hyperparameter."""
 
 import math
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from o2v_jax.hyperparameters.text import write
+from o2v_jax.hyperparameters.text import format_value
 from o2v_jax.plotting import BAND, BLUE, GREY, ORANGE, make_figure, save_figure, style_axes
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values
 from o2v_jax.tuning.report import TrialRow, format_metric, rank_rows
 from o2v_jax.tuning.study import Study
 
 COLUMNS = 4
-SHOWN = 8  # times as far from the best as the middle trial: farther ones are off the scale
+SHOWN = 8  # trials more than so many times the median distance from the best are off the scale
 _LEVEL = 3  # names that fit beside each other without a slope
 _MARGIN, _BAND = 0.06, 0.2  # of the scale's length
 _OFF_SCALE = "off scale"
@@ -48,14 +48,14 @@ def draw_trials(rows: Sequence[TrialRow], study: Study) -> Figure:
     figure = make_figure(3.1 * columns, 3.4 + 2.4 * lines, layout="constrained")
     grid = figure.add_gridspec(1 + lines, columns, height_ratios=[3.4] + [2.4] * lines)
     top = figure.add_subplot(grid[0, :])
-    _progress(top, points, study)
+    _draw_progress(top, points, study)
     handles, labels = top.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper right", ncols=4, edgecolor="none", borderpad=0
     )
     for at, (name, searched) in enumerate(ranges.items()):
         axes = figure.add_subplot(grid[1 + at // columns, at % columns], sharey=top)
-        _panel(axes, points, name, searched)
+        _draw_panel(axes, points, name, searched)
         axes.tick_params(labelleft=at % columns == 0)
     return figure
 
@@ -91,7 +91,7 @@ class _Points:
         far = min(most, float(np.nanmax(away))) or abs(peak) / 10 or 1.0
         off = ~(away <= far)
         far = float(away[~off].max()) or far  # no longer than what stands on it
-        worse = _worse_direction(values, peak)
+        worse = _find_worse_direction(values, peak)
         margin, width = _MARGIN * far, _BAND * far
         end = peak + worse * (far + margin)
         heights = np.where(off, end + worse * width / 2, values)
@@ -141,12 +141,12 @@ def _sort(one: float, other: float) -> tuple[float, float]:
     return min(one, other), max(one, other)
 
 
-def _worse_direction(values: npt.NDArray[np.float64], peak: float) -> int:
+def _find_worse_direction(values: npt.NDArray[np.float64], peak: float) -> int:
     """The direction in which values are worse than the best: 1 is up."""
     return -1 if np.nanmean(values) < peak else 1
 
 
-def _progress(axes: Axes, points: _Points, study: Study) -> None:
+def _draw_progress(axes: Axes, points: _Points, study: Study) -> None:
     """The objective by trial, and the best so far."""
     numbers = [row.number for row in points.rows]
     points.draw(axes, numbers)
@@ -165,30 +165,30 @@ def _progress(axes: Axes, points: _Points, study: Study) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _panel(axes: Axes, points: _Points, name: str, searched: Range) -> None:
+def _draw_panel(axes: Axes, points: _Points, name: str, searched: Range) -> None:
     """The objective by a hyperparameter."""
-    points.draw(axes, [_position(row.settings[name], searched) for row in points.rows])
+    points.draw(axes, [_place_value(row.settings[name], searched) for row in points.rows])
     axes.set_xlabel(name)
     if isinstance(searched, Values):
-        names = [write(value) for value in searched.values]
+        names = [format_value(value) for value in searched.values]
         axes.set_xticks(
             range(len(names)), names, fontsize=8, rotation=30 if len(names) > _LEVEL else 0
         )
         axes.set_xlim(-0.5, len(names) - 0.5)
     elif searched.log:
-        _log_axis(axes, searched)
+        _set_log_axis(axes, searched)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=searched.whole, min_n_ticks=1))
         margin = 0.05 * (searched.high - searched.low)
         axes.set_xlim(searched.low - margin, searched.high + margin)
 
 
-def _position(value: Value, searched: Range) -> float:
+def _place_value(value: Value, searched: Range) -> float:
     """The position of a value on its axis: names in their order."""
     return searched.values.index(value) if isinstance(searched, Values) else float(value)
 
 
-def _log_axis(axes: Axes, searched: Interval) -> None:
+def _set_log_axis(axes: Axes, searched: Interval) -> None:
     """A logarithmic axis over the whole range; a range that begins at 0 has that at its left."""
     if searched.low == 0:
         axes.set_xscale("symlog", linthresh=searched.least)

@@ -13,7 +13,7 @@ from optuna.distributions import (
 
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.hyperparameters.text import find_closest, write
+from o2v_jax.hyperparameters.text import find_closest, format_value
 from o2v_jax.hyperparameters.values import Choice, Integer, lines_of
 
 Value: TypeAlias = float | str
@@ -50,7 +50,7 @@ LOGARITHMIC = {
     "weight_decay",
 }
 LEAST_NUMBER = 1e-6  # of a logarithmic range that begins at 0
-_DIGITS = 4  # significant ones of a real number: as many as anyone wants to read
+_DIGITS = 4  # significant digits of a real number
 _FEW = 16  # so many whole numbers can all be tried beforehand
 
 
@@ -70,19 +70,19 @@ class Values:
         """Values that show whether the hyperparameters' rules admit this range."""
         return self.values
 
-    def value(self, drawn: Value) -> Value:
+    def convert(self, drawn: Value) -> Value:
         """The hyperparameter's value for what the sampler drew."""
         return drawn
 
     def __str__(self) -> str:
-        return ",".join(map(write, self.values))
+        return ",".join(map(format_value, self.values))
 
 
 @dataclass(frozen=True)
 class Interval:
     """Numbers in `low..high`; `whole` ones are multiples of `step`.
 
-    A logarithmic interval is drawn from on a logarithmic scale. One that begins at 0 is drawn from
+    A logarithmic interval is sampled on a logarithmic scale. If it begins at 0, it is sampled from
     1e-6 on, and in a decade below that, whose numbers all mean 0.
     """
 
@@ -114,7 +114,7 @@ class Interval:
         """Whether there is no multiple of `step` in it."""
         return math.ceil(self.low / self.step) > math.floor(self.high / self.step)
 
-    def value(self, drawn: Value) -> Value:
+    def convert(self, drawn: Value) -> Value:
         """The hyperparameter's value for what the sampler drew."""
         if self.whole:
             return int(drawn) * self.step
@@ -124,7 +124,8 @@ class Interval:
 
     def __str__(self) -> str:
         steps = f" in steps of {self.step}" if self.step > 1 else ""
-        return f"{write(self.low)}..{write(self.high)}{steps}{' (log)' if self.log else ''}"
+        scale = " (log)" if self.log else ""
+        return f"{format_value(self.low)}..{format_value(self.high)}{steps}{scale}"
 
     @property
     def _zero(self) -> bool:
@@ -132,7 +133,7 @@ class Interval:
 
     @property
     def least(self) -> float:
-        """Of a logarithmic interval that begins at 0, the least number above it."""
+        """The least number above 0, of a logarithmic interval that begins at 0."""
         return min(LEAST_NUMBER, self.high / 1000)
 
 
@@ -152,25 +153,25 @@ def read_range(setting: str) -> tuple[str, Range]:
     name, given, text = (part.strip() for part in setting.partition("="))
     if name not in DOCUMENTED:
         nearest = find_closest(name, DOCUMENTED)
-        hint = f"; the nearest that is is {nearest}" if nearest else ""
+        hint = f"; the nearest tunable name is {nearest}" if nearest else ""
         raise InputError(f"--tune {name} is not tunable{hint}")
     text = text if given else DOCUMENTED[name]
     low, dots, high = text.partition("..")
-    return name, _interval(name, low, high) if dots else _values(name, text)
+    return name, _read_interval(name, low, high) if dots else _read_values(name, text)
 
 
-def _interval(name: str, low: str, high: str) -> Interval:
+def _read_interval(name: str, low: str, high: str) -> Interval:
     rule = lines_of(Hyperparameters)[name].rule
     if isinstance(rule, Choice):
         raise InputError(f"--tune {name}={low}..{high}: takes names, such as {DOCUMENTED[name]}")
-    first, last = float(_read(name, low)), float(_read(name, high))
+    first, last = float(_read_value(name, low)), float(_read_value(name, high))
     if not first < last:
         raise InputError(f"--tune {name}={low}..{high}: must begin below where it ends")
     return Interval(first, last, whole=isinstance(rule, Integer), log=name in LOGARITHMIC)
 
 
-def _values(name: str, text: str) -> Values:
-    found = tuple(_read(name, part) for part in text.split(","))
+def _read_values(name: str, text: str) -> Values:
+    found = tuple(_read_value(name, part) for part in text.split(","))
     if len(set(found)) < max(2, len(found)):
         raise InputError(
             f"--tune {name}={text}: must be LOW..HIGH or different values with commas between"
@@ -178,9 +179,9 @@ def _values(name: str, text: str) -> Values:
     return Values(found)
 
 
-def _read(name: str, text: str) -> Value:
+def _read_value(name: str, text: str) -> Value:
     line = lines_of(Hyperparameters)[name]
-    value = line.rule.stored(line.rule.read(text.strip()))
+    value = line.rule.accept(line.rule.read(text.strip()))
     if not isinstance(value, int | float if not isinstance(line.rule, Choice) else str):
-        raise InputError(f"--tune {line.refusal(name, text.strip())}")
+        raise InputError(f"--tune {line.describe_refusal(name, text.strip())}")
     return value

@@ -2,22 +2,20 @@
 
 import csv
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from o2v_jax import __version__
 from o2v_jax.atomic import replace_file
-from o2v_jax.checkpoint import Model, save
+from o2v_jax.checkpoint import save
 from o2v_jax.data.tokenizers import Tokenizers
-from o2v_jax.hyperparameters.text import write
+from o2v_jax.hyperparameters.text import format_value
 from o2v_jax.training import Run
+from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.tuning.ranges import Value
 from o2v_jax.tuning.study import REASON, Study
 
@@ -52,7 +50,7 @@ class TrialRow(NamedTuple):
 
 def list_rows(study: Study) -> list[TrialRow]:
     """The finished trials in order."""
-    return [_row(study, number, trial) for number, trial in enumerate(study.finished, start=1)]
+    return [_make_row(study, number, trial) for number, trial in enumerate(study.finished, start=1)]
 
 
 def rank_rows(rows: Sequence[TrialRow], study: Study) -> list[TrialRow]:
@@ -91,7 +89,7 @@ def write_files(study: Study, directory: Path) -> list[TrialRow]:
     rows = list_rows(study)
     _write_trials(rows, list(study.space.ranges), directory / "trials.csv")
     if ranked := rank_rows(rows, study):
-        best = study.space.candidate(ranked[0].settings).to_strings()
+        best = study.space.make_candidate(ranked[0].settings).to_strings()
         with replace_file(directory / "best.json") as path:
             path.write_text(json.dumps(best, indent=2) + "\n")
     return rows
@@ -111,11 +109,11 @@ def make_table(rows: Sequence[TrialRow], study: Study) -> Table:
         table.add_column(name, justify="right", overflow="fold")
     for row in rank_rows(rows, study)[:BEST_SHOWN]:
         figures = str(row.number), format_metric(row.value), f"{row.seconds:.1f}"
-        table.add_row(*figures, *map(write, row.settings.values()))
+        table.add_row(*figures, *map(format_value, row.settings.values()))
     return table
 
 
-def _row(study: Study, number: int, trial: FrozenTrial) -> TrialRow:
+def _make_row(study: Study, number: int, trial: FrozenTrial) -> TrialRow:
     complete = trial.state is TrialState.COMPLETE
     comparable = complete or study.objective.channel == "validation"
     return TrialRow(
@@ -123,7 +121,7 @@ def _row(study: Study, number: int, trial: FrozenTrial) -> TrialRow:
         "complete" if complete else "pruned",
         trial.value if comparable else None,
         trial.duration.total_seconds() if trial.duration else 0.0,
-        study.space.values(trial.params),
+        study.space.convert(trial.params),
         trial.user_attrs.get(REASON, ""),
     )
 
@@ -133,7 +131,7 @@ def _write_trials(rows: Sequence[TrialRow], names: Sequence[str], file: Path) ->
         table = csv.writer(stream)
         table.writerow(["number", "state", "value", "duration", *names, "reason"])
         for row in rows:
-            settings = [write(row.settings[name]) for name in names]
+            settings = [format_value(row.settings[name]) for name in names]
             value = "" if row.value is None else row.value
             figures = [row.number, row.state, value, f"{row.seconds:.3f}"]
             table.writerow([*figures, *settings, row.reason])
@@ -146,7 +144,7 @@ class Winner:
     Attributes:
         directory: the model directory.
         tokenizers: kept with the model; likewise `class_names`.
-        provenance: what is known of every trial's model: the command, the seed, the files.
+        provenance: what a run does not know of itself: the command and the files.
     """
 
     directory: Path
@@ -156,23 +154,5 @@ class Winner:
 
     def replace(self, run: Run, tuning: Mapping[str, Any]) -> None:
         """Writes a run's best epoch; `tuning` says in the provenance how it was found."""
-        model = Model(
-            run.config,
-            run.fetch_best(),
-            self.tokenizers,
-            metrics=run.metrics,
-            provenance={**_describe_run(run), **self.provenance, "tuning": dict(tuning)},
-            length_histogram=run.train.histograms(),
-            class_names=self.class_names,
-        )
-        save(model, self.directory)
-
-
-def _describe_run(run: Run) -> dict[str, Any]:
-    return {
-        "o2v_jax": __version__,
-        "jax": jax.__version__,
-        "device": jax.devices()[0].device_kind,
-        "records": len(run.train),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+        provenance = {**self.provenance, "tuning": dict(tuning)}
+        save(make_model(run, self.tokenizers, self.class_names, provenance), self.directory)

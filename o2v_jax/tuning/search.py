@@ -19,7 +19,7 @@ from o2v_jax.util import silence_logger
 
 
 class BehindError(O2VError):
-    """A trial that is not worth going on with."""
+    """A trial is not worth continuing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Search:
         pretrained: vectors that every trial begins with.
         seed: of the sampler, and of every trial's training.
         signals: say when to stop.
-        keep: is called with the run of a trial that is the best so far, before it counts.
+        keep: is called with the run of a trial that is the best so far, before it is recorded.
         tell: is called after every trial.
     """
 
@@ -67,32 +67,32 @@ class Search:
     def _train(self, trial: Trial) -> Run | str:
         """A finished run, or the reason why there is none."""
         try:
-            run = self._run(trial)
-            with silence_logger("o2v_jax"):  # or every trial would say the same
+            run = self._make_run(trial)
+            with silence_logger("o2v_jax"):  # or every trial would log the same
                 run.fit()
         except (O2VError, MemoryError, jax.errors.JaxRuntimeError) as error:
-            return _reason(error)
+            return _explain_end(error)
         return run
 
-    def _run(self, trial: Trial) -> Run:
+    def _make_run(self, trial: Trial) -> Run:
         space = self.study.space
         with silence_logger("o2v_jax"):
             return Run(
-                space.candidate(space.values(trial.params)),
+                space.make_candidate(space.convert(trial.params)),
                 self.data["train"],
                 self.data["validation"],
                 self.data.get("test"),
                 seed=self.seed,
                 reporter=Reporter(stream=io.StringIO()),
                 pretrained=self.pretrained,
-                on_epoch=lambda epoch, metrics: self._after_epoch(trial, epoch, metrics),
+                on_epoch=lambda epoch, metrics: self._report_epoch(trial, epoch, metrics),
                 signals=self.signals,
             )
 
-    def _after_epoch(
+    def _report_epoch(
         self, trial: Trial, epoch: int, metrics: Mapping[str, Mapping[str, float]]
     ) -> None:
-        value = self.study.objective.after_epoch(metrics)
+        value = self.study.objective.get_after_epoch(metrics)
         if value is None:
             return
         trial.report(value, epoch)
@@ -104,17 +104,17 @@ class Search:
         if isinstance(result, str):
             self.study.prune(trial, result)
             return
-        value = self.study.objective.reached(result.metrics)
+        value = self.study.objective.get_reached(result.metrics)
         best = self.study.best
         if not isfinite(value):
             self.study.prune(trial, f"{self.study.objective} is {value}")
             return
-        if best is None or self.study.objective.better(value, get_value(best)):
+        if best is None or self.study.objective.is_better(value, get_value(best)):
             self.keep(result, value)
         self.study.complete(trial, value)
 
 
-def _reason(error: Exception) -> str:
+def _explain_end(error: Exception) -> str:
     """One line for what ended a trial.
 
     Raises:

@@ -82,11 +82,11 @@ class Space:
         """What the sampler draws from, by name."""
         return {name: searched.distribution for name, searched in self.ranges.items()}
 
-    def values(self, drawn: Mapping[str, Any]) -> dict[str, Value]:
+    def convert(self, drawn: Mapping[str, Any]) -> dict[str, Value]:
         """The hyperparameters' values for what the sampler drew, in the space's order."""
-        return {name: searched.value(drawn[name]) for name, searched in self.ranges.items()}
+        return {name: searched.convert(drawn[name]) for name, searched in self.ranges.items()}
 
-    def candidate(self, values: Mapping[str, Value]) -> Hyperparameters:
+    def make_candidate(self, values: Mapping[str, Value]) -> Hyperparameters:
         """The base configuration with these values in it.
 
         What the base derived from others (the copies of an enc1 that is enc0's, a pooled encoder's
@@ -112,7 +112,7 @@ def make_space(base: Hyperparameters, settings: Sequence[str] = ()) -> Space:
     Raises:
         InputError: a setting is wrong, changes nothing, or the rules refuse a value of it.
     """
-    ranges = _read_ranges(settings) if settings else _default_ranges(base)
+    ranges = _read_ranges(settings) if settings else _choose_default_ranges(base)
     for name in ranges:
         if reason := explain_idle(base, name, ranges):
             raise InputError(f"--tune {name}: {reason}")
@@ -121,17 +121,17 @@ def make_space(base: Hyperparameters, settings: Sequence[str] = ()) -> Space:
     if "enc_dim" in ranges:
         ranges["enc_dim"] = _add_steps(base, ranges)
     space = Space(base, ranges)
-    _check(space)
+    _check_ends(space)
     return space
 
 
-def _check(space: Space) -> None:
-    """Tries the ends of each range, all values of a small one, with the others at their first."""
+def _check_ends(space: Space) -> None:
+    """Tries the ends of each range (all values of a small one), with the others at their first."""
     first = {name: searched.examples[0] for name, searched in space.ranges.items()}
     for name, searched in space.ranges.items():
         for value in searched.examples:
             try:
-                space.candidate({**first, name: value})
+                space.make_candidate({**first, name: value})
             except HyperparameterError as error:
                 raise InputError(f"--tune {name}={searched}: {error.problems[0]}") from error
 
@@ -141,7 +141,7 @@ def _add_steps(base: Hyperparameters, ranges: Mapping[str, Range]) -> Range:
     searched = ranges["enc_dim"]
     if not isinstance(searched, Interval):
         return searched
-    step = math.lcm(*(parts for side in (0, 1) for parts in _parts(base, ranges, side)))
+    step = math.lcm(*(parts for side in (0, 1) for parts in _count_parts(base, ranges, side)))
     with_step = replace(searched, step=step)
     if with_step.empty:
         raise InputError(
@@ -150,8 +150,8 @@ def _add_steps(base: Hyperparameters, ranges: Mapping[str, Range]) -> Range:
     return with_step
 
 
-def _parts(base: Hyperparameters, ranges: Mapping[str, Range], side: int) -> tuple[int, ...]:
-    """Into how many equal parts the networks of a side divide an encoding."""
+def _count_parts(base: Hyperparameters, ranges: Mapping[str, Range], side: int) -> tuple[int, ...]:
+    """The numbers of equal parts that make up the encodings of a side's networks."""
     encoder = base.encoder(side)
     if encoder.network != "hcnn":
         return (2,) if encoder.network == "bilstm" else (1,)
@@ -169,7 +169,7 @@ def _read_ranges(settings: Sequence[str]) -> dict[str, Range]:
     return found
 
 
-def _default_ranges(base: Hyperparameters) -> dict[str, Range]:
+def _choose_default_ranges(base: Hyperparameters) -> dict[str, Range]:
     found = dict(map(read_range, DEFAULT_SEARCH))
     return {name: found[name] for name in found if not explain_idle(base, name, found)}
 

@@ -52,22 +52,18 @@ class Objective:
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        """As Optuna names it."""
+        """What Optuna is to do with the metric."""
         return "maximize" if self.metric == "accuracy" else "minimize"
 
-    def better(self, one: float, other: float) -> bool:
+    def is_better(self, one: float, other: float) -> bool:
         """Whether `one` is strictly better than `other`."""
         return one > other if self.direction == "maximize" else one < other
 
-    def best(self, values: Sequence[float]) -> float:
-        """The best of some values."""
-        return max(values) if self.direction == "maximize" else min(values)
-
-    def reached(self, metrics: Mapping[str, Any]) -> float:
+    def get_reached(self, metrics: Mapping[str, Any]) -> float:
         """Its value among a finished run's metrics, which are those of the model that is kept."""
         return float(metrics[self.channel][self.metric])
 
-    def after_epoch(self, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
+    def get_after_epoch(self, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
         """Its value on validation data after an epoch, which is used for the test data's too.
 
         None if it is not finite, and so cannot be compared.
@@ -80,7 +76,7 @@ REASON = "reason"  # why a trial was pruned
 _IDENTITY = "identity"
 _CONTINUES = "continues"
 _ATTEMPT = "attempt"
-ATTEMPTS = 3  # so often a trial is begun that kills the process, or is killed with it
+ATTEMPTS = 3  # how often a trial is begun whose process is killed while it runs
 
 
 class Study:
@@ -107,14 +103,14 @@ class Study:
         )
 
     def claim(self, identity: Mapping[str, str], directory: Path) -> None:
-        """Makes a new study the one of this search.
+        """Marks a new study as that of this search, and checks the mark of an earlier one.
 
         Args:
             identity: what decides the outcome of a search, by name.
             directory: where the study is.
 
         Raises:
-            InputError: it is another search's.
+            InputError: the study is of another search.
         """
         kept = self._study.user_attrs.get(_IDENTITY)
         if kept is None:
@@ -180,7 +176,7 @@ class Study:
         return any(trial.number == other.user_attrs.get(_CONTINUES) for other in trials)
 
     def _give_up(self, trial: FrozenTrial, reason: str) -> None:
-        """Adds a pruned trial instead of one that Optuna knows to run."""
+        """Adds a pruned trial in place of one that Optuna takes for running."""
         pruned = create_trial(
             state=TrialState.PRUNED,
             params=trial.params,
@@ -210,7 +206,7 @@ def open_journal(file: Path) -> Iterator[JournalStorage]:
     with file.open("a+b") as stream:
         if try_lock(stream.fileno()) is False:
             raise InputError(f"{file.parent}: another o2v tune is running there")
-        storage = _storage(file)
+        storage = _open_storage(file)
         _drop_torn_line(stream)
         yield storage
 
@@ -224,14 +220,14 @@ def _drop_torn_line(stream: BinaryIO) -> None:
         os.fsync(stream.fileno())
 
 
-def _storage(file: Path) -> JournalStorage:
+def _open_storage(file: Path) -> JournalStorage:
     try:
-        return JournalStorage(JournalFileBackend(str(file), _Held(str(file))))
+        return JournalStorage(JournalFileBackend(str(file), _HeldLock(str(file))))
     except (ValueError, TypeError, KeyError, AssertionError) as error:
         raise InputError(f"{file}: is not a study that o2v tune wrote") from error
 
 
-class _Held(JournalFileOpenLock):
+class _HeldLock(JournalFileOpenLock):
     """The lock that `open_journal` holds all the time, so that there is none to take for a change.
 
     Optuna's own is a file, which a kill leaves behind and which the next process waits for.

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from o2v_jax import Hyperparameters
 from o2v_jax.checkpoint import load, save
-from o2v_jax.checkpoint.params_file import check
+from o2v_jax.checkpoint.params_file import find_problems
 from o2v_jax.data.tokenizers import share_text_vocabulary
 from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import CheckpointError
@@ -108,7 +108,7 @@ HEADERS = {
     "no shape": ({"x": {"dtype": "F32"}}, b"", "lacks a dtype, a shape or offsets"),
     "no object": ({"x": 5}, b"", "lacks a dtype, a shape or offsets"),
     "a list": (b"[]", b"", "not a JSON object"),
-    "twins": (b'{"x": 1, "x": 1}', b"", "a name is in it twice"),
+    "twins": (b'{"x": 1, "x": 1}', b"", "it names 'x' twice"),
     "deep": (b'{"a":' * 10**5, b"", "not valid JSON"),
     "digits": (b'{"x": ' + b"9" * 10**5 + b"}", b"", "not valid JSON"),
     "long": (b" " * 10**7, b"", "its header takes 10,000,000 bytes, but at most 1,048,576"),
@@ -303,7 +303,7 @@ def test_members(crafted, members):
 
 def test_arrays_of_any_shape_are_checked_before_they_are_saved():
     arrays = {"scalar": np.float32(np.nan)[()].reshape(()), "none": np.zeros((0, 5), np.float32)}
-    assert len([*check(arrays, {})]) == 3
+    assert len([*find_problems(arrays, {})]) == 3
 
 
 NUMBERS = st.integers(-1, 9) | st.sampled_from([2**31, 2**62, 2**64, 10**400]) | st.floats()

@@ -272,7 +272,7 @@ def test_a_flipped_bit_in_the_weights_is_found(saved):
     content[-3] ^= 1
     path.write_bytes(content)
     assert problems_of(saved) == (
-        "params.safetensors is not the file that was written: its SHA-256 is another",
+        "params.safetensors is not the file that was written: its SHA-256 differs",
     )
 
 

@@ -175,7 +175,7 @@ def test_a_further_file_with_the_same_ids(o2v, ran, pairs, tmp_path):
         tmp_path / "c",
     )
     assert refused.status == 2
-    assert "--classes must say which numbers they have" in refused.err
+    assert "list them by --classes in the order of their numbers" in refused.err
 
 
 def test_a_vocabulary_without_unk_drops_tokens(o2v, tmp_path):

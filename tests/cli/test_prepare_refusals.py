@@ -47,7 +47,7 @@ ERRORS = {
     "too much": ((*PAIRS, "--test", "0.5", "--validation", "0.5"), "sum to less than 1"),
     "a share of no files": (
         (*PAIRS, "--test", "0.1", "--validation-file", "{file}", *GIVEN),
-        "test is a share of the files to train on, of which there are none",
+        "test is a share of the files to train on, but there are none",
     ),
     "a seed of nothing": ((*PAIRS, "--seed", "3"), "--seed needs --validation or --test"),
     "a delimiter of nothing": (
@@ -74,7 +74,7 @@ ERRORS = {
     ),
     "two tests": (
         (*PAIRS, "--test", "0.5", "--test-file", "{file}"),
-        "test is either files of its own",
+        "test takes files of its own",
     ),
     "half a vocabulary": ((*PAIRS, "--vocabulary", "{file}"), "give --in1-vocabulary too"),
     "other half": ((*PAIRS, "--in1-vocabulary", "{file}"), "give --vocabulary too"),
@@ -116,7 +116,7 @@ ERRORS = {
     ),
     "another form": ((*PAIRS, "--format", "parquet"), "cannot be read as Parquet"),
     "no such file": ((*PAIRS, "--test-file", "missing.csv"), "'missing.csv' does not exist"),
-    "a form nobody knows": ((*PAIRS, "--test-file", sys.executable), "say by --format what it is"),
+    "a form nobody knows": ((*PAIRS, "--test-file", sys.executable), "name its format by --format"),
 }
 
 

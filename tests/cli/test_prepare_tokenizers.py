@@ -99,19 +99,19 @@ def test_words_beside_other_kinds(ran, pairs):
         (("--in1-type", "ids", "--in1-tokenizer", "word"), "in1 holds ids, so no tokenizer"),
         (
             ("--shared-vocabulary", "--in0-tokenizer", "bpe", "--in1-tokenizer", "word"),
-            "subwords can be shared by two columns of text with one tokenizer alone",
+            "subwords can be shared only by two columns of text with the same tokenizer",
         ),
         (
             ("--shared-vocabulary", "--in0-tokenizer", "bpe", "--in1-type", "tokens"),
-            "subwords can be shared by two columns of text with one tokenizer alone",
+            "subwords can be shared only by two columns of text with the same tokenizer",
         ),
         (
             ("--shared-vocabulary", "--vocabulary", "{map}"),
-            "map.json: has no '<unk>', which the tokenizer word needs: add it, or choose treebank",
+            "map.json: has no '<unk>', which the word tokenizer needs: add it, or choose treebank",
         ),
         (
             ("--shared-vocabulary", "--vocabulary", "{map}", "--in0-tokenizer", "bpe"),
-            "map.json: holds tokens alone, but bpe needs a tokenizer.json",
+            "map.json: holds only tokens, but bpe needs a tokenizer.json",
         ),
         (
             ("--shared-vocabulary", "--vocabulary", "{word}", "--in0-tokenizer", "bpe"),

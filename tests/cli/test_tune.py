@@ -125,6 +125,7 @@ def test_the_model_on_disk_is_the_best_trials(finished):
     assert model.provenance["tuning"] == {**expected, "trial": int(best["number"])}
     assert model.provenance["command"].startswith("o2v tune --train ")
     assert set(model.provenance["files"]) == {"train", "validation", "test"}
+    assert "```\no2v tune --train " in model.card
     assert model.length_histogram[0].sum() == 600
 
 
@@ -244,7 +245,7 @@ def test_a_search_in_which_nothing_trains_says_why(files, base, o2v, tmp_path):
 WRONG = {
     ("--objective", "validation:mean_squared_error"): "must be one of validation:cross_entropy, "
     "validation:accuracy, test:cross_entropy, test:accuracy, the metrics of output_layer=softmax",
-    ("--tune", "enc_dims"): "--tune enc_dims is not tunable; the nearest that is is enc_dim",
+    ("--tune", "enc_dims"): "--tune enc_dims is not tunable; the nearest tunable name is enc_dim",
     ("--tune", "enc_dim=7..7.5"): "enc_dim='7.5': must be an integer in 4..10000",
     ("--tune", "dropout"): "--tune dropout: is named twice",
     (

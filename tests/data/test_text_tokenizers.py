@@ -39,7 +39,7 @@ def change(**changes):
         (change(added_tokens=[{}]), "model.vocab or added_tokens is not what the library"),
         (change(model={"vocab": {"a": 0, "<unk>": 1}}), "token 'a' has id 0, but 0 is padding"),
         (change(model={"unk_token": "x"}), "the unknown token 'x' is not in its vocabulary"),
-        (change(model={"vocab": [[1, 0.0]]}), "token 1 is no text"),
+        (change(model={"vocab": [[1, 0.0]]}), "token 1 is not a string"),
         (
             change(
                 model={"type": "BPE", "continuing_subword_prefix": "##", "merges": [["a", "b"]]}

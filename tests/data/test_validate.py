@@ -64,7 +64,7 @@ def reasons(line):
 
 @pytest.mark.parametrize("end", ["{", '{"in0": [', '{"in0": [1],\r', '{"in0":', '{"t": "a'])
 def test_a_record_over_several_lines_or_cut_off_is_said(end):
-    said = "the line ends within a record: each must stand whole on one, as jq -c writes it"
+    said = "the line ends within a record: write each record on one line, as jq -c does"
     assert set(reasons(end.encode())) == {f"not valid JSON: {said}"}
 
 

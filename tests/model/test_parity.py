@@ -15,7 +15,7 @@ from o2v_jax.checkpoint import flatten
 from o2v_jax.model import compare_fn, encoder_fn, parameter_shapes
 from o2v_jax.model.bilstm import LSTM, run_both_directions
 from o2v_jax.model.hcnn import Convolution, convolve
-from o2v_jax.model.head import MLP, compare, compared_width
+from o2v_jax.model.head import MLP, compare, find_compared_width
 from o2v_jax.model.layers import FullyConnected
 from o2v_jax.model.ops import winograd
 
@@ -139,7 +139,7 @@ def test_comparator(names):
     expected = [reference.compare(names, a, b) for a, b in zip(one, two, strict=True)]
     parts = jax.jit(lambda a, b: compare(names, a, b))(one, two)
     assert_layer(np.concatenate(parts, axis=1), expected, **LAYER)
-    assert compared_width(names, 4) == len(expected[0])
+    assert find_compared_width(names, 4) == len(expected[0])
 
 
 @pytest.mark.parametrize("rows", [1, 6, 7, 40])  # at most as many as outputs, and more

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from o2v_jax import InputError, Ragged, Vocabulary
 from o2v_jax.preparation import LabelColumn, Side, Split
 from o2v_jax.preparation.cells import LARGEST_ID, Words, encode
-from o2v_jax.preparation.labels import Labels
+from o2v_jax.preparation.label_column import Labels
 from o2v_jax.preparation.settings import Numbering
 
 SHARES = st.floats(0, 0.49)
@@ -20,7 +20,7 @@ TOKENS = st.lists(st.sampled_from(["a", "b", "c", "d", "<unk>", "é"]))
 
 def dealt(split, chunks):
     """The part of each record, in order."""
-    dealer, parts = split.dealer(), []
+    dealer, parts = split.make_dealer(), []
     for records in chunks:
         found = {int(at): part for part, which in dealer.deal(records) for at in which}
         assert sorted(found) == [*range(records)], "each record goes to one part"
@@ -51,22 +51,22 @@ def test_shares_that_are_none(shares):
 def test_counting_by_numbers_is_what_the_library_counts(train, others, size):
     words = Words()
     for row in chain(others, train):
-        words.numbers(row)
-    words.count(words.numbers(chain.from_iterable(train)))
-    assert words.vocabulary(size).tokens == Vocabulary.build(train, size).tokens
+        words.number(row)
+    words.count(words.number(chain.from_iterable(train)))
+    assert words.make_vocabulary(size).tokens == Vocabulary.build(train, size).tokens
 
 
 def test_rare_tokens_get_no_id():
     words = Words()
-    words.count(words.numbers("aabbbc"))
-    assert [*words.vocabulary(9, min_count=2).tokens] == ["<pad>", "<unk>", "b", "a"]
+    words.count(words.number("aabbbc"))
+    assert [*words.make_vocabulary(9, min_count=2).tokens] == ["<pad>", "<unk>", "b", "a"]
 
 
 @given(st.lists(TOKENS), st.booleans())
 def test_numbers_become_the_ids_that_the_vocabulary_says(rows, unknown):
     tokens = {"a": 4, "b": 2} | ({"<unk>": 1} if unknown else {})
     vocabulary, words = Vocabulary(tokens), Words()
-    numbers = Ragged.of([words.numbers(row).tolist() for row in rows])
+    numbers = Ragged.of([words.number(row).tolist() for row in rows])
     ids, known = Numbering.of(words, Side("x"), vocabulary).apply(numbers)
     assert [ids.row(at).tolist() for at in range(len(rows))] == [
         *map(vocabulary.encode_tokens, rows)
@@ -156,7 +156,7 @@ def outcome_of(cells, **source):
     kept = values[[row for row in range(len(cells)) if row not in faults]]
     labels.keep(kept[:1])
     labels.keep(kept[1:])
-    outcome = labels.outcome()
+    outcome = labels.conclude()
     return outcome, outcome.final(kept).tolist(), faults
 
 
@@ -237,7 +237,7 @@ def test_labels_after_some_that_say_nothing():
     _, first = labels.read((pa.array(["nan", "nan"]),), 2)
     values, faults = labels.read((pa.array(["b", "nan", "a"]),), 3)
     labels.keep(values[[0, 2]])
-    assert (first.keys(), faults.keys(), labels.outcome().names) == (
+    assert (first.keys(), faults.keys(), labels.conclude().names) == (
         {0, 1},
         {1},
         {"a": 0, "b": 1},
@@ -259,7 +259,7 @@ def test_a_name_of_left_out_records_is_no_class():
     labels = Labels(LabelColumn("y"))
     values, _ = labels.read((pa.array(["z", "b", "a"]),), 3)
     labels.keep(values[1:])
-    outcome = labels.outcome()
+    outcome = labels.conclude()
     assert outcome.names == {"a": 0, "b": 1}
     assert outcome.final(values[1:]).tolist() == [1, 0]
 

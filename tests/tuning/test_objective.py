@@ -22,8 +22,8 @@ GIVEN = ("train", "validation", "test")
 def test_documented_metrics_and_their_directions(output_layer, name, direction, config_of):
     objective = Objective.of(name, config_of(output_layer=output_layer), GIVEN)
     assert (str(objective), objective.direction) == (name, direction)
-    assert objective.better(2.0, 1.0) == (direction == "maximize")
-    assert not objective.better(1.0, 1.0)
+    assert objective.is_better(2.0, 1.0) == (direction == "maximize")
+    assert not objective.is_better(1.0, 1.0)
 
 
 def test_the_validation_loss_is_the_default(config_of):

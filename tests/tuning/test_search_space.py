@@ -15,8 +15,8 @@ from o2v_jax.tuning.ranges import Values, read_range
 def drawn(space, count=200):
     """Many values of a space as a sampler draws them, with the configuration of each."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
-    found = [space.values(study.ask(space.distributions).params) for _ in range(count)]
-    return found, [space.candidate(values) for values in found]
+    found = [space.convert(study.ask(space.distributions).params) for _ in range(count)]
+    return found, [space.make_candidate(values) for values in found]
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_trials_say_nothing_on_the_way(config_of, caplog):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("enc_dims", "enc_dims is not tunable; the nearest that is is enc_dim"),
+        ("enc_dims", "enc_dims is not tunable; the nearest tunable name is enc_dim"),
         ("enc0_max_seq_len", "is not tunable"),
         ("banana", "--tune banana is not tunable"),
         (

@@ -1,8 +1,8 @@
 """The recurrence of LSTMs over time, both directions in one scan, with a gradient written out.
 
 Differentiating a scan adds to the hidden weights' gradient at every step, one small matrix product
-each. Written out, the steps back give the gates' gradients, and one large product over all steps
-gives the weights'.
+each. Written out, the backward steps give the gates' gradients, and one large product over all
+steps gives the weights'.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -21,7 +21,7 @@ States: TypeAlias = Float[Array, "length ways batch units"]
 
 
 class _Kept(NamedTuple):
-    """What the way back needs, a row a step: open gates, and the cell and state before it."""
+    """What the backward pass needs of each step: its gates, and the cell and state before it."""
 
     i: States
     f: States

@@ -2,8 +2,7 @@
 
 Rows are cut into tiles, whose outputs take 1.7 to 2 times fewer products than the definition
 (`winograd_transforms` says how). The transforms are a few additions per element; the products are
-those of whole matrices. This gains on a CPU; a GPU's convolutions have units of their
-own.
+those of whole matrices. This gains on a CPU; a GPU has units of its own for convolutions.
 """
 
 from collections.abc import Sequence
@@ -120,7 +119,7 @@ def round_to_tiles(length: int, width: int) -> int:
 def convolve_transformed(
     x: Float[Array, "batch length inputs"], kernel: Float[Array, "n inputs filters"], width: int
 ) -> Float[Array, "batch length filters"]:
-    """Same-length convolution with an transformed kernel of `width` taps, each row by itself.
+    """Same-length convolution with a transformed kernel of `width` taps, each row by itself.
 
     A row is cut into tiles of N + 1 - width outputs, which take N products, and a rest of r, which
     takes r + width - 1. An even width reaches one step further to the right than to the left, as
@@ -153,7 +152,7 @@ def _transform_inputs(
 
 
 def _multiply(inputs: list[dict[int, Array]], kernel: Array) -> list[dict[int, Array]]:
-    """At each point one product of all tiles of whatever kind, given back for each kind."""
+    """At each point one product of all tiles, whole and partial; returned for each kind apart."""
     found: list[dict[int, Array]] = [{} for _ in inputs]
     for k, values in enumerate(kernel):
         parts = [part[k] for part in inputs if k in part]
@@ -177,9 +176,9 @@ def _interpolate(products: dict[int, Array], width: int, outputs: int) -> Array:
 def _find_nonzero(
     x: Float[Array, "batch length channels"], width: int, before: int
 ) -> Bool[Array, "batch length"]:
-    """Whether anything but zeros is among the `width` steps that begin `before` each.
+    """Whether any of the `width` steps from `before` steps ahead of each is not zero.
 
-    Of zeros alone rounding decides the sign of what a filter gives.
+    For zeros alone, rounding would decide the sign of a filter's output.
     """
     steps = (x != 0).any(axis=2)
     padded = jnp.pad(steps, ((0, 0), (before, width - 1 - before)))
@@ -253,9 +252,9 @@ def _differentiate_weight(inputs: list[Array], transformed: list[Array], width: 
 
 
 def _add_up(read: list[Array], outputs: int) -> Array:
-    """The inverse of `_split_tiles`: a row's steps, from what its tiles give to those they read.
+    """The transpose of `_split_tiles`: adds what each tile gives to the steps that it reads.
 
-    A tile reads the first steps of those behind it too.
+    A tile also reads the first steps of the tiles after it.
     """
     behind = (N - 1) // outputs
     late = [
@@ -267,16 +266,16 @@ def _add_up(read: list[Array], outputs: int) -> Array:
 
 
 def _is_rounding(of_weight: Array, x: Array, gradient: Array) -> Array:
-    """Finds where a gradient is within rounding errors.
+    """Finds where a gradient is zero within rounding errors.
 
-    There an input and an output never met, of which a ReLU and a maximum leave many.
+    There an input and an output are never nonzero together, as often after ReLU and max-pooling.
     """
     rounding = ROUNDING * _measure_norms(x)[None, :, None] * _measure_norms(gradient)[None, None]
     return (jnp.abs(of_weight) <= rounding) & jnp.isfinite(rounding)
 
 
 def _measure_norms(x: Array) -> Array:
-    """Of each channel over the batch, float32 `[channels]`."""
+    """The norm of each channel over the batch, float32 `[channels]`."""
     return jnp.sqrt(jnp.square(x).sum(axis=(0, 1)))
 
 

@@ -40,15 +40,15 @@ class Transforms(NamedTuple):
 @lru_cache
 def make_filter_transform(width: int) -> Matrix:
     """`[N, width]`: at every point a filter's value, over the product of its distances."""
-    matrix = _powers(range(N), width)
+    matrix = _compute_powers(range(N), width)
     for k, point in enumerate(POINTS):
-        matrix[k] /= _distances(point, POINTS)
+        matrix[k] /= _multiply_distances(point, POINTS)
     return matrix
 
 
 @lru_cache
 def make_transforms(width: int, outputs: int) -> Transforms:
-    """For so many outputs: Lagrange's interpolation, transposed to give a correlation.
+    """The transforms for so many outputs: Lagrange's interpolation, transposed to correlate.
 
     >>> taps, inputs = np.arange(1.0, 4), np.arange(6.0) ** 2
     >>> for outputs in (4, 2):
@@ -66,17 +66,18 @@ def make_transforms(width: int, outputs: int) -> Transforms:
         others = [point for point in finite if k == len(POINTS) or point != POINTS[k]]
         row[: len(others) + 1] = np.polynomial.polynomial.polyfromroots(others)
         if k < len(POINTS):  # the filter was evaluated for all N points
-            row[:] *= _distances(POINTS[k], POINTS) / _distances(POINTS[k], finite)
-    return Transforms(points, transform_inputs, _powers(points, outputs).T)
+            every = _multiply_distances(POINTS[k], POINTS)
+            row[:] *= every / _multiply_distances(POINTS[k], finite)
+    return Transforms(points, transform_inputs, _compute_powers(points, outputs).T)
 
 
-def _powers(points: Sequence[int], number: int) -> Matrix:
+def _compute_powers(points: Sequence[int], number: int) -> Matrix:
     """Powers 0..number-1 of these points, `[points, number]`; of infinity only the last."""
     last = np.eye(number)[-1:]
     every = np.concatenate([np.vander(POINTS, number, increasing=True), last])
     return every[list(points)]
 
 
-def _distances(point: float, points: Sequence[float]) -> float:
+def _multiply_distances(point: float, points: Sequence[float]) -> float:
     """The product of its differences from the others."""
     return float(np.prod([point - other for other in points if other != point]))

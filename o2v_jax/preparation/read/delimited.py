@@ -24,6 +24,7 @@ from o2v_jax.preparation.rows import (
     to_index,
 )
 from o2v_jax.preparation.skipped_rows import SkippedRows
+from o2v_jax.util import is_unicode
 
 # A cell beyond this is an opening quotation mark without its end, which would take up the file.
 _LONGEST_CELL = 2**24
@@ -33,7 +34,7 @@ _BETWEEN = {"csv": ",", "tsv": "\t"}
 _USUAL = ("\t", "::", "||", ";", "|", ",", "^", " ")
 _NOT_UTF8 = f"is not UTF-8: {CONVERT}"
 _QUOTING = (
-    "a cell with quotation marks is quoted and doubles its own; "
+    "quote a cell that holds quotation marks, and double them; "
     "--format tsv reads cells that are never quoted"
 )
 _UNCLOSED = "is a quotation mark not closed?"
@@ -57,8 +58,8 @@ def read_delimited(
     Args:
         file: gzip is recognized by its first bytes, not by the name.
         wanted: columns, by name or by number from 0.
-        problems: collects rows that have more or fewer cells than the first or cells that are no
-            text, and of a header that nothing but `header` shows to be one.
+        problems: collects rows that have more or fewer cells than the first, rows with cells that
+            are not text, and a remark where nothing but `header` shows that there is a header.
         form: how cells are separated and quoted.
         header: whether the first row holds names.
         delimiter: the separator of cells instead; one of several characters excludes quoting.
@@ -73,65 +74,67 @@ def read_delimited(
         # a byte that is not UTF-8 becomes half a surrogate pair, which matters in wanted cells only
         texts = (line.decode(errors="surrogateescape") for line in lines)
         quoted = form == "csv" and len(between) == 1
-        rows = _csv(file, texts, between) if quoted else _split(file, texts, between)
+        rows = _read_csv(file, texts, between) if quoted else _split_lines(file, texts, between)
         first = next(rows, None)
         if first is None:
             raise NoRowsError(f"{file}: is empty")
-        at = _positions(file, first, wanted, between, header=header)
+        at = _find_positions(file, first, wanted, between, header=header)
         if header and not {*wanted} & {*first[1]}:
-            problems.remark(f"{file}: {_take_columns(first[1])}")
-        body = _some(file, rows) if header else chain([first], rows)
-        yield from _chunks(file, _require_even(file, body, len(first[1]), problems), at, problems)
+            problems.remark(f"{file}: {_describe_header(first[1])}")
+        body = _require_rows(file, rows) if header else chain([first], rows)
+        even = _require_width(file, body, len(first[1]), problems)
+        yield from _make_chunks(file, even, at, problems)
 
 
-def _positions(
+def _find_positions(
     file: Path, first: NumberedRow, wanted: Sequence[str], between: str, *, header: bool
 ) -> list[int]:
     number, cells = first
-    if header and any(not _is_text(cell) for cell in cells):
+    if header and not all(map(is_unicode, cells)):
         raise RecordError(f"{file}:{number}", _NOT_UTF8)
     try:
         return find_positions(file, cells, wanted, header=header)
     except InputError as error:
-        raise InputError(f"{error}{_hint(cells, wanted, between)}") from None
+        raise InputError(f"{error}{_suggest_layout(cells, wanted, between)}") from None
 
 
-def _hint(cells: Sequence[str], wanted: Sequence[str], between: str) -> str:
-    """What the first row looks like, if the wanted columns are there when it is read so."""
+def _suggest_layout(cells: Sequence[str], wanted: Sequence[str], between: str) -> str:
+    """How to read the file instead, if the first row then has the wanted columns."""
     line = between.join(cells)
     if line.lstrip().startswith("{"):
         return "; the file looks like JSON Lines: give --format jsonl"
-    if {*wanted} & {*_bare(cells)}.difference(cells) and {*wanted} <= {*cells, *_bare(cells)}:
+    bare = {*_strip_names(cells)}
+    if {*wanted} & bare.difference(cells) and {*wanted} <= bare.union(cells):
         quoted = f"; where cells are quoted, give --format csv --delimiter {between!r}"
         return quoted if '"' in line else "; blanks beside a name are part of it"
     for other in _USUAL:
-        names = _bare(line.split(other))
+        names = _strip_names(line.split(other))
         numbers = map(str, range(len(names)))
         if other != between and len(names) > 1 and {*wanted} <= {*names, *numbers}:
             return f"; {other!r} seems to separate its cells: give --delimiter {other!r}"
     return ""
 
 
-def _bare(names: Sequence[str]) -> list[str]:
+def _strip_names(names: Sequence[str]) -> list[str]:
     return [name.strip().strip('"') for name in names]
 
 
-def _take_columns(names: Sequence[str]) -> str:
-    """Said where columns were given by number alone: who does so may not know of a header."""
+def _describe_header(names: Sequence[str]) -> str:
+    """A remark for columns that were given by number alone: the first row may not be a header."""
     shown = ", ".join(
         [*(f"{name:.40}" for name in names[:_SHOWN]), *["..."][: len(names) - _SHOWN]]
     )
     return f"the first row was taken as column names: {shown}; give --no-header if it is data"
 
 
-def _some(file: Path, rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
+def _require_rows(file: Path, rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
     first = next(rows, None)
     if first is None:
         raise NoRowsError(f"{file}: holds no rows")
     return chain([first], rows)
 
 
-def _split(file: Path, lines: Iterator[str], between: str) -> Iterator[NumberedRow]:
+def _split_lines(file: Path, lines: Iterator[str], between: str) -> Iterator[NumberedRow]:
     for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
         if number == 1 and "\r" in text:
@@ -140,7 +143,7 @@ def _split(file: Path, lines: Iterator[str], between: str) -> Iterator[NumberedR
             yield number, text.split(between)
 
 
-def _csv(file: Path, lines: Iterator[str], between: str) -> Iterator[NumberedRow]:
+def _read_csv(file: Path, lines: Iterator[str], between: str) -> Iterator[NumberedRow]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(lines, strict=True, delimiter=between)
     while True:
@@ -150,17 +153,17 @@ def _csv(file: Path, lines: Iterator[str], between: str) -> Iterator[NumberedRow
         except StopIteration:
             return
         except csv.Error as error:
-            raise RecordError(f"{file}:{number}", _not_csv(str(error))) from error
+            raise RecordError(f"{file}:{number}", _explain_csv_error(str(error))) from error
         if cells:
             yield number, cells
 
 
-def _not_csv(error: str) -> str:
+def _explain_csv_error(error: str) -> str:
     rule = _RETURN if "new-line" in error else _UNCLOSED if "limit" in error else _QUOTING
     return f"the row that begins here is not valid CSV ({error}); {rule}"
 
 
-def _require_even(
+def _require_width(
     file: Path, rows: Iterator[NumberedRow], width: int, problems: SkippedRows
 ) -> Iterator[NumberedRow]:
     """The rows of as many cells as the first."""
@@ -169,22 +172,22 @@ def _require_even(
             yield number, cells
         else:
             reason = f"the row has {len(cells)} columns, but the first row has {width}"
-            problems.found(f"{file}:{number}", reason)
+            problems.report(f"{file}:{number}", reason)
 
 
-def _chunks(
+def _make_chunks(
     file: Path, rows: Iterator[NumberedRow], at: Sequence[int], problems: SkippedRows
 ) -> Iterator[Rows]:
     places = make_place_template(file, ":")
     while chunk := list(islice(rows, ROWS_PER_CHUNK)):
-        columns = _columns(chunk, at)
+        columns = _make_columns(chunk, at)
         if columns is None:
             chunk = list(_require_readable(file, chunk, at, problems))
-            columns = _columns(chunk, at) or ()
+            columns = _make_columns(chunk, at) or ()
         yield Rows(places, to_index([number for number, _ in chunk]), columns)
 
 
-def _columns(chunk: Sequence[NumberedRow], at: Sequence[int]) -> tuple[Cells, ...] | None:
+def _make_columns(chunk: Sequence[NumberedRow], at: Sequence[int]) -> tuple[Cells, ...] | None:
     """The wanted columns, or None if a cell is not text."""
     try:
         columns = (*(pa.array([cells[c] for _, cells in chunk], pa.string()) for c in at),)
@@ -200,12 +203,8 @@ def _require_readable(
     for number, cells in chunk:
         wanted = [cells[column] for column in at]
         if any("\0" in cell for cell in wanted):
-            problems.found(f"{file}:{number}", "the row holds a NUL character")
-        elif not all(map(_is_text, wanted)):
-            problems.found(f"{file}:{number}", _NOT_UTF8)
+            problems.report(f"{file}:{number}", "the row holds a NUL character")
+        elif not all(map(is_unicode, wanted)):
+            problems.report(f"{file}:{number}", _NOT_UTF8)
         else:
             yield number, cells
-
-
-def _is_text(cell: str) -> bool:
-    return cell.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in cell)

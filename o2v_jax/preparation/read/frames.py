@@ -25,11 +25,11 @@ def select_columns(table: Any, names: Iterable[Any], source: str) -> pa.Table:
 
     Args:
         table: whatever narwhals reads, lazy frames too, or a mapping from names to columns.
-        names: of the columns; those that are no texts become such.
+        names: of the columns; any that is not a text is converted to one.
         source: what the table is called in messages.
 
     Raises:
-        InputError: it is no table, it lacks a column, or a name stands for several columns.
+        InputError: it is not a table, it lacks a column, or a name stands for several columns.
         RecordError: a column holds values of several types; says the first row that differs.
     """
     columns = dict(table) if isinstance(table, Mapping) else _read_frame(table, source)
@@ -50,7 +50,7 @@ def join_columns(columns: Mapping[str, Any], source: str) -> pa.Table:
     """Columns that a caller holds as lists, arrays, `Ragged` or series, as an Arrow table.
 
     Raises:
-        InputError: one is no column, or they differ in length.
+        InputError: one is not a column, or they differ in length.
         RecordError: one holds values of several types; says the first row that differs.
     """
     return _join({name: to_arrow(each, name, source) for name, each in columns.items()}, source)
@@ -80,7 +80,7 @@ def to_arrow(values: Any, name: str, source: str) -> Column:
         return pa.LargeListArray.from_arrays(rows.offsets, rows.ids)
     is_plain = isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__")
     if is_plain or getattr(values, "ndim", 1) != 1:
-        raise InputError(f"{name}: {describe(values)} is no column of a table")
+        raise InputError(f"{name}: {describe(values)} is not a column of a table")
     return _convert(values, name, source)
 
 
@@ -126,7 +126,7 @@ def _convert(values: Any, name: str, source: str) -> Column:
 
 
 def _explain(values: list[Any], name: str, source: str, error: Exception) -> Exception:
-    """The first row that is not of the type of those before, as the reason why Arrow fails."""
+    """The error for a column that Arrow refuses: names the first row whose type differs, if any."""
     first: Any = None
     for row, value in enumerate(values):
         if _is_missing(value):

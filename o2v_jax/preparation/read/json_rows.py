@@ -1,7 +1,7 @@
 """Rows from JSON Lines and JSON documents."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -46,8 +46,8 @@ def read_json_lines(file: Path, wanted: Sequence[str], problems: SkippedRows) ->
     Args:
         file: gzip is recognized by its first bytes, not by the name.
         wanted: keys. A record may lack one: its cell is empty.
-        problems: collects lines that are not objects, and of values that are not of the kind
-            that the first value of their key was.
+        problems: collects lines that are not objects, and values of another kind than the first
+            value of their key.
 
     Raises:
         NoRowsError: the file has nothing but blank lines.
@@ -62,10 +62,12 @@ def read_json_lines(file: Path, wanted: Sequence[str], problems: SkippedRows) ->
         chunk = list(islice(objects, ROWS_PER_CHUNK))
         if not chunk and problems.count == before:
             raise NoRowsError(f"{file}: is empty")
-        _require(file, chunk, wanted)
+        _require_keys(file, chunk, wanted)
         while chunk:
             kept = list(_split_alike(file, chunk, wanted, kinds, problems))
-            columns = (*(_column([row.get(key) for _, row in kept], kinds, key) for key in wanted),)
+            columns = tuple(
+                _make_column([row.get(key) for _, row in kept], kinds, key) for key in wanted
+            )
             yield Rows(places, to_index([number for number, _ in kept]), columns)
             chunk = list(islice(objects, ROWS_PER_CHUNK))
 
@@ -77,10 +79,10 @@ def _read_objects(file: Path, lines: Iterator[bytes], problems: SkippedRows) -> 
         try:
             yield number, _JSON.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            problems.found(f"{file}:{number}", _reason(error, line))
+            problems.report(f"{file}:{number}", _explain(error, line))
 
 
-def _reason(error: Exception, line: bytes) -> str:
+def _explain(error: Exception, line: bytes) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"is not UTF-8: {CONVERT}"
     if line.lstrip().startswith(b"["):
@@ -90,7 +92,7 @@ def _reason(error: Exception, line: bytes) -> str:
     return f"is not a JSON object ({error})"
 
 
-def _require(file: Path, first: Sequence[Object], wanted: Sequence[str]) -> None:
+def _require_keys(file: Path, first: Sequence[Object], wanted: Sequence[str]) -> None:
     keys = dict.fromkeys(
         islice((key for _, row in first for key in row), _MOST_KEYS * ROWS_PER_CHUNK)
     )
@@ -106,17 +108,18 @@ def _split_alike(
     kinds: dict[str, ValueType],
     problems: SkippedRows,
 ) -> Iterator[Object]:
-    """The objects whose values are of the kind that the first value of their key was."""
+    """The objects whose values are of the same kind as the first value of their key."""
     for number, row in chunk:
-        reason = next(filter(None, (_odd(row.get(key), key, kinds) for key in wanted)), None)
+        reasons = (_explain_odd(row.get(key), key, kinds) for key in wanted)
+        reason = next(filter(None, reasons), None)
         if reason is None:
             yield number, row
         else:
-            problems.found(f"{file}:{number}", reason)
+            problems.report(f"{file}:{number}", reason)
 
 
-def _odd(value: Any, key: str, kinds: dict[str, ValueType]) -> str | None:
-    kind = _kind_of(value)
+def _explain_odd(value: Any, key: str, kinds: dict[str, ValueType]) -> str | None:
+    kind = _classify(value)
     if kind == "empty":
         return None
     if kind == "other":
@@ -125,7 +128,7 @@ def _odd(value: Any, key: str, kinds: dict[str, ValueType]) -> str | None:
     return None if kind == first else f"{key!r} is {_SHOWN[kind]}, but {_SHOWN[first]} before"
 
 
-def _kind_of(value: Any) -> ValueType:
+def _classify(value: Any) -> ValueType:
     if value is None:
         return "empty"
     if isinstance(value, str | int | float):
@@ -143,7 +146,7 @@ def _kind_of(value: Any) -> ValueType:
     return "other"
 
 
-def _column(values: Sequence[Any], kinds: dict[str, ValueType], key: str) -> Cells:
+def _make_column(values: Sequence[Any], kinds: dict[str, ValueType], key: str) -> Cells:
     kind = kinds.get(key, "text")
     if kind == "strings":
         return pa.array(values, pa.list_(pa.string()))
@@ -151,10 +154,10 @@ def _column(values: Sequence[Any], kinds: dict[str, ValueType], key: str) -> Cel
         numbers = (number for row in values for number in row or ())
         has_float = any(type(number) is float for number in numbers)
         return pa.array(values, pa.list_(pa.float64() if has_float else pa.int64()))
-    return pa.array([*map(_text, values)], pa.string())
+    return pa.array([*map(_spell, values)], pa.string())
 
 
-def _text(value: Any) -> str:
+def _spell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, str | int | float) else ""
@@ -167,18 +170,13 @@ def format_json_lines(labels: LabelValues, in0: Ragged, in1: Ragged) -> bytes:
     >>> format_json_lines(np.array([2.0]), Ragged.of([[3, 1]]), Ragged.of([[4]]))
     b'{"label":2,"in0":[3,1],"in1":[4]}\n'
     """
-    records = zip(map(_short, labels.tolist()), _encode_lists(in0), _encode_lists(in1), strict=True)
+    numbers = map(_shorten_number, labels.tolist())
+    records = zip(numbers, in0.to_lists(), in1.to_lists(), strict=True)
     return b"".join(
         orjson.dumps({"label": label, "in0": one, "in1": two}, option=orjson.OPT_APPEND_NEWLINE)
         for label, one, two in records
     )
 
 
-def _short(label: float) -> float:
+def _shorten_number(label: float) -> float:
     return int(label) if label.is_integer() and abs(label) < 2**53 else label
-
-
-def _encode_lists(rows: Ragged) -> Iterator[list[int]]:
-    ids = rows.ids.tolist()
-    offsets = rows.offsets.tolist()
-    return (ids[start:end] for start, end in pairwise(offsets))

@@ -30,7 +30,7 @@ def open_lines(file: Path) -> Iterator[Iterator[bytes]]:
         stream = decompress(packed)
         if kind := describe_kind(peek_head(stream)):
             raise InputError(f"{file}: {kind}")
-        yield _lines(file, stream)
+        yield _read_lines(file, stream)
 
 
 def describe_kind(head: bytes) -> str | None:
@@ -42,7 +42,7 @@ def describe_kind(head: bytes) -> str | None:
     return f"is {kind.name}: {remedy}" if remedy else f"is {kind.name}"
 
 
-def _lines(file: Path, stream: BinaryIO) -> Iterator[bytes]:
+def _read_lines(file: Path, stream: BinaryIO) -> Iterator[bytes]:
     lines = iter(partial(stream.readline, LONGEST_LINE + 1), b"")
     first = next(lines, b"").removeprefix(BOM)
     for number, line in enumerate(chain([first] if first else [], lines), 1):

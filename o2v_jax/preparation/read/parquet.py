@@ -35,13 +35,14 @@ def read_parquet(file: Path, wanted: Sequence[str]) -> Iterator[Rows]:
     """
     try:
         with pq.ParquetFile(file) as table:
-            yield from _chunks(file, table, wanted)
+            yield from _read_chunks(file, table, wanted)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{file}: cannot be read as Parquet ({reason}){_hint(file)}") from error
+        hint = _suggest_form(file)
+        raise InputError(f"{file}: cannot be read as Parquet ({reason}){hint}") from error
 
 
-def _hint(file: Path) -> str:
+def _suggest_form(file: Path) -> str:
     """What a file that is not Parquet is, if its first bytes say it."""
     try:
         with file.open("rb") as stream:
@@ -58,7 +59,7 @@ def _hint(file: Path) -> str:
     return ": it looks like text: give --format csv, tsv or jsonl" if is_text else ""
 
 
-def _chunks(file: Path, table: pq.ParquetFile, wanted: Sequence[str]) -> Iterator[Rows]:
+def _read_chunks(file: Path, table: pq.ParquetFile, wanted: Sequence[str]) -> Iterator[Rows]:
     names = table.schema_arrow.names
     at = find_positions(file, names, wanted, header=True)
     if not table.metadata.num_rows:

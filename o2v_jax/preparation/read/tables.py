@@ -76,7 +76,7 @@ class Layout:
         return form
 
     def check(self, files: Sequence[Path]) -> None:
-        """Checks that every file has a form, and that what is said of CSV and TSV has a use.
+        """Checks that every file has a form, and that settings for CSV and TSV have a use.
 
         Raises:
             InputError: a file has none, or no file is CSV or TSV though a delimiter is given, or
@@ -149,8 +149,8 @@ def _describe_unknown(file: Path) -> str:
         return f"{file.suffix} files are not read: {remedy}"
     endings = ", ".join(_ENDINGS)
     return (
-        f"the ending is none of {endings}: say by --format what it is, or by --delimiter what "
-        "stands between its cells"
+        f"the ending is none of {endings}: name its format by --format, or what separates its "
+        "cells by --delimiter"
     )
 
 

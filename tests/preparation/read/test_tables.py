@@ -202,7 +202,7 @@ def test_parquet_columns_of_every_type(read, tmp_path, column, cells):
         ("a.tsv", gzip.compress(b"z\n" * 50, mtime=0)[:-6], "is damaged gzip"),
         ("a.tsv", gzip.compress(b"z\n", mtime=0)[:9] + b"?", "is damaged gzip"),
         ("a.parquet", b"PAR1 but no more", "a.parquet: cannot be read as Parquet"),
-        ("a.data", b"z\n", "say by --format what it is"),
+        ("a.data", b"z\n", "name its format by --format"),
     ],
 )
 def test_what_cannot_be_read(read, tmp_path, name, content, message):

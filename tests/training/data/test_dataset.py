@@ -138,8 +138,8 @@ BAD = {
         "$: both in0 and in1 are empty, so there is nothing to learn from"
     ),
     '{"label": 1, "in0": [1], "in1": [1]': (
-        "$: not valid JSON: the line ends within a record: each must stand whole on one, as jq -c "
-        "writes it"
+        "$: not valid JSON: the line ends within a record: write each record on one line, as jq -c "
+        "does"
     ),
     "[1]": "$: expected an object that holds in0, in1 or both, got a list",
 }
@@ -290,7 +290,7 @@ def test_what_is_cut_and_zeros_inside_are_said_once_a_side(read, caplog, tmp_pat
     said = [record.getMessage().replace(f"{tmp_path}/", "") for record in caplog.records]
     assert said == [
         "a.jsonl: in0: 3 sequences are cut to enc0_max_seq_len=4",
-        "a.jsonl: in1: id 0 is padding and counts for nothing, but stands before other ids",
+        "a.jsonl: in1: id 0 is padding and is ignored, but stands before other ids",
     ]
 
 

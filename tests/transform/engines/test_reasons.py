@@ -36,7 +36,7 @@ PAIR = '{"in0": [1], "in1": [2]}'
             f'{{"instances": [{PAIR}]}}\n',
             "is one JSON document: give --content-type application/json",
         ),
-        ("a.jsonl", "{\n", "the line ends within a record: each must stand whole on one, as jq -c"),
+        ("a.jsonl", "{\n", "the line ends within a record: write each record on one line, as jq"),
         ("a.jsonl", PAIR * 2, "several records stand on one line: each needs a line of its own"),
     ],
 )
