@@ -47,7 +47,7 @@ class PooledEmbedding(nnx.Module):
 
 
 def sum_vectors(
-    table: Float[Array, "vocab enc_dim"], *sides: Int[Array, "batch length"]
+    table: Float[Array, "vocab enc_dim"], *sides: Int[Array, "batch _"]
 ) -> tuple[Float[Array, "batch enc_dim"], ...]:
     """Sums of the token vectors of each row, of one side or of both that share a table.
 
