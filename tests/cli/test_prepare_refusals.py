@@ -49,7 +49,10 @@ ERRORS = {
         (*PAIRS, "--test", "0.1", "--validation-file", "{file}", *GIVEN),
         "test is a share of the files to train on, but there are none",
     ),
-    "a seed of nothing": ((*PAIRS, "--seed", "3"), "--seed needs --validation or --test"),
+    "a seed of nothing": (
+        (*PAIRS, "--seed", "3"),
+        "--seed has no effect without --validation or --test",
+    ),
     "a delimiter of nothing": (
         (*PAIRS, "--format", "parquet", "--delimiter", ";"),
         "--delimiter is for CSV and TSV, but the files are parquet",
@@ -88,7 +91,7 @@ ERRORS = {
     ),
     "shared with ids": (
         (*PAIRS, "--in0-type", "ids", "--shared-vocabulary"),
-        "for two columns of ids, or for none",
+        "needs ids in both columns or in neither",
     ),
     "a vocabulary of ids": (
         (*PAIRS, "--in0-type", "ids", "--vocabulary", "{file}"),

@@ -95,8 +95,14 @@ def test_words_beside_other_kinds(ran, pairs):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--in0-type", "value", "--in0-tokenizer", "bpe"), "in0 holds value, so no tokenizer"),
-        (("--in1-type", "ids", "--in1-tokenizer", "word"), "in1 holds ids, so no tokenizer"),
+        (
+            ("--in0-type", "value", "--in0-tokenizer", "bpe"),
+            "in0 holds value, but a tokenizer is for text",
+        ),
+        (
+            ("--in1-type", "ids", "--in1-tokenizer", "word"),
+            "in1 holds ids, but a tokenizer is for text",
+        ),
         (
             ("--shared-vocabulary", "--in0-tokenizer", "bpe", "--in1-tokenizer", "word"),
             "subwords can be shared only by two columns of text with the same tokenizer",

@@ -98,8 +98,8 @@ def test_parameters_in_other_maps_are_taken_and_have_gradients_of_their_kind(wra
         (SMALL[None], r"must be \[batch, length\]"),
         (SMALL[:, :0], r"must be \[batch, length\]"),
         (SMALL[:1], "rows"),
-        ("a man", "is not an array"),
-        (None, "is not an array"),
+        ("a man", "cannot be made an array"),
+        (None, "cannot be made an array"),
     ],
 )
 def test_wrong_ids_are_refused_where_they_are_traced(pooled, ids, said):

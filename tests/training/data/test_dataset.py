@@ -356,7 +356,7 @@ REFUSED = {
     b"PAR1\x15": "b.jsonl is a Parquet file, but JSON Lines are expected: o2v transform scores it, "
     "and o2v prepare makes JSON Lines of it",
     b"label,in0\n1,2\n": "b.jsonl: looks like CSV, but JSON Lines are expected: o2v prepare makes "
-    "them of tables",
+    "them from tables",
     b'{"instances": [{"label": 1, "in0": [1], "in1": [1]}]}': (
         "b.jsonl: is one JSON document: expected JSON Lines, a record a line"
     ),

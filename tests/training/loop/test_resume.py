@@ -112,7 +112,7 @@ def test_interrupted_runs_end_like_uninterrupted_ones(name, tmp_path):
 def test_saving_at_intervals_changes_nothing_and_keeps_one_state(tmp_path):
     expected = run_of(config_of()).fit()
     checkpoints = checkpoints_of(tmp_path)
-    checkpoints.due = lambda: True
+    checkpoints.is_due = lambda: True
     assert_equal(run_of(config_of(), checkpoints).fit(), expected)
     assert len([path for path in (tmp_path / "state").iterdir() if path.name[-1].isdigit()]) == 1
     again = run_of(config_of(), checkpoints_of(tmp_path))
