@@ -60,15 +60,18 @@ def as_json(value):
     return kinds, np.concatenate([np.ravel(leaf) for leaf in leaves.values()]).tolist()
 
 
+def find_results(networks):
+    """Of every network and what it computes: the dtypes and the numbers."""
+    return {
+        f"{network} {name}": as_json(value)
+        for network in networks.split(",")
+        for name, value in results(network)
+    }
+
+
 if __name__ == "__main__":
     o2v_jax.use_compilation_cache(Path(sys.argv[1]))
     jax.config.update("jax_num_cpu_devices", 2)
-    jax.config.update("jax_disable_most_optimizations", True)  # what runs for a moment
     if "default_device" in sys.argv:
         jax.config.update("jax_default_device", jax.devices()[1])
-    found = {
-        f"{network} {name}": as_json(value)
-        for network in sys.argv[2].split(",")
-        for name, value in results(network)
-    }
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps(find_results(sys.argv[2])))

@@ -16,6 +16,9 @@ PERCENTILES = (50, 90, 99, 99.9)
 def compute_figures(load: Load, cpu_s: float) -> dict[str, Any]:
     """Rates, latencies from the time a request was due, and what the client itself took.
 
+    The time of a closed loop ends with its first answer, if none came sooner: a slow server has a
+    low rate, and not none.
+
     Args:
         load: when done.
         cpu_s: processor seconds of this process while it was.
@@ -23,6 +26,9 @@ def compute_figures(load: Load, cpu_s: float) -> dict[str, Any]:
     job = load.job
     first = min((note.due for note in load.notes), default=0.0) + job.warm_s
     last = first + job.seconds
+    if job.rate is None:
+        answered = (note.answered for note in load.notes if note.answered >= first)
+        last = max(last, min(answered, default=last))
     if job.requests is not None:
         last = min(last, max((note.answered for note in load.notes), default=first))
     counted = [note for note in load.notes if first <= _choose_time(job, note) <= last]
@@ -34,7 +40,7 @@ def compute_figures(load: Load, cpu_s: float) -> dict[str, Any]:
         "answers": len(counted),
         "by_status": {str(k): n for k, n in sorted(Counter(n.status for n in counted).items())},
         "unsent": load.unsent,
-        "requests_per_s": round(len(accepted) / spent, 1),
+        "requests_per_s": round(len(accepted) / spent, 3),
         "accepted_ms": compute_percentiles(note.answered - note.due for note in accepted),
         "refused_ms": compute_percentiles(note.answered - note.due for note in refused),
         "refused_after_sending_ms": compute_percentiles(

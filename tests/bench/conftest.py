@@ -15,8 +15,8 @@ def tiny(tmp_path_factory):
     config = Hyperparameters(
         enc0_max_seq_len=4,
         enc0_vocab_size=60,
-        enc_dim=16,
-        enc0_token_embedding_dim=8,
+        enc0_network="pooled_embedding",
+        enc_dim=8,
         mlp_dim=8,
         num_classes=3,
     )

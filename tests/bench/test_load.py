@@ -16,7 +16,7 @@ BODIES = [b'{"n": 1}', b'{"n": 22}']
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers /invocations with 200, 503 every third time, and in chunks; closes after a 503."""
+    """Answers with 200, 503 every third time, and in chunks; closes after a 503; slow at /slow."""
 
     protocol_version = "HTTP/1.1"
     seen: list = []  # noqa: RUF012
@@ -26,10 +26,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.seen.append(self.rfile.read(int(self.headers["Content-Length"])))
-        if len(self.seen) % 3 == 0:
+        turn = len(self.seen) % 3
+        if self.path == "/slow":
+            time.sleep(0.3)
+        if turn == 0:
             self.close_connection = True
             self._answer(503, b"busy", Connection="close")
-        elif len(self.seen) % 3 == 1:
+        elif turn == 1:
             self._answer(200, b"{}")
         else:
             self.send_response(200)
@@ -66,6 +69,13 @@ def test_a_closed_loop_sends_as_many_requests_as_it_is_told(port):
     assert len(_Handler.seen) == found["answers"] == 30
     assert set(_Handler.seen) == set(BODIES)
     assert found["seconds"] < 10
+
+
+def test_a_server_slower_than_the_measurement_has_a_rate(port):
+    found = run(Job(port, connections=1, seconds=0.1, path="/slow"), BODIES)
+    assert found["by_status"] == {"200": 1}
+    assert found["seconds"] >= 0.3
+    assert found["requests_per_s"] == pytest.approx(1 / found["seconds"], rel=0.01)
 
 
 def test_an_open_loop_sends_at_its_rate_and_asks_for_pings(port):

@@ -10,7 +10,7 @@ from bench.serve.single import _choose_peers
 
 pytestmark = pytest.mark.process
 
-TINY = ["--seconds", "1", "--soak-seconds", "1", "--requests", "40", "--rounds", "1"]
+TINY = ["--seconds", "0.4", "--soak-seconds", "0.4", "--requests", "40", "--rounds", "1"]
 
 
 def test_the_server_is_measured(measured, tiny):

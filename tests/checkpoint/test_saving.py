@@ -143,35 +143,47 @@ def test_an_empty_directory_and_a_link_are_written_to(tmp_path, saved, make_mode
     assert difference(load(saved), make_model(1)) == set()
 
 
+# each killed process is a child, so that what they import is imported once
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 sys.path[:0] = {path!r}
 from o2v_jax import atomic
 from o2v_jax.checkpoint import load, save
-doomed = getattr(atomic, {function!r})
-def last(*arguments):
-    if {after}:
-        doomed(*arguments)
-    os.kill(os.getpid(), signal.SIGKILL)
-setattr(atomic, {function!r}, last)
-save(load({source!r}), {target!r})
+
+def save_until_killed(function, after, source, target):
+    doomed = getattr(atomic, function)
+    def last(*arguments):
+        if after:
+            doomed(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(atomic, function, last)
+    save(load(source), target)
+
+for moment in json.loads({moments!r}):
+    if not os.fork():
+        save_until_killed(*moment)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("moment", [("sync", False), ("exchange", False), ("exchange", True)])
-def test_a_killed_process_leaves_a_whole_model(saved, make_model, difference, moment):
-    function, after = moment
-    source = str(save(make_model(1), saved.with_name("other")))
-    code = KILLED.format(
-        path=sys.path, function=function, after=after, source=source, target=str(saved)
-    )
-    result = subprocess.run([sys.executable, "-c", code], check=False)
-    assert result.returncode == -signal.SIGKILL
-    assert difference(load(saved), make_model(1 if after else 0)) == set()
-    assert len(names(saved.parent)) > 2
-    assert difference(load(save(make_model(2), saved)), make_model(2)) == set()
-    assert names(saved.parent) == ["model", "other"]
+def test_a_killed_process_leaves_a_whole_model(tmp_path, make_model, difference):
+    moments = [("sync", False), ("exchange", False), ("exchange", True)]
+    folders = [tmp_path / f"{function} {after}" for function, after in moments]
+    plans = []
+    for folder, moment in zip(folders, moments, strict=True):
+        target, source = save(make_model(), folder / "model"), save(make_model(1), folder / "other")
+        plans.append([*moment, str(source), str(target)])
+    code = KILLED.format(path=sys.path, moments=json.dumps(plans))
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(-signal.SIGKILL)] * len(moments)
+    for folder, (_, after) in zip(folders, moments, strict=True):
+        saved = folder / "model"
+        assert difference(load(saved), make_model(1 if after else 0)) == set()
+        assert len(names(folder)) > 2
+        assert difference(load(save(make_model(2), saved)), make_model(2)) == set()
+        assert names(folder) == ["model", "other"]
 
 
 def test_a_former_model_left_aside_goes_when_a_new_one_is_there(saved, make_model):

@@ -1,6 +1,7 @@
 """Tables of encodings: the same results, whatever slices the records are cut into."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def model(request, config_of, model_of):
 
 @pytest.fixture(scope="module")
 def scorer(model):
-    return Scorer(model, profile=SMALL)
+    return Scorer(model, profile=SMALL, max_programs=FEW)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,15 @@ def test_a_slice_whose_padding_does_not_fit_is_halved(large, scorer):
     assert scorer._executor._capacity == (2, 64)
 
 
-@pytest.mark.parametrize("streams", [1, 2, 3])
-@pytest.mark.parametrize("table", [1, 256, 4096])
+@pytest.mark.parametrize(
+    ("model", "streams", "table"),
+    [
+        *product(["pooled_embedding"], [1, 2, 3], [1, 256, 4096]),
+        *product(["hcnn"], [3], [1, 4096]),
+        *product(["bilstm"], [2], [256]),
+    ],
+    indirect=["model"],
+)
 def test_scores_are_the_same_in_any_number_of_streams(model, large, streams, table):
     """Also of tables that hold no more than the largest batch."""
     in0, in1 = rows(70, 0), rows(70, 1)

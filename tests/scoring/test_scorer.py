@@ -38,33 +38,51 @@ def model(config_of, model_of):
     )
 
 
-@pytest.fixture(scope="module", params=[CPU, SMALL], ids=["cpu", "small"])
-def scorer(model, request):
-    return Scorer(model, profile=request.param)
+@pytest.fixture(scope="module")
+def cpu(model):
+    """Of this machine's profile, whose program keys are noted in `called`."""
+    scorer = Scorer(model)
+    scorer._executor.programs = NotedPrograms(scorer._executor.programs)
+    return scorer
 
 
 @pytest.fixture(scope="module")
-def spying(model):
-    return Spied(model)
+def small(model):
+    return Scorer(model, profile=SMALL)
+
+
+@pytest.fixture(scope="module", params=["cpu", "small"])
+def scorer(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def others(model):
+    """One of a single bucket, and one whose buckets fit a histogram."""
+    histogram = np.array([0, 9, 0, 9, 0, 0])
+    fitted = Model(model.config, model.params, length_histogram=(histogram, histogram))
+    return Scorer(model, max_programs=24), Scorer(fitted)
 
 
 @pytest.fixture
-def spied(spying):
-    spying.called.clear()
-    return spying
+def noted(cpu):
+    """The programs of `cpu`, of which none is noted yet."""
+    cpu._executor.programs.called.clear()
+    return cpu._executor.programs
 
 
-class Spied(Scorer):
-    """A Scorer that keeps the keys of the programs it calls."""
+class NotedPrograms:
+    """A table of programs that keeps the keys of those that are asked for."""
 
-    def __init__(self, model):
-        super().__init__(model)
-        self.table, self.called = self._executor.programs, []
-        self._executor.programs = self
+    def __init__(self, table):
+        self.table, self.called = table, []
 
     def __getitem__(self, key):
         self.called.append(key)
         return self.table[key]
+
+    def __getattr__(self, name):
+        return getattr(self.table, name)
 
     def rows(self, part):
         """How many rows the programs of a part had room for."""
@@ -111,12 +129,10 @@ def test_a_record_scores_the_same_alone_and_in_any_order(scorer):
     np.testing.assert_allclose(shuffled, single[order], **SAME)
 
 
-def test_a_record_scores_the_same_in_any_bucket(model, scorer):
+def test_a_record_scores_the_same_in_any_bucket(scorer, others):
     in0, in1 = rows(30), rows(30, 31, 5)
-    one_bucket, histogram = Scorer(model, max_programs=24), np.array([0, 9, 0, 9, 0, 0])
-    fitted = Scorer(Model(model.config, model.params, length_histogram=(histogram, histogram)))
-    assert len({s.shapes.usual[0].lengths for s in (scorer, one_bucket, fitted)}) == 3
-    for other in (one_bucket, fitted):
+    assert len({s.shapes.usual[0].lengths for s in (scorer, *others)}) == 3
+    for other in others:
         np.testing.assert_allclose(other.score(in0, in1), scorer.score(in0, in1), **SAME)
 
 
@@ -129,28 +145,28 @@ def test_encoders_that_share_programs_keep_their_own_parameters(config_of, model
     assert scorer.compiled == 2  # of the encoder and of fetching
 
 
-def test_repeated_objects_are_encoded_once(spied):
+def test_repeated_objects_are_encoded_once(cpu, noted):
     many = [[a, b] for a in range(1, 17) for b in range(16)]
-    spied.score([[3, 4]] * 256, many)
-    assert (spied.rows("encoder0"), spied.rows("encoder1")) == (1, 256)
+    cpu.score([[3, 4]] * 256, many)
+    assert (noted.rows("encoder0"), noted.rows("encoder1")) == (1, 256)
 
 
-def test_repeating_the_objects_calls_no_more_encoders(spied):
-    spied.embed(in0=[[1, 2], [5], []])
-    once = spied.rows("encoder0")
-    spied.embed(in0=[[1, 2], [5], []] * 100)
-    assert spied.rows("encoder0") == 2 * once > 0
+def test_repeating_the_objects_calls_no_more_encoders(cpu, noted):
+    cpu.embed(in0=[[1, 2], [5], []])
+    once = noted.rows("encoder0")
+    cpu.embed(in0=[[1, 2], [5], []] * 100)
+    assert noted.rows("encoder0") == 2 * once > 0
 
 
-def test_objects_that_are_equal_once_cut_are_encoded_once(spied):
-    spied.embed(in0=[[1, 2, 3, 4, 5, 6, 7, tail] for tail in range(9)])
-    assert spied.rows("encoder0") == 1
+def test_objects_that_are_equal_once_cut_are_encoded_once(cpu, noted):
+    cpu.embed(in0=[[1, 2, 3, 4, 5, 6, 7, tail] for tail in range(9)])
+    assert noted.rows("encoder0") == 1
 
 
-def test_rank_encodes_the_query_once(spied):
-    spied.rank([3, 4], [[a, b] for a in range(1, 9) for b in range(1, 9)], 3, class_index=0)
-    assert spied.rows("encoder0") == 1
-    assert 64 <= spied.rows("encoder1") <= 128  # padded to a batch
+def test_rank_encodes_the_query_once(cpu, noted):
+    cpu.rank([3, 4], [[a, b] for a in range(1, 9) for b in range(1, 9)], 3, class_index=0)
+    assert noted.rows("encoder0") == 1
+    assert 64 <= noted.rows("encoder1") <= 128  # padded to a batch
 
 
 def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
@@ -160,7 +176,7 @@ def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
     assert scorer.warm() == scorer.compiled == programs <= 80
     assert len(compilations) >= programs - 3  # those that fetch are the same for all models
     compilations.clear()
-    for n in range(1000):
+    for n in range(200):
         in0, in1 = (rows(rng.integers(0, 9), longest=110, seed=n + side) for side in (0, 1000))
         scorer.score(in0[: len(in1)], in1[: len(in0)])
     scorer.rank([1], rows(3000, longest=90), 9, class_index=0)
@@ -170,7 +186,7 @@ def test_after_warming_nothing_is_compiled(config_of, model_of, compilations):
 
 def test_what_is_warm_first_fits_every_call(config_of, model_of, compilations):
     model = model_of(config_of(enc0_max_seq_len=82, enc0_network="pooled_embedding"))
-    warm, scorer = Scorer(model), Scorer(model)
+    warm, scorer = (Scorer(model, max_programs=40) for _ in range(2))
     requests = [(rows(n, longest=100, seed=n), rows(n, longest=90, seed=n + 9)) for n in (1, 5, 70)]
     expected = [warm.score(*request) for request in requests]
     compilations.clear()
@@ -196,7 +212,7 @@ def test_what_is_warm_stays_in_use(model):
 
 def test_longer_sequences_can_be_warm_too(config_of, model_of):
     model = model_of(config_of(enc0_network="pooled_embedding"))
-    scorer = Scorer(model, max_programs=24)
+    scorer = Scorer(model, max_programs=24, profile=SMALL)
     assert scorer.warm(longer=True) == scorer.compiled
     scorer.score([[1] * 300], [[2] * 4000], max_seq_lens=(5000, 5000))
     assert scorer.waits == 0
@@ -208,10 +224,9 @@ def test_a_shape_outside_the_table_is_an_error(scorer):
             _ = scorer._executor.programs[key]
 
 
-@pytest.mark.parametrize("scorer", [CPU], ids=["cpu"], indirect=True)
-def test_threads_share_a_cold_scorer(model, scorer, compilations):
+def test_threads_share_a_cold_scorer(model, cpu, compilations):
     requests = [(rows(n % 9, seed=n), rows(n % 9, 31, 5, seed=n + 99)) for n in range(64)]
-    expected = [scorer.score(*request) for request in requests]
+    expected = [cpu.score(*request) for request in requests]
     compilations.clear()
     cold = Scorer(model)
     with ThreadPoolExecutor(8) as pool:
@@ -244,17 +259,17 @@ def test_validated_rows_are_scored_as_they_are(model, scorer):
 
 
 @pytest.mark.parametrize("count", [2, 90, 900])
-def test_of_distinct_rows_no_repetition_is_searched_for(model, spied, count):
+def test_of_distinct_rows_no_repetition_is_searched_for(cpu, small, count):
     """Few, which a fused program scores, many, and more than the tables of a small device hold."""
     pick = np.random.default_rng(count).integers(0, 20, (2, count))
     in0, in1 = (
         Ragged.of(side).take(at) for side, at in zip((rows(20), rows(20, 31, 5)), pick, strict=True)
     )
     distinct = deduplicate_rows(in0), deduplicate_rows(in1)
-    np.testing.assert_array_equal(spied.score_validated(*distinct), spied.score(in0, in1))
-    small = Scorer(model, profile=SMALL)
-    np.testing.assert_allclose(small.score_validated(*distinct), spied.score(in0, in1), **SAME)
-    np.testing.assert_array_equal(spied.embed_validated(1, distinct[1]), spied.embed(in1=in1))
+    scores = cpu.score(in0, in1)
+    np.testing.assert_array_equal(cpu.score_validated(*distinct), scores)
+    np.testing.assert_allclose(small.score_validated(*distinct), scores, **SAME)
+    np.testing.assert_array_equal(cpu.embed_validated(1, distinct[1]), cpu.embed(in1=in1))
 
 
 def test_the_longest_sequence_that_a_request_may_ask_for(model, scorer):

@@ -249,29 +249,32 @@ def test_what_nobody_used_for_long_is_removed_by_the_next_write(files, cache, tm
 
 
 READ = """
-import sys
+import os, sys
 from pathlib import Path
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.training.data.dataset import read_dataset
 config = Hyperparameters(enc0_max_seq_len=4, enc0_vocab_size=20, enc_dim=8, num_classes=3)
-sys.stdin.readline()
-data = read_dataset([Path(sys.argv[1])], config, cache=Path(sys.argv[2]), block_bytes=1000)
-print(len(data), int(data.labels.sum()))
+file, cache, readers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+while readers > 1 and os.fork():  # the first forks the others: they begin almost at once
+    readers -= 1
+data = read_dataset([file], config, cache=cache, block_bytes=1000)
+os.write(1, f"{len(data)} {int(data.labels.sum())}\\n".encode())
 """
+
+
+def read_in_a_process(file, cache, readers=1):
+    """Starts processes that read a file at the same time; each says what it found."""
+    command = [sys.executable, "-c", READ, str(file), str(cache), str(readers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.process
 def test_processes_that_read_at_the_same_time_agree(cache, tmp_path):
     file = tmp_path / "some.jsonl"
     file.write_text((GOOD + OTHER) * 2000)
-    command = [sys.executable, "-c", READ, str(file), str(cache)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    readers = [subprocess.Popen(command, **pipes) for _ in range(3)]
-    time.sleep(1)  # nothing depends on it, but it makes a race likely
-    for reader in readers:
-        reader.stdin.write("\n")
-        reader.stdin.flush()
-    assert [reader.communicate()[0] for reader in readers] == ["4000 2000\n"] * 3
+    with read_in_a_process(file, cache, readers=3) as readers:
+        found = readers.stdout.read()  # until all of them have ended
+    assert found == "4000 2000\n" * 3
     assert len(entries(cache)) == 1
     assert is_mapped(read_dataset([file], CONFIG, cache=cache))
 
@@ -280,10 +283,7 @@ def test_processes_that_read_at_the_same_time_agree(cache, tmp_path):
 def test_what_a_killed_process_left_is_removed_and_no_living_ones(files, cache, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    command = [sys.executable, "-c", READ, str(pipe), str(cache)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as reader:
-        reader.stdin.write("\n")
-        reader.stdin.flush()
+    with read_in_a_process(pipe, cache) as reader:
         with pipe.open("w"):  # until the reader has opened it, and so has begun to write
             until = time.monotonic() + 60
             while not list(cache.glob(".*.tmp/*")) and time.monotonic() < until:

@@ -32,18 +32,28 @@ STEPS, BATCHES = 50, 2
 SPARSE = {"token_embedding_storage_type": "row_sparse"}
 SETTINGS = {
     "adam": {},
-    "sgd, decay": {"optimizer": "sgd", "weight_decay": 0.001, "learning_rate": 0.2},
+    "sgd, decay, bilstm, regression": {
+        "optimizer": "sgd",
+        "weight_decay": 0.001,
+        "learning_rate": 0.2,
+        "enc0_network": "bilstm",
+        "output_layer": "mean_squared_error",
+    },
     "adadelta, tied": {"optimizer": "adadelta", "tied_token_embedding_weight": True},
-    "rmsprop, hcnn": {"optimizer": "rmsprop", "enc0_network": "hcnn", "enc0_layers": 2},
-    "hcnn, in tiles": {
+    "rmsprop, hcnn in tiles and without": {
+        "optimizer": "rmsprop",
         "enc0_network": "hcnn",
         "enc0_layers": 2,
         "enc0_token_embedding_dim": 128,
         "enc0_cnn_filter_width": 3,
+        "enc1_network": "hcnn",
+        "enc1_layers": 1,
+        "enc1_token_embedding_dim": 8,
+        "enc1_max_seq_len": 6,
+        "enc1_vocab_size": VOCABULARY,
         "enc_dim": 256,
         "learning_rate": 0.001,
     },
-    "bilstm, regression": {"enc0_network": "bilstm", "output_layer": "mean_squared_error"},
     "row_sparse, adam": SPARSE,
     "row_sparse, adagrad, tied": {
         **SPARSE,
@@ -182,18 +192,24 @@ def run_of(config, devices=1, *, shard=False, folder=None, batches=-1) -> Run:
     )
 
 
-@pytest.mark.parametrize("settings", [{}, {**SPARSE, "negative_sampling_rate": 1}])
-def test_runs_end_alike_and_go_on_with_other_devices(settings, tmp_path):
-    """With early stopping, negatives, validation and test; interrupted on 1, 4 and 2 devices."""
+@pytest.mark.parametrize(
+    ("settings", "stops", "last"),
+    [
+        ({}, ((1, 1), (4, 3), (2, 3)), 4),
+        ({**SPARSE, "negative_sampling_rate": 1}, ((1, 1), (4, 3)), 2),
+    ],
+)
+def test_runs_end_alike_and_go_on_with_other_devices(settings, stops, last, tmp_path):
+    """With early stopping, negatives, validation and test; `stops`: devices, batches they do."""
     config = config_of(mini_batch_size=24, **settings)
     whole = run_of(config)
     whole.fit()
-    for devices, batches in ((1, 1), (4, 3), (2, 3)):
+    for devices, batches in stops:
         run = run_of(config, devices, shard=devices == 4, folder=tmp_path, batches=batches)
         with pytest.raises(Interrupted):
             run.fit()
         run.checkpoints.close()
-    run = run_of(config, 4, folder=tmp_path)
+    run = run_of(config, last, folder=tmp_path)
     run.fit()
     assert "Continuing epoch" in run.reporter.stream.getvalue()
     assert len(run.history) == len(whole.history)
@@ -211,7 +227,7 @@ def test_early_stopping_stops_alike():
 
 def test_the_second_step_compiles_nothing(compilations):
     config = config_of()
-    placement = Placement.over(jax.devices())
+    placement = Placement.over(jax.devices()[:2])
     state, step = init_state(config, 0, (), placement), make_train_step(config, (), placement)
     state, _ = step(state, batch_of(0))
     compilations.clear()
