@@ -1,9 +1,14 @@
-"""Strict JAX for all tests, a compilation cache of their own, and small models."""
+"""Strict JAX for all tests, a compilation cache of their own, small models, and `o2v` to run."""
 
 import gc
+import io
+import json
+import logging
 import os
 import shutil
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Programs of these tests, and of the processes that they start, run for moments, and compiling them
@@ -114,6 +119,41 @@ def _model_of(config, seed=0):
 def _random(rng, name, shape):
     inputs = 1 if name.startswith("embed") else np.prod(shape[:-1], initial=1)
     return rng.normal(0.0, 1.0 / np.sqrt(inputs), shape).astype(np.float32)
+
+
+class Result(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaints(self) -> list[str]:
+        """Lines on standard error, but for the one about names that are ignored on purpose."""
+        return [line for line in self.err.splitlines() if "ignored" not in line]
+
+    @property
+    def rows(self) -> list:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def o2v(monkeypatch, capfd):
+    """Runs `o2v ARGUMENTS` in this process, with bytes as standard input."""
+    from o2v_jax.cli import main  # noqa: PLC0415
+
+    def run(*arguments: object, stdin: bytes = b"") -> Result:
+        monkeypatch.setattr(sys, "argv", ["o2v", *map(str, arguments)])
+        monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "o2v_jax", *map(str, arguments)])
+        given = io.BufferedReader(io.BytesIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        logging.getLogger("o2v_jax").propagate = True  # pytest listens at the root
+        out, err = capfd.readouterr()
+        return Result(int(stopped.value.code or 0), out, err)
+
+    return run
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ import o2v_jax
 from o2v_jax.extras import EXTRAS
 from o2v_jax.server.settings import ServerSettings
 
-pytestmark = pytest.mark.process
-
 LINES = (Path(__file__).parents[1] / "Dockerfile").read_text().splitlines()
 HYPERPARAMETERS = {
     "enc0_max_seq_len": "4",
@@ -45,20 +43,29 @@ def layout(tmp_path):
     return tmp_path
 
 
-def run_train(prefix, *arguments):
-    entry = json.loads(
-        next(line for line in LINES if line.startswith("ENTRYPOINT")).split(" ", 1)[1]
-    )
-    assert entry == ["o2v"]
-    command = [sys.executable, "-m", "o2v_jax", "train", *map(str, arguments)]
-    env = os.environ | environment() | {"O2V_TRAIN_PREFIX": str(prefix)}
-    return subprocess.run(
-        command, env=env, capture_output=True, text=True, check=False, timeout=120
-    )
+def test_the_entry_point_is_the_command():
+    (entry,) = (line.split(" ", 1)[1] for line in LINES if line.startswith("ENTRYPOINT"))
+    assert json.loads(entry) == ["o2v"]
 
 
+@pytest.fixture
+def train(layout, o2v, monkeypatch):
+    """Runs `o2v train ARGUMENTS` as the image would."""
+    for name, value in (environment() | {"O2V_TRAIN_PREFIX": str(layout)}).items():
+        monkeypatch.setenv(name, value)
+    return lambda *arguments: o2v("train", *arguments)
+
+
+@pytest.mark.process
 def test_train_reads_and_writes_the_layout(layout):
-    done = run_train(layout)
+    done = subprocess.run(
+        [sys.executable, "-m", "o2v_jax", "train"],
+        env=os.environ | environment() | {"O2V_TRAIN_PREFIX": str(layout)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     model = o2v_jax.load(layout / "model")
     assert model.config.enc_dim == 4
@@ -83,43 +90,43 @@ def test_train_reads_and_writes_the_layout(layout):
         ("data/train/a.jsonl", '{"label": 0, "in0": [9], "in1": []}', r"a.jsonl:1 \$.in0\[0\]: 9"),
     ],
 )
-def test_a_failure_is_written_down(layout, file, content, reason):
+def test_a_failure_is_written_down(train, layout, file, content, reason):
     (layout / "input" / file).write_text(content)
-    done = run_train(layout)
-    assert done.returncode == 2
+    done = train()
+    assert done.status == 2
     failure = (layout / "output" / "failure").read_text()
     assert re.search(reason, failure)
-    assert re.search(reason, done.stderr)
+    assert re.search(reason, done.err)
     assert not (layout / "model").exists()
 
 
-def test_metric_lines_name_this_host_and_hidden_files_are_no_data(layout):
+def test_metric_lines_name_this_host_and_hidden_files_are_no_data(train, layout):
     resources = layout / "input" / "config" / "resourceconfig.json"
     resources.write_text('{"current_host": "algo-7", "hosts": ["algo-7"]}')
     (layout / "input" / "data" / "train" / ".a.jsonl.swp").write_bytes(b"\x00junk")
     hidden = layout / "input" / "data" / "train" / ".ipynb_checkpoints"
     hidden.mkdir()
     (hidden / "a-checkpoint.jsonl").write_bytes(b"\x00junk")
-    done = run_train(layout)
-    assert done.returncode == 0, done.stderr
-    assert "#quality_metric: host=algo-7, epoch=0, train accuracy" in done.stdout
+    done = train()
+    assert done.status == 0, done.err
+    assert "#quality_metric: host=algo-7, epoch=0, train accuracy" in done.out
 
 
-def test_options_given_by_hand_overrule_the_container(layout, tmp_path):
+def test_options_given_by_hand_overrule_the_container(train, layout, tmp_path):
     inside = layout / "input"
     settings = inside / "config" / "hyperparameters.json"
     options = ("--hyperparameters", settings, "--output", tmp_path / "elsewhere")
-    done = run_train(layout, "--train", inside / "data" / "train" / "a.jsonl", *options)
-    assert done.returncode == 0, done.stderr
+    done = train("--train", inside / "data" / "train" / "a.jsonl", *options)
+    assert done.status == 0, done.err
     assert o2v_jax.load(tmp_path / "elsewhere").provenance["records"] == 1
-    refused = run_train(layout, "--sagemaker", *options)
-    assert "--hyperparameters, --output cannot be combined with --sagemaker" in refused.stderr
+    refused = train("--sagemaker", *options)
+    assert "--hyperparameters, --output cannot be combined with --sagemaker" in refused.err
 
 
-def test_a_missing_channel_is_named(layout):
+def test_a_missing_channel_is_named(train, layout):
     for path in (layout / "input" / "data" / "train").rglob("*.jsonl"):
         path.unlink()
-    assert "channel train is missing or empty" in run_train(layout).stderr
+    assert "channel train is missing or empty" in train().err
 
 
 def test_the_image_says_what_it_can_do():

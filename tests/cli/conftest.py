@@ -1,16 +1,11 @@
-"""A tiny model, trained by the real command on data that can be learnt, and a way to run `o2v`."""
+"""A tiny model, trained by the real command on data that can be learnt."""
 
-import io
 import json
-import logging
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
+import forked
 import numpy as np
 import pytest
-
-from o2v_jax.cli import main
 
 HYPERPARAMETERS = {
     "enc0_max_seq_len": "6",
@@ -25,39 +20,6 @@ HYPERPARAMETERS = {
     "_kvstore": "device",
 }
 WORDS = ["<pad>", "<unk>", "a", "man", "is", "sleeping", ".", "nobody", "awake"]
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-    @property
-    def complaints(self) -> list[str]:
-        """Lines on standard error, but for the one about names that are ignored on purpose."""
-        return [line for line in self.err.splitlines() if "ignored" not in line]
-
-    @property
-    def rows(self) -> list:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-@pytest.fixture
-def o2v(monkeypatch, capfd):
-    """Runs `o2v ARGUMENTS` in this process, with bytes as standard input."""
-
-    def run(*arguments: object, stdin: bytes = b"") -> Result:
-        monkeypatch.setattr(sys, "argv", ["o2v", *map(str, arguments)])
-        given = io.BufferedReader(io.BytesIO(stdin))
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        logging.getLogger("o2v_jax").propagate = True  # pytest listens at the root
-        out, err = capfd.readouterr()
-        return Result(int(stopped.value.code or 0), out, err)
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -104,12 +66,9 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(files, tmp_path_factory):
     """The model directory that `o2v train` writes, and what the command printed."""
-    import subprocess  # noqa: PLC0415
-
     output = tmp_path_factory.mktemp("models") / "model"
     options = [f"--{name}={path}" for name, path in files.items()]
-    command = [sys.executable, "-m", "o2v_jax", "train", *options, f"--output={output}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = forked.run("train", *options, f"--output={output}")
     assert done.returncode == 0, done.stderr
     return output, done.stdout
 

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ LONG = ("--epochs", 100, "--early_stopping_patience", 5, "--early_stopping_toler
 LONG += ("--learning_rate", 1e-5, "--mini_batch_size", 32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def options(files):
     named = [f"--{name}={files[name]}" for name in ("train", "validation", "test")]
     return ("train", *named, "--hyperparameters", files["hyperparameters"], "--dropout", 0.2)
@@ -61,15 +63,51 @@ def wait_for(process, text):
     pytest.fail(f"ended without {text!r}: {process.stderr.read()}")
 
 
-def test_two_hosts_end_with_the_model_of_one(options, tmp_path):
+def _kill_child_of(process):
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    with open(children) as file:  # noqa: PTH123
+        for child in file.read().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
+class Ended(NamedTuple):
+    status: int
+    err: str
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def vanished(options, apart, tmp_path_factory):
+    """How both hosts of a run ended (in the future) of which the second one's training was killed.
+
+    The first one waits for half a minute until it takes the other for lost: meanwhile other tests
+    can run.
+    """
+    model = tmp_path_factory.mktemp("vanished") / "model"
+    hosts = start_two(*options, *LONG, "--output", model)
+    wait_for(hosts[0], "epoch=0, validation")
+    _kill_child_of(hosts[1])
+    began = time.monotonic()
+
+    def end(process):
+        status, _, err = finish(process)
+        assert not model.exists()
+        return Ended(status, err, time.monotonic() - began)
+
+    with ThreadPoolExecutor(2) as pool:
+        yield [pool.submit(end, process) for process in hosts]
+
+
+@pytest.mark.usefixtures("vanished")
+def test_two_hosts_end_with_the_model_of_one(options, o2v, tmp_path):
     settings = ("--epochs", 2, "--token_embedding_storage_type", "row_sparse", "--shard-tables")
     two = start_two(*options, *settings, "--output", tmp_path / "two")
     (status, out, err), (other, nothing, other_err) = map(finish, two)
     assert (status, other) == (0, 0), err + other_err
     assert "host=algo-1, test accuracy" in out
     assert "#" not in nothing, "one host reports"
-    alone = start(*options, *settings[:-1], "--devices", 1, "--output", tmp_path / "one")
-    assert finish(alone)[0] == 0
+    alone = o2v(*options, *settings[:-1], "--devices", 1, "--output", tmp_path / "one")
+    assert alone.status == 0, alone.err
     one, two = parameters(tmp_path / "one"), parameters(tmp_path / "two")
     for name, array in one.items():
         np.testing.assert_allclose(two[name], array, atol=1e-4)
@@ -92,26 +130,6 @@ def test_a_signal_to_one_stops_both_and_one_goes_on(options, tmp_path):
     assert finish(alone)[0] == 143
 
 
-def test_a_host_that_vanishes_ends_the_other(options, tmp_path):
-    hosts = start_two(*options, *LONG, "--output", tmp_path / "model")
-    wait_for(hosts[0], "epoch=0, validation")
-    _kill_child_of(hosts[1])
-    began = time.monotonic()
-    assert finish(hosts[1])[0] == 137
-    status, _, err = finish(hosts[0])
-    assert time.monotonic() - began < 60
-    assert status == 2
-    assert err.splitlines()[-1].startswith("o2v: another host was lost")
-    assert not (tmp_path / "model").exists()
-
-
-def _kill_child_of(process):
-    children = f"/proc/{process.pid}/task/{process.pid}/children"
-    with open(children) as file:  # noqa: PTH123
-        for child in file.read().split():
-            os.kill(int(child), signal.SIGKILL)
-
-
 def test_a_failure_of_one_is_told_to_the_other(options, files, tmp_path):
     """The second host's file is another one, as SageMaker's ShardedByS3Key would give it."""
     with socket.socket() as probe:
@@ -126,6 +144,14 @@ def test_a_failure_of_one_is_told_to_the_other(options, files, tmp_path):
     assert f"o2v: algo-2 ended: {reason}" in results[0][2]
     assert f"o2v: {reason}" in results[1][2]
     assert not (tmp_path / "model").exists()
+
+
+def test_a_host_that_vanishes_ends_the_other(vanished):
+    first, second = (ended.result() for ended in vanished)
+    assert second.status == 137
+    assert first.status == 2
+    assert first.err.splitlines()[-1].startswith("o2v: another host was lost")
+    assert first.seconds < 60
 
 
 @pytest.mark.parametrize(

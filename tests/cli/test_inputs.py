@@ -22,9 +22,9 @@ def test_a_byte_order_mark_and_gzip_change_nothing(o2v, model, command, form):
     content = {"jsonl": PAIR, "json": document, "text": label + TEXT}[form]
     plain = run(o2v, model, command, content.encode(), "--format", form)
     assert plain.status == 0, plain.err
-    for other in (MARK + content, content):
-        for data in (other.encode(), gzip.compress(other.encode())):
-            assert run(o2v, model, command, data, "--format", form) == plain
+    marked = (MARK + content).encode()
+    for data in (marked, gzip.compress(marked), gzip.compress(content.encode())):
+        assert run(o2v, model, command, data, "--format", form) == plain
 
 
 def test_a_mark_alone_is_no_record(o2v, model):

@@ -5,13 +5,12 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from forked import Command
 
 import o2v_jax
 from o2v_jax.checkpoint import flatten
@@ -22,10 +21,8 @@ KILLS = int(os.environ.get("O2V_TEST_KILLS", "3"))
 MOMENTS = ("starting", "saving", "training", "saving", "training")
 
 
-def start(*arguments, **options):
-    command = [sys.executable, "-m", "o2v_jax", "train", *map(str, arguments)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)
+def start(*arguments):
+    return Command("train", *arguments)
 
 
 def finish(process, timeout=120):
@@ -172,7 +169,7 @@ def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
     (config / "hyperparameters.json").write_text(json.dumps(settings))
     kept = tmp_path / "kept"
     (config / "checkpointconfig.json").write_text(json.dumps({"LocalPath": str(kept)}))
-    process = start("--sagemaker", "--prefix", tmp_path, env=os.environ)
+    process = start("--sagemaker", "--prefix", tmp_path)
     wait_for(process, "epoch=1, train")
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 143
@@ -185,7 +182,7 @@ def test_a_stopped_container_leaves_state_and_model(files, tmp_path):
     (kept / "state" / f"{state.name}.sagemaker-uploading").touch()
     shutil.copytree(state, kept / "state" / "state_9")
     max((kept / "state" / "state_9").rglob("*"), key=lambda p: p.stat().st_size).write_bytes(b"")
-    again = start("--sagemaker", "--prefix", tmp_path, env=os.environ)
+    again = start("--sagemaker", "--prefix", tmp_path)
     wait_for(again, "Continuing epoch")
     again.send_signal(signal.SIGTERM)
     status, _, err = finish(again)

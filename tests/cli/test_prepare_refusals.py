@@ -3,11 +3,11 @@
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
+from forked import Command
 
 from o2v_jax import InputError
 from o2v_jax.preparation import Preparation, Side
@@ -186,9 +186,7 @@ def stopped(tmp_path, number):
     os.mkfifo(rows)
     output = tmp_path / "out"
     arguments = ("prepare", rows, "--format", "csv", *PAIRS, "--output", output)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "o2v_jax", *map(str, arguments)], stderr=subprocess.PIPE, text=True
-    )
+    process = Command(*arguments)
     with rows.open("w") as writing:
         writing.write("one,two\na,b\n")
         writing.flush()

@@ -2,11 +2,10 @@
 
 import os
 import pty
-import subprocess
-import sys
 import threading
 
 import pytest
+from forked import Command
 
 from o2v_jax.progress import InputProgress
 
@@ -16,8 +15,12 @@ PAIRS = b'{"in0": [1, 2], "in1": [3]}\n' * 9000
 
 
 def run_on_a_terminal(arguments, stdin=b"", *, stdout):
-    """Runs `o2v` with a terminal as standard error (and output, if `stdout` is None)."""
+    """Runs `o2v` with a terminal as standard error, and as output if `stdout` is "terminal".
+
+    Returns its status, its output if that is a pipe, and what the terminal was sent.
+    """
     master, slave = pty.openpty()
+    reading, writing = os.pipe()
     shown = []
 
     def listen():
@@ -27,53 +30,58 @@ def run_on_a_terminal(arguments, stdin=b"", *, stdout):
         except OSError:  # what a terminal says when its last user has gone
             pass
 
-    listener = threading.Thread(target=listen)
-    listener.start()
-    command = [sys.executable, "-m", "o2v_jax", *map(str, arguments)]
+    def feed():
+        with open(writing, "wb") as pipe:
+            pipe.write(stdin)
+
+    threads = [threading.Thread(target=work) for work in (listen, feed)]
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    out = slave if stdout is None else stdout
-    done = subprocess.run(
-        command, input=stdin, stdout=out, stderr=slave, env=environment, check=False, timeout=120
-    )
+    out = slave if stdout == "terminal" else None
+    command = Command(*arguments, environment=environment, stdin=reading, stdout=out, stderr=slave)
     os.close(slave)
-    listener.join(10)
+    os.close(reading)
+    for thread in threads:
+        thread.start()
+    output, _ = command.communicate(timeout=120)
+    for thread in threads:
+        thread.join(10)
     os.close(master)
-    return done, b"".join(shown).decode()
+    return command.returncode, output, b"".join(shown).decode()
 
 
 def test_scoring_shows_records_and_rate(model):
     arguments = ("score", "--model", model)
-    done, shown = run_on_a_terminal(arguments, PAIRS, stdout=subprocess.PIPE)
-    assert done.returncode == 0, shown
+    status, output, shown = run_on_a_terminal(arguments, PAIRS, stdout="pipe")
+    assert status == 0, shown
     assert "9,000 records" in shown
     assert "records/s" in shown
-    assert done.stdout.count(b"\n") == 9000
+    assert output.count("\n") == 9000
 
 
 def test_results_on_a_terminal_are_not_torn_apart(model):
-    done, shown = run_on_a_terminal(("score", "--model", model), PAIRS[:28], stdout=None)
-    assert done.returncode == 0
+    arguments = ("score", "--model", model)
+    status, _, shown = run_on_a_terminal(arguments, PAIRS[:28], stdout="terminal")
+    assert status == 0
     assert shown.startswith('{"scores":[')
     assert "records" not in shown
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])
-def test_transforming_shows_a_bar(model, tmp_path, on_terminal):
+def test_transforming_shows_a_bar(model, o2v, tmp_path, on_terminal):
     file = tmp_path / "a.jsonl"
     file.write_bytes(PAIRS)
     arguments = ("transform", "--model", model, file, "--output", tmp_path / "out")
     if on_terminal:
-        done, shown = run_on_a_terminal(arguments, stdout=subprocess.PIPE)
+        status, output, shown = run_on_a_terminal(arguments, stdout="pipe")
         assert "kB" in shown
         assert "9,000 records, " in shown
         assert " left" in shown
     else:
-        command = [sys.executable, "-m", "o2v_jax", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        (line,) = done.stderr.splitlines()
+        status, output, errors = o2v(*arguments)
+        (line,) = errors.splitlines()
         assert line.startswith("1 of 1 files, 9,000 records, ")
-    assert done.returncode == 0
-    assert done.stdout in (b"", "")
+    assert status == 0
+    assert output == ""
 
 
 def test_without_a_terminal_a_long_transform_gets_lines(caplog):
@@ -90,7 +98,7 @@ def test_without_a_terminal_a_long_transform_gets_lines(caplog):
 def test_training_shows_a_bar(files, tmp_path, on_terminal):
     options = ("--hyperparameters", files["hyperparameters"], "--epochs=1")
     arguments = ("train", "--train", files["train"], *options, "--output", tmp_path / "model")
-    stdout = None if on_terminal else subprocess.PIPE
-    done, shown = run_on_a_terminal(arguments, stdout=stdout)
-    assert done.returncode == 0, shown
+    stdout = "terminal" if on_terminal else "pipe"
+    status, _, shown = run_on_a_terminal(arguments, stdout=stdout)
+    assert status == 0, shown
     assert ("epoch 0" in shown and "records/s" in shown) is on_terminal

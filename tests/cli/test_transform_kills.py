@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from forked import Command
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("apart")]
 
@@ -17,10 +19,8 @@ KILLS = int(os.environ.get("O2V_TEST_KILLS", "6"))
 RECORDS = 40_000 * KILLS
 
 
-def start(*arguments, before=()):
-    command = [*before, sys.executable, "-m", "o2v_jax", "transform", *map(str, arguments)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+def start(*arguments):
+    return Command("transform", *arguments)
 
 
 def finish(process, timeout=120):
@@ -106,41 +106,21 @@ def test_kills_change_nothing(inputs, whole, model, tmp_path):
     assert results(output) == results(whole)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_goes_on_later_with_what_is_left(inputs, whole, model, tmp_path, number):
+def test_asked_to_stop_it_goes_on_later_with_what_is_left(inputs, whole, model, tmp_path):
     output = tmp_path / "out"
     arguments = (inputs, "--model", model, "--output", output)
-    process = start(*arguments)
-    wait_for_a_part(process, output)
-    process.send_signal(number)
-    status, _, err = finish(process, timeout=30)
-    assert status == 128 + number, err
-    message = (
-        f"o2v: stopped by {number.name}; the same command resumes from {output}/.o2v-transform"
-    )
-    assert err.splitlines() == [message]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = start(*arguments)
+        wait_for_a_part(process, output)
+        process.send_signal(number)
+        status, _, err = finish(process, timeout=30)
+        assert status == 128 + number, err
+        said = f"stopped by {number.name}; the same command resumes from {output}/.o2v-transform"
+        assert err.splitlines() == [f"o2v: {said}"]
     status, _, err = finish(start(*arguments))
     assert status == 0, err
     assert f"4 of 4 files, {RECORDS + RECORDS // 4 + 20_010:,} records, " in err
     assert results(output) == results(whole)
-
-
-def test_finished_parts_are_not_scored_again(inputs, whole, model, tmp_path):
-    """What is on the disk is kept as it is: other bytes there survive going on."""
-    output = tmp_path / "out"
-    arguments = (inputs, "--model", model, "--output", output)
-    process = start(*arguments)
-    wait_for_a_part(process, output)
-    process.kill()
-    process.communicate()
-    partial = output / ".o2v-transform" / "000000.out"
-    mark = b"#" * 20
-    with partial.open("r+b") as stream:
-        stream.write(mark)
-    assert finish(start(*arguments))[0] == 0
-    expected = results(whole)
-    expected["a.jsonl.out"] = mark + expected["a.jsonl.out"][20:]
-    assert results(output) == expected
 
 
 def test_two_runs_do_not_share_a_folder(inputs, model, tmp_path):
@@ -159,17 +139,28 @@ def test_two_runs_do_not_share_a_folder(inputs, model, tmp_path):
     ]
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_later(inputs, whole, model, tmp_path):
-    """A limit on the size of files stands for the disk's."""
+def test_a_full_disk_is_told_and_finished_parts_are_not_scored_again(
+    inputs, whole, model, tmp_path
+):
+    """A limit on the size of files stands for the disk's.
+
+    What is on the disk is kept as it is: other bytes there survive going on.
+    """
     output = tmp_path / "out"
     arguments = (inputs, "--model", model, "--output", output)
-    limited = ("bash", "-c", 'ulimit -f 3000; exec "$@"', "bash")
-    status, _, err = finish(start(*arguments, before=limited))
+    process, most = start(*arguments), 3_000_000
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+    status, _, err = finish(process)
     assert status == 2
     (line,) = err.splitlines()
     assert line.startswith(f"o2v: {output}: cannot be written (File too large); what is done is ke")
+    mark = b"#" * 20
+    with (output / ".o2v-transform" / "000000.out").open("r+b") as stream:
+        stream.write(mark)
     assert finish(start(*arguments))[0] == 0
-    assert results(output) == results(whole)
+    expected = results(whole)
+    expected["a.jsonl.out"] = mark + expected["a.jsonl.out"][20:]
+    assert results(output) == expected
 
 
 PEAK = """

@@ -3,15 +3,14 @@
 import csv
 import fcntl
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
+from forked import Command
 from matplotlib import image
 from scipy.ndimage import label
 
@@ -44,12 +43,6 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def environment(apart):
-    """Buffered, as for users: some machines set this for all that runs on them."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-
-
-@pytest.fixture(scope="module")
 def arguments(files, base):
     """The options of the search that most tests share, for its number of trials and output."""
     given = {name: files[name] for name in ("train", "validation", "test")}
@@ -60,15 +53,9 @@ def arguments(files, base):
 
 
 @pytest.fixture(scope="module")
-def start(environment):
+def start(apart):
     """Starts `o2v ARGUMENTS` as a process of its own."""
-
-    def run(arguments):
-        command = [sys.executable, "-m", "o2v_jax", *map(str, arguments)]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
-
-    return run
+    return lambda arguments: Command(*arguments)
 
 
 @pytest.fixture(scope="module")

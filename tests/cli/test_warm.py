@@ -2,14 +2,20 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import pytest
+from forked import Command
 
 import o2v_jax
 
 pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def model(config_of, model_of, tmp_path_factory):
+    """A model of single tokens, which has few programs."""
+    config = config_of(enc0_network="pooled_embedding", enc0_max_seq_len=1)
+    return o2v_jax.save(model_of(config), tmp_path_factory.mktemp("models") / "short")
 
 
 def cached(directory):
@@ -18,15 +24,21 @@ def cached(directory):
 
 def test_a_warm_cache_leaves_nothing_to_compile(model, tmp_path):
     """In processes of their own, because JAX opens its cache once in each."""
-    command = [sys.executable, "-m", "o2v_jax", "warm", "--model", model]
     environment = os.environ | {"O2V_CACHE_DIR": str(tmp_path)}
-    first = subprocess.check_output(command, env=environment, text=True)
+
+    def warm():
+        command = Command("warm", "--model", model, environment=environment)
+        output, errors = command.communicate(timeout=120)
+        assert command.returncode == 0, errors
+        return output
+
+    first = warm()
     shapes = o2v_jax.Scorer(o2v_jax.load(model)).shapes
     programs = len(shapes.list_programs()) + len(shapes.list_on_demand())
     assert re.match(rf"{programs} programs in [0-9.]+ s, kept in {tmp_path}\n", first)
     kept = cached(tmp_path)
     assert len(kept) >= programs
-    subprocess.check_call(command, env=environment, stdout=subprocess.DEVNULL)
+    warm()
     assert cached(tmp_path) == kept
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from contract_clients import SHIMS, create_client
+from forked import Command
 from length_scorer import LengthScorer
 
 import o2v_jax
@@ -62,7 +63,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Server:
-    process: subprocess.Popen
+    process: Command | subprocess.Popen
     port: int
     log: Path
 
@@ -113,26 +114,38 @@ def free_port():
 
 
 @contextmanager
-def serving(directory, *arguments, command="o2v_jax serve", port=None, **environment):
-    """`o2v serve` with these arguments on a free port, until the block ends."""
+def serving(directory, *arguments, module="", port=None, **environment):
+    """`o2v serve` with these arguments on a free port, until the block ends.
+
+    Args:
+        directory: where its log goes.
+        arguments: of the command.
+        module: what a new interpreter runs instead, such as "flask --app serving.app run".
+        port: default a free one.
+        environment: variables beside those of this process.
+    """
     port, log = port or free_port(), directory / "server.log"
-    words = [*command.split(), *map(str, arguments), "--port", str(port)]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"} | environment
+    environment = os.environ | environment
+    arguments = [*map(str, arguments), "--port", str(port)]
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *words],
-            stdout=out,
-            stderr=out,
-            env=environment,
-            cwd=REPOSITORY,
-            process_group=0,
-        )
-        try:
-            yield Server(process, port, log)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait(30)
+        if module:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *module.split(), *arguments],
+                stdout=out,
+                stderr=out,
+                env=environment,
+                cwd=REPOSITORY,
+                process_group=0,
+            )
+        else:
+            out = out.fileno()
+            process = Command("serve", *arguments, environment=environment, stdout=out, stderr=out)
+    try:
+        yield Server(process, port, log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ RECORDS = b'{"instances": [{"in0": [1], "in1": [2]}]}'
 MANY = b"\n".join(
     b'{"in0": [%d, %d], "in1": [%d]}' % (i % 37, i % 31, i % 29) for i in range(60_000)
 )
+FLASK = "flask --app serving.app run"
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: o2v\r\nContent-Type: application/json\r\n"
 HEAD_OF_LINES = HEAD.replace(b"application/json", b"application/jsonlines")
 
@@ -60,7 +61,8 @@ def test_settings_of_a_batch_job(start, short_model):
 
 
 def test_an_empty_cache_shows_the_warm_up(start, short_model, tmp_path):
-    with start("--model", short_model, O2V_CACHE_DIR=str(tmp_path / "cold")) as server:
+    module, cold = "o2v_jax serve", str(tmp_path / "cold")
+    with start("--model", short_model, module=module, O2V_CACHE_DIR=cold) as server:
         while (status := ping_status(server)) is None:
             time.sleep(0.01)
         assert status == 503
@@ -101,13 +103,6 @@ def test_sigterm_finishes_what_is_in_flight(start, short_model):
         assert server.process.wait(10) == 0
 
 
-def test_control_c_stops_all_processes_at_once(start, short_model):
-    with start("--model", short_model) as server:
-        server.wait_until_ready()
-        os.killpg(server.process.pid, signal.SIGINT)
-        assert server.process.wait(10) == 0
-
-
 def test_sigterm_gives_a_stalled_upload_up(start, short_model):
     with start("--model", short_model, "--drain-seconds", 2) as server:
         server.wait_until_ready()
@@ -119,19 +114,51 @@ def test_sigterm_gives_a_stalled_upload_up(start, short_model):
         upload.close()
 
 
-@pytest.mark.parametrize("by", ["option", "environment"])
-def test_a_server_may_hold_its_encoders_in_bfloat16(start, short_model, by):
-    arguments = ["--dtype", "bfloat16"] if by == "option" else []
-    environment = {"O2V_DTYPE": "bfloat16"} if by == "environment" else {}
-    with start("--model", short_model, *arguments, **environment) as server:
+@pytest.fixture(scope="module")
+def start_module(start_in, tmp_path_factory):
+    """Starts a server for several tests, of which the last ends it."""
+    return lambda *arguments, **environment: start_in(
+        tmp_path_factory.mktemp("server"), *arguments, **environment
+    )
+
+
+@pytest.fixture(scope="module")
+def by_option(start_module, short_model):
+    with start_module("--model", short_model, "--dtype", "bfloat16") as server:
         server.wait_until_ready()
-        (found,) = server.invoke('{"instances": [{"in0": [3, 4], "in1": [5]}]}').json["predictions"]
+        yield server
+
+
+@pytest.fixture(scope="module")
+def by_environment(start_module, short_model):
+    with start_module("--model", short_model, O2V_DTYPE="bfloat16") as server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.mark.parametrize("by", ["by_option", "by_environment"])
+def test_a_server_may_hold_its_encoders_in_bfloat16(request, short_model, by):
+    server = request.getfixturevalue(by)
+    (found,) = server.invoke('{"instances": [{"in0": [3, 4], "in1": [5]}]}').json["predictions"]
     model, pair = o2v_jax.load(short_model), ([[3, 4]], [[5]])
     exact, expected = (
         o2v_jax.Scorer(model, dtype=dtype).score(*pair) for dtype in ("float32", "bfloat16")
     )
     np.testing.assert_allclose(found["scores"], expected[0], atol=1e-6)
     assert np.abs(exact - expected).max() > 1e-5
+
+
+def test_control_c_stops_all_processes_at_once(by_option):
+    os.killpg(by_option.process.pid, signal.SIGINT)
+    assert by_option.process.wait(10) == 0
+
+
+def test_a_worker_that_dies_is_not_passed_over(by_environment):
+    process = by_environment.process
+    (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(worker), signal.SIGKILL)
+    assert process.wait(10) == 1
+    assert "Unexpected exit from worker-1" in by_environment.log.read_text()
 
 
 TWO_DEVICES = {
@@ -212,16 +239,6 @@ def test_what_only_the_worker_finds_is_one_line_too(start, broken_model):
         assert "params.safetensors is missing" in line
 
 
-def test_a_worker_that_dies_is_not_passed_over(start, short_model):
-    with start("--model", short_model) as server:
-        server.wait_until_ready()
-        children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
-        (worker,) = Path(children).read_text().split()
-        os.kill(int(worker), signal.SIGKILL)
-        assert server.process.wait(10) == 1
-        assert "Unexpected exit from worker-1" in server.log.read_text()
-
-
 def test_a_port_that_is_taken_is_named(start, tiny_model, server):
     with start("--model", tiny_model, port=server.port) as second:
         assert second.process.wait(60) == 2
@@ -234,8 +251,7 @@ def test_the_parent_process_stays_light():
 
 
 def test_flask_run_works_as_is(start, short_model):
-    command = "flask --app serving.app run"
-    with start(command=command, O2V_MODEL=str(short_model)) as server:
+    with start(module=FLASK, O2V_MODEL=str(short_model)) as server:
         server.wait_until_ready()
         reply = server.invoke(RECORDS)
         assert (reply.status, len(reply.json["predictions"])) == (200, 1)
@@ -243,5 +259,5 @@ def test_flask_run_works_as_is(start, short_model):
 
 
 def test_flask_run_of_a_wrong_model_is_one_line(start, broken_model):
-    with start(command="flask --app serving.app run", O2V_MODEL=str(broken_model)) as server:
+    with start(module=FLASK, O2V_MODEL=str(broken_model)) as server:
         complaint_of(server, 1, f"Error: {broken_model}: ")

@@ -21,30 +21,32 @@ CLASSES = ("dislikes", 'likes "it"')
 LINES = {"content-type": "application/jsonlines"}
 
 
+CONFIG = Hyperparameters(
+    enc0_network="pooled_embedding",
+    enc0_max_seq_len=4,
+    enc0_vocab_size=5,
+    enc0_token_embedding_dim=8,
+    enc1_network="hcnn",
+    enc1_max_seq_len=8,
+    enc1_vocab_size=6,
+    enc1_token_embedding_dim=8,
+    enc_dim=8,
+    mlp_dim=4,
+    num_classes=2,
+)
+
+
 @pytest.fixture(scope="module")
-def model():
-    config = Hyperparameters(
-        enc0_network="pooled_embedding",
-        enc0_max_seq_len=4,
-        enc0_vocab_size=5,
-        enc0_token_embedding_dim=8,
-        enc1_network="hcnn",
-        enc1_max_seq_len=8,
-        enc1_vocab_size=6,
-        enc1_token_embedding_dim=8,
-        enc_dim=8,
-        mlp_dim=4,
-        num_classes=2,
-    )
+def scorer():
+    """A scorer with few programs, which both shims share."""
     tokenizers = Tokenizer("value", USERS, whole_numbers=True), Tokenizer("text", WORDS)
-    params = o2v_jax.init(config, 1)
-    return Model(config, params, tokenizers, class_names=CLASSES)
+    model = Model(CONFIG, o2v_jax.init(CONFIG, 1), tokenizers, class_names=CLASSES)
+    return Scorer(model, max_programs=22)
 
 
 @contextmanager
-def serving(shim, model):
-    """A client of a server with few programs, all of which are compiled: no thread is left."""
-    scorer = Scorer(model, max_programs=22)
+def serving(shim, scorer):
+    """A client of a server whose warm-up has ended: no thread is left."""
     client = create_client(shim, scorers=[scorer], settings=ServerSettings())
     try:
         end = time.monotonic() + SECONDS
@@ -57,15 +59,21 @@ def serving(shim, model):
 
 
 @pytest.fixture(scope="module", params=SHIMS)
-def client(request, model):
-    with serving(request.param, model) as client:
+def client(request, scorer):
+    with serving(request.param, scorer) as client:
         yield client
 
 
+@pytest.fixture(scope="module")
+def scorer_of_ids():
+    short = {"enc0_max_seq_len": 1, "enc1_max_seq_len": 1}
+    config = replace(CONFIG, enc1_network="pooled_embedding", **short)
+    return Scorer(Model(config, o2v_jax.init(config, 1)), max_programs=22)
+
+
 @pytest.fixture(scope="module", params=SHIMS)
-def client_of_ids(request, model):
-    bare = replace(model, tokenizers=None, class_names=())
-    with serving(request.param, bare) as client:
+def client_of_ids(request, scorer_of_ids):
+    with serving(request.param, scorer_of_ids) as client:
         yield client
 
 
@@ -88,10 +96,10 @@ IN_IDS = [
 ]
 
 
-def test_words_get_the_scores_of_their_ids(client, model):
+def test_words_get_the_scores_of_their_ids(client, scorer):
     found = scores(client.post({"instances": WORDED}))
     np.testing.assert_array_equal(found, scores(client.post({"instances": IN_IDS})))
-    expected = Scorer(model).score([r["in0"] for r in IN_IDS], [r["in1"] for r in IN_IDS])
+    expected = scorer.score([r["in0"] for r in IN_IDS], [r["in1"] for r in IN_IDS])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     body = "\n".join(map(json.dumps, WORDED)).encode()
     lines = client.post(body, headers=LINES).body.split(b"\n")
