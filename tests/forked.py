@@ -129,7 +129,7 @@ def _open_output(descriptor: int | None) -> tuple[TextIO | None, int]:
     if descriptor is not None:
         return None, os.dup(descriptor)
     reading, writing = os.pipe()
-    return open(reading), writing
+    return os.fdopen(reading), writing
 
 
 def _read(pipe: TextIO | None) -> str:
@@ -151,8 +151,8 @@ def _run(args: list[str], environment: Mapping[str, str], streams: list[Connecti
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     sys.argv, sys.orig_argv = args, [sys.executable, "-m", "o2v_jax", *args[1:]]
     main()

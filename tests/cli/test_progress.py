@@ -31,7 +31,7 @@ def run_on_a_terminal(arguments, stdin=b"", *, stdout):
             pass
 
     def feed():
-        with open(writing, "wb") as pipe:
+        with os.fdopen(writing, "wb") as pipe:
             pipe.write(stdin)
 
     threads = [threading.Thread(target=work) for work in (listen, feed)]

@@ -138,8 +138,8 @@ def serving(directory, *arguments, module="", port=None, **environment):
                 process_group=0,
             )
         else:
-            out = out.fileno()
-            process = Command("serve", *arguments, environment=environment, stdout=out, stderr=out)
+            log = out.fileno()
+            process = Command("serve", *arguments, environment=environment, stdout=log, stderr=log)
     try:
         yield Server(process, port, log)
     finally:
