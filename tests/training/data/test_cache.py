@@ -283,16 +283,16 @@ def test_processes_that_read_at_the_same_time_agree(cache, tmp_path):
 def test_what_a_killed_process_left_is_removed_and_no_living_ones(files, cache, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with read_in_a_process(pipe, cache) as reader:
-        with pipe.open("w"):  # until the reader has opened it, and so has begun to write
-            until = time.monotonic() + 60
-            while not list(cache.glob(".*.tmp/*")) and time.monotonic() < until:
-                time.sleep(0.05)
-            (unfinished,) = cache.glob(".*.tmp")
-            read_dataset(files[:1], CONFIG, cache=cache)
-            assert unfinished.exists()
-            reader.kill()
-            reader.wait()
+    # opened once the reader has opened it, and so has begun to write
+    with read_in_a_process(pipe, cache) as reader, pipe.open("w"):
+        until = time.monotonic() + 60
+        while not list(cache.glob(".*.tmp/*")) and time.monotonic() < until:
+            time.sleep(0.05)
+        (unfinished,) = cache.glob(".*.tmp")
+        read_dataset(files[:1], CONFIG, cache=cache)
+        assert unfinished.exists()
+        reader.kill()
+        reader.wait()
     read_dataset(files, CONFIG, cache=cache)
     assert len(entries(cache)) == len(list(cache.iterdir())) == 2
 
