@@ -13,8 +13,8 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(scope="module")
 def model(config_of, model_of, tmp_path_factory):
-    """A model of single tokens, which has few programs."""
-    config = config_of(enc0_network="pooled_embedding", enc0_max_seq_len=1)
+    """A model of two tokens at most, which has few programs."""
+    config = config_of(enc0_network="pooled_embedding", enc0_max_seq_len=2)
     return o2v_jax.save(model_of(config), tmp_path_factory.mktemp("models") / "short")
 
 

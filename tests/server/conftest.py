@@ -138,8 +138,10 @@ def serving(directory, *arguments, module="", port=None, **environment):
                 process_group=0,
             )
         else:
-            log = out.fileno()
-            process = Command("serve", *arguments, environment=environment, stdout=log, stderr=log)
+            descriptor = out.fileno()
+            process = Command(
+                "serve", *arguments, environment=environment, stdout=descriptor, stderr=descriptor
+            )
     try:
         yield Server(process, port, log)
     finally:

@@ -91,6 +91,8 @@ def test_a_failing_device_is_unhealthy_until_it_answers_again(client, scorer):
 
 def test_one_failing_device_of_two_is_unhealthy():
     scorers = [LengthScorer(), LengthScorer()]
+    for scorer in scorers:
+        scorer.may_warm.set()
     health = Service(scorers, ServerSettings()).health
     health.warm(lambda: None, lambda: None).join()
     with pytest.raises(jax.errors.JaxRuntimeError), health.watch_device(1):

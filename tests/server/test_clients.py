@@ -202,6 +202,7 @@ def test_boto3_tries_again_where_the_server_is_busy_or_failed(session, monkeypat
     monkeypatch.setattr(time, "sleep", lambda _: None)
     retries = {"mode": mode, "total_max_attempts": 3}
     scorer = LengthScorer()
+    scorer.may_warm.set()
     app = create_app(scorers=[scorer], settings=ServerSettings())
     service = app.extensions["o2v_jax"]
     body = b'{"instances": [{"in0": [1], "in1": [2]}]}'
@@ -218,7 +219,6 @@ def test_boto3_tries_again_where_the_server_is_busy_or_failed(session, monkeypat
             client.invoke_endpoint(EndpointName="snli", Body=body)
     assert e.value.response["ResponseMetadata"]["RetryAttempts"] == 2
     assert 'o2v_requests_total{code="503"} 3.0' in service.metrics.render().decode()
-    scorer.may_warm.set()
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def scorer():
     """A scorer with few programs, which both shims share."""
     tokenizers = Tokenizer("value", USERS, whole_numbers=True), Tokenizer("text", WORDS)
     model = Model(CONFIG, o2v_jax.init(CONFIG, 1), tokenizers, class_names=CLASSES)
-    return Scorer(model, max_programs=22)
+    return Scorer(model, max_programs=32)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def client(request, scorer):
 def scorer_of_ids():
     short = {"enc0_max_seq_len": 1, "enc1_max_seq_len": 1}
     config = replace(CONFIG, enc1_network="pooled_embedding", **short)
-    return Scorer(Model(config, o2v_jax.init(config, 1)), max_programs=22)
+    return Scorer(Model(config, o2v_jax.init(config, 1)), max_programs=32)
 
 
 @pytest.fixture(scope="module", params=SHIMS)
