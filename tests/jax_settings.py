@@ -14,7 +14,7 @@ from o2v_jax.model import parameter_shapes
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.loop.evaluation import measure_model
 from o2v_jax.training.loop.run import Run
-from o2v_jax.training.report.metric_lines import silent
+from o2v_jax.training.report.metric_lines import make_silent_reporter
 
 IN0, IN1 = [[3, 1, 2], [4], [], [11, 3]] * 5, [[7, 8], [6, 6, 6], [1], [5, 2]] * 5
 IDS = np.int32([[3, 1], [4, 0]])
@@ -49,7 +49,7 @@ def results(network):
     yield "pure", jax.jit(score)(params, IDS, IDS)
     yield "gradient", jax.jit(jax.grad(lambda p: score(p, IDS, IDS)[0, 0]))(params)
     data = Dataset(Ragged.of(IN0), Ragged.of(IN1), np.float32([0, 1] * 10), (4, 4))
-    params = Run(config, data, reporter=silent(), seed=1).fit()
+    params = Run(config, data, reporter=make_silent_reporter(), seed=1).fit()
     yield "trained", params
     yield "loss", np.float32(measure_model(o2v_jax.Model(config, params), data)["cross_entropy"])
 

@@ -14,7 +14,7 @@ from o2v_jax.preparation import Preparation, Side, read_prepared
 from o2v_jax.server.run import serve
 from o2v_jax.server.settings import ServerSettings
 from o2v_jax.training import Job, make_container_job, read_dataset
-from o2v_jax.training.data.pretrained import pretrained_of
+from o2v_jax.training.data.pretrained import read_pretrained
 from o2v_jax.transform import Transform, TransformSettings, find_sources
 from o2v_jax.tuning import Tuning
 from serving.app import create_app
@@ -60,7 +60,7 @@ CALLS = {
     "read_dataset": lambda model: read_dataset([Path(URL)], model.config, cache=HERE),
     "read_dataset cache": lambda model: read_dataset([HERE], model.config, cache=Path(URL)),
     "container_job": lambda _: make_container_job(Path(URL)),
-    "pretrained_of": lambda model: pretrained_of(model.config, Path(URL)),
+    "read_pretrained": lambda model: read_pretrained(model.config, Path(URL)),
     "sources_of": lambda _: find_sources([URL], HERE),
     "sources_of to": lambda _: find_sources([], Path(URL)),
     "Transform": lambda _: Transform([], Path(URL), TransformSettings(), None),

@@ -40,13 +40,13 @@ from o2v_jax.preparation import (
     select_columns,
 )
 from o2v_jax.training.data.in_memory import make_dataset
-from o2v_jax.training.data.pretrained import pretrained_of
+from o2v_jax.training.data.pretrained import read_pretrained
 from o2v_jax.training.loop.progress import ChannelMetrics
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.training.optim.placement import choose_placement
 from o2v_jax.training.report.card import check_license
-from o2v_jax.training.report.metric_lines import Reporter, silent
+from o2v_jax.training.report.metric_lines import Reporter, make_silent_reporter
 
 LARGEST_SEED = 2**63 - 1  # what JAX takes for a seed
 
@@ -294,8 +294,8 @@ def _make_run(
     return Run(
         *(config, parts["train"], parts.get("validation"), parts.get("test")),
         seed=seed,
-        reporter=Reporter() if verbose else silent(),
-        pretrained=pretrained_of(config, None if auxiliary is None else Path(auxiliary)),
+        reporter=Reporter() if verbose else make_silent_reporter(),
+        pretrained=read_pretrained(config, None if auxiliary is None else Path(auxiliary)),
         placement=choose_placement(devices=devices),
     )
 

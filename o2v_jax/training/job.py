@@ -16,7 +16,7 @@ from o2v_jax.errors import CheckpointError, InputError, Interrupted
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
 from o2v_jax.training.data.dataset import Dataset, read_dataset
-from o2v_jax.training.data.pretrained import auxiliary_file, pretrained_of
+from o2v_jax.training.data.pretrained import auxiliary_file, read_pretrained
 from o2v_jax.training.loop.hosts import Hosts
 from o2v_jax.training.loop.run import Run
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
@@ -26,7 +26,7 @@ from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.training.optim.placement import choose_placement
 from o2v_jax.training.report.card import check_license
 from o2v_jax.training.report.folder import check_report, write_report, write_skipped
-from o2v_jax.training.report.metric_lines import Reporter, silent
+from o2v_jax.training.report.metric_lines import Reporter, make_silent_reporter
 from o2v_jax.util import hash_file, require_all_local
 
 AUXILIARY_FILES = tuple(
@@ -172,13 +172,13 @@ class Job:
         data = {name: self._read(name, files) for name, files in self._list_files().items()}
         placement = {"devices": str(self.devices), "shard-tables": str(self.shard_tables)}
         self.hosts.require_same(self._identity | placement)
-        pretrained = pretrained_of(self.config, self.auxiliary)
+        pretrained = read_pretrained(self.config, self.auxiliary)
         if self.hosts.first:
             write_skipped(self._report, data)
         run = Run(
             *(self.config, data["train"], data.get("validation"), data.get("test")),
             seed=self.seed,
-            reporter=Reporter(self.hosts.name) if self.hosts.first else silent(),
+            reporter=Reporter(self.hosts.name) if self.hosts.first else make_silent_reporter(),
             pretrained=pretrained,
             signals=self.signals,
             placement=choose_placement(devices=self.devices, shard_tables=self.shard_tables),

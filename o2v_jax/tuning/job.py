@@ -20,7 +20,7 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
 from o2v_jax.staging import remove_abandoned
 from o2v_jax.training import Dataset, Run, read_dataset
-from o2v_jax.training.data.pretrained import Pretrained, pretrained_of
+from o2v_jax.training.data.pretrained import Pretrained, read_pretrained
 from o2v_jax.training.job import (
     CHANNELS,
     Described,
@@ -161,7 +161,7 @@ class Tuning:
         if self.tokenizers is not None:
             check_tokenizers(self.tokenizers, self.base)
         data = {name: self._read(name, files) for name, files in self._files.items()}
-        return _Inputs(data, pretrained_of(self.base, self.auxiliary))
+        return _Inputs(data, read_pretrained(self.base, self.auxiliary))
 
     @property
     def _vocabularies(self) -> Described:

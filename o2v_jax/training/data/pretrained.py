@@ -38,7 +38,9 @@ def auxiliary_file(config: Hyperparameters, name: str, directory: Path | None) -
         return None
     if directory is not None and (directory / file).is_file():
         return directory / file
-    reason = "it was not given" if directory is None else f"{directory} {_held(directory)}"
+    reason = (
+        "it was not given" if directory is None else f"{directory} {_describe_files(directory)}"
+    )
     raise InputError(
         f"{name}={file}: the auxiliary directory (in SageMaker the channel auxiliary) must hold "
         f"{file}, but {reason}"
@@ -67,7 +69,7 @@ def read_vocab_file(config: Hyperparameters, side: int, file: Path) -> dict[str,
     return kept
 
 
-def _held(directory: Path) -> str:
+def _describe_files(directory: Path) -> str:
     """What a directory has instead of the file that was looked for."""
     if not directory.is_dir():
         return "is no directory"
@@ -143,7 +145,7 @@ class Pretrained:
         )
 
 
-def pretrained_of(config: Hyperparameters, auxiliary: Path | None) -> tuple[Pretrained, ...]:
+def read_pretrained(config: Hyperparameters, auxiliary: Path | None) -> tuple[Pretrained, ...]:
     """Reads the vectors that the hyperparameters ask for, at most once for each token table.
 
     `enc*_pretrained_embedding_file` holds words and vectors, `enc*_vocab_file` maps the words to

@@ -191,7 +191,7 @@ def choose_placement(*, devices: int | None = None, shard_tables: bool = False) 
     here = len(local_devices())
     if devices is not None and not 1 <= devices <= here:
         raise InputError(f"devices={devices}: must be in 1..{here}, the devices of this host")
-    chosen = _first_devices(devices or here)
+    chosen = _list_devices(devices or here)
     if len(chosen) > 1:
         return Placement.over(chosen, shard_tables=shard_tables)
     if shard_tables:
@@ -199,7 +199,7 @@ def choose_placement(*, devices: int | None = None, shard_tables: bool = False) 
     return Placement.default()
 
 
-def _first_devices(number: int) -> list[jax.Device]:
+def _list_devices(number: int) -> list[jax.Device]:
     """The first `number` devices of every host, host by host."""
     ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     hosts = groupby(ordered, key=lambda device: device.process_index)

@@ -103,7 +103,7 @@ class _Discard(io.TextIOBase):
         return len(text)
 
 
-def silent() -> Reporter:
+def make_silent_reporter() -> Reporter:
     """A reporter that writes nothing."""
     return Reporter(stream=cast("TextIO", _Discard()))
 

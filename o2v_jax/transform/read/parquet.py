@@ -45,40 +45,40 @@ def read_parquet_parts(path: Path, start: Position) -> Iterator[Part]:
         try:
             yield from _read_row_groups(path, start)
         except OSError as error:
-            reason = error.strerror or _first_line(error)  # of Arrow, it may have lines
+            reason = error.strerror or _shorten_message(error)  # of Arrow, it may have lines
             raise InputError(f"{show_path(path)}: cannot be read as Parquet ({reason})") from error
 
 
 def _read_row_groups(path: Path, start: Position) -> Iterator[Part]:
     with open_source(path) as raw, pq.ParquetFile(raw) as file:
-        _check(path, file.schema_arrow)
+        _require_columns(path, file.schema_arrow)
         rows = file.metadata.num_rows
         size = path.stat().st_size
         end = start.offset
-        for batch, end in _batches(file, start.offset):
-            yield _part(batch, end, size * end // rows, final=end == rows)
+        for batch, end in _read_batches(file, start.offset):
+            yield _make_part(batch, end, size * end // rows, final=end == rows)
         if end != rows:
             raise InputError(f"{show_path(path)}: has {end} rows, not the {rows} that it announces")
         if not rows:
             nothing = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
-            yield _part(nothing, 0, size, final=True)
+            yield _make_part(nothing, 0, size, final=True)
 
 
 @contextmanager
 def translate_arrow_errors(path: Path | str, what: str) -> Iterator[None]:
-    """Makes of anything that Arrow raises the failure of one file."""
+    """Raises what Arrow raises as an InputError that names the file."""
     try:
         yield
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{show_path(path)}: {what} ({_first_line(error)})") from error
+        raise InputError(f"{show_path(path)}: {what} ({_shorten_message(error)})") from error
 
 
-def _first_line(error: Exception) -> str:
+def _shorten_message(error: Exception) -> str:
     line = str(error).strip().partition("\n")[0] or type(error).__name__
     return line[:_LONGEST_REASON]
 
 
-def _batches(file: pq.ParquetFile, start: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+def _read_batches(file: pq.ParquetFile, start: int) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Batches behind a row, each with its end: cut alike wherever one begins to read."""
     end = 0
     for group in range(file.metadata.num_row_groups):
@@ -91,11 +91,11 @@ def _batches(file: pq.ParquetFile, start: int) -> Iterator[tuple[pa.RecordBatch,
                 yield batch, end
 
 
-def _part(batch: pa.RecordBatch, end: int, read: int, *, final: bool) -> Part:
+def _make_part(batch: pa.RecordBatch, end: int, read: int, *, final: bool) -> Part:
     return Part([], end - len(batch) + 1, Position(end, end, read, final), batch)
 
 
-def _check(path: Path, schema: pa.Schema) -> None:
+def _require_columns(path: Path, schema: pa.Schema) -> None:
     given = [name for name in SIDES if name in schema.names]
     if not given:
         raise InputError(f"{show_path(path)}: has neither a column in0 nor in1")
@@ -106,23 +106,23 @@ def _check(path: Path, schema: pa.Schema) -> None:
     for name in given:
         kind = schema.field(name).type
         if not (_holds_ids(kind) or _holds_texts(kind) or _holds_values(kind)):
-            raise InputError(f"{show_path(path)}: {_refuse_type(name, kind)}")
+            raise InputError(f"{show_path(path)}: {_describe_type_error(name, kind)}")
 
 
 def _holds_ids(kind: pa.DataType) -> bool:
     """Whether cells are lists of integers, or such as hold none because all are null."""
-    kind = _storage_type(kind)
+    kind = _get_storage_type(kind)
     if not is_list_type(kind):
         return bool(pa.types.is_null(kind))
-    values = _storage_type(kind.value_type)
+    values = _get_storage_type(kind.value_type)
     return bool(pa.types.is_integer(values) or pa.types.is_null(values))
 
 
 def _holds_texts(kind: pa.DataType) -> bool:
     """Whether cells are texts, or lists of tokens."""
-    kind = _storage_type(kind)
+    kind = _get_storage_type(kind)
     if is_list_type(kind):
-        kind = _storage_type(kind.value_type)
+        kind = _get_storage_type(kind.value_type)
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     is_kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -131,17 +131,17 @@ def _holds_texts(kind: pa.DataType) -> bool:
 
 def _holds_values(kind: pa.DataType) -> bool:
     """Whether cells are single numbers, truth values or dates, as a column of users' numbers is."""
-    kind = _storage_type(kind)
+    kind = _get_storage_type(kind)
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_primitive(kind) or pa.types.is_decimal(kind))
 
 
-def _refuse_type(name: str, kind: pa.DataType) -> str:
+def _describe_type_error(name: str, kind: pa.DataType) -> str:
     return f"column {name} must hold lists of integers, not {kind!s:.100}"
 
 
-def _storage_type(kind: pa.DataType) -> pa.DataType:
+def _get_storage_type(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
@@ -166,7 +166,7 @@ def _read_batch(part: Part, name: str, options: DecodeOptions) -> PayloadRows:
     given = [side for side in (0, 1) if SIDES[side] in batch.schema.names]
     sides = {}
     for side in reversed(given):
-        sides[side] = _side(batch.column(SIDES[side]), side, options, name)
+        sides[side] = _read_side(batch.column(SIDES[side]), side, options, name)
         for row, path, reason in sides[side][1]:
             errors[row] = RecordError(f"{name}: row {part.line + row} {path}", reason)
     good = np.ones(len(batch), np.bool_)
@@ -182,21 +182,21 @@ def _read_batch(part: Part, name: str, options: DecodeOptions) -> PayloadRows:
 _Problem: TypeAlias = tuple[int, str, str]
 
 
-def _side(
+def _read_side(
     column: pa.Array, side: int, options: DecodeOptions, name: str
 ) -> tuple[Ragged, list[_Problem]]:
     """Ids, and of each bad row the first thing that is wrong."""
     if _holds_ids(column.type):
-        return _id_side(column, side, (options.vocab_sizes or (INT32_IDS, INT32_IDS))[side])
-    refused = f"{show_path(name)}: {_refuse_type(SIDES[side], column.type)}"
+        return _read_ids(column, side, (options.vocab_sizes or (INT32_IDS, INT32_IDS))[side])
+    refused = f"{show_path(name)}: {_describe_type_error(SIDES[side], column.type)}"
     are_values = _holds_values(column.type)
     if options.tokenizers is None:
         raise InputError(refused if are_values else f"{refused}: {options.text_hint}")
     tokenizer = options.tokenizers[side]
-    are_lists = is_list_type(_storage_type(column.type))
+    are_lists = is_list_type(_get_storage_type(column.type))
     if (are_lists and tokenizer.kind != "tokens") or (are_values and tokenizer.kind != "value"):
         raise InputError(f"{refused}: this model takes {tokenizer.kind} there")
-    return _text_side(_spell(column) if are_values else column, side, tokenizer)
+    return _encode_texts(_spell(column) if are_values else column, side, tokenizer)
 
 
 def _spell(column: pa.Array) -> pa.Array:
@@ -207,7 +207,9 @@ def _spell(column: pa.Array) -> pa.Array:
     )
 
 
-def _text_side(column: pa.Array, side: int, tokenizer: Tokenizer) -> tuple[Ragged, list[_Problem]]:
+def _encode_texts(
+    column: pa.Array, side: int, tokenizer: Tokenizer
+) -> tuple[Ragged, list[_Problem]]:
     nulls = np.flatnonzero(_find_nulls(column)).tolist()
     values = column.to_pylist()
     for row in nulls:
@@ -217,9 +219,9 @@ def _text_side(column: pa.Array, side: int, tokenizer: Tokenizer) -> tuple[Ragge
     return Ragged.of(rows), [(row, f"$.in{side}", reason) for row, reason in reasons.items()]
 
 
-def _id_side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[_Problem]]:
+def _read_ids(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[_Problem]]:
     """Ids, 0 where they are bad, and of each bad row the first thing that is wrong."""
-    nulls, offsets, values = _divide(column)
+    nulls, offsets, values = _split_lists(column)
     # NumPy compares with any integer; Arrow knows none that both uint64 and -1 fit
     ids = values.fill_null(0).to_numpy(zero_copy_only=False)
     wrong = _find_nulls(values)
@@ -235,8 +237,8 @@ def _id_side(column: pa.Array, side: int, size: int) -> tuple[Ragged, list[_Prob
     return Ragged(np.where(wrong, 0, ids).astype(np.int32), offsets), problems
 
 
-def _divide(column: pa.Array) -> tuple[Flags, Index, pa.Array]:
-    """Which rows are null, the offsets of all, and the integers of those that are not."""
+def _split_lists(column: pa.Array) -> tuple[Flags, Index, pa.Array]:
+    """Splits lists into which are null, their offsets, and their integers."""
     column, nulls = _unwrap_extension(column), _find_nulls(column)
     if pa.types.is_null(column.type):
         return nulls, offsets_of(np.zeros(len(column), np.int64)), pa.array([], pa.int32())

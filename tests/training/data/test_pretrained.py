@@ -16,7 +16,7 @@ from o2v_jax.data.vocabulary import Vocabulary
 from o2v_jax.errors import HyperparameterError, InputError, O2VError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import init
-from o2v_jax.training.data.pretrained import find_frozen_rows, insert_pretrained, pretrained_of
+from o2v_jax.training.data.pretrained import find_frozen_rows, insert_pretrained, read_pretrained
 
 DATA = Path(os.environ.get("O2V_DATA", Path(__file__).parents[4] / "shared" / "data")) / "vectors"
 GLOVE = "the 1 2 3 4\na 5 6 7 8\n, 0 0 0 0\ndog 9 8 7 6\n"
@@ -53,7 +53,7 @@ def logged(caplog):
 
 def refusal(config: Hyperparameters, directory: Path | None, error: type = InputError) -> str:
     with pytest.raises(error) as caught:
-        pretrained_of(config, directory)
+        read_pretrained(config, directory)
     return str(caught.value)
 
 
@@ -63,7 +63,7 @@ def tokens_refusal(auxiliary: Path, tokens: object, **settings) -> str:
 
 
 def test_a_copied_encoder_has_a_table_of_its_own(auxiliary, logged):
-    found = pretrained_of(config_of(), auxiliary)
+    found = read_pretrained(config_of(), auxiliary)
     assert [item.table for item in found] == ["embed_0", "embed_1"]
     for item in found:
         assert (item.ids.tolist(), item.vectors.tolist()) == ([9, 2], [[1, 2, 3, 4], [9, 8, 7, 6]])
@@ -75,8 +75,8 @@ def test_a_copied_encoder_has_a_table_of_its_own(auxiliary, logged):
 def test_words_may_be_those_of_a_tokenizer(auxiliary):
     content = TextTokenizer.word_level(Vocabulary(TOKENS)).content
     (auxiliary / "tokenizer.json").write_bytes(content)
-    found = pretrained_of(config_of(enc0_vocab_file="tokenizer.json"), auxiliary)
-    for one, other in zip(found, pretrained_of(config_of(), auxiliary), strict=True):
+    found = read_pretrained(config_of(enc0_vocab_file="tokenizer.json"), auxiliary)
+    for one, other in zip(found, read_pretrained(config_of(), auxiliary), strict=True):
         assert one.table == other.table
         np.testing.assert_array_equal(one.ids, other.ids)
         np.testing.assert_array_equal(one.vectors, other.vectors)
@@ -84,7 +84,7 @@ def test_words_may_be_those_of_a_tokenizer(auxiliary):
 
 def test_tied_tables_are_one(auxiliary):
     config = config_of(tied_token_embedding_weight=True)
-    (item,) = pretrained_of(config, auxiliary)
+    (item,) = read_pretrained(config, auxiliary)
     assert item.table == "embed_shared"
     assert find_frozen_rows(config, [item])["embed_shared"].nonzero()[0].tolist() == [2, 9]
 
@@ -95,7 +95,7 @@ def test_each_side_has_its_own_files(auxiliary, logged):
     mine = {"enc1_pretrained_embedding_file": "other.vec", "enc1_vocab_file": "words.json"}
     more = {"enc1_token_embedding_dim": 6, "enc1_freeze_pretrained_embedding": False}
     config = config_of(**OWN1, **mine, **more)
-    first, second = pretrained_of(config, auxiliary)
+    first, second = read_pretrained(config, auxiliary)
     assert (first.table, first.ids.tolist(), first.frozen) == ("embed_0", [9, 2], True)
     assert (second.table, second.ids.tolist(), second.frozen) == ("embed_1", [7], False)
     assert second.vectors.tolist() == [[1] * 6]
@@ -108,13 +108,13 @@ def test_each_side_has_its_own_files(auxiliary, logged):
 def test_one_side_alone(auxiliary, side):
     files = {name.replace("enc0", f"enc{side}"): file for name, file in NAMED.items()}
     config = config_of(**{**dict.fromkeys(NAMED, ""), **OWN1, **files})
-    (item,) = pretrained_of(config, auxiliary)
+    (item,) = read_pretrained(config, auxiliary)
     assert item.table == f"embed_{side}"
 
 
 def test_without_files_nothing_is_read():
     config = config_of(**dict.fromkeys(NAMED, ""))
-    assert pretrained_of(config, None) == ()
+    assert read_pretrained(config, None) == ()
     assert find_frozen_rows(config, ()) == {}
 
 
@@ -123,7 +123,7 @@ def test_vectors_are_put_into_their_rows_and_nothing_else_changes(auxiliary, kin
     config = config_of()
     before = init(config)
     params = kind(before)
-    after = insert_pretrained(params, pretrained_of(config, auxiliary))
+    after = insert_pretrained(params, read_pretrained(config, auxiliary))
     for table in ("embed_0", "embed_1"):
         expected = np.array(before[table]["weight"])
         expected[[9, 2]] = [[1, 2, 3, 4], [9, 8, 7, 6]]
@@ -135,18 +135,18 @@ def test_vectors_are_put_into_their_rows_and_nothing_else_changes(auxiliary, kin
 
 def test_only_rows_from_the_file_are_frozen(auxiliary):
     config = config_of()
-    rows = find_frozen_rows(config, pretrained_of(config, auxiliary))
+    rows = find_frozen_rows(config, read_pretrained(config, auxiliary))
     assert list(rows) == ["embed_0", "embed_1"]
     for frozen in rows.values():
         assert (frozen.dtype, frozen.shape) == (np.bool_, (10,))
         assert frozen.nonzero()[0].tolist() == [2, 9]
     tuned = config_of(enc0_freeze_pretrained_embedding=False)
-    assert find_frozen_rows(tuned, pretrained_of(tuned, auxiliary)) == {}
+    assert find_frozen_rows(tuned, read_pretrained(tuned, auxiliary)) == {}
 
 
 def test_a_vocabulary_without_vectors_is_checked_and_said_to_change_nothing(auxiliary, logged):
     config = config_of(enc0_pretrained_embedding_file="")
-    assert pretrained_of(config, auxiliary) == ()
+    assert read_pretrained(config, auxiliary) == ()
     why = "because enc0_pretrained_embedding_file is not set"
     assert logged.messages == [f"enc0_vocab_file=vocab.json changes nothing, {why}"]
     wrong = tokens_refusal(auxiliary, {"a": 10}, enc0_pretrained_embedding_file="")
@@ -155,7 +155,7 @@ def test_a_vocabulary_without_vectors_is_checked_and_said_to_change_nothing(auxi
 
 def test_words_of_id_0_get_no_vector_and_are_named(auxiliary, logged):
     (auxiliary / "vocab.json").write_text('{"the": 0, "[PAD]": 0, "dog": 4, "a": 0}')
-    (item, _) = pretrained_of(config_of(), auxiliary)
+    (item, _) = read_pretrained(config_of(), auxiliary)
     assert (item.ids.tolist(), item.wanted) == ([4], 1)
     said = "vocab.json: id 0 is padding, so its token gets no vector: 'the', 'a'"
     assert logged.messages[0] == said
@@ -253,14 +253,14 @@ def test_a_wrong_second_vocabulary_is_found_before_vectors_are_read(auxiliary):
     (auxiliary / "words.json").write_text('{"a": 99}')
     files = {"enc1_pretrained_embedding_file": "glove.txt", "enc1_vocab_file": "words.json"}
     with pytest.raises(O2VError, match=r"words\.json: token 'a' has id 99"):
-        pretrained_of(config_of(**OWN1, **files), auxiliary)
+        read_pretrained(config_of(**OWN1, **files), auxiliary)
 
 
 def test_the_command_line_shows_the_coverage(auxiliary, logged, capfd, monkeypatch):
     monkeypatch.setattr(logging.getLogger("o2v_jax"), "handlers", [])
     monkeypatch.setattr(logging.getLogger("o2v_jax"), "propagate", True)
     _log_to_stderr()
-    pretrained_of(config_of(tied_token_embedding_weight=True), auxiliary)
+    read_pretrained(config_of(tied_token_embedding_weight=True), auxiliary)
     line = "2 of 4 vocabulary tokens (50.0 %) have vectors in glove.txt; frozen"
     assert capfd.readouterr().err == f"o2v: embed_shared: {line}\n"
 
@@ -274,7 +274,7 @@ def test_published_vectors_become_a_table(tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(tokens))
     width = {"enc0_token_embedding_dim": 25, "enc1_token_embedding_dim": 25}
     config = config_of(enc0_pretrained_embedding_file=name, **width)
-    found = pretrained_of(config, tmp_path)
+    found = read_pretrained(config, tmp_path)
     table = insert_pretrained(init(config), found)["embed_1"]["weight"]
     assert find_frozen_rows(config, found)["embed_1"].nonzero()[0].tolist() == [2, 5, 9]
     start = [-0.010167, 0.020194, 0.21473, 0.17289]  # of the file's first line, that of "the"
