@@ -147,9 +147,13 @@ def o2v(monkeypatch, capfd):
         given = io.BufferedReader(io.BytesIO(stdin))
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given))
         capfd.readouterr()
+        logger = logging.getLogger("o2v_jax")
+        handlers, level = [*logger.handlers], logger.level
         with pytest.raises(SystemExit) as stopped:
             main()
-        logging.getLogger("o2v_jax").propagate = True  # pytest listens at the root
+        # the command's own writes to a stream that ends with this test; pytest listens at the root
+        logger.handlers, logger.propagate = handlers, True
+        logger.setLevel(level)
         out, err = capfd.readouterr()
         return Result(int(stopped.value.code or 0), out, err)
 
