@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -87,7 +86,7 @@ class Records(Pairs):
     def __len__(self) -> int:
         return len(self.has0)
 
-    @cached_property
+    @property
     def paired(self) -> bool:
         """Whether every record gives both sides (true of no records): scores are wanted."""
         return len(self.in0) == len(self.in1) == len(self)  # each side has those that are present
