@@ -15,9 +15,12 @@ from .errors import InputError as InputError
 from .errors import O2VError as O2VError
 from .errors import RecordError as RecordError
 from .evaluation import Evaluation as Evaluation
+from .evaluation import RankingEvaluation as RankingEvaluation
 from .evaluation import evaluate as evaluate
+from .evaluation import evaluate_ranking as evaluate_ranking
 from .hyperparameters import EncoderConfig as EncoderConfig
 from .hyperparameters import Hyperparameters as Hyperparameters
+from .hyperparameters import InBatchObjective as InBatchObjective
 from .model import Object2Vec as Object2Vec
 from .model import compare_fn as compare_fn
 from .model import encode_fn as encode_fn

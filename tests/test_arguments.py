@@ -25,6 +25,7 @@ UNCHECKED = {
     "O2VError",
     "Object2Vec",
     "Ranking",
+    "RankingEvaluation",
     "RecordError",
 }
 
@@ -42,6 +43,11 @@ def made(config_of, model_of, tmp_path_factory):
 def rank(**given):
     usual = {"query": [1], "candidates": ROWS, "k": 1, "class_index": 0}
     return lambda made: made.scorer.rank(**usual | given)
+
+
+def ranking(**given):
+    usual = {"in0": ROWS, "in1": ROWS, "class_index": 1}
+    return lambda made: o2v_jax.evaluate_ranking(made.scorer, **usual | given)
 
 
 def scorer_of(**given):
@@ -72,6 +78,18 @@ WRONG = {
     "Scorer.embed.in0": lambda m: m.scorer.embed([1]),
     "Scorer.embed.in1": lambda m: m.scorer.embed(in1="ab"),
     "Scorer.embed.max_seq_lens": lambda m: m.scorer.embed(ROWS, max_seq_lens=(5, None)),
+    "Scorer.make_query_scorer.queries": lambda m: m.scorer.make_query_scorer(
+        5, ROWS, class_index=1
+    ),
+    "Scorer.make_query_scorer.candidates": lambda m: m.scorer.make_query_scorer(
+        ROWS, "ab", class_index=1
+    ),
+    "Scorer.make_query_scorer.query_side": lambda m: m.scorer.make_query_scorer(
+        ROWS, ROWS, query_side="in0", class_index=1
+    ),
+    "Scorer.make_query_scorer.class_index": lambda m: m.scorer.make_query_scorer(
+        ROWS, ROWS, class_index=3
+    ),
     "Scorer.rank.query": rank(query="ab"),
     "Scorer.rank.candidates": rank(candidates=3),
     "Scorer.rank.k": rank(k=None),
@@ -132,6 +150,18 @@ WRONG = {
     "evaluate.in1": lambda m: o2v_jax.evaluate(m.model, ROWS, "ab", [0]),
     "evaluate.labels": lambda m: o2v_jax.evaluate(m.model, ROWS, ROWS, {}),
     "evaluate.dtype": lambda m: o2v_jax.evaluate(m.model, ROWS, ROWS, [0], dtype="int8"),
+    "InBatchObjective.similarity": lambda m: o2v_jax.InBatchObjective(similarity="dot"),
+    "InBatchObjective.temperature": lambda m: o2v_jax.InBatchObjective(temperature="1"),
+    "InBatchObjective.correct_popularity": lambda m: o2v_jax.InBatchObjective(correct_popularity=1),
+    "evaluate_ranking.model_or_scorer": lambda m: o2v_jax.evaluate_ranking({}, ROWS, ROWS),
+    "evaluate_ranking.in0": ranking(in0=5),
+    "evaluate_ranking.in1": ranking(in1="ab"),
+    "evaluate_ranking.labels": ranking(labels={}),
+    "evaluate_ranking.candidates": ranking(candidates=5),
+    "evaluate_ranking.known": ranking(known=ROWS[:1]),
+    "evaluate_ranking.query_side": ranking(query_side="in0"),
+    "evaluate_ranking.class_index": ranking(class_index=3),
+    "evaluate_ranking.dtype": ranking(dtype="float16"),
     "train.table": lambda m: o2v_jax.train(5, in0="a", in1="b"),
     "train.in0": train(in0=5),
     "train.in1": train(in1="ab"),
@@ -145,6 +175,7 @@ WRONG = {
     "train.validation": train(validation="0.1"),
     "train.test": train(test=2),
     "train.hyperparameters": train(hyperparameters=[1]),
+    "train.objective": train(objective="in_batch"),
     "train.auxiliary": train(auxiliary=5),
     "train.seed": train(seed="1"),
     "train.devices": train(devices="2"),
@@ -177,7 +208,7 @@ def test_every_public_function_and_argument_stands_in_the_table_or_is_documented
             if name != "Hyperparameters":
                 assert f"{name}.{argument}" in named
     for kind, methods in {
-        Scorer: ("score", "embed", "rank", "warm_first", "warm"),
+        Scorer: ("score", "embed", "rank", "make_query_scorer", "warm_first", "warm"),
         Tokenizer: ("encode", "split", "look_up", "knows"),
         Vocabulary: ("build", "read", "write", "encode", "encode_tokens"),
     }.items():

@@ -113,7 +113,9 @@ def test_the_wheel_holds_the_package_alone(wheel):
     sources = {str(path.relative_to(REPOSITORY)) for path in package.rglob("*.py")}
     assert {name for name in names if name.startswith("o2v_jax/")} == sources | {
         "o2v_jax/__init__.pyi",
+        "o2v_jax/evaluation/ranking_report.html",
         "o2v_jax/evaluation/report.html",
+        "o2v_jax/evaluation/report_base.html",
         "o2v_jax/py.typed",
     }
 

@@ -22,7 +22,12 @@ from o2v_jax.data.text_tokenizers import TextTokenizer
 from o2v_jax.data.tokenizers import SIDES, Tokenizers
 from o2v_jax.data.vocabulary import TREEBANK, Vocabulary
 from o2v_jax.errors import HyperparameterError, InputError
-from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.hyperparameters import (
+    Hyperparameters,
+    InBatchObjective,
+    objective_from_json,
+    objective_to_json,
+)
 
 LONGEST = 9_999_999  # a length read from a file becomes the size of an array: it needs a bound
 
@@ -89,7 +94,10 @@ FORMAT = "o2v_jax"
 FORMAT_VERSION = 2
 _REQUIRED = ("format", "format_version", "hyperparameters", "params_sha256")
 # by the format's version; what is written is of the last
-_OPTIONAL = {1: ("tokenizer", "length_histogram"), 2: ("inputs", "class_names", "length_histogram")}
+_OPTIONAL = {
+    1: ("tokenizer", "length_histogram"),
+    2: ("objective", "inputs", "class_names", "length_histogram"),
+}
 _KEYS_SHOWN = 20
 MAX_JSON_BYTES = 2**25  # of config.json, metrics.json and provenance.json, each
 _MAX_VOCABULARY_BYTES = 2**30
@@ -124,6 +132,8 @@ def compose(model: Model, params_sha256: str) -> dict[str, Any]:
         "hyperparameters": model.config.to_strings(),
         "params_sha256": params_sha256,
     }
+    if model.config.objective is not None:
+        document["objective"] = objective_to_json(model.config.objective)
     if model.tokenizers is not None:
         document["inputs"], _ = compose_inputs(model.tokenizers)
     if model.class_names:
@@ -144,7 +154,8 @@ def parse(document: Mapping[str, Any], problems: ConfigProblems) -> ConfigFile:
 
     read("format", _check_format)
     read("format_version", _check_version)
-    config = read("hyperparameters", _parse_hyperparameters)
+    objective = read("objective", _parse_objective)
+    config = read("hyperparameters", partial(_parse_hyperparameters, objective))
     return ConfigFile(
         config=config,
         params_sha256=read("params_sha256", _parse_sha256),
@@ -191,8 +202,9 @@ def check_class_names(names: Sequence[str], config: Hyperparameters) -> None:
     Raises:
         InputError: there are more or fewer names than classes, or the model is a regression.
     """
-    if names and config.output_layer != "softmax":
-        raise InputError("class_names are for classes, but this model is a regression")
+    if names and not config.is_classification:
+        gives = "is a regression" if config.objective is None else "gives similarities"
+        raise InputError(f"class_names are for classes, but this model {gives}")
     if names and len(names) != config.num_classes:
         classes = f"num_classes is {config.num_classes}"
         raise InputError(f"class_names holds {len(names)} names, but {classes}")
@@ -232,10 +244,17 @@ def _check_version(value: Any) -> None:
         )
 
 
-def _parse_hyperparameters(value: Any) -> Hyperparameters:
+def _parse_objective(value: Any) -> InBatchObjective:
+    try:
+        return objective_from_json(value)
+    except InputError as error:
+        raise InputError(f"config.json: objective: {error}") from error
+
+
+def _parse_hyperparameters(objective: InBatchObjective | None, value: Any) -> Hyperparameters:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise InputError("config.json: hyperparameters must be an object of strings")
-    return Hyperparameters.from_strings(value)
+    return Hyperparameters.from_strings(value, objective)
 
 
 def _parse_sha256(value: Any) -> str:

@@ -23,8 +23,11 @@ def summarize_network(config: Hyperparameters) -> Iterator[str]:
             f"{encoder.token_embedding_dim}, at most {encoder.max_seq_len} long -> "
             f"{encoder.enc_dim}"
         )
+    if config.objective is not None:
+        yield f"compared by {config.objective.similarity}, trained in batches"
+        return
     hidden = f"{config.mlp_layers} x {config.mlp_dim} {config.mlp_activation}"
-    output = "regression" if config.output_layer != "softmax" else f"{config.num_classes} classes"
+    output = "regression" if not config.is_classification else f"{config.num_classes} classes"
     yield f"compared by {', '.join(config.comparator_list)}; MLP {hidden}; {output}"
 
 
@@ -69,7 +72,9 @@ def describe_best(metrics: Mapping[str, Any]) -> str:
     values = metrics[channel] if channel else None
     if not isinstance(values, Mapping) or not values:
         return ""
-    name = next((name for name in ("accuracy", "mean_squared_error") if name in values), None)
+    name = next(
+        (name for name in ("accuracy", "mrr", "mean_squared_error") if name in values), None
+    )
     name = name or next(iter(values))
     if not isinstance(values[name], int | float):  # one that is not finite is read as None
         return ""

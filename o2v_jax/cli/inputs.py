@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from o2v_jax.checkpoint import Model
 from o2v_jax.constants import MIB
@@ -79,7 +80,7 @@ def read_records(
     form: str | None,
     model: Model,
     *,
-    labelled: bool = False,
+    labelled: bool | None = False,
     side: Literal[0, 1] = 0,
 ) -> Iterator[Records]:
     """Records chunk by chunk; those before a bad one come out first.
@@ -87,7 +88,8 @@ def read_records(
     Text holds a record a line: two texts, or one, separated by a tab, after the label if
     `labelled`: a number, or the name of a class. An empty line is not a record; one that holds a
     tab is. A line holds at most 6 MiB, a JSON document 100. `side` is that of texts that stand
-    alone.
+    alone. Where `labelled` is None, all lines of text hold a label if the first one does, and each
+    record of JSON may; the label of one that does not is NaN.
 
     Raises:
         RecordError: names the file, the line and what is wrong.
@@ -116,7 +118,7 @@ def get_tokenizers(model: Model) -> Tokenizers:
 
 
 def _read_json_lines(
-    stream: BinaryIO, name: str, model: Model, *, labelled: bool
+    stream: BinaryIO, name: str, model: Model, *, labelled: bool | None
 ) -> Iterator[Records]:
     head = peek_head(stream)
     lines = read_bounded_lines(stream, name)
@@ -135,7 +137,7 @@ def _read_json_lines(
         raise
 
 
-def _read_document(stream: BinaryIO, name: str, model: Model, *, labelled: bool) -> Records:
+def _read_document(stream: BinaryIO, name: str, model: Model, *, labelled: bool | None) -> Records:
     body = _read_whole(stream, name)
     try:
         return decode(
@@ -164,16 +166,18 @@ def _read_whole(stream: BinaryIO, name: str) -> bytes:
 
 
 def _read_texts(
-    stream: BinaryIO, name: str, model: Model, *, labelled: bool, side: Literal[0, 1]
+    stream: BinaryIO, name: str, model: Model, *, labelled: bool | None, side: Literal[0, 1]
 ) -> Iterator[Records]:
     get_tokenizers(model)
     for first, chunk in split_chunks(read_bounded_lines(stream, name), LINES_PER_CHUNK):
         numbered = [(n, line) for n, line in enumerate(chunk, first) if line.strip(b"\r\n")]
-        rows = [_split_columns(name, n, line, labelled=labelled) for n, line in numbered]
+        if labelled is None and numbered:
+            labelled = numbered[0][1].count(b"\t") == 2  # noqa: PLR2004 - label, text and text
+        rows = [_split_columns(name, n, line, labelled=bool(labelled)) for n, line in numbered]
         if rows:
             lines_at = np.array([n for n, _ in numbered], np.int64)
             places = Places(name, lines_at)
-            yield read_text_rows(rows, model, places, labelled=labelled, side=side)
+            yield read_text_rows(rows, model, places, labelled=bool(labelled), side=side)
 
 
 def _split_columns(name: str, number: int, line: bytes, *, labelled: bool) -> list[str]:
@@ -236,3 +240,13 @@ def _tokenize(tokenizer: Tokenizer, side: str, texts: list[str], places: Places)
     except InputError as error:
         raise RecordError(places.of(len(rows), f".{side}"), str(error)) from error
     return Ragged.of(rows)
+
+
+def require_sides(records: Records, right: npt.NDArray[np.bool_], reason: str) -> None:
+    """Checks that records give what is needed, bool `[records]`.
+
+    Raises:
+        RecordError: one does not; says where it is and `reason`.
+    """
+    if not right.all():
+        raise RecordError(records.places.of(int((~right).argmax())), reason)

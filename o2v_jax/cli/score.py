@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from o2v_jax.array_types import Floats
 from o2v_jax.cli.options import dtype_option, input_options, model_option, resolve_model_path
 from o2v_jax.cli.streams import write_output
 from o2v_jax.constants import DType
-from o2v_jax.errors import InputError, RecordError
+from o2v_jax.errors import InputError
 
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
@@ -71,9 +70,10 @@ def score(
     JSON Lines hold {"in0": [ids], "in1": [ids]} a line; text holds two tab-separated texts a line.
     Gzipped files are read as they are. A line holds at most 6 MiB, a JSON document 100.
     """
+    from o2v_jax.cli.inputs import require_sides
 
     def compute(scorer: "Scorer", records: "Records") -> Floats:
-        _require_sides(records, records.has0 & records.has1, "scoring needs both in0 and in1")
+        require_sides(records, records.has0 & records.has1, "scoring needs both in0 and in1")
         return scorer.score(records.in0, records.in1)
 
     _run(model_path, dtype, RecordSource(file, form, text), "scores", compute)
@@ -161,13 +161,10 @@ def _embed_given_sides(scorer: "Scorer", records: "Records") -> Floats:
 
 
 def _embed_side(scorer: "Scorer", records: "Records", side: str) -> Floats:
+    from o2v_jax.cli.inputs import require_sides
+
     if side == "in0":
-        _require_sides(records, records.has0, "has no in0")
+        require_sides(records, records.has0, "has no in0")
         return scorer.embed(in0=records.in0)
-    _require_sides(records, records.has1, "has no in1")
+    require_sides(records, records.has1, "has no in1")
     return scorer.embed(in1=records.in1)
-
-
-def _require_sides(records: "Records", right: npt.NDArray[np.bool_], reason: str) -> None:
-    if not right.all():
-        raise RecordError(records.places.of(int((~right).argmax())), reason)

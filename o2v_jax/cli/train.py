@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from o2v_jax.cli.hyperparameters import HyperparameterCommand
+from o2v_jax.cli.objective import make_objective, objective_options
 from o2v_jax.cli.options import FILE, FOLDER, NEW_FOLDER, PATH, SEED, Seconds, model_data_options
 from o2v_jax.cli.streams import say
 from o2v_jax.cli.supervisor import is_inside, supervise
@@ -20,6 +21,7 @@ from o2v_jax.cli.training_data import (
     read_training_data,
     require_one_source,
 )
+from o2v_jax.hyperparameters import InBatchObjective, Similarity
 from o2v_jax.signals import Signals
 
 _HOSTS = "hosts", "host_index", "coordinator"
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 @channel_option("--test", "Records of the test channel, for the final metrics.")
 @click.option("--hyperparameters", type=FILE, help="JSON map of hyperparameters; see below.")
 @model_data_options
+@objective_options
 @click.option("--output", type=NEW_FOLDER, help="Model directory to write.")
 @click.option("--checkpoints", type=NEW_FOLDER, help="State to resume; default OUTPUT.checkpoints.")
 @click.option("--report", type=NEW_FOLDER, help="Tables and plots; default OUTPUT.report.")
@@ -96,6 +99,10 @@ def train(
     shard_tables: bool,
     license_id: str | None,
     settings: dict[str, str],
+    objective: str,
+    similarity: Similarity | None,
+    temperature: float | None,
+    correct_popularity: bool,
     **layout: Any,
 ) -> None:
     """Train a model and write it to a directory; the best epoch's parameters are kept.
@@ -104,10 +111,14 @@ def train(
     names that the model keeps. Otherwise --train, --validation and --test name files, folders of
     them, or patterns in quotation marks, and may be repeated; gzipped files are read as they are.
     A hyperparameter's own option overrules the map of --hyperparameters, which overrules that of
-    --data. An interrupted run
-    resumes when rerun. With --sagemaker, hyperparameters and channels come from
-    PREFIX/input, the model goes to PREFIX/model and a failure's reason to PREFIX/output. On several
-    hosts the same command is given on each, with its own --host-index; host 0 writes the model.
+    --data. An interrupted run resumes when rerun.
+
+    --objective in_batch trains for retrieval: the in1 of each pair competes with the others of its
+    batch, and the scores of the model are similarities.
+
+    With --sagemaker, hyperparameters and channels come from PREFIX/input, the model goes to
+    PREFIX/model and a failure's reason to PREFIX/output. On several hosts the same command is given
+    on each, with its own --host-index; host 0 writes the model.
     """
     common: dict[str, Any] = {
         "seed": seed,
@@ -121,7 +132,9 @@ def train(
         "command": shlex.join(["o2v", *sys.argv[1:]]),
     }
     _require_hosts(*(layout[name] for name in _HOSTS))
-    given = _list_given(layout | settings)
+    chosen = make_objective(objective, similarity, temperature, correct_popularity)
+    in_batch = {"objective": objective} if chosen is not None else {}
+    given = _list_given(layout | settings | in_batch)
     # from the environment it is the container's default, which options given by hand overrule
     by_hand = bool(given) and _get_source("sagemaker") is ParameterSource.ENVIRONMENT
     in_container = sagemaker and not by_hand
@@ -135,7 +148,7 @@ def train(
             _train_in_container(prefix, common)
         else:
             _require_inputs(layout, sagemaker=sagemaker)
-            _train_from_files(layout, settings, common)
+            _train_from_files(layout, settings, chosen, common)
 
 
 def _list_given(options: Mapping[str, Any]) -> list[str]:
@@ -153,7 +166,10 @@ def _train_in_container(prefix: Path, common: Mapping[str, Any]) -> None:
 
 
 def _train_from_files(
-    layout: Mapping[str, Any], settings: Mapping[str, str], common: Mapping[str, Any]
+    layout: Mapping[str, Any],
+    settings: Mapping[str, str],
+    objective: InBatchObjective | None,
+    common: Mapping[str, Any],
 ) -> None:
     from o2v_jax.hyperparameters import Hyperparameters
     from o2v_jax.scoring import use_compilation_cache
@@ -171,7 +187,7 @@ def _train_from_files(
         paths.pop("vocabulary"),
         settings,
     )
-    config = Hyperparameters.from_strings(data.pop("hyperparameters"))
+    config = Hyperparameters.from_strings(data.pop("hyperparameters"), objective)
     model = Job(config=config, hosts=hosts, **data, **paths, **common).run()
     if hosts.first:
         _say_what_is_next(model, paths["output"])

@@ -15,7 +15,7 @@ from o2v_jax.data.records import (
     BODY,
     LINE,
     Format,
-    Labelled,
+    MaybeLabelled,
     Places,
     Record,
     Records,
@@ -63,19 +63,24 @@ class DecodeOptions:
 
     Attributes:
         vocab_sizes: ids must lie in 0..size-1 of their side; None: anything that fits int32.
-        labelled: every record must give a number as `label` (otherwise labels are ignored).
+        labelled: every record must give a number as `label`; None: it may, and the label of one
+            that does not is NaN; False: labels are ignored.
         tokenizers: of in0 and in1, which may then be texts or lists of tokens; None: ids alone.
         text_hint: what a message adds where a text stands for ids.
     """
 
     vocab_sizes: VocabSizes = None
-    labelled: bool = False
+    labelled: bool | None = False
     tokenizers: Tokenizers | None = None
     text_hint: str = ""
 
     @classmethod
     def for_model(
-        cls, config: Hyperparameters, tokenizers: Tokenizers | None, *, labelled: bool = False
+        cls,
+        config: Hyperparameters,
+        tokenizers: Tokenizers | None,
+        *,
+        labelled: bool | None = False,
     ) -> "DecodeOptions":
         """What a model takes: ids of its vocabularies, and texts if it has tokenizers."""
         return cls(config.vocab_sizes, labelled, tokenizers, NO_VOCABULARY)
@@ -225,7 +230,7 @@ def _make_plain_pairs(
     return Records(*pairs, has0=has0, has1=has1, places=places, unknown=(in0, in1))
 
 
-def make_records(rows: Sequence[Record], places: Places, labelled: bool = False) -> Records:
+def make_records(rows: Sequence[Record], places: Places, labelled: bool | None = False) -> Records:
     """Decoded rows as arrays."""
     in0 = [row.in0 for row in rows if row.in0 is not UNSET]
     in1 = [row.in1 for row in rows if row.in1 is not UNSET]
@@ -233,7 +238,10 @@ def make_records(rows: Sequence[Record], places: Places, labelled: bool = False)
     if not len(in0) == len(in1) == len(rows):
         has0[:] = [row.in0 is not UNSET for row in rows]
         has1[:] = [row.in1 is not UNSET for row in rows]
-    labels = np.array([r.label for r in rows if isinstance(r, Labelled)]) if labelled else None
+    labels = None
+    if labelled is not False:
+        given = (row.label for row in rows if isinstance(row, MaybeLabelled))
+        labels = np.array([np.nan if label is UNSET else label for label in given], np.float64)
     return Records(_ragged(in0), _ragged(in1), labels, has0=has0, has1=has1, places=places)
 
 

@@ -66,7 +66,7 @@ def deduplicate_rows(ragged: Ragged) -> DistinctRows:
 
 
 def find_unique_rows(
-    ragged: Ragged, hash_rows: Callable[[Ragged], Hashes] | None = None
+    ragged: Ragged, hash_by: Callable[[Ragged], Hashes] | None = None
 ) -> tuple[Index, Index]:
     """The first row of each set of equal rows, and for every row the number of its set.
 
@@ -75,11 +75,11 @@ def find_unique_rows(
 
     Args:
         ragged: the rows.
-        hash_rows: another hash, uint64 `[rows]`.
+        hash_by: another hash, uint64 `[rows]`.
     """
     if len(ragged) <= SMALL_ROWS:
         return _find_unique_in_few(ragged)
-    hashes = (hash_rows or _hash_rows)(ragged)
+    hashes = (hash_by or hash_rows)(ragged)
     everything = np.arange(len(ragged))
     ordered = np.sort(hashes)
     if (ordered[1:] != ordered[:-1]).all():  # found in a quarter of the time of what follows
@@ -100,7 +100,7 @@ def _find_unique_in_few(ragged: Ragged) -> tuple[Index, Index]:
     return np.array(order, np.int64), np.array([kinds[row] for row in rows], np.int64)
 
 
-def _hash_rows(ragged: Ragged) -> Hashes:
+def hash_rows(ragged: Ragged) -> Hashes:
     """One uint64 a row: its ids, each times a factor for its position, and its length, added up.
 
     Carter and Wegman (1979), "Universal classes of hash functions".

@@ -29,10 +29,7 @@ def read_labels(
         InputError: they are not a sequence.
         RecordError: one is not of this configuration; says which.
     """
-    is_sequence = isinstance(labels, Iterable) and getattr(labels, "ndim", 1) == 1
-    if isinstance(labels, str | bytes | Mapping) or not is_sequence:
-        raise InputError(f"labels={describe(labels)} must be labels in a sequence, one a record")
-    found = parse_labels(list_values(labels), class_names, "record {}".format)
+    found = read_label_values(labels, class_names)
     wrong = find_wrong_labels(found, config)
     if wrong.any():
         at = int(wrong.argmax())
@@ -40,6 +37,14 @@ def read_labels(
             f"record {at}", f"the label {describe_label(float(found[at]), config).text}"
         )
     return found
+
+
+def read_label_values(labels: Any, class_names: Sequence[str] = ()) -> LabelValues:
+    """As `read_labels`, of any configuration: what numbers these are is not checked."""
+    is_sequence = isinstance(labels, Iterable) and getattr(labels, "ndim", 1) == 1
+    if isinstance(labels, str | bytes | Mapping) or not is_sequence:
+        raise InputError(f"labels={describe(labels)} must be labels in a sequence, one a record")
+    return parse_labels(list_values(labels), class_names, "record {}".format)
 
 
 def parse_labels(
@@ -89,10 +94,26 @@ def _parse_label(
         raise RecordError(place_of(record), reason) from None
 
 
+def require_labelled_outputs(config: Hyperparameters) -> None:
+    """Checks that a model gives classes or values, which labels can be compared with.
+
+    Raises:
+        InputError: it has an in-batch objective.
+    """
+    if config.objective is not None:
+        raise InputError(
+            f"this model was trained to rank by {config.objective.similarity}, and gives neither "
+            "classes nor values to compare with labels: use o2v evaluate --ranking, or in Python "
+            "o2v_jax.evaluate_ranking"
+        )
+
+
 def find_wrong_labels(labels: LabelValues, config: Hyperparameters) -> npt.NDArray[np.bool_]:
     """Which labels are not of this configuration, bool `[labels]`."""
     right: npt.NDArray[np.bool_] = np.abs(labels) <= np.finfo(np.float32).max
-    if config.output_layer == "softmax":
+    if config.objective is not None:
+        right = labels == 1
+    elif config.is_classification:
         right = (labels >= 0) & (labels < config.num_classes) & (labels == np.floor(labels))
     return ~right
 
@@ -100,7 +121,9 @@ def find_wrong_labels(labels: LabelValues, config: Hyperparameters) -> npt.NDArr
 def describe_label(label: float, config: Hyperparameters) -> Fault:
     """What is wrong with a label that is not of this configuration."""
     rule = "a finite number that float32 can hold"
-    if config.output_layer == "softmax":
+    if config.objective is not None:
+        rule = "1, and the in-batch objective trains on pairs that belong together"
+    elif config.is_classification:
         classes = f"0..{config.num_classes - 1} of num_classes={config.num_classes}"
         rule = f"an integer class in {classes} (output_layer=mean_squared_error takes any number)"
     return Fault("$.label", f"{label:g} is not {rule}")

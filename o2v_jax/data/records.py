@@ -107,11 +107,17 @@ class Record(msgspec.Struct, gc=False):
     in1: list[Id] | UnsetType = UNSET
 
 
-class Labelled(Record, gc=False):
-    """A pair with a label: all three must be there."""
+class MaybeLabelled(Record, gc=False):
+    """A pair, perhaps with a label."""
 
     in0: list[Id]
     in1: list[Id]
+    label: float | UnsetType = UNSET
+
+
+class Labelled(MaybeLabelled, gc=False):
+    """A pair with a label: all three must be there."""
+
     label: float
 
 
@@ -122,11 +128,17 @@ class TextRecord(msgspec.Struct, gc=False):
     in1: str | list[str | Id] | UnsetType = UNSET
 
 
-class LabelledText(TextRecord, gc=False):
-    """A pair of texts with a label: all three must be there."""
+class MaybeLabelledText(TextRecord, gc=False):
+    """A pair of texts, perhaps with a label."""
 
     in0: str | list[str | Id]
     in1: str | list[str | Id]
+    label: float | UnsetType = UNSET
+
+
+class LabelledText(MaybeLabelledText, gc=False):
+    """A pair of texts with a label: all three must be there."""
+
     label: float
 
 
@@ -145,15 +157,19 @@ class Decoders(NamedTuple):
 
 
 # By `labelled`; built once, because building a decoder costs more than a small request.
-BODY: dict[bool, Decoders] = {
+BODY: dict[bool | None, Decoders] = {
     False: Decoders(msgspec.json.Decoder(_Body[Record]), msgspec.json.Decoder(_Body[TextRecord])),
     True: Decoders(
         msgspec.json.Decoder(_Body[Labelled]), msgspec.json.Decoder(_Body[LabelledText])
     ),
+    None: Decoders(
+        msgspec.json.Decoder(_Body[MaybeLabelled]), msgspec.json.Decoder(_Body[MaybeLabelledText])
+    ),
 }
-LINE: dict[bool, Decoders] = {
+LINE: dict[bool | None, Decoders] = {
     False: Decoders(msgspec.json.Decoder(Record), msgspec.json.Decoder(TextRecord)),
     True: Decoders(msgspec.json.Decoder(Labelled), msgspec.json.Decoder(LabelledText)),
+    None: Decoders(msgspec.json.Decoder(MaybeLabelled), msgspec.json.Decoder(MaybeLabelledText)),
 }
 
 

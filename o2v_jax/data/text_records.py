@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from msgspec import UnsetType
 
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.records import Labelled, LabelledText, Record, TextRecord
+from o2v_jax.data.records import MaybeLabelled, MaybeLabelledText, Record, TextRecord
 from o2v_jax.data.tokenizers import SIDES, Tokenizer, Tokenizers
 from o2v_jax.errors import InputError, RecordError
 
@@ -155,6 +155,6 @@ def _is_encoded(value: Value) -> bool:
 
 def _encode(row: TextRecord, encoders: tuple[_SideEncoder, _SideEncoder]) -> Record:
     in0, in1 = encoders[0].encode(row.in0), encoders[1].encode(row.in1)
-    if isinstance(row, LabelledText):
-        return Labelled(cast(list[int], in0), cast(list[int], in1), row.label)
+    if isinstance(row, MaybeLabelledText):
+        return MaybeLabelled(cast(list[int], in0), cast(list[int], in1), row.label)
     return Record(in0, in1)

@@ -1,6 +1,6 @@
 """A model's scores beside the labels of the records, from which metrics and reports are made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +13,16 @@ from o2v_jax.array_types import Floats, Index
 from o2v_jax.checkpoint import Model, check_class_names
 from o2v_jax.checkpoint.summary import summarize_network
 from o2v_jax.constants import DType
-from o2v_jax.data.labels import read_labels
+from o2v_jax.data.labels import read_labels, require_labelled_outputs
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.raw_values import encode_raw_values
 from o2v_jax.data.records import LabelValues, Pairs
+from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import InputError
 from o2v_jax.evaluation.classification import Classification, classify, find_losses
 from o2v_jax.evaluation.regression import Regression, regress
 from o2v_jax.evaluation.report import ReportContents, WorstPair, write_report
+from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.scoring import Scorer
 
 WORST = 20  # pairs that a report shows
@@ -42,7 +44,8 @@ def evaluate(
 
     Raises:
         InputError: there are no records, `in0`, `in1` and `labels` differ in number, an argument is
-            of another type, or the model gives scores that are not finite.
+            of another type, the model gives scores that are not finite, or it has an in-batch
+            objective: `evaluate_ranking` says how well it ranks.
         RecordError: an id is outside the vocabulary, a tokenizer refuses a value, or a label is not
             one of this model; says which.
 
@@ -55,6 +58,7 @@ def evaluate(
     ['cross_entropy', 'accuracy', 'macro_precision']
     """
     require_instance("model", model, Model, "a Model")
+    require_labelled_outputs(model.config)
     check_class_names(model.class_names, model.config)
     scorer = Scorer(model, dtype=dtype)
     values = read_labels(labels, model.config, model.class_names)
@@ -63,7 +67,7 @@ def evaluate(
         for side, rows in enumerate((in0, in1))
     )
     pairs = Pairs(first, second, values)
-    _require_alike(pairs, values)
+    require_alike(in0=first, in1=second, labels=values)
     scores = scorer.score(*pairs.sides)
     _require_finite(scores)
     return Evaluation(model, pairs, scores, dtype)
@@ -108,7 +112,7 @@ class Evaluation:
     @property
     def is_classification(self) -> bool:
         """Whether the model chooses among classes."""
-        return self.model.config.output_layer == "softmax"
+        return self.model.config.is_classification
 
     @property
     def labels(self) -> LabelValues:
@@ -165,7 +169,7 @@ class Evaluation:
     def make_contents(self, about: Mapping[str, str]) -> ReportContents:
         """The contents of the report that `write` writes."""
         return ReportContents(
-            {**dict(self._summarize()), **about},
+            {**describe_model(self.model.config, self.dtype), **about},
             self.figures,
             self.list_worst(),
             self.labels,
@@ -192,23 +196,34 @@ class Evaluation:
     def _read_side(self, side: int, record: int) -> str:
         longest = self.model.config.encoder(side).max_seq_len
         ids = self.pairs.sides[side].row(record)[:longest].tolist()
-        tokenizers = self.model.tokenizers
-        return " ".join(map(str, ids)) if tokenizers is None else tokenizers[side].decode(ids)
-
-    def _summarize(self) -> Iterator[tuple[str, str]]:
-        """What computed the scores, by name."""
-        names = ("encoder of in0", "encoder of in1", "head")
-        for name, line in zip(names, summarize_network(self.model.config), strict=True):
-            yield name, line.partition(": ")[2] or line
-        yield "computed in", self.dtype
+        return show_object(ids, side, self.model.tokenizers)
 
 
-def _require_alike(pairs: Pairs, labels: LabelValues) -> None:
-    counts = {"in0": len(pairs.in0), "in1": len(pairs.in1), "labels": len(labels)}
+def show_object(ids: list[int], side: int, tokenizers: Tokenizers | None) -> str:
+    """An object as the model reads it: as text, or its ids where there are no tokenizers."""
+    return " ".join(map(str, ids)) if tokenizers is None else tokenizers[side].decode(ids)
+
+
+def describe_model(config: Hyperparameters, dtype: DType) -> dict[str, str]:
+    """What computes the scores, by name, for the head of a report."""
+    names = ("encoder of in0", "encoder of in1", "head")
+    lines = zip(names, summarize_network(config), strict=True)
+    found = {name: line.partition(": ")[2] or line for name, line in lines}
+    return {**found, "computed in": dtype}
+
+
+def require_alike(**given: Sized) -> None:
+    """Checks that records have as many in0 as in1 and labels, and that there is one.
+
+    Raises:
+        InputError: they differ in number, or are empty; it names them.
+    """
+    counts = {name: len(values) for name, values in given.items()}
     if len(set(counts.values())) > 1:
+        *others, last = counts
         listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
-        raise InputError(f"in0, in1 and labels must be equally many, but {listed}")
-    if not len(pairs):
+        raise InputError(f"{', '.join(others)} and {last} must be equally many, but {listed}")
+    if not any(counts.values()):
         raise InputError("there are no records to evaluate")
 
 

@@ -62,15 +62,15 @@ def estimate_proportion(successes: int, trials: int, note: str = "") -> Estimate
     return make_estimate(successes / trials, low, high, "Wilson")
 
 
-def estimate_mean(values: Values, *, lowest: float = -np.inf) -> Estimate:
-    """A mean with Student's t interval, which does not begin below `lowest`."""
+def estimate_mean(values: Values, *, lowest: float = -np.inf, highest: float = np.inf) -> Estimate:
+    """A mean with Student's t interval, which does not leave `lowest` to `highest`."""
     mean = float(values.mean())
     if len(values) == 1 or is_constant(values):
         return Estimate(mean)
     low, high = stats.t.interval(
         CONFIDENCE, len(values) - 1, loc=mean, scale=float(stats.sem(values))
     )
-    return make_estimate(mean, max(lowest, float(low)), high, "Student")
+    return make_estimate(mean, max(lowest, float(low)), min(highest, float(high)), "Student")
 
 
 def take_root(estimate: Estimate) -> Estimate:

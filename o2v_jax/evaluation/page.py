@@ -5,13 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from o2v_jax.evaluation.intervals import Estimate
+from o2v_jax.scoring.relevance import CUTOFFS, NDCG_CUTOFFS
 
-TEMPLATE = Path(__file__).with_name("report.html")
+TEMPLATES = Path(__file__).parent
 _SHOWN = 400  # characters of a text in a table
+
+
+def _describe(cutoff: int) -> str:
+    place = "in the first place" if cutoff == 1 else f"among the first {cutoff}"
+    return f"{place}, as a share of all"
+
 
 # name -> what a person calls it, and what it says
 METRICS = {
@@ -37,10 +44,22 @@ METRICS = {
     "r2": ("R²", "the share of the labels' variance that the model explains; 1 is perfect"),
     "pearson": ("Pearson's r", "the linear correlation of predictions and labels, -1 to 1"),
     "spearman": ("Spearman's rho", "the correlation of their ranks, -1 to 1"),
+    "mrr": ("MRR", "mean reciprocal rank: of 1 / the rank of the first relevant candidate"),
+    **{
+        f"hits_at_{k}": (f"Hits@{k}", f"queries that have a relevant one {_describe(k)}")
+        for k in CUTOFFS
+    },
+    **{f"recall_at_{k}": (f"Recall@{k}", f"relevant candidates {_describe(k)}") for k in CUTOFFS},
+    **{
+        f"ndcg_at_{k}": (f"nDCG@{k}", "as recall, but the earlier the better; 1 is perfect")
+        for k in NDCG_CUTOFFS
+    },
+    "mean_rank": ("Mean rank", "of the first relevant candidate; 1 is perfect"),
 }
 _HEADLINES = (
     *("accuracy", "macro_f1", "cross_entropy"),
     *("root_mean_squared_error", "mean_absolute_error", "pearson"),
+    *("mrr", "hits_at_10", "mean_rank"),
 )
 
 
@@ -52,15 +71,21 @@ def render_page(found: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
         images: the PNG files by name.
     """
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "figure": format_figure,
+        "rank": format_rank,
         "interval": format_interval,
         "clip": clip_text,
         "image": lambda name: embed_image(images[name]),
     }
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    name = "ranking_report.html" if found["task"] == "ranking" else "report.html"
+    template = environment.get_template(name)
     metrics = found["metrics"]
     return template.render(
         found,
@@ -96,6 +121,15 @@ def format_figure(value: float | None) -> str:
     is_plain = value == 0 or small <= abs(value) < large
     places = max(0, 4 - len(str(int(abs(value)))) + (abs(value) < 1))
     return f"{value:,.{places}f}" if is_plain else f"{value:.3g}"
+
+
+def format_rank(rank: float) -> str:
+    """A rank, which is half a number where two tie.
+
+    >>> format_rank(1234.0), format_rank(2.5)
+    ('1,234', '2.5')
+    """
+    return f"{rank:,.10g}"
 
 
 def format_interval(estimate: Estimate) -> str:

@@ -120,6 +120,22 @@ def plot_residuals(labels: Values, predicted: Values) -> "Figure":
     return figure
 
 
+def plot_found(best_ranks: Values, candidates: int) -> "Figure":
+    """The share of queries that find a relevant candidate by rank, on a logarithmic axis."""
+    ranks = np.sort(best_ranks)
+    shares = np.arange(1, len(ranks) + 1) / len(ranks)
+    figure = make_figure(5.8, 3.8, layout="constrained")
+    axes = figure.subplots()
+    # from the left edge to the right one, and straight up where queries are found
+    ends = np.concatenate([[1.0], ranks, [max(2, candidates)]])
+    axes.step(ends, np.concatenate([[0.0], shares, [1.0]]), where="post", color=BLUE)
+    axes.set(xscale="log", xlim=(1, max(2, candidates)), ylim=(0, 1.02))
+    axes.set(xlabel="rank among the candidates", ylabel="share of queries found")
+    axes.set_title("Queries whose first relevant candidate is found by rank", loc="left")
+    style_axes(axes)
+    return figure
+
+
 def _count_whole(axes: "Axes") -> None:
     """Whole numbers alone on an axis of counts."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - slow to import

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -12,7 +12,7 @@ from o2v_jax import __version__
 from o2v_jax.atomic import list_others, replace_directory, require_creatable
 from o2v_jax.errors import InputError
 from o2v_jax.evaluation.classification import Classification
-from o2v_jax.evaluation.intervals import CONFIDENCE, METHODS, Values
+from o2v_jax.evaluation.intervals import CONFIDENCE, METHODS, Estimate, Values
 from o2v_jax.evaluation.regression import Regression
 from o2v_jax.extras import require_extra
 from o2v_jax.plotting import save_figure
@@ -25,7 +25,8 @@ PAGE = "report.html"
 FIGURES = "report.json"
 CONFUSION, CALIBRATION = "confusion_matrix.png", "calibration.png"
 PREDICTIONS, RESIDUALS = "predictions.png", "residuals.png"
-REPORT_FILES = (PAGE, FIGURES, CONFUSION, CALIBRATION, PREDICTIONS, RESIDUALS)
+FOUND = "found_by_rank.png"
+REPORT_FILES = (PAGE, FIGURES, CONFUSION, CALIBRATION, PREDICTIONS, RESIDUALS, FOUND)
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,36 @@ class WorstPair:
     figure: float
 
 
+@dataclass(frozen=True)
+class WorstQuery:
+    """A query whose relevant candidates are found late.
+
+    Attributes:
+        query: as text, or ids.
+        relevant: the relevant candidate that comes first, likewise.
+        rank: of that candidate.
+        first: what was ranked first.
+    """
+
+    query: str
+    relevant: str
+    rank: float
+    first: str
+
+
+class Contents(Protocol):
+    """What a report is written of."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The contents of report.json, and all that the page says."""
+
+    def draw_plots(self) -> "Iterator[tuple[str, Figure]]":
+        """The plots with the names of their files."""
+
+
 @dataclass(frozen=True, eq=False)
 class ReportContents:
-    """What a report holds.
+    """What a report of labelled pairs holds.
 
     Attributes:
         about: what was evaluated, by name.
@@ -91,6 +119,47 @@ class ReportContents:
             yield RESIDUALS, plots.plot_residuals(self.labels, self.predicted)
 
 
+@dataclass(frozen=True, eq=False)
+class RankingContents:
+    """What a report of rankings holds.
+
+    Attributes:
+        about: what was evaluated, by name.
+        metrics: by name, with the numbers of queries and candidates.
+        figures: the means among them, with their intervals.
+        worst: the queries whose relevant candidates are found last.
+        best_ranks: float64 `[queries]`, the rank of the relevant candidate that comes first.
+        random_rank: what the mean of these would be in random order.
+    """
+
+    about: Mapping[str, str]
+    metrics: Mapping[str, float]
+    figures: Mapping[str, Estimate]
+    worst: list[WorstQuery]
+    best_ranks: Values
+    random_rank: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The contents of report.json, and all that the page says."""
+        numbers = {name: self.metrics[name] for name in self.metrics if name not in self.figures}
+        return {
+            "about": {"made": _describe_origin(), **self.about},
+            "task": "ranking",
+            **numbers,
+            "confidence": CONFIDENCE,
+            "metrics": dict(self.figures),
+            "baseline": {"mean_rank": self.random_rank},
+            "worst": self.worst,
+            "methods": METHODS,
+        }
+
+    def draw_plots(self) -> "Iterator[tuple[str, Figure]]":
+        """The plot with the name of its file."""
+        from o2v_jax.evaluation import plots  # noqa: PLC0415 - draws with matplotlib
+
+        yield FOUND, plots.plot_found(self.best_ranks, int(self.metrics["candidates"]))
+
+
 def _describe_origin() -> str:
     return f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} by o2v_jax {__version__}"
 
@@ -121,7 +190,7 @@ def check_report_target(folder: Path) -> None:
         )
 
 
-def write_report(folder: Path, contents: ReportContents) -> Path:
+def write_report(folder: Path, contents: Contents) -> Path:
     """Writes a report, or replaces one, and returns the path of its page.
 
     Raises:
@@ -136,7 +205,7 @@ def write_report(folder: Path, contents: ReportContents) -> Path:
     return folder / PAGE
 
 
-def _write_files(directory: Path, contents: ReportContents) -> None:
+def _write_files(directory: Path, contents: Contents) -> None:
     from o2v_jax.evaluation.page import render_page  # noqa: PLC0415 - renders with Jinja
 
     found = contents.as_json()

@@ -209,3 +209,22 @@ def _disable_bucketing(draft: Draft) -> None:
             "token_embedding_storage_type=row_sparse turns bucketing off"
         )
         draft.values["bucket_width"] = 0
+
+
+def check_in_batch(draft: Draft) -> Iterator[str]:
+    """Sentences about values that the in-batch objective refuses."""
+    if draft.has("mini_batch_size", 1):
+        yield (
+            "mini_batch_size=1: the in-batch objective compares the pairs of a batch; "
+            "set it to 2 or more"
+        )
+    if draft.has("output_layer", "mean_squared_error"):
+        yield (
+            "output_layer=mean_squared_error: the in-batch objective ranks pairs and predicts no "
+            "value; leave output_layer out"
+        )
+    if draft.is_valid("negative_sampling_rate") and draft.values["negative_sampling_rate"]:
+        yield (
+            f"{draft.show('negative_sampling_rate')}: the negatives of the in-batch objective are "
+            "the other pairs of a batch; leave negative_sampling_rate out"
+        )

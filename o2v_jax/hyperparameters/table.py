@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+from o2v_jax.arguments import require_instance
 from o2v_jax.errors import HyperparameterError, InputError
-from o2v_jax.hyperparameters.constraints import settle
+from o2v_jax.hyperparameters.constraints import check_in_batch, settle
 from o2v_jax.hyperparameters.draft import Draft, read_mapping
 from o2v_jax.hyperparameters.encoder import EncoderConfig, Network
+from o2v_jax.hyperparameters.objective import InBatchObjective
 from o2v_jax.hyperparameters.text import format_value
 from o2v_jax.hyperparameters.values import (
     Required,
@@ -46,6 +48,10 @@ class Hyperparameters:
     "auto" layers as a number (0 for pooled_embedding, which has none), a pooled encoder's
     token embedding dimension as `enc_dim`, `enc1_*` as `enc0_*` where `enc1_network` is enc0.
     Constructing again from resolved values changes and logs nothing.
+
+    `objective` is this library's own and not one of the documented hyperparameters. None is
+    Object2Vec's loss on labelled pairs. With an `InBatchObjective` a model has no comparator, so
+    that comparator_list, mlp_layers, mlp_dim, mlp_activation and num_classes say nothing.
 
     >>> hyperparameters = Hyperparameters(enc0_max_seq_len=82, enc0_vocab_size=43540, enc_dim=16)
     >>> hyperparameters.encoder(1).layers
@@ -92,11 +98,17 @@ class Hyperparameters:
     tied_token_embedding_weight: bool = flag(default=False)
     token_embedding_storage_type: StorageType = choice(StorageType, default="dense")
     weight_decay: float = number(0.0, 10_000.0, default=0.0)
+    objective: InBatchObjective | None = None
 
     def __post_init__(self) -> None:
-        given = {name: value for name, value in vars(self).items() if value is not Unset.UNSET}
+        kinds = InBatchObjective, type(None)
+        require_instance("objective", self.objective, kinds, "an InBatchObjective, or None")
+        values = {name: getattr(self, name) for name in lines_of(self)}
+        given = {name: value for name, value in values.items() if value is not Unset.UNSET}
         draft = Draft(lines_of(self), given)
         settle(draft)
+        if self.objective is not None:
+            draft.clashes.extend(check_in_batch(draft))
         if draft.problems:
             raise HyperparameterError(draft.problems)
         for name, value in draft.values.items():
@@ -105,10 +117,13 @@ class Hyperparameters:
             _log.warning(note)
 
     @classmethod
-    def from_strings(cls, mapping: Mapping[str, object]) -> "Hyperparameters":
+    def from_strings(
+        cls, mapping: Mapping[str, object], objective: InBatchObjective | None = None
+    ) -> "Hyperparameters":
         """Reads a string-to-string map such as SageMaker passes; JSON's own types are read too.
 
         Names that begin with "_" are the original's internals: ignored, with one log line.
+        `objective` is not in the map, because it is not one of them.
 
         >>> Hyperparameters.from_strings({"enc0_max_seq_len": "5", "enc0_vocab_size": "9"}).epochs
         30
@@ -118,7 +133,7 @@ class Hyperparameters:
         """
         known, unknown = read_mapping(mapping, lines_of(cls))
         try:
-            hyperparameters = cls(**known)
+            hyperparameters = cls(**known, objective=objective)
         except HyperparameterError as error:
             raise HyperparameterError([*unknown, *error.problems]) from None
         if unknown:
@@ -163,8 +178,13 @@ class Hyperparameters:
 
     @property
     def outputs(self) -> int:
-        """Scores of a record (one a class, or 1 for regression, which ignores num_classes)."""
-        return self.num_classes if self.output_layer == "softmax" else 1
+        """Scores of a record: one a class, or 1 for regression and for a similarity."""
+        return self.num_classes if self.is_classification else 1
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether scores are probabilities of classes."""
+        return self.output_layer == "softmax" and self.objective is None
 
 
 class TableRow(NamedTuple):

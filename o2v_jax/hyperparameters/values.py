@@ -232,8 +232,9 @@ class Line:
 
 
 def lines_of(table: Any) -> Mapping[str, Line]:
-    """The lines of a dataclass whose fields are declared by this module, in order, by name."""
-    return {field.name: field.metadata["line"] for field in dataclasses.fields(table)}
+    """The lines of a dataclass's fields that are declared by this module, in order, by name."""
+    fields = dataclasses.fields(table)
+    return {field.name: field.metadata["line"] for field in fields if "line" in field.metadata}
 
 
 def integer(low: int, high: int | None, default: int | Required) -> Any:

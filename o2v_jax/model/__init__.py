@@ -8,6 +8,7 @@ from o2v_jax.model.functional import (
     head_fn,
     logits_fn,
     score_fn,
+    unchecked_encode_pairs_fn,
     unchecked_logits_fn,
 )
 from o2v_jax.model.initialize import (
@@ -44,5 +45,6 @@ __all__ = [
     "score_fn",
     "table_name",
     "to_plain",
+    "unchecked_encode_pairs_fn",
     "unchecked_logits_fn",
 ]

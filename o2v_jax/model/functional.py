@@ -20,7 +20,7 @@ from o2v_jax.data.nested import Params
 from o2v_jax.devices import require_devices
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
-from o2v_jax.model.head import Head
+from o2v_jax.model.head import make_head
 from o2v_jax.model.initialize import make_abstract, require_config, require_fitting_params
 from o2v_jax.model.object2vec import NETWORKS, Object2Vec
 from o2v_jax.util import get_first_line
@@ -40,9 +40,9 @@ def score_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, ArrayLi
     Ids are integers of any width `[batch, length]`, int32 within, padded with 0 anywhere, each side
     to its own length of at least 1. They must lie in 0..vocab_size-1: a pure function cannot check
     that, and what it gives for others is undefined (`Scorer` checks). Scores are float32
-    `[batch, classes]` probabilities or `[batch, 1]` values. The function composes with jit, grad,
-    vmap and shard_map. Equal configurations give the same function, so what is jitted twice is
-    compiled once. `params` is a nested map: a dict, a FrozenDict or an `nnx.State`.
+    `[batch, classes]` probabilities, or `[batch, 1]` values or similarities. The function composes
+    with jit, grad, vmap and shard_map. Equal configurations give the same function, so what is
+    jitted twice is compiled once. `params` is a nested map: a dict, a FrozenDict or an `nnx.State`.
 
     Raises:
         InputError: `config` is of another type; and from the function, where it is traced: the
@@ -115,6 +115,26 @@ def unchecked_logits_fn(
     return logits
 
 
+def unchecked_encode_pairs_fn(
+    config: Hyperparameters, *, winograd_min_fan: int | None = None
+) -> Callable[..., tuple[Encodings, Encodings]]:
+    """A pure function (params, in0 ids, in1 ids, dropout key or None) -> encodings of both sides.
+
+    Nothing is checked, as by `unchecked_logits_fn`; in1 may have another number of rows.
+    """
+
+    def encode_pairs(
+        params: Params, in0: AnyArray, in1: AnyArray, dropout_key: Array | None = None
+    ) -> tuple[Encodings, Encodings]:
+        rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
+        network = _bind(Object2Vec, config, params, winograd_min_fan=winograd_min_fan)
+        encodings: tuple[Encodings, Encodings]
+        encodings = network.encode_pairs(jnp.asarray(in0), jnp.asarray(in1), rngs)
+        return encodings
+
+    return encode_pairs
+
+
 def encode_fn(config: Hyperparameters, side: int) -> Callable[[AnyParams, ArrayLike], Encodings]:
     """A pure function (params, ids) -> encodings of in0 (`side` 0) or in1 (`side` 1).
 
@@ -171,7 +191,7 @@ def _compare_fn(config: Hyperparameters) -> Callable[[AnyParams, ArrayLike, Arra
             _check_vectors(f"enc{k}", enc, config.enc_dim) for k, enc in enumerate((enc0, enc1))
         ]
         _require_pairs("enc0", vectors[0], "enc1", vectors[1])
-        return head(require_fitting_params(config, params)["head"], *vectors)
+        return head(require_fitting_params(config, params).get("head", {}), *vectors)
 
     return compare
 
@@ -233,7 +253,7 @@ def head_fn(config: Hyperparameters) -> Callable[[Params, EncodingsLike, Encodin
     """A pure function (head parameters, enc0, enc1) -> scores."""
 
     def head(params: Params, enc0: EncodingsLike, enc1: EncodingsLike) -> Scores:
-        scores: Scores = _bind(Head, config, params)(jnp.asarray(enc0), jnp.asarray(enc1))
+        scores: Scores = _bind(make_head, config, params)(jnp.asarray(enc0), jnp.asarray(enc1))
         return scores
 
     return head

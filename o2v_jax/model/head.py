@@ -1,4 +1,4 @@
-"""The comparator, which joins two encodings, and the MLP with its output layer."""
+"""What makes scores of two encodings: comparator, MLP and output layer; or their similarity."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.hyperparameters import Hyperparameters, InBatchObjective
 from o2v_jax.model.layers import FullyConnected
 
 Vectors: TypeAlias = Float[Array, "batch width"]
@@ -61,6 +61,44 @@ class MLP(nnx.Module):
             x = ACTIVATIONS[self.activation](getattr(self, f"fc_{k}")(*parts))
             parts = [self.dropout(x, deterministic=rngs is None, rngs=rngs)]
         return parts
+
+
+def normalize(vectors: Float[Array, "batch width"]) -> Float[Array, "batch width"]:
+    """Vectors of length 1; those of length 0 stay, and have a gradient of 0."""
+    squares = jnp.square(vectors).sum(axis=-1, keepdims=True)
+    is_zero = squares == 0
+    return jnp.where(is_zero, 0.0, vectors * jax.lax.rsqrt(jnp.where(is_zero, 1.0, squares)))
+
+
+class SimilarityHead(nnx.Module):
+    """Two encodings in, their cosine or inner product out: float32 `[batch, 1]`, no parameters."""
+
+    def __init__(self, objective: InBatchObjective) -> None:
+        self.similarity = objective.similarity
+
+    def logits(
+        self,
+        enc0: Float[Array, "batch enc_dim"],
+        enc1: Float[Array, "batch enc_dim"],
+        rngs: nnx.Rngs | None = None,  # noqa: ARG002 - as of Head: there is nothing to drop
+    ) -> Float[Array, "batch 1"]:
+        """The same as a call: nothing follows."""
+        if self.similarity == "cosine":
+            enc0, enc1 = normalize(enc0), normalize(enc1)
+        return (enc0 * enc1).sum(axis=-1, keepdims=True)
+
+    def __call__(
+        self, enc0: Float[Array, "batch enc_dim"], enc1: Float[Array, "batch enc_dim"]
+    ) -> Float[Array, "batch 1"]:
+        """The similarity of each pair."""
+        return self.logits(enc0, enc1)
+
+
+def make_head(config: Hyperparameters, *, rngs: nnx.Rngs) -> "Head | SimilarityHead":
+    """What a configuration makes scores with."""
+    if config.objective is not None:
+        return SimilarityHead(config.objective)
+    return Head(config, rngs=rngs)
 
 
 class Head(nnx.Module):

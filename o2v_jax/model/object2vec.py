@@ -8,7 +8,7 @@ from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import EncoderConfig, Hyperparameters
 from o2v_jax.model.bilstm import BiLSTM
 from o2v_jax.model.hcnn import HierarchicalCNN
-from o2v_jax.model.head import Head
+from o2v_jax.model.head import make_head
 from o2v_jax.model.layers import TokenEmbedding
 from o2v_jax.model.pooled import PooledEmbedding, sum_vectors
 
@@ -47,6 +47,8 @@ class Object2Vec(nnx.Module):
     The names follow the original's parameters: embed_0 and embed_1 (embed_shared if tied), source
     for enc0, target for enc1, and the head's mlp and output_layer. A tied table is held once.
 
+    With an in-batch objective the head is a similarity, which has no parameters.
+
     Both encoders start from one random key. They share no parameters, but where their shapes agree
     they begin as the same function, so that hadamard and abs_diff compare like with like from the
     first step on. Sentence pairs are learnt much better so (CHANGELOG.md has the figures).
@@ -68,7 +70,7 @@ class Object2Vec(nnx.Module):
             setattr(self, name, table)  # a tied table the second time too: the same values
             made = make_encoder(encoder, rngs=start, winograd_min_fan=winograd_min_fan)
             setattr(self, NETWORK_NAMES[side], made)
-        self.head = Head(config, rngs=rngs)
+        self.head = make_head(config, rngs=rngs)
 
     def encode(
         self, side: int, ids: Integer[Array, "batch length"], rngs: nnx.Rngs | None = None
@@ -87,13 +89,13 @@ class Object2Vec(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "batch outputs"]:
         """Outputs before any softmax, for training; `rngs` draws the dropout."""
-        return self.head.logits(*self._encode_pairs(in0, in1, rngs), rngs)
+        return self.head.logits(*self.encode_pairs(in0, in1, rngs), rngs)
 
-    def _encode_pairs(
+    def encode_pairs(
         self,
         in0: Integer[Array, "batch length0"],
         in1: Integer[Array, "batch length1"],
-        rngs: nnx.Rngs | None,
+        rngs: nnx.Rngs | None = None,
     ) -> tuple[Float[Array, "batch enc_dim"], Float[Array, "batch enc_dim"]]:
         """Encodings of both sides; where they share a table, its gradient is added up once."""
         encoders = [getattr(self, name) for name in NETWORK_NAMES]

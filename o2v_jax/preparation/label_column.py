@@ -24,7 +24,10 @@ from o2v_jax.preparation.labels import (
 )
 from o2v_jax.preparation.rows import Cells
 
-_POSITIVES = "none, so that every record is a positive: train with a negative_sampling_rate"
+_POSITIVES = (
+    "none, so that every record is a positive: train with a negative_sampling_rate, "
+    "or with --objective in_batch"
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from o2v_jax.checkpoint import Model
 from o2v_jax.checkpoint.summary import summarize_inputs, summarize_network
 from o2v_jax.constants import DType, Mode
 from o2v_jax.data.deduplicate import AnyRagged
+from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.tokenizers import require_tokenizers
 from o2v_jax.data.validate import MaxSeqLens
 from o2v_jax.devices import default_device, own_settings, require_own_threads
@@ -21,6 +22,7 @@ from o2v_jax.scoring.device_profile import DeviceProfile, get_device_profile
 from o2v_jax.scoring.executor import Executor
 from o2v_jax.scoring.inputs import InputReader
 from o2v_jax.scoring.programs import ProgramKey
+from o2v_jax.scoring.query_scores import ScoreQueries, make_query_scorer
 from o2v_jax.scoring.ranking import Ranking, choose_class, rank_scores, score_candidates
 from o2v_jax.scoring.shapes import choose_model_shapes
 from o2v_jax.scoring.warm_up import WarmUp
@@ -61,6 +63,7 @@ class Scorer:
         tokenizers: of the model, or None.
         class_names: of the model.
         preferred_mode: as given.
+        dtype: as given.
         shapes: the padded shapes that programs are compiled for.
 
     Raises:
@@ -102,6 +105,7 @@ class Scorer:
         self.tokenizers = model.tokenizers
         self.class_names = model.class_names
         self.preferred_mode = preferred_mode
+        self.dtype = dtype
         self.shapes = choose_model_shapes(model, profile=profile, max_programs=max_programs)
         self._inputs = InputReader(model.config, model.tokenizers)
         with own_settings():
@@ -225,6 +229,46 @@ class Scorer:
         scores = score_candidates(self._executor, self._inputs, query_side, one, many)
         return rank_scores(scores[:, column], k)
 
+    def make_query_scorer(
+        self,
+        queries: Any,
+        candidates: Any,
+        *,
+        query_side: Literal[0, 1] = 0,
+        class_index: int | None = None,
+    ) -> ScoreQueries:
+        """A function that scores many queries beside all candidates, each encoded here, once.
+
+        It takes int64 numbers of queries, and returns their scores, a new float32 array
+        `[these queries, candidates]`. They order candidates as `rank` does: they are similarities;
+        of a linear head with one or two outputs and without abs_diff logits, which for two classes
+        are log-odds; of another head what `score` gives.
+
+        Args:
+            queries: sequences of token ids, raw values or encodings, as `rank` takes candidates.
+            candidates: of the other side, likewise.
+            query_side: as for `rank`.
+            class_index: as for `rank`.
+
+        Raises:
+            InputError: an argument is none of these.
+            RecordError: as for `score`.
+
+        >>> import o2v_jax
+        >>> config = o2v_jax.Hyperparameters(
+        ...     enc0_max_seq_len=8, enc0_vocab_size=50, enc_dim=16, mlp_dim=8)
+        >>> scorer = o2v_jax.Scorer(o2v_jax.Model(config, o2v_jax.init(config)))
+        >>> score = scorer.make_query_scorer([[4, 7], [5]], [[9], [1, 3], [2]])
+        >>> score(np.array([0, 1])).shape
+        (2, 3)
+        """
+        require_own_threads()
+        require_choice("query_side", query_side, (0, 1), "0 (in0) or 1 (in1)")
+        column = choose_class(self.config, class_index)
+        one = self._encode(query_side, queries)
+        many = self._encode(1 - query_side, candidates)
+        return make_query_scorer(self._executor, query_side, column, one, many)
+
     def warm_first(self, threads: int = 2) -> int:
         """Compiles those few programs that fit every call; returns how many.
 
@@ -267,6 +311,13 @@ class Scorer:
     def computed_tokens(self) -> int:
         """The same with padding."""
         return self._executor.computed_tokens
+
+    def _encode(self, side: int, objects: Any) -> Floats:
+        """Encodings of ids or raw values, and encodings as they are."""
+        rows = self._inputs.read_objects(side, objects)
+        if not isinstance(rows, Ragged):
+            return rows
+        return self._executor.embed(side, self._inputs.validate(side, rows))
 
     def __reduce__(self) -> NoReturn:
         raise InputError(

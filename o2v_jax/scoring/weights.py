@@ -53,7 +53,7 @@ class Weights:
         profile: DeviceProfile | None = None,
     ) -> None:
         encoders = dict(model.params)
-        self._head_config, self._head_on_host = fold_head(model.config, encoders.pop("head"))
+        self.head_config, self.head_on_host = fold_head(model.config, encoders.pop("head", {}))
         self.enc_dim = model.config.enc_dim
         self.outputs = model.config.outputs
         platform = platform_of(device)
@@ -71,7 +71,7 @@ class Weights:
     @cached_property
     def head(self) -> Any:
         """The parameters of comparator and MLP."""
-        return jax.device_put(self._head_on_host, self.device)
+        return jax.device_put(self.head_on_host, self.device)
 
     def compile_encode(self, capacity: int, side: int, batch: int, length: int) -> Program:
         """The program of an encoder: (table, first row, parameters, ids) -> table, next row."""
@@ -85,19 +85,19 @@ class Weights:
     def compile_compare(self, batch: int) -> Program:
         """The head's program: (parameters, encodings, encodings) -> scores."""
         encodings = jax.ShapeDtypeStruct((batch, self.enc_dim), np.float32)
-        return self._compile_head(head_fn(self._head_config), self.head, encodings, encodings)
+        return self._compile_head(head_fn(self.head_config), self.head, encodings, encodings)
 
     def compile_compare_rows(self, tables: int, capacity: int, batch: int) -> Program:
         """The same of tables: (parameters, tables, rows of each side, `[2, batch]`)."""
         rows, given = jax.ShapeDtypeStruct((2, batch), np.int32), self._make_table_shape(capacity)
         return self._compile_head(
-            compare_in_tables(head_fn(self._head_config)), self.head, (given,) * tables, rows
+            compare_in_tables(head_fn(self.head_config)), self.head, (given,) * tables, rows
         )
 
     def compile_score_pairs(self, batch: int, length: int) -> Program:
         """Encoders and head: (parameters of the encoders, of the head, ids, ids) -> scores."""
         ids, (one, two) = jax.ShapeDtypeStruct((batch, length), np.int32), self._encoders
-        head = head_fn(self._head_config)
+        head = head_fn(self.head_config)
 
         def score(params0: Any, params1: Any, params: Any, in0: Any, in1: Any) -> Any:
             encodings = one.encode(*params0, in0), two.encode(*params1, in1)

@@ -23,7 +23,7 @@ from o2v_jax.arguments import (
 from o2v_jax.checkpoint import Model, check_class_names, check_model_target, check_tokenizers, save
 from o2v_jax.data.tokenizers import KINDS, LARGEST_ID, SIDES, Kind
 from o2v_jax.errors import InputError
-from o2v_jax.hyperparameters import Hyperparameters, OutputLayer
+from o2v_jax.hyperparameters import Hyperparameters, InBatchObjective, OutputLayer
 from o2v_jax.preparation import (
     ALGORITHMS,
     Algorithm,
@@ -70,6 +70,7 @@ def train(
     validation: Any = 0.1,
     test: Any = 0.0,
     hyperparameters: Mapping[str, Any] | None = None,
+    objective: InBatchObjective | None = None,
     auxiliary: str | PathLike[str] | None = None,
     seed: int = 0,
     devices: int | None = None,
@@ -93,7 +94,7 @@ def train(
         in0: the column of in0.
         in1: the column of in1.
         label: the column of labels, numbers or names; None: every pair is a positive, with label 1,
-            for training with a negative_sampling_rate.
+            for training with a negative_sampling_rate or an objective.
         kinds: what in0 and in1 hold, one kind for both or a pair; see `o2v_jax.Tokenizer`. None
             follows from a column's type: lists of integers are "ids", lists of texts "tokens",
             texts "text", and anything else, such as integers and categories, is "value".
@@ -107,6 +108,8 @@ def train(
             of its own, with the same columns. Without `table` a tuple (in0, in1, label).
         test: the same for the metrics at the end.
         hyperparameters: by name; they overrule what follows from the data.
+        objective: `o2v_jax.InBatchObjective(...)` trains for retrieval, on pairs that belong
+            together; None: the loss on labelled pairs.
         auxiliary: the directory of the files that hyperparameters name, such as word vectors.
         seed: decides the split, the initial values, the order of the rows and the dropout.
         devices: how many devices share the training; default all.
@@ -152,10 +155,12 @@ def train(
     skip = on_error == "skip"
     data = prepare_tables(tables, sides, labels, split, shared=shared_vocabulary, skip=skip)
     _log_problems(data.report.problems)
-    run = _make_run(data, given, auxiliary, seed, devices, skip=skip, verbose=verbose)
+    config = Hyperparameters.from_strings(overrule(data.hyperparameters, given), objective)
+    run = _make_run(data, config, auxiliary, seed, devices, skip=skip, verbose=verbose)
     run.on_epoch = partial(_call_all, callbacks)
-    if label is None and not run.config.negative_sampling_rate:
-        _log.warning("without labels every pair is a positive: set a negative_sampling_rate")
+    if label is None and not (config.negative_sampling_rate or objective):
+        advice = "set a negative_sampling_rate, or an objective"
+        _log.warning("without labels every pair is a positive: %s", advice)
     _fit(run)
     provenance = {"command": command, "data_sha256": _hash_parts(run)}
     model = make_model(run, data.tokenizers, data.class_names, provenance, license_id)
@@ -272,7 +277,7 @@ def _log_problems(problems: SkippedRows) -> None:
 
 def _make_run(
     data: PreparedTables,
-    given: Mapping[str, Any],
+    config: Hyperparameters,
     auxiliary: str | PathLike[str] | None,
     seed: int,
     devices: int | None,
@@ -281,7 +286,6 @@ def _make_run(
     verbose: bool,
 ) -> Run:
     """The run, with everything checked that it needs."""
-    config = Hyperparameters.from_strings(overrule(data.hyperparameters, given))
     if len(data.class_names) == 1:
         raise InputError(f"the labels name one class, {data.class_names[0]!r}; two are needed")
     check_class_names(data.class_names, config)

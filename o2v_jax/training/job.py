@@ -13,7 +13,7 @@ from uuid import uuid4
 from o2v_jax.checkpoint import Model, check_class_names, check_model_target, check_tokenizers, save
 from o2v_jax.data.tokenizers import Tokenizers
 from o2v_jax.errors import CheckpointError, InputError, Interrupted
-from o2v_jax.hyperparameters import Hyperparameters
+from o2v_jax.hyperparameters import Hyperparameters, objective_to_json
 from o2v_jax.signals import Signals
 from o2v_jax.training.data.dataset import Dataset, read_dataset
 from o2v_jax.training.data.pretrained import auxiliary_file, read_pretrained
@@ -53,6 +53,8 @@ def identify_run(config: Hyperparameters, files: Described, **others: object) ->
     """What decides a run's outcome, by name: its hyperparameters, its data, and `others`."""
     digests = {name: _digest([part["sha256"] for part in parts]) for name, parts in files.items()}
     named = {name.replace("_", " "): str(value) for name, value in others.items()}
+    if config.objective is not None:
+        named["objective"] = json.dumps(objective_to_json(config.objective))
     return {**config.to_strings(), **{f"{n} data": value for n, value in digests.items()}, **named}
 
 

@@ -100,7 +100,7 @@ class Space:
         width = values.get("enc0_token_embedding_dim")
         tied = self.base.tied_token_embedding_weight and self.base.enc1_network != "enc0"
         both = {"enc1_token_embedding_dim": width} if tied and width else {}
-        return Hyperparameters.from_strings({**kept, **values, **both})
+        return Hyperparameters.from_strings({**kept, **values, **both}, self.base.objective)
 
 
 def make_space(base: Hyperparameters, settings: Sequence[str] = ()) -> Space:

@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from o2v_jax.errors import InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.staging import try_lock
-from o2v_jax.training.loop.evaluation import loss_name
+from o2v_jax.training.loop.evaluation import list_metrics
+from o2v_jax.training.report.metric_lines import HIGHER_IS_BETTER
 from o2v_jax.tuning.search_space import Space
 
 
@@ -36,7 +37,7 @@ class Objective:
         Raises:
             InputError: it is not a metric of this output layer, or of a channel that is not given.
         """
-        metrics = [loss_name(config)] + ["accuracy"] * (config.output_layer == "softmax")
+        metrics = list_metrics(config)
         judged = [channel for channel in channels if channel != "train"]
         valid = [cls(channel, metric) for channel in judged for metric in metrics]
         for objective in valid:
@@ -53,7 +54,7 @@ class Objective:
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
         """What Optuna is to do with the metric."""
-        return "maximize" if self.metric == "accuracy" else "minimize"
+        return "maximize" if self.metric in HIGHER_IS_BETTER else "minimize"
 
     def is_better(self, one: float, other: float) -> bool:
         """Whether `one` is strictly better than `other`."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from o2v_jax import Tokenizer, Vocabulary
 from o2v_jax.data import DecodeOptions, Format, decode, encode, read_lines, sniff
 from o2v_jax.errors import RecordError
 
@@ -76,6 +77,21 @@ def test_labels_are_float64():
     labels = decode(data, LINES, DecodeOptions(labelled=True)).labels
     assert labels.dtype == np.float64
     assert labels.tolist() == [1.0, -2.5]
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_a_label_that_may_be_there_is_nan_where_it_is_not(texts):
+    in0 = '"a b"' if texts else "[1]"
+    records = f'{{"label": 1, "in0": {in0}, "in1": [2]}}, {{"in0": {in0}, "in1": [2]}}'
+    tokenizers = (Tokenizer("tokens", Vocabulary({"<unk>": 1, "a": 2})),) * 2 if texts else None
+    options = DecodeOptions(labelled=None, tokenizers=tokenizers)
+    document = f'{{"instances": [{records}]}}'.encode()
+    np.testing.assert_array_equal(decode(document, Format.JSON, options).labels, [1, np.nan])
+    lines = records.replace("}, {", "}\n{").encode()
+    np.testing.assert_array_equal(decode(lines, LINES, options).labels, [1, np.nan])
+    assert problem(b'{"in0": [1]}', LINES, labelled=None) == (
+        'line 1 $: the field "in1" is missing'
+    )
 
 
 @pytest.mark.parametrize(

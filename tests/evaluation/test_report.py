@@ -9,11 +9,11 @@ import numpy as np
 import orjson
 import pytest
 
-from o2v_jax import InputError, Ragged
+from o2v_jax import InBatchObjective, InputError, Ragged, evaluate_ranking
 from o2v_jax.data.records import Pairs
 from o2v_jax.evaluation import Evaluation, check_report_target
 from o2v_jax.evaluation.page import render_page
-from o2v_jax.evaluation.plots import plot_confusion, plot_predictions
+from o2v_jax.evaluation.plots import plot_confusion, plot_found, plot_predictions
 
 CLASSES = ["a & b", "<i>c</i>", "d"]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -74,6 +74,17 @@ def regressed(evaluation_of, tmp_path_factory):
     return found, found.write(tmp_path_factory.mktemp("reports") / "regressed")
 
 
+@pytest.fixture(scope="module")
+def ranked(config_of, model_of, tmp_path_factory):
+    objective = InBatchObjective(similarity="inner_product")
+    config = config_of(enc0_network="pooled_embedding", enc0_max_seq_len=3, objective=objective)
+    in0, in1 = [[2 + n % 9] for n in range(30)], [[1 + n % 13, 4] for n in range(30)]
+    labels = [n % 9 != 5 for n in range(30)]
+    found = evaluate_ranking(model_of(config), in0, in1, labels)
+    folder = tmp_path_factory.mktemp("reports") / "ranked"
+    return found, found.write(folder, about={"data": "pairs"})
+
+
 def names_in(page):
     return sorted(path.name for path in page.parent.iterdir())
 
@@ -90,7 +101,11 @@ def test_the_files_of_a_regression(regressed):
     ]
 
 
-@pytest.mark.parametrize("task", ["classified", "regressed"])
+def test_the_files_of_a_ranking(ranked):
+    assert names_in(ranked[1]) == ["found_by_rank.png", "report.html", "report.json"]
+
+
+@pytest.mark.parametrize("task", ["classified", "regressed", "ranked"])
 def test_the_page_holds_its_plots_and_needs_nothing_else(task, request):
     _, page = request.getfixturevalue(task)
     text = page.read_text()
@@ -126,6 +141,44 @@ def test_a_regression_says_its_figures(regressed):
     for name in ("RMSE", "MAE", "Pearson's r", "Spearman's rho", "residual"):
         assert name in said
     assert f"{found.metrics['mean_absolute_error']:.3f}" in said
+
+
+def test_a_ranking_says_what_the_json_holds(ranked):
+    found, page = ranked
+    said = Text(page.read_text()).text
+    figures = json.loads(page.with_name("report.json").read_text())
+    assert (figures["task"], figures["queries"], figures["candidates"]) == ("ranking", 8, 13)
+    assert {name: each["value"] for name, each in figures["metrics"].items()} == {
+        name: found.metrics[name] for name in found.figures
+    }
+    assert "8 queries among 13 candidates. Left out, without a relevant candidate: 1." in said
+    assert f"{found.metrics['mrr']:.4f}" in said
+    assert f"{figures['baseline']['mean_rank']:.3f}" in said
+    worst = figures["worst"][0]
+    assert worst["rank"] == found.make_contents({}).best_ranks.max()
+    assert f"{worst['query']} {worst['relevant']}" in said
+    for name in ("MRR", "Hits@20", "Recall@1", "nDCG@10", "Mean rank", "Wilson", "Student"):
+        assert name in said
+    assert figures["about"]["head"] == "compared by inner_product, trained in batches"
+
+
+def test_the_mean_rank_of_random_order_is_that_of_shuffled_lists(ranked):
+    found, _ = ranked
+    contents, counts = found.make_contents({}), found.lists.relevance.counts
+    rng = np.random.default_rng(0)
+    draws = [
+        np.mean([1 + rng.permutation(13)[:count].min() for count in counts[counts > 0]])
+        for _ in range(2000)
+    ]
+    assert contents.random_rank == pytest.approx(np.mean(draws), rel=0.02)
+
+
+def test_the_plot_rises_to_one_over_ranks():
+    (axes,) = plot_found(np.array([1.0, 3.0, 3.0, 40.0]), 100).axes
+    (line,) = axes.lines
+    assert line.get_xdata().tolist() == [1, 1, 3, 3, 40, 100]
+    assert line.get_ydata().tolist() == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert axes.get_xscale() == "log"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +232,8 @@ def former(tmp_path):
 
 
 def test_an_earlier_report_is_replaced_by_a_whole_one(former, regressed, tmp_path):
-    (former / "confusion_matrix.png").write_text("former")
+    for name in ("confusion_matrix.png", "found_by_rank.png"):
+        (former / name).write_text("former")
     page = regressed[0].write(former)
     assert names_in(page) == names_in(regressed[1])
     assert page.read_text() != "former"

@@ -15,6 +15,8 @@ def fold_head(config: Hyperparameters, params: Params) -> tuple[Hyperparameters,
     ((x A + a) B + b) C + c = x (A B C) + (a B + b) C + c, multiplied here in float64.
     Other activations, and more outputs than mlp_dim, leave everything as it is.
     """
+    if config.objective is not None:
+        return config, {}
     is_linear = config.mlp_activation == "linear" and config.mlp_layers
     if not is_linear or config.outputs > config.mlp_dim:
         return config, params

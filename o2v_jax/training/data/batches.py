@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from o2v_jax.array_types import Index
+from o2v_jax.data.deduplicate import find_unique_rows, hash_rows
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.validate import resolve_max_seq_lens
 from o2v_jax.hyperparameters import Hyperparameters
@@ -55,33 +57,53 @@ def make_pairs(examples: Examples, shifts: Shifts, records: int) -> PairIndices:
 
 MAX_BUCKETS = 5  # a side: a training step is compiled for the pairs that occur
 NO_SHIFTS = np.zeros(0, np.int32)
+COUNTED = 2**16  # records whose objects are hashed together
 SAMPLED = 1000  # batches, in random order, that the lengths are fitted to
+
+
+class InBatch(NamedTuple):
+    """What the in-batch objective knows of a batch's rows, for in0 and for in1.
+
+    Attributes:
+        groups: int32 `[batch]`, the same number for equal objects; 0 for a row that is no record.
+        log_frequencies: float32 `[batch]`, the logarithm of each object's share of the training
+            data, if the objective corrects for it.
+    """
+
+    groups: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+    log_frequencies: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
 
 
 class Batch(NamedTuple):
     """One padded batch.
 
     `in0` and `in1` are int32 `[batch, length]`, `labels` float32 `[batch]`, `weights` float32
-    `[batch]`: 1 for a record, 0 for a row that only fills the batch.
+    `[batch]`: 1 for a record, 0 for a row that only fills the batch. `in_batch` is there for the
+    in-batch objective alone.
     """
 
     in0: npt.NDArray[np.int32]
     in1: npt.NDArray[np.int32]
     labels: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
+    in_batch: InBatch | None = None
 
 
 @dataclass(frozen=True)
 class DataLoader:
     """Cuts a data set into batches of `size` records, padded to a bucket of each side.
 
-    With a `negative_rate` above 0, an epoch holds as many negatives for each record.
+    With a `negative_rate` above 0, an epoch holds as many negatives for each record. `in_batch`
+    says that the pairs of a batch are compared with one another, `log_frequencies` how frequent the
+    objects of each record are, float32 `[records]` a side.
     """
 
     size: int
     bucket_width: int
     boundaries: tuple[tuple[int, ...], tuple[int, ...]]
     negative_rate: int = 0
+    in_batch: bool = False
+    log_frequencies: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
 
     @classmethod
     def of(cls, config: Hyperparameters, data: Dataset) -> "DataLoader":
@@ -97,7 +119,12 @@ class DataLoader:
             fit_boundaries(counts, most, MAX_BUCKETS)
             for counts, most in zip(longest, bounds, strict=True)
         )
-        return replace(plain, boundaries=(one, two))
+        if config.objective is None:
+            return replace(plain, boundaries=(one, two))
+        frequencies = None
+        if config.objective.correct_popularity:
+            frequencies = measure_log_frequencies(data, 0), measure_log_frequencies(data, 1)
+        return replace(plain, boundaries=(one, two), in_batch=True, log_frequencies=frequencies)
 
     def count_examples(self, data: Dataset) -> int:
         """Examples in an epoch: the records and their negatives."""
@@ -135,7 +162,7 @@ class DataLoader:
 
     def iterate_in_order(self, data: Dataset) -> Iterator[Batch]:
         """Every record once, sorted by length: for evaluation, where order changes nothing."""
-        order = np.argsort(np.maximum(data.lengths(0), data.lengths(1)), kind="stable")
+        order = order_by_length(data)
         for start in range(0, len(data), self.size):
             rows = order[start : start + self.size]
             yield self.make_batch(data, PairIndices(rows, rows))
@@ -150,11 +177,50 @@ class DataLoader:
         labels, weights = np.zeros((2, self.size), np.float32)
         labels[: len(pairs.first)] = np.where(pairs.positive, data.labels[pairs.first], 0)
         weights[: len(pairs.first)] = 1.0
+        sides = [data.rows(side, rows) for side, rows in enumerate(pairs)]
         in0, in1 = (
-            _pad(data.rows(side, rows), self.size, self.boundaries[side])
-            for side, rows in enumerate(pairs)
+            _pad(rows, self.size, boundaries)
+            for rows, boundaries in zip(sides, self.boundaries, strict=True)
         )
-        return Batch(in0, in1, labels, weights)
+        known = self._describe_pairs(sides, pairs) if self.in_batch else None
+        return Batch(in0, in1, labels, weights, known)
+
+    def _describe_pairs(self, sides: list[Ragged], pairs: PairIndices) -> InBatch:
+        first, second = (
+            self._fill(1 + find_unique_rows(rows)[1].astype(np.int32)) for rows in sides
+        )
+        if self.log_frequencies is None:
+            return InBatch((first, second))
+        logq0, logq1 = (
+            self._fill(values[rows])
+            for values, rows in zip(self.log_frequencies, pairs, strict=True)
+        )
+        return InBatch((first, second), (logq0, logq1))
+
+    def _fill(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values of records, and zeros for the rows that fill the batch."""
+        return np.pad(values, (0, self.size - len(values)))
+
+
+def order_by_length(data: Dataset) -> Index:
+    """Records by the length of their longer side, int64 `[records]`."""
+    order: Index = np.argsort(np.maximum(data.lengths(0), data.lengths(1)), kind="stable")
+    return order
+
+
+def measure_log_frequencies(data: Dataset, side: int) -> npt.NDArray[np.float32]:
+    """The logarithm of the share of the records that have a record's object, float32 `[records]`.
+
+    Objects are told apart by 64-bit hashes: a collision changes a frequency, and nothing else.
+    """
+    starts = range(0, len(data), COUNTED)
+    hashes = [
+        hash_rows(data.rows(side, np.arange(start, min(start + COUNTED, len(data)))))
+        for start in starts
+    ]
+    _, kind, counts = np.unique(np.concatenate(hashes), return_inverse=True, return_counts=True)
+    shares: npt.NDArray[np.float32] = np.log(counts / len(data)).astype(np.float32)[kind]
+    return shares
 
 
 def _pad(rows: Ragged, size: int, boundaries: tuple[int, ...]) -> npt.NDArray[np.int32]:

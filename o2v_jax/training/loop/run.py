@@ -18,7 +18,13 @@ from o2v_jax.training.data.batches import Batch, DataLoader
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.loop.agreement import Agreement
-from o2v_jax.training.loop.evaluation import Accumulator, compute_means, loss_name, measure
+from o2v_jax.training.loop.evaluation import (
+    Accumulator,
+    compute_means,
+    judge_metrics,
+    measure,
+    measure_ranking,
+)
 from o2v_jax.training.loop.hosts import AgreedInterruption, Hosts
 from o2v_jax.training.loop.progress import ChannelMetrics, Progress, Verdict, judge
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
@@ -29,6 +35,7 @@ from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.step import (
     TrainState,
     init_state,
+    make_encoding_step,
     make_evaluation_step,
     make_train_step,
 )
@@ -75,6 +82,7 @@ class Run:
         self._loader = DataLoader.of(self.config, self.train)
         self._step = make_train_step(self.config, self.pretrained, self.placement)
         self._evaluate = make_evaluation_step(self.config, self.placement)
+        self._encode = make_encoding_step(self.config, self.placement)
         self._agreement = Agreement(self.placement.devices)
         self._progress, self._accumulator = Progress(), Accumulator()
         self._test_metrics: dict[str, float] = {}
@@ -135,6 +143,8 @@ class Run:
     def evaluate(self, params: Params, data: Dataset) -> dict[str, float]:
         """Metrics of `params` on `data`, by their documented names."""
         batches = self._watch(self._loader.iterate_in_order(data))
+        if self.config.objective is not None:
+            return measure_ranking(self.config, self._encode, params, batches, data)
         return measure(self.config, self._evaluate, params, batches)
 
     def _train_epoch(self) -> None:
@@ -204,18 +214,13 @@ class Run:
         return self._stopped or self._progress.epoch == self.config.epochs
 
     def _list_losses(self) -> list[float]:
-        """The validation losses so far, or the training ones without validation data."""
-        return [self._get_loss(metrics) for metrics in self.history]
-
-    def _get_loss(self, metrics: ChannelMetrics) -> float:
-        channel = "train" if self.validation is None else "validation"
-        return metrics[channel][loss_name(self.config)]
+        """What early stopping has compared so far, one an epoch."""
+        return [judge_metrics(self.config, metrics) for metrics in self.history]
 
     def _is_best(self, metrics: ChannelMetrics) -> bool:
         """Whether an epoch that ends with these metrics is the best so far."""
-        return self._judge([*self._list_losses(), self._get_loss(metrics)]).best == len(
-            self.history
-        )
+        losses = [*self._list_losses(), judge_metrics(self.config, metrics)]
+        return self._judge(losses).best == len(self.history)
 
     def _judge_so_far(self) -> Verdict:
         return self._judge(self._list_losses())
@@ -229,7 +234,8 @@ class Run:
         losses = self._list_losses()
         if isfinite(losses[-1]):
             return
-        channel = "train" if self.validation is None else "validation"
+        in_train = self.validation is None or self.config.objective is not None
+        channel = "train" if in_train else "validation"
         what = f"the {channel} loss is {losses[-1]} after epoch {len(losses) - 1}"
         advice = f"{what}: lower learning_rate={self.config.learning_rate}"
         if len(losses) == 1:

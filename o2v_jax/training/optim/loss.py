@@ -32,14 +32,18 @@ class Sums(NamedTuple):
         return Sums(*map(jnp.add, self, other))
 
 
+def sum_records(loss: Float[Array, "batch"], correct: Float[Array, "batch"], batch: Batch) -> Sums:
+    """Of a batch, from the loss of each record and whether it is correct."""
+    weights = jnp.asarray(batch.weights)
+    return Sums((loss * weights).sum(), (correct * weights).sum(), weights.sum())
+
+
 def sum_batch(
     config: Hyperparameters, outputs: Float[Array, "batch outputs"], batch: Batch
 ) -> Sums:
     """Loss, correct records and weight of a batch, summed, from the network's outputs."""
-    measure = _classify if config.output_layer == "softmax" else _regress
-    loss, correct = measure(outputs, jnp.asarray(batch.labels))
-    weights = jnp.asarray(batch.weights)
-    return Sums((loss * weights).sum(), (correct * weights).sum(), weights.sum())
+    measure = _classify if config.is_classification else _regress
+    return sum_records(*measure(outputs, jnp.asarray(batch.labels)), batch)
 
 
 def _classify(

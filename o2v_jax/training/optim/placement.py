@@ -94,8 +94,8 @@ class Placement:
         """
         if self.mesh.size == 1:
             return batch, rows
-        shares = [self._put(array, self.by_rows) for array in batch]
-        return Batch(*shares), self.put_replicated(rows)  # type: ignore[arg-type]
+        shared = jax.tree.map(lambda array: self._put(array, self.by_rows), batch)
+        return shared, self.put_replicated(rows)
 
     def put_replicated(self, tree: Any) -> Any:
         """Host arrays, each on every device."""

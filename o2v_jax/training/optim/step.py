@@ -18,12 +18,19 @@ from o2v_jax.array_types import Ids
 from o2v_jax.devices import own_settings
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.memory import give_back_freed_memory
-from o2v_jax.model import Params, init_from_key, random_key, unchecked_logits_fn
+from o2v_jax.model import (
+    Params,
+    init_from_key,
+    random_key,
+    unchecked_encode_pairs_fn,
+    unchecked_logits_fn,
+)
 from o2v_jax.model.ops.winograd import choose_min_fan
 from o2v_jax.training.data.batches import Batch
 from o2v_jax.training.data.pretrained import Pretrained, find_frozen_rows, insert_pretrained
 from o2v_jax.training.optim.batch_vocabulary import RowsByTable, remap_ids, remap_ids_in_step
-from o2v_jax.training.optim.loss import Scalar, Sums, sum_batch
+from o2v_jax.training.optim.in_batch import measure_in_batch
+from o2v_jax.training.optim.loss import Scalar, Sums, sum_batch, sum_records
 from o2v_jax.training.optim.optimizers import apply_update, make_optimizer
 from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.row_sparse import (
@@ -143,6 +150,21 @@ def make_evaluation_step(
         return sums
 
     return evaluate
+
+
+def make_encoding_step(
+    config: Hyperparameters, placement: Placement | None = None
+) -> Callable[[Params, Batch], tuple[Array, Array]]:
+    """A function (params, batch) -> encodings of in0 and of in1, jitted, without dropout."""
+    placement = placement or Placement.default()
+
+    def encode(params: Params, batch: Batch) -> tuple[Array, Array]:
+        on_devices, rows = prepare_batch(config, placement, batch, remap=placement.shard_tables)
+        encodings: tuple[Array, Array]
+        encodings = placement.take_local(_encode(config, placement, params, on_devices, rows))
+        return encodings
+
+    return encode
 
 
 def remaps_on_host(config: Hyperparameters, placement: Placement, large: int = LARGE) -> bool:
@@ -273,9 +295,14 @@ def _compute_loss(
     batch: Batch,
     key: Array,
 ) -> tuple[Scalar, Sums]:
-    logits = unchecked_logits_fn(config, winograd_min_fan=winograd_min_fan)
-    outputs = logits(params, batch.in0, batch.in1, key)
-    sums = sum_batch(config, outputs, batch)
+    if config.objective is not None:
+        encode = unchecked_encode_pairs_fn(config, winograd_min_fan=winograd_min_fan)
+        encodings = encode(params, batch.in0, batch.in1, key)
+        sums = sum_records(*measure_in_batch(config.objective, *encodings, batch), batch)
+    else:
+        logits = unchecked_logits_fn(config, winograd_min_fan=winograd_min_fan)
+        outputs = logits(params, batch.in0, batch.in1, key)
+        sums = sum_batch(config, outputs, batch)
     return sums.loss / sums.weight, sums
 
 
@@ -283,8 +310,26 @@ def _compute_loss(
 def _evaluate(
     config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: RowsByTable
 ) -> Sums:
-    small = {name: {"weight": _take_rows(params[name]["weight"], at)} for name, at in rows.items()}
-    small = jax.lax.with_sharding_constraint(small, placement.replicated)
     with placement.use():
+        small = _take_tables(placement, params, rows)
         outputs = unchecked_logits_fn(config)({**params, **small}, batch.in0, batch.in1)
     return sum_batch(config, outputs, batch)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _encode(
+    config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: RowsByTable
+) -> tuple[Array, Array]:
+    with placement.use():
+        small = _take_tables(placement, params, rows)
+        encodings = unchecked_encode_pairs_fn(config)({**params, **small}, batch.in0, batch.in1)
+    replicated: tuple[Array, Array]
+    replicated = jax.lax.with_sharding_constraint(encodings, placement.replicated)
+    return replicated
+
+
+def _take_tables(placement: Placement, params: Params, rows: RowsByTable) -> Params:
+    """Of token tables these rows, on every device."""
+    small = {name: {"weight": _take_rows(params[name]["weight"], at)} for name, at in rows.items()}
+    replicated: Params = jax.lax.with_sharding_constraint(small, placement.replicated)
+    return replicated

@@ -1,5 +1,6 @@
 """The model card: README.md of a model directory, as the Hugging Face Hub reads it."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,10 +10,12 @@ from o2v_jax.checkpoint import Model
 from o2v_jax.checkpoint.summary import summarize_inputs, summarize_network
 from o2v_jax.data.tokenizers import SIDES
 from o2v_jax.errors import InputError
+from o2v_jax.hyperparameters import objective_to_json
 
 LIBRARY = "o2v_jax"
 TAGS = ("object2vec", "jax", "flax")
 
+_TEXT_TASKS = ("text-classification", "sentence-similarity")
 _CHANNELS = ("train", "validation", "test")
 _USE = """```bash
 o2v serve --model MODEL
@@ -47,7 +50,7 @@ def write_card(model: Model, license_id: str = "") -> str:
     # its import takes half a second, and only training needs it
     from huggingface_hub import ModelCardData  # noqa: PLC0415
 
-    results = _list_results(model)
+    results, task = _list_results(model), _find_task(model)
     metrics = sorted({name for _, values in _list_channels(model) for name in values})
     data = ModelCardData(
         library_name=LIBRARY,
@@ -55,16 +58,21 @@ def write_card(model: Model, license_id: str = "") -> str:
         metrics=metrics or None,
         model_name="Object2Vec" if results else None,
         eval_results=results or None,
-        pipeline_tag="text-classification" if _classifies_texts(model) else None,
+        pipeline_tag=task if task in _TEXT_TASKS else None,
         tags=list(TAGS),
     )
     sections = "\n\n".join(_write_sections(model, license_id))
     return f"---\n{data.to_yaml().strip()}\n---\n\n{sections}\n"
 
 
-def _classifies_texts(model: Model) -> bool:
-    kinds = {each.kind for each in model.tokenizers or ()}
-    return model.config.output_layer == "softmax" and kinds == {"text"}
+def _find_task(model: Model) -> str:
+    """What the model does, as the Hub calls it."""
+    texts = {each.kind for each in model.tokenizers or ()} == {"text"}
+    if model.config.objective is not None:
+        return "sentence-similarity" if texts else "other"
+    if model.config.is_classification:
+        return "text-classification" if texts else "tabular-classification"
+    return "tabular-regression"
 
 
 def _list_results(model: Model) -> list[Any]:
@@ -73,7 +81,7 @@ def _list_results(model: Model) -> list[Any]:
 
     return [
         EvalResult(
-            task_type="text-classification" if _classifies_texts(model) else "tabular-regression",
+            task_type=_find_task(model),
             dataset_type="records",
             dataset_name="test channel",
             dataset_split="test",
@@ -119,7 +127,8 @@ def _write_metrics(model: Model) -> Iterator[str]:
     yield f"| channel | {' | '.join(names)} |"
     yield "| --- |" + " --- |" * len(names)
     for channel, values in channels:
-        yield f"| {channel} | {' | '.join(f'{values[name]:.6g}' for name in names)} |"
+        cells = (f"{values[name]:.6g}" if name in values else "" for name in names)
+        yield f"| {channel} | {' | '.join(cells)} |"
     yield ""
     yield f"The parameters are those of epoch {model.metrics.get('best_epoch')}, counted from 0."
     yield "Figures of the train channel are means over that epoch, with dropout."
@@ -145,6 +154,9 @@ def _write_training(model: Model) -> Iterator[str]:
     yield f"```\n{made.get('command') or 'o2v train'}\n```"
     yield ""
     settings = model.config.to_strings().items()
+    if model.config.objective is not None:
+        yield f"Objective: `{json.dumps(objective_to_json(model.config.objective))}`"
+        yield ""
     yield "Hyperparameters: " + ", ".join(f"`{name}={_escape(value)}`" for name, value in settings)
 
 

@@ -40,6 +40,10 @@ class Scale(NamedTuple):
 SCALES = {
     "cross_entropy": Scale("cross-entropy", "cross-entropy (nats, lower is better)"),
     "accuracy": Scale("accuracy", "accuracy (share of records that are right)"),
+    "mrr": Scale("MRR, mean reciprocal rank", "MRR (1 is best)"),
+    "hits_at_1": Scale("hits@1", "share of queries whose partner is first"),
+    "hits_at_10": Scale("hits@10", "share of queries whose partner is among the first 10"),
+    "mean_rank": Scale("mean rank", "mean rank of the partner (1 is best)"),
     "mean_squared_error": Scale(
         "RMSE, root mean squared error",
         "RMSE (unit of the label, lower is better)",
@@ -77,7 +81,7 @@ def draw_curves(
     history: History, best_epoch: int, test: Mapping[str, float] | None = None
 ) -> "Figure":
     """The figure of `plot_curves`."""
-    names = list(history[0]["train"])
+    names = [*dict.fromkeys(name for values in history[0].values() for name in values)]
     figure = make_figure(5.5 * len(names), 4, layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         scale = SCALES.get(name, Scale(name.replace("_", " "), name.replace("_", " ")))
@@ -102,7 +106,7 @@ class _Panel:
         series = {
             channel: np.array([_show(scale, epoch[channel][name]) for epoch in history])
             for channel in COLOURS
-            if channel in history[0]
+            if name in history[0].get(channel, {})
         }
         return cls(scale, series, best_epoch, None if test is None else _show(scale, test))
 
@@ -110,7 +114,7 @@ class _Panel:
         """A line a channel, the best epoch, the test channel's value."""
         from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - slow to import
 
-        epochs = len(self.series["train"])
+        epochs = len(next(iter(self.series.values())))
         for channel, values in self.series.items():
             (line,) = axes.plot(values, color=COLOURS[channel], markersize=4)
             line.set_label(_write_label(channel, values[self.best_epoch]))

@@ -16,6 +16,7 @@ from o2v_jax.util import discard_output
 
 _log = logging.getLogger("o2v_jax")
 
+HIGHER_IS_BETTER = ("accuracy", "mrr", "hits_at_1", "hits_at_10")  # metrics; others are losses
 HOST = "algo-1"  # as SageMaker names the first host
 
 
@@ -30,7 +31,7 @@ def quality_line(
     '#quality_metric: host=algo-1, test cross_entropy <loss>=0.3'
     """
     when = "" if epoch is None else f" epoch={epoch},"
-    kind = "score" if name == "accuracy" else "loss"
+    kind = "score" if name in HIGHER_IS_BETTER else "loss"
     return f"#quality_metric: host={host},{when} {channel} {name} <{kind}>={value}"
 
 

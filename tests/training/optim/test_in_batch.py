@@ -1,0 +1,131 @@
+"""The in-batch loss against a statement of it in NumPy, on one device and on several."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from o2v_jax import Hyperparameters, InBatchObjective
+from o2v_jax.data.ragged import Ragged
+from o2v_jax.model import encode_fn
+from o2v_jax.training.data.batches import DataLoader, measure_log_frequencies
+from o2v_jax.training.data.dataset import Dataset
+from o2v_jax.training.optim.in_batch import measure_in_batch
+from o2v_jax.training.optim.placement import Placement
+from o2v_jax.training.optim.step import init_state, make_encoding_step, make_train_step
+
+pytestmark = pytest.mark.slow
+
+# pairs 0 and 2 have one in0, pairs 1 and 4 one in1, pair 5 is pair 3 again
+IN0 = [[1, 2], [3], [1, 2], [4, 5], [6], [4, 5], [7]]
+IN1 = [[1], [2, 3], [4], [5], [2, 3], [5], [6, 7]]
+DATA = Dataset(Ragged.of(IN0), Ragged.of(IN1), np.ones(7, np.float32), (2, 2))
+
+
+def config_of(objective, **settings):
+    defaults = {
+        "enc0_max_seq_len": 2,
+        "enc0_vocab_size": 9,
+        "enc0_network": "pooled_embedding",
+        "enc1_network": "enc0",
+        "tied_token_embedding_weight": True,
+        "enc_dim": 8,
+        "mini_batch_size": 8,
+        "learning_rate": 0.05,
+        "objective": objective,
+    }
+    return Hyperparameters(**{**defaults, **settings})
+
+
+def batch_of(config, data=DATA):
+    """All records in order, and a row that fills the batch."""
+    (batch,) = DataLoader.of(config, data).iterate_in_order(data)
+    return batch
+
+
+def expected_losses(objective, enc0, enc1, in0, in1):
+    """Each pair's loss and whether its in1 comes first: a loop over pairs, in float64."""
+    enc0, enc1 = np.float64(enc0), np.float64(enc1)
+    if objective.similarity == "cosine":
+        enc0, enc1 = (enc / np.linalg.norm(enc, axis=1, keepdims=True) for enc in (enc0, enc1))
+    share = objective.correct_popularity
+    losses, correct = [], []
+    for i in range(len(in0)):
+        rivals = [j for j in range(len(in0)) if j == i or (in0[j] != in0[i] and in1[j] != in1[i])]
+        of_direction = []
+        for own, others, rows in ((enc0[i], enc1, in1), (enc1[i], enc0, in0)):
+            logits = np.array([own @ others[j] / objective.temperature for j in rivals])
+            if share:
+                logits -= [np.log(rows.count(rows[j]) / len(rows)) for j in rivals]
+            of_direction.append(np.log(np.exp(logits).sum()) - logits[rivals.index(i)])
+            if others is enc1:
+                correct.append(rivals[int(logits.argmax())] == i)
+        losses.append(np.mean(of_direction))
+    return np.array(losses), np.array(correct)
+
+
+@pytest.mark.parametrize("objective", [
+    InBatchObjective(temperature=0.5),
+    InBatchObjective(temperature=0.5, correct_popularity=True),
+    InBatchObjective(similarity="inner_product", temperature=1),
+])  # fmt: skip
+def test_losses_are_those_of_the_definition(objective):
+    config = config_of(objective)
+    batch = batch_of(config)
+    enc0, enc1 = np.random.default_rng(0).normal(size=(2, 8, 8)).astype(np.float32)
+    loss, correct = jax.jit(measure_in_batch, static_argnums=0)(objective, enc0, enc1, batch)
+    order = np.argsort([max(len(a), len(b)) for a, b in zip(IN0, IN1, strict=True)], kind="stable")
+    in0, in1 = ([rows[k] for k in order] for rows in (IN0, IN1))
+    expected = expected_losses(objective, enc0[:7], enc1[:7], in0, in1)
+    np.testing.assert_allclose(np.asarray(loss)[:7], expected[0], rtol=1e-5)
+    np.testing.assert_array_equal(np.asarray(correct)[:7], expected[1])
+
+
+def test_rows_that_fill_a_batch_change_nothing():
+    objective = InBatchObjective()
+    batch = batch_of(config_of(objective))
+    enc0, enc1 = np.random.default_rng(1).normal(size=(2, 8, 8)).astype(np.float32)
+    loss, _ = measure_in_batch(objective, jnp.array(enc0), jnp.array(enc1), batch)
+    enc0[7], enc1[7] = 100 * enc0[0], 100 * enc1[1]
+    again, _ = measure_in_batch(objective, jnp.array(enc0), jnp.array(enc1), batch)
+    np.testing.assert_array_equal(np.asarray(loss)[:7], np.asarray(again)[:7])
+    assert batch.weights.tolist() == [1] * 7 + [0]
+
+
+def test_frequencies_are_shares_of_the_records():
+    np.testing.assert_allclose(
+        np.exp(measure_log_frequencies(DATA, 1)), np.array([1, 2, 1, 2, 2, 2, 1]) / 7, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("storage", ["dense", "row_sparse"])
+@pytest.mark.parametrize("shard_tables", [False, True])
+def test_the_number_of_devices_changes_nothing(storage, shard_tables):
+    objective = InBatchObjective(correct_popularity=True)
+    config = config_of(objective, token_embedding_storage_type=storage, mini_batch_size=6)
+    loader = DataLoader.of(config, DATA)
+    reached = []
+    for devices in (1, 4):
+        shard = shard_tables and devices > 1
+        placement = Placement.over(jax.devices()[:devices], shard_tables=shard)
+        state, losses = init_state(config, 0, placement=placement), []
+        step = make_train_step(config, placement=placement)
+        for epoch in range(3):
+            for batch in loader.iterate_epoch(DATA, np.random.default_rng(epoch)):
+                state, sums = step(state, batch)
+                losses.append(float(sums.loss))
+        params = placement.fetch(config, state.params)
+        encode = make_encoding_step(config, placement)
+        encodings = encode(placement.put(config, params), batch_of(config_of(objective)))
+        reached.append((losses, params["embed_shared"]["weight"], *map(np.asarray, encodings)))
+    for one, several in zip(*reached, strict=True):
+        np.testing.assert_allclose(several[: len(one)], one, rtol=1e-4, atol=1e-5)
+    assert reached[0][0][-1] < reached[0][0][0]
+
+
+def test_encodings_are_those_of_encode_fn():
+    config = config_of(InBatchObjective())
+    params, batch = init_state(config, 0).params, batch_of(config)
+    for side, found in enumerate(make_encoding_step(config)(params, batch)):
+        expected = encode_fn(config, side)(params, batch[side])
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
