@@ -36,6 +36,7 @@ def inspect(model_path: Path | None, as_json: bool) -> None:
 def describe_model(model: "Model") -> dict[str, Any]:
     """A model in plain data: hyperparameters, parameters, shapes and programs, metrics."""
     from o2v_jax.checkpoint import flatten
+    from o2v_jax.hyperparameters import objective_to_json
     from o2v_jax.scoring import choose_model_shapes
 
     shapes = choose_model_shapes(model)
@@ -43,8 +44,10 @@ def describe_model(model: "Model") -> dict[str, Any]:
         {"name": name, "shape": list(array.shape), "count": array.size, "bytes": array.nbytes}
         for name, array in sorted(flatten(model.params).items())
     ]
+    objective = model.config.objective
     return {
         "hyperparameters": model.config.to_strings(),
+        "objective": None if objective is None else objective_to_json(objective),
         "parameters": parameters,
         "parameter_count": sum(row["count"] for row in parameters),
         "bytes": sum(row["bytes"] for row in parameters),
@@ -114,6 +117,9 @@ def _print_to(console: "Console", path: Path, description: dict[str, Any]) -> No
         console.print(f"{side}: {held['kind']}{split}{tokens}{_describe_unknown(held)}")
     if description["class_names"]:
         console.print(f"classes: {', '.join(description['class_names'])}", markup=False)
+    if description["objective"]:
+        chosen = ", ".join(f"{name}={value}" for name, value in description["objective"].items())
+        console.print(f"objective: {chosen}")
     settings = description["hyperparameters"].items()
     console.print(", ".join(f"{name}={value}" for name, value in settings), style="dim")
     for name, value in description["metrics"].items():

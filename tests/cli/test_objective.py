@@ -58,6 +58,8 @@ def test_the_model_scores_by_similarity(train, o2v, records, tmp_path):
     scores = np.array([row["scores"] for row in rows])
     assert scores.shape == (40, 1)
     assert (np.abs(scores) <= 1 + 1e-6).all()
+    shown = o2v("inspect", "--model", tmp_path / "model").out
+    assert "objective: name=in_batch, similarity=cosine, temperature=0.1" in shown
     evaluated = o2v("evaluate", "--model", tmp_path / "model", records / "pairs.jsonl")
     assert evaluated.status == 2
     assert "this model was trained to rank" in evaluated.err
