@@ -27,6 +27,9 @@ from .model import encode_fn as encode_fn
 from .model import init as init
 from .model import logits_fn as logits_fn
 from .model import score_fn as score_fn
+from .retrieval import Hits as Hits
+from .retrieval import Index as Index
+from .retrieval import ItemTable as ItemTable
 from .scoring import Ranking as Ranking
 from .scoring import Scorer as Scorer
 from .scoring import use_compilation_cache as use_compilation_cache

@@ -15,6 +15,7 @@ _TRANSFORM = (*_TEXT, "jsonpath", "pyarrow", "urllib3", "werkzeug")
 EXTRAS = {
     "text": _TEXT,
     "data": _DATA,
+    "search": (*_DATA, "usearch"),
     "serve": (*_TEXT, "flask", "granian", "prometheus_client", "werkzeug"),
     "train": _TRAIN,
     "transform": _TRANSFORM,

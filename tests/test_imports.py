@@ -38,7 +38,7 @@ LAYERS = [
     {"o2v_jax.model"},
     {"o2v_jax.checkpoint"},
     {"o2v_jax.scoring", "o2v_jax.preparation"},
-    {"o2v_jax.evaluation", "o2v_jax.training", "o2v_jax.transform"},
+    {"o2v_jax.evaluation", "o2v_jax.retrieval", "o2v_jax.training", "o2v_jax.transform"},
     {"o2v_jax.tuning", "o2v_jax.server"},
     {"serving"},
     {"bench", "o2v_jax.cli"},

@@ -47,6 +47,9 @@ def path_settings(kind, *names):
 
 FILES = ("train", "validation", "test", "auxiliary", "cache", "output")
 CALLS = {
+    "Index.load": lambda model: o2v_jax.Index.load(URL, model),
+    "Index.build": lambda model: o2v_jax.Index.build(model, [[1]], output=URL, class_index=1),
+    "ItemTable": lambda _: o2v_jax.ItemTable(URL, "a"),
     "load": lambda _: o2v_jax.load(URL),
     "load Path": lambda _: o2v_jax.load(Path(URL)),
     "save": lambda model: o2v_jax.save(model, URL),

@@ -171,6 +171,8 @@ TRAIN = f"{DATA}, huggingface_hub, jinja2, matplotlib"
             "nltk, tokenizers, narwhals, pyarrow",
             "data",
         ),
+        (("index", "a", "--column=b", "--output=c"), DATA, "data"),
+        (("search", "--index=a", "b"), DATA, "data"),
         (("serve",), "nltk, tokenizers, flask, granian", "serve"),
         (
             ("train", "--train=a"),
@@ -205,6 +207,7 @@ def test_a_command_says_which_extra_is_missing(bare, arguments, missing, extra):
     ("code", "user", "extra"),
     [
         ("import o2v_jax.preparation", "o2v_jax.preparation", "data"),
+        ("import o2v_jax.retrieval", "o2v_jax.retrieval", "data"),
         ("import o2v_jax.server.run", "o2v_jax.server.run", "serve"),
         ("import o2v_jax.training", "o2v_jax.training", "train"),
         ("import o2v_jax.transform", "o2v_jax.transform", "transform"),

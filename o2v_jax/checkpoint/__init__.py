@@ -16,6 +16,7 @@ Nothing in it is pickled, so a model from a stranger can be wrong but cannot run
 
 from o2v_jax.checkpoint.archive import pack
 from o2v_jax.checkpoint.config_file import check_class_names, check_tokenizers
+from o2v_jax.checkpoint.digest import hash_model
 from o2v_jax.checkpoint.loading import find_model, load
 from o2v_jax.checkpoint.model import Histogram, Model, default_model, flatten, nest
 from o2v_jax.checkpoint.saving import check_model_target, save
@@ -39,6 +40,7 @@ __all__ = [
     "default_model",
     "find_model",
     "flatten",
+    "hash_model",
     "is_archive",
     "load",
     "nest",

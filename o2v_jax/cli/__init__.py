@@ -11,9 +11,11 @@ import click
 
 from o2v_jax import __version__
 from o2v_jax.cli.evaluate import evaluate
+from o2v_jax.cli.index import index
 from o2v_jax.cli.inspect import inspect
 from o2v_jax.cli.prepare import prepare
 from o2v_jax.cli.score import embed, score
+from o2v_jax.cli.search import search
 from o2v_jax.cli.serve import serve
 from o2v_jax.cli.streams import flush_output, has_lost_reader, open_closed_streams, say
 from o2v_jax.cli.train import train
@@ -27,7 +29,9 @@ from o2v_jax.memory import keep_freed_memory
 # the extra that a command needs, where the core is not enough
 _EXTRA_OF = {
     "evaluate": "train",
+    "index": "data",
     "prepare": "data",
+    "search": "data",
     "serve": "serve",
     "train": "train",
     "transform": "transform",
@@ -82,10 +86,23 @@ def _wrap_os_errors() -> Iterator[None]:
 )
 @click.version_option(__version__, prog_name="o2v")
 def cli() -> None:
-    """Object2Vec in JAX: prepare data, train, tune, score, embed, transform, serve."""
+    """Object2Vec in JAX: prepare data, train, tune, score, search, transform, serve."""
 
 
-for command in (serve, warm, prepare, train, tune, score, embed, transform, evaluate, inspect):
+for command in (
+    serve,
+    warm,
+    prepare,
+    train,
+    tune,
+    score,
+    embed,
+    transform,
+    evaluate,
+    index,
+    search,
+    inspect,
+):
     cli.add_command(command)
 
 

@@ -212,9 +212,9 @@ def _open_engine(
 
 
 def _make_local_engine(model_path: Path | None, mode: Mode | None, dtype: DType) -> "Local":
-    from o2v_jax.checkpoint import load
+    from o2v_jax.checkpoint import hash_model, load
     from o2v_jax.scoring import use_compilation_cache
-    from o2v_jax.transform import Local, hash_model
+    from o2v_jax.transform import Local
     from o2v_jax.transform.engines.local import make_scorer
 
     use_compilation_cache()

@@ -80,8 +80,7 @@ def open_ray_engine(
     from o2v_jax.transform.engines.ray_cluster import compute_share, connect, import_ray
 
     ray = import_ray(alone=asked.address is None)  # before anything that takes long
-    from o2v_jax.checkpoint import flatten, load
-    from o2v_jax.transform import hash_model
+    from o2v_jax.checkpoint import flatten, hash_model, load
     from o2v_jax.transform.engines.ray import OnRay
 
     model = load(model_path)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from o2v_jax.arguments import require_choice, require_instance, require_integer
-from o2v_jax.array_types import Floats
+from o2v_jax.array_types import Floats, Index
 from o2v_jax.checkpoint import Model
 from o2v_jax.checkpoint.summary import summarize_inputs, summarize_network
 from o2v_jax.constants import DType, Mode
@@ -189,6 +189,37 @@ class Scorer:
         require_own_threads()
         return self._executor.embed(side, rows)
 
+    def read_objects(self, side: Literal[0, 1], objects: RaggedLike) -> Ragged | Floats:
+        """Objects as what the other methods compute with: ids, or encodings.
+
+        Args:
+            side: 0 (in0) or 1 (in1).
+            objects: sequences of token ids or raw values, as for `embed`, or encodings
+                `[n, enc_dim]`, as for `rank`.
+
+        Returns:
+            Ids that are validated and cut, for `embed_validated`; or encodings, float32
+            `[n, enc_dim]`.
+
+        Raises:
+            InputError, RecordError: as for `score`.
+        """
+        require_choice("side", side, (0, 1), "0 (in0) or 1 (in1)")
+        found = self._inputs.read_objects(side, objects)
+        return self._inputs.validate(side, found) if isinstance(found, Ragged) else found
+
+    def compare(self, enc0: Floats, rows0: Index, enc1: Floats, rows1: Index) -> Floats:
+        """Scores of pairs of encodings, as of `score`: float32 `[pairs, outputs]`.
+
+        Args:
+            enc0: encodings of in0, float32 `[n, enc_dim]`.
+            rows0: of each pair the row in `enc0`, int64 `[pairs]`; not checked.
+            enc1: encodings of in1, float32 `[m, enc_dim]`.
+            rows1: of each pair the row in `enc1`, int64 `[pairs]`; not checked.
+        """
+        require_own_threads()
+        return self._executor.compare(enc0, rows0, enc1, rows1)
+
     def rank(
         self,
         query: Any,
@@ -266,7 +297,7 @@ class Scorer:
         require_choice("query_side", query_side, (0, 1), "0 (in0) or 1 (in1)")
         column = choose_class(self.config, class_index)
         one = self._encode(query_side, queries)
-        many = self._encode(1 - query_side, candidates)
+        many = self._encode(0 if query_side else 1, candidates)
         return make_query_scorer(self._executor, query_side, column, one, many)
 
     def warm_first(self, threads: int = 2) -> int:
@@ -312,12 +343,10 @@ class Scorer:
         """The same with padding."""
         return self._executor.computed_tokens
 
-    def _encode(self, side: int, objects: Any) -> Floats:
+    def _encode(self, side: Literal[0, 1], objects: Any) -> Floats:
         """Encodings of ids or raw values, and encodings as they are."""
-        rows = self._inputs.read_objects(side, objects)
-        if not isinstance(rows, Ragged):
-            return rows
-        return self._executor.embed(side, self._inputs.validate(side, rows))
+        rows = self.read_objects(side, objects)
+        return self._executor.embed(side, rows) if isinstance(rows, Ragged) else rows
 
     def __reduce__(self) -> NoReturn:
         raise InputError(

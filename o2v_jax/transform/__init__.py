@@ -8,7 +8,7 @@ from o2v_jax.transform.engines.base import Engine
 from o2v_jax.transform.engines.endpoint import Remote
 from o2v_jax.transform.engines.endpoint_pool import Endpoints
 from o2v_jax.transform.engines.local import Local, transform_part
-from o2v_jax.transform.job import Transform, hash_model
+from o2v_jax.transform.job import Transform
 from o2v_jax.transform.read.parts import Part, Position, read_parts
 from o2v_jax.transform.read.sources import Source, find_sources
 from o2v_jax.transform.settings import FileSettings, TransformSettings
@@ -29,7 +29,6 @@ __all__ = [
     "TransformReport",
     "TransformSettings",
     "find_sources",
-    "hash_model",
     "read_parts",
     "transform_part",
 ]

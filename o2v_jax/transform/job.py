@@ -1,15 +1,12 @@
 """A transform of many files, which are read, scored and written at the same time."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from o2v_jax.checkpoint import Model, compose_inputs, flatten
-from o2v_jax.constants import DType
 from o2v_jax.errors import InputError, Interrupted, O2VError
 from o2v_jax.transform.engines.base import Engine, Step
 from o2v_jax.transform.prefetch import map_in_order, prefetch
@@ -142,22 +139,3 @@ def _read_parts(path: Path, settings: FileSettings, start: Position) -> Iterator
     if not settings.parquet:
         return read_parts(path, settings, start)
     return read_parquet_parts(path, start)
-
-
-def hash_model(model: Model, dtype: DType = "float32") -> str:
-    """A digest that is equal for models with equal results, with encoders in `dtype`."""
-    digest = hashlib.sha256(repr(sorted(model.config.to_strings().items())).encode())
-    digest.update(dtype.encode())
-    for name, array in sorted(flatten(model.params).items()):
-        digest.update(name.encode())
-        digest.update(_view_bytes(array))
-    if model.tokenizers is not None:
-        described, files = compose_inputs(model.tokenizers)
-        digest.update(json.dumps([described, *files], sort_keys=True).encode())
-        for content in files.values():
-            digest.update(content)
-    return digest.hexdigest()
-
-
-def _view_bytes(array: Any) -> memoryview:
-    return memoryview(array).cast("B") if array.size else memoryview(b"")

@@ -31,7 +31,11 @@ def test_every_path_is_a_local_one():
 @pytest.mark.parametrize(("command", "param"), PATHS, ids=lambda value: str(value)[-40:])
 def test_a_url_is_refused_and_shown_as_typed(o2v, command, param, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    needed = {"prepare": ["--in0", "a", "--in1", "b"], "transform": ["--output", "out", "here"]}
+    needed = {
+        "index": ["--column", "a"],
+        "prepare": ["--in0", "a", "--in1", "b"],
+        "transform": ["--output", "out", "here"],
+    }
     given = [URL] if isinstance(param, click.Argument) else [param.opts[0], URL]
     run = o2v(command, *needed.get(command, []), *given)
     assert (run.status, len(run.err.splitlines())) == (2, 1)

@@ -347,6 +347,25 @@ def test_rank_takes_encodings(scorer, side):
         np.testing.assert_allclose(ranking.scores, by_ids.scores, **SAME)
 
 
+def test_compare_scores_pairs_of_encodings(scorer):
+    in0, in1 = rows(3), rows(4, vocab=31, seed=1)
+    enc0, enc1 = scorer.embed(in0=in0), scorer.embed(in1=in1)
+    rows0, rows1 = np.array([2, 0, 2]), np.array([3, 3, 1])
+    scores = scorer.compare(enc0, rows0, enc1, rows1)
+    expected = scorer.score([in0[at] for at in rows0], [in1[at] for at in rows1])
+    np.testing.assert_allclose(scores, expected, **SAME)
+
+
+def test_objects_are_read_as_validated_ids_or_as_encodings(scorer):
+    long = [[1, 2, 3, 4, 5, 6, 7], [8]]
+    assert scorer.read_objects(1, long).to_lists() == [[1, 2, 3, 4, 5], [8]]
+    assert scorer.read_objects(0, np.ones((2, 8))).dtype == np.float32
+    with pytest.raises(RecordError, match=r"record 1: in1\[0\]: 31 is outside the vocabulary"):
+        scorer.read_objects(1, [[3], [31]])
+    with pytest.raises(InputError, match="side=2 must be 0"):
+        scorer.read_objects(2, long)
+
+
 def test_equal_candidates_keep_their_order_and_k_may_be_too_large(scorer):
     ranking = scorer.rank([1], [[3], [5]] * 100, 999, class_index=1)
     first, second = ranking.indices[:100].tolist(), ranking.indices[100:].tolist()

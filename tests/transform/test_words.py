@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from o2v_jax import Scorer, TextTokenizer, Tokenizer, Vocabulary
-from o2v_jax.transform import Local, Transform, TransformSettings, find_sources, hash_model
+from o2v_jax.checkpoint import hash_model
+from o2v_jax.transform import Local, Transform, TransformSettings, find_sources
 
 WORDS = Vocabulary({"<pad>": 0, "<unk>": 1, "a": 2, "film": 3})
 TEXTS = [("Ann x", "A film!"), ("x ann", "film"), ("Ann", "")]
