@@ -19,7 +19,9 @@ UNCHECKED = {
     "Evaluation",
     "CheckpointError",
     "EncoderConfig",
+    "Hits",
     "HyperparameterError",
+    "Index",
     "InputError",
     "Model",
     "O2VError",
@@ -37,7 +39,10 @@ def made(config_of, model_of, tmp_path_factory):
     words = Vocabulary({"<unk>": 1, "a": 2})
     file = tmp_path_factory.mktemp("made") / "vocab.json"
     words.write(file)
-    return SimpleNamespace(model=model, config=model.config, scorer=scorer, words=words, file=file)
+    index = o2v_jax.Index.build(model, ROWS, class_index=1, scorer=scorer)
+    return SimpleNamespace(
+        model=model, config=model.config, scorer=scorer, words=words, file=file, index=index
+    )
 
 
 def rank(**given):
@@ -48,6 +53,11 @@ def rank(**given):
 def ranking(**given):
     usual = {"in0": ROWS, "in1": ROWS, "class_index": 1}
     return lambda made: o2v_jax.evaluate_ranking(made.scorer, **usual | given)
+
+
+def build(**given):
+    usual = {"items": ROWS, "class_index": 1}
+    return lambda made: o2v_jax.Index.build(made.model, **usual | {"scorer": made.scorer} | given)
 
 
 def scorer_of(**given):
@@ -162,6 +172,26 @@ WRONG = {
     "evaluate_ranking.query_side": ranking(query_side="in0"),
     "evaluate_ranking.class_index": ranking(class_index=3),
     "evaluate_ranking.dtype": ranking(dtype="float16"),
+    "ItemTable.path": lambda m: o2v_jax.ItemTable(5, "text"),
+    "ItemTable.column": lambda m: o2v_jax.ItemTable("items.csv", 5),
+    "ItemTable.key": lambda m: o2v_jax.ItemTable("items.csv", "text", 5),
+    "ItemTable.layout": lambda m: o2v_jax.ItemTable("items.csv", "text", layout="csv"),
+    "Index.build.items": build(items=5),
+    "Index.build.side": build(side=1),
+    "Index.build.keys": build(keys=5),
+    "Index.build.output": build(output=5),
+    "Index.build.approximate": build(approximate="yes"),
+    "Index.build.class_index": build(class_index=3),
+    "Index.build.candidates": build(candidates=0),
+    "Index.build.queries": build(queries=5),
+    "Index.build.scorer": build(scorer={}),
+    "Index.load.path": lambda m: o2v_jax.Index.load(5, m.model),
+    "Index.load.scorer": lambda m: o2v_jax.Index.load("index", m.model, scorer={}),
+    "Index.load.verify": lambda m: o2v_jax.Index.load("index", m.model, verify="no"),
+    "Index.search.queries": lambda m: m.index.search("ab"),
+    "Index.search.k": lambda m: m.index.search([[1]], 0),
+    "Index.search.exclude": lambda m: m.index.search([[1]], exclude=5),
+    "Index.find.keys": lambda m: m.index.find("ab"),
     "train.table": lambda m: o2v_jax.train(5, in0="a", in1="b"),
     "train.in0": train(in0=5),
     "train.in1": train(in1="ab"),
@@ -209,11 +239,16 @@ def test_every_public_function_and_argument_stands_in_the_table_or_is_documented
                 assert f"{name}.{argument}" in named
     for kind, methods in {
         Scorer: ("score", "embed", "rank", "make_query_scorer", "warm_first", "warm"),
+        o2v_jax.Index: ("build", "load", "search", "find"),
         Tokenizer: ("encode", "split", "look_up", "knows"),
         Vocabulary: ("build", "read", "write", "encode", "encode_tokens"),
     }.items():
         for method in methods:
-            for argument in set(inspect.signature(getattr(kind, method)).parameters) - {"self"}:
+            for argument in set(inspect.signature(getattr(kind, method)).parameters) - {
+                "self",
+                "model",
+                "on_progress",
+            }:
                 assert f"{kind.__name__}.{method}.{argument}" in named
 
 

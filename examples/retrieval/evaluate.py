@@ -3,9 +3,9 @@
     pip install 'scikit-learn>=1.5,<2'
     python examples/retrieval/evaluate.py MODEL PAIRS
 
-PAIRS is the folder that pairs.py wrote. A pair's score by the model is the log-odds of its
-classifier. Before the two scores of a query are added, each is brought to mean 0 and deviation 1;
-the weight of the model's is the one of WEIGHTS with the best mean reciprocal rank on the dev pairs.
+PAIRS is the folder that pairs.py wrote. A pair's score by the model is the cosine of two encodings.
+Before the two scores of a query are added, each is brought to mean 0 and deviation 1; the weight of
+the model's is the one of WEIGHTS with the best mean reciprocal rank on the dev pairs.
 """
 
 import sys
@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
@@ -23,13 +21,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 import o2v_jax
 
 Scores = npt.NDArray[np.float32]  # [queries, documents]; the k-th document is the k-th query's
-WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 
 def read(file: Path) -> tuple[list[str], list[str]]:
     """Reads queries and documents."""
     rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
-    return [row[1] for row in rows], [row[2] for row in rows]
+    return [row[0] for row in rows], [row[1] for row in rows]
 
 
 def score_by_tfidf(queries: Sequence[str], documents: Sequence[str]) -> Scores:
@@ -42,18 +40,9 @@ def score_by_tfidf(queries: Sequence[str], documents: Sequence[str]) -> Scores:
 def score_by_model(
     model: o2v_jax.Model, queries: Sequence[str], documents: Sequence[str]
 ) -> Scores:
-    """Log-odds of every pair: encodes each text once, then compares all pairs."""
-    scorer = o2v_jax.Scorer(model)
-    one = scorer.embed(in0=list(queries))
-    two = jnp.asarray(scorer.embed(in1=list(documents)))
-    compare = o2v_jax.compare_fn(model.config)
-
-    @jax.jit
-    def log_odds(query: jax.Array) -> jax.Array:
-        scores = compare(model.params, jnp.broadcast_to(query, two.shape), two)
-        return jnp.log(scores[:, 1] + 1e-12) - jnp.log(scores[:, 0] + 1e-12)
-
-    return np.stack([np.asarray(log_odds(query)) for query in one])
+    """Similarity of every pair; each text is encoded once."""
+    score = o2v_jax.Scorer(model).make_query_scorer(list(queries), list(documents))
+    return score(np.arange(len(queries)))
 
 
 def rank_true(scores: Scores) -> npt.NDArray[np.float64]:

@@ -3,10 +3,9 @@
     python examples/retrieval/pairs.py RAW PAIRS
 
 RAW holds {train,dev,test}.tsv.gz, a paper a line: id, year, title, sentence, sentence, ... (tokens
-separated by blanks). Into PAIRS go tables of label, text and text: train.tsv with all pairs of both
-kinds; {dev,test}-{title,sentence}.tsv with one pair a paper, of a sentence drawn at random; and
-{dev,test}.tsv, those pairs of both kinds with three false ones each, without which a loss would
-mean nothing. All that is drawn is drawn from seed 0.
+separated by blanks). Into PAIRS go tables of two texts that belong together: train.tsv with all
+pairs of both kinds; {dev,test}-{title,sentence}.tsv with one pair a paper, of a sentence drawn at
+random from seed 0; and {dev,test}.tsv, those of both kinds.
 """
 
 import gzip
@@ -16,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 Pair = tuple[str, str]
-NEGATIVES = 3
 
 
 def papers(file: Path) -> Iterator[tuple[str, list[str]]]:
@@ -40,21 +38,8 @@ def sentences(file: Path) -> Iterator[list[Pair]]:
 
 
 def write(file: Path, pairs: Iterable[Pair]) -> None:
-    """A table of true pairs, label 1."""
-    write_labelled(file, ((1, one, two) for one, two in pairs))
-
-
-def write_labelled(file: Path, rows: Iterable[tuple[int, str, str]]) -> None:
-    """A table of label, text, text."""
-    file.write_text("".join(f"{y}\t{one}\t{two}\n" for y, one, two in rows), encoding="utf-8")
-
-
-def with_negatives(pairs: list[Pair], draw: random.Random) -> Iterator[tuple[int, str, str]]:
-    """Every pair, and NEGATIVES times its first text with the second one of another pair."""
-    for at, (one, two) in enumerate(pairs):
-        yield 1, one, two
-        for _ in range(NEGATIVES):
-            yield 0, one, pairs[(at + draw.randrange(1, len(pairs))) % len(pairs)][1]
+    """A table of pairs."""
+    file.write_text("".join(f"{one}\t{two}\n" for one, two in pairs), encoding="utf-8")
 
 
 def main(raw: Path, out: Path) -> None:
@@ -70,8 +55,7 @@ def main(raw: Path, out: Path) -> None:
         kinds = {"title": list(titles(file)), "sentence": [*map(draw.choice, sentences(file))]}
         for kind, pairs in kinds.items():
             write(out / f"{part}-{kind}.tsv", pairs)
-        both = (row for pairs in kinds.values() for row in with_negatives(pairs, draw))
-        write_labelled(out / f"{part}.tsv", both)
+        write(out / f"{part}.tsv", [pair for pairs in kinds.values() for pair in pairs])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Retrieval: the abstract of a title, and the rest of the abstract that a sentence is from.
-#   examples/retrieval/run.sh RAW WORK [option of o2v train]...
-# RAW is as pairs.py says. Data and model go to WORK; evaluate.py then ranks all test documents.
+#   examples/retrieval/run.sh RAW VECTORS WORK [option of o2v train]...
+# RAW is as pairs.py says, VECTORS a gzipped file of glove.6B.100d. Data and model go to WORK;
+# evaluate.py then ranks all test documents, beside TF-IDF.
 set -euo pipefail
-raw=$1 work=$2 here=$(dirname "$0") && shift 2
+raw=$1 vectors=$2 work=$3 here=$(dirname "$0") && shift 3
 o2v=${O2V:-.venv/bin/o2v} python=${PYTHON:-.venv/bin/python}
 $python "$here/pairs.py" "$raw" "$work/pairs"
-$o2v prepare "$work/pairs/train.tsv" --no-header --label 0 --in0 1 --in1 2 --in0-type tokens \
-    --in1-type tokens --shared-vocabulary --min-count 2 --output-layer softmax --force \
+$o2v prepare "$work/pairs/train.tsv" --no-header --in0 0 --in1 1 --in0-type tokens \
+    --in1-type tokens --shared-vocabulary --min-count 2 --force \
     --validation-file "$work/pairs/dev.tsv" --test-file "$work/pairs/test.tsv" \
     --output "$work/data"
-$o2v train --data "$work/data" --hyperparameters "$here/hyperparameters.json" \
-    --output "$work/model" "$@"
-$o2v evaluate --model "$work/model" "$work/data/test.jsonl"
+$python "$here/vectors.py" "$work/data" "$vectors" "$work/auxiliary"
+$o2v train --data "$work/data" --auxiliary "$work/auxiliary" --objective in_batch \
+    --hyperparameters "$here/hyperparameters.json" --output "$work/model" "$@"
+$o2v evaluate --ranking --model "$work/model" "$work/data/test.jsonl"

@@ -96,15 +96,24 @@ def output_of(*command, env=None):
 def demonstration(raw, draw):
     """What `snli` makes, and vectors of its words."""
     snli(raw, draw)
-    vectors = (f"{word} {' '.join(['0.1'] * 100)}" for word in WORDS[:20])
-    compressed(raw / "vectors.txt.gz", vectors)
+    write_vectors(raw / "vectors.txt.gz", draw)
+
+
+def write_vectors(path, draw):
+    numbers = (" ".join(f"{draw.gauss(0, 0.1):.3f}" for _ in range(100)) for _ in range(20))
+    vectors = (f"{word} {row}" for word, row in zip(WORDS, numbers, strict=False))
+    compressed(path, vectors)
+
+
+def make_environment():
+    python = shlex.quote(sys.executable)
+    return os.environ | {"O2V": f"{python} -m o2v_jax", "PYTHON": python}
 
 
 RECIPES = {
     "snli/run.sh": (snli, ()),
     "snli/demonstration.sh": (demonstration, ("vectors.txt.gz",)),
     "ratings/run.sh": (ratings, ()),
-    "retrieval/run.sh": (retrieval, ()),
 }
 
 
@@ -114,10 +123,8 @@ def test_a_recipe_runs_and_its_model_serves(recipe, tmp_path):
     raw.mkdir()
     make, files = RECIPES[recipe]
     make(raw, random.Random(0))
-    python = shlex.quote(sys.executable)
-    env = os.environ | {"O2V": f"{python} -m o2v_jax", "PYTHON": python}
     given = raw, *(raw / file for file in files), work
-    printed = output_of(f"examples/{recipe}", *given, *SMALL, env=env)
+    printed = output_of(f"examples/{recipe}", *given, *SMALL, env=make_environment())
     assert "test" not in printed.split("#throughput_metric")[0], "no test channel in training"
     with serving(work / "model") as url:
         again = output_of(
@@ -125,3 +132,21 @@ def test_a_recipe_runs_and_its_model_serves(recipe, tmp_path):
         )
     assert metrics(again)
     assert metrics(printed) == pytest.approx(metrics(again), rel=1e-4)
+
+
+def test_the_retrieval_recipe_finds_and_is_compared_with_tfidf(tmp_path):
+    raw, work = tmp_path / "raw", tmp_path / "work"
+    raw.mkdir()
+    retrieval(raw, random.Random(0))
+    write_vectors(raw / "vectors.txt.gz", random.Random(1))
+    given = raw, raw / "vectors.txt.gz", work, "--epochs", "2", "--mini_batch_size", "16"
+    printed = output_of("examples/retrieval/run.sh", *given, env=make_environment())
+    (mrr,) = re.findall(r"^mrr (\S+)$", printed, re.MULTILINE)
+    assert 0 < float(mrr) <= 1
+    assert re.search(r"^queries 30$", printed, re.MULTILINE), "a title and a sentence a paper"
+    compared = output_of(
+        sys.executable, "examples/retrieval/evaluate.py", work / "model", work / "pairs"
+    )
+    lines = [line.split()[:2] for line in compared.splitlines()]
+    by = ("model", "tf-idf", "blend")
+    assert lines == [[kind, name] for kind in ("title", "sentence") for name in by]
