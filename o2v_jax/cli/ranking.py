@@ -51,13 +51,13 @@ def rank_records(model: "Model", source: RankingSource, dtype: DType) -> "Rankin
     from o2v_jax.evaluation import rank_pairs
     from o2v_jax.scoring import Scorer
 
-    records = _read_pairs(model, source.file, source.form, labelled=None)
+    records = _read_pairs(model, source.file, source.form)
     pairs = _cut(model, Pairs(records.in0, records.in1, _find_labels(records)))
     if pairs.labels is None:
         say("The records have no labels: every pair is relevant.")
     known = None
     if source.known:
-        known = _cut(model, _read_pairs(model, source.known, source.form, labelled=False))
+        known = _cut(model, _read_pairs(model, source.known, source.form))
     return rank_pairs(
         Scorer(model, dtype=dtype),
         pairs,
@@ -80,12 +80,10 @@ def format_ranking(found: "RankingEvaluation", *, as_json: bool) -> str:
     )
 
 
-def _read_pairs(
-    model: "Model", file: Path, form: str | None, *, labelled: bool | None
-) -> "Records":
+def _read_pairs(model: "Model", file: Path, form: str | None) -> "Records":
     from o2v_jax.cli.inputs import require_sides
 
-    records = _read_all(model, file, form, labelled=labelled)
+    records = _read_all(model, file, form, labelled=None)
     require_sides(records, records.has0 & records.has1, "a ranking needs both in0 and in1")
     return records
 

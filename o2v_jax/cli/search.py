@@ -50,8 +50,8 @@ def search(
 
     A QUERY is what the model's tokenizer of the side that asks takes, such as a text or a user; of
     a model without tokenizers, token ids between blanks. A file of queries holds {"in0": [ids]} or
-    {"in1": [ids]} a line, or one text a line. Of several queries the items are preceded by the
-    query's number, from 0. --exclude may be repeated.
+    {"in1": [ids]} a line, or one text a line. Of several queries, and of a file, the items
+    are preceded by the query's number, from 0. --exclude may be repeated.
     """
     from o2v_jax.checkpoint import load
     from o2v_jax.retrieval import Index

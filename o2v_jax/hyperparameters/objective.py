@@ -10,7 +10,7 @@ from o2v_jax.errors import InputError
 Similarity: TypeAlias = Literal["cosine", "inner_product"]
 
 IN_BATCH = "in_batch"
-MAX_TEMPERATURE = 1000.0
+TEMPERATURES = (0.001, 1000.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class InBatchObjective:
 
     Attributes:
         similarity: "cosine", or "inner_product", which can also learn how popular an object is.
-        temperature: divides the similarities; above 0, at most 1000. About 0.05 suits the cosine,
+        temperature: divides the similarities; in 0.001..1000. About 0.05 suits the cosine,
             and 1 the inner product.
         correct_popularity: subtracts the logarithm of each object's frequency in the training data
             in training, because frequent objects occur as negatives more often (Yi et al. 2019,
@@ -46,9 +46,9 @@ class InBatchObjective:
         require_instance("correct_popularity", self.correct_popularity, bool, "True or False")
         number = self.temperature
         is_number = isinstance(number, Real) and not isinstance(number, bool)
-        if not is_number or not 0 < number <= MAX_TEMPERATURE:
-            bounds = f"above 0, at most {MAX_TEMPERATURE:g}"
-            raise InputError(f"temperature={describe(number)} must be a number {bounds}")
+        low, high = TEMPERATURES
+        if not is_number or not low <= number <= high:
+            raise InputError(f"temperature={describe(number)} must be a number in {low}..{high:g}")
         object.__setattr__(self, "temperature", float(number))
 
 

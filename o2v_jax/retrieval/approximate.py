@@ -111,7 +111,7 @@ class Graph:
         extended = np.concatenate([scaled, np.zeros_like(lengths)], axis=1).astype(np.float32)
         with self._lock:
             found = self._index.search(extended, wanted)
-        positions = np.asarray(found.keys).reshape(len(queries), -1).astype(np.int64)
+        positions = np.asarray(found.keys).astype(np.int64).reshape(len(queries), -1)
         if not hasattr(found, "counts"):  # of one query it gives what there is
             return positions
         counts = np.asarray(found.counts).reshape(-1, 1)

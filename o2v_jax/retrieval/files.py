@@ -279,6 +279,8 @@ def _find_file_problems(path: Path, info: IndexInfo, *, verify: bool) -> Iterato
     needed = {VECTORS, KEYS, *([GRAPH] if info.expansion else [])}
     for name in sorted(needed - info.files.keys()):
         yield f"{INFO} does not name {name}"
+    if GRAPH in info.files and not info.expansion:
+        yield f"{INFO} names {GRAPH}, but its expansion is 0"
     for name in sorted(info.files.keys() - {*INDEX_FILES}):
         yield f"{INFO} names {show(name)}, which is no file of an index"
     for name in sorted(info.files.keys() & {*INDEX_FILES}):

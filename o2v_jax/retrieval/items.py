@@ -82,6 +82,8 @@ class ItemTable:
             return
         hashes = [np.zeros(0, np.int64)]
         for rows in self._read_rows([self.key]):
+            if is_list_type(rows.columns[0].type):
+                raise InputError(f"{self.path}: column {self.key} holds lists, which are no keys")
             _require_filled(self.key, rows, rows.columns[0])
             hashes.append(hash_keys(rows.columns[0]))
         for positions in find_repeated(np.concatenate(hashes)):

@@ -15,6 +15,8 @@ from o2v_jax.retrieval.metric import ExactMetric, find_exact_metric
 from o2v_jax.retrieval.surrogate import HeadScorer, Surrogate
 from o2v_jax.scoring import Scorer
 
+GATHERED_NUMBERS = 2**25  # of vectors that are copied for some queries at a time: 128 MB
+
 
 class Searcher:
     """Searches the vectors of an index.
@@ -25,6 +27,7 @@ class Searcher:
         info: what the index is.
         vectors: float32 `[items, enc_dim]`.
         graph: of the vectors; None: every search looks at all of them.
+        gathered: numbers of vectors that may be copied at a time; more queries take turns.
 
     Raises:
         InputError: `info` is not what follows from the model.
@@ -37,11 +40,15 @@ class Searcher:
         info: IndexInfo,
         vectors: Floats,
         graph: Graph | None = None,
+        gathered: int = GATHERED_NUMBERS,
     ) -> None:
         self.query_side: Literal[0, 1] = 1 if info.side == "in0" else 0
         self.vectors = vectors
         self.graph = graph
+        self._gathered = gathered
         self._candidates = info.candidates
+        if info.class_index >= model.config.outputs:
+            raise InputError(f"class_index must be below {model.config.outputs}")
         self._head = HeadScorer(scorer, self.query_side, info.class_index)
         self._scorer = scorer
         exact = find_exact_metric(model, self.query_side, info.class_index)
@@ -53,11 +60,25 @@ class Searcher:
 
         Args:
             encodings: of the queries, float32 `[queries, enc_dim]`.
-            k: at least 1.
+            k: at least 1; all, if there are fewer.
             excluded: what is left out.
         """
+        k = min(k, len(self.vectors))
+        numbers = self._count_gathered(k, excluded) * encodings.shape[1]
+        step = max(1, self._gathered // numbers)
+        tops = [Top(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32))]
         with np.errstate(over="ignore", invalid="ignore"):  # of very large numbers
-            return self._search(encodings, k, excluded)
+            for at in range(0, len(encodings), step):
+                here = excluded.between_queries(at, at + step)
+                tops.append(self._search(encodings[at : at + step], k, here))
+        positions, products = zip(*tops, strict=True)
+        return Top(np.concatenate(positions), np.concatenate(products))
+
+    def _count_gathered(self, k: int, excluded: Excluded) -> int:
+        """Items of which a query needs copies of the vectors, or 1."""
+        if isinstance(self.metric, Surrogate):
+            return max(self._candidates, 2 * k) + excluded.longest
+        return 1 if self.graph is None else k + excluded.longest
 
     def _search(self, encodings: Floats, k: int, excluded: Excluded) -> Top:
         queries = self.metric.make_queries(encodings)

@@ -93,6 +93,19 @@ def test_a_ranking_prints_the_metrics_of_python(retriever, o2v, tmp_path):
     assert about["candidates"] == str(tmp_path / "items.jsonl")
 
 
+def test_known_pairs_may_have_labels_in_a_table_too(retriever, o2v, tmp_path):
+    model, path = retriever
+    pairs, known = tmp_path / "pairs.tsv", tmp_path / "known.tsv"
+    rows = [f"{as_text(a)}\t{as_text(b)}" for a, b in zip(IN0, IN1, strict=True)]
+    pairs.write_text("\n".join(rows))
+    known.write_text(f"0\t{as_text(IN0[0])}\t{as_text(IN1[1])}")
+    done = o2v("evaluate", "--ranking", "--model", path, "--json", "--known", known, pairs)
+    assert done.status == 0, done.err
+    left_out = [IN0[0]], [IN1[1]]
+    found = o2v_jax.evaluate_ranking(model, IN0, IN1, known=left_out)
+    assert done.rows == [{**found.metrics, "records": 5}]
+
+
 def test_texts_without_labels_are_all_relevant(retriever, o2v, tmp_path):
     model, path = retriever
     pairs, items = tmp_path / "pairs.tsv", tmp_path / "items.txt"

@@ -79,7 +79,7 @@ def test_the_curves_show_what_each_channel_is_measured_by(train, tmp_path):
     (("--correct-popularity", "--similarity", "cosine"),
      "--similarity, --correct-popularity: only with --objective in_batch"),
     (("--objective", "in_batch", "--temperature", "0"),
-     "--temperature=0.0 must be a number above 0, at most 1000"),
+     "--temperature=0.0 must be a number in 0.001..1000"),
     (("--objective", "in_batch", "--similarity", "dot"),
      "'dot' is not one of 'cosine', 'inner_product'"),
     (("--objective", "triplet"), "'triplet' is not one of 'pairs', 'in_batch'"),

@@ -13,6 +13,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.process
@@ -150,3 +151,21 @@ def test_the_retrieval_recipe_finds_and_is_compared_with_tfidf(tmp_path):
     lines = [line.split()[:2] for line in compared.splitlines()]
     by = ("model", "tf-idf", "blend")
     assert lines == [[kind, name] for kind in ("title", "sentence") for name in by]
+
+
+def test_the_similarity_recipe_stands_beside_the_untrained_mean(tmp_path):
+    raw, work, draw = tmp_path / "raw", tmp_path / "work", random.Random(0)
+    raw.mkdir()
+    snli(raw, draw)
+    write_vectors(raw / "vectors.txt.gz", draw)
+    given = raw, raw / "vectors.txt.gz", work, "--epochs", "1", "--mini_batch_size", "8"
+    printed = output_of("examples/similarity/run.sh", *given, env=make_environment())
+    assert "validation mrr" in printed
+    rows = (f"{draw.randrange(6)}\t{sentence(draw)}?\t{sentence(draw)}" for _ in range(20))
+    (tmp_path / "scored.tsv").write_text("\n".join(rows))
+    compared = output_of(
+        sys.executable, "examples/similarity/sts.py", work, tmp_path / "scored.tsv"
+    )
+    figures = [list(map(float, line.split()[1:])) for line in compared.splitlines()[1:]]
+    assert len(figures) == 2
+    assert np.isfinite(figures).all()

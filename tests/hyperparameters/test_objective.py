@@ -20,12 +20,12 @@ def test_defaults_are_the_cosine_at_a_low_temperature():
 @pytest.mark.parametrize(("values", "message"), [
     ({"similarity": "euclidean"}, "similarity='euclidean' must be cosine or inner_product"),
     ({"similarity": ["cosine"]}, "similarity=list ['cosine'] must be cosine or inner_product"),
-    ({"temperature": 0}, "temperature=0 must be a number above 0, at most 1000"),
-    ({"temperature": -1.0}, "temperature=-1.0 must be a number above 0, at most 1000"),
-    ({"temperature": float("nan")}, "temperature=nan must be a number above 0, at most 1000"),
-    ({"temperature": 1e9}, "temperature=1000000000.0 must be a number above 0, at most 1000"),
-    ({"temperature": True}, "temperature=True must be a number above 0, at most 1000"),
-    ({"temperature": "0.1"}, "temperature='0.1' must be a number above 0, at most 1000"),
+    ({"temperature": 0}, "temperature=0 must be a number in 0.001..1000"),
+    ({"temperature": -1.0}, "temperature=-1.0 must be a number in 0.001..1000"),
+    ({"temperature": float("nan")}, "temperature=nan must be a number in 0.001..1000"),
+    ({"temperature": 1e9}, "temperature=1000000000.0 must be a number in 0.001..1000"),
+    ({"temperature": True}, "temperature=True must be a number in 0.001..1000"),
+    ({"temperature": "0.1"}, "temperature='0.1' must be a number in 0.001..1000"),
     ({"correct_popularity": 1}, "correct_popularity=1 must be True or False"),
 ])  # fmt: skip
 def test_wrong_values_are_refused(values, message):
@@ -56,7 +56,7 @@ def test_json_gives_the_same_objective(objective):
     ({"name": "in_batch", "margin": 1},
      "'margin' is not one of similarity, temperature, correct_popularity"),
     ({"name": "in_batch", "temperature": None},
-     "temperature=None must be a number above 0, at most 1000"),
+     "temperature=None must be a number in 0.001..1000"),
 ])  # fmt: skip
 def test_wrong_json_is_refused(document, message):
     with pytest.raises(InputError) as caught:

@@ -7,9 +7,12 @@ import pytest
 
 import o2v_jax
 from o2v_jax import CheckpointError, Index
+from o2v_jax.checkpoint import hash_model
 from o2v_jax.errors import MissingExtraError
 from o2v_jax.retrieval.approximate import Graph
 from o2v_jax.retrieval.exact import Excluded, search_exact
+from o2v_jax.retrieval.files import read_index
+from o2v_jax.retrieval.searcher import Searcher
 
 pytest.importorskip("usearch", reason="usearch, of the extra `search`, is not installed")
 
@@ -47,6 +50,20 @@ def test_it_finds_nearly_all_and_says_how_much(index, exact, encodings):
     assert index.recall.at_10 > 0.95
     assert f"searched by a graph (expansion {index.info.expansion}): finds " in repr(index)
     assert "% of the first 10 of a full ranking (30 queries: given queries)" in repr(index)
+
+
+def test_queries_take_turns_and_find_the_same(folder, index, head_of, encodings):
+    model = head_of("inner product")
+    stored = read_index(folder, hash_model(model))
+    graph = Graph.view(stored.graph, stored.vectors, stored.info.expansion)
+    queries, excluded = encodings(7, seed=4), Excluded.of([np.array([at]) for at in range(7)])
+    given = model, o2v_jax.Scorer(model), stored.info, stored.vectors, graph
+    whole, parts = (
+        Searcher(*given, gathered=numbers).search(queries, 5, excluded) for numbers in (2**20, 100)
+    )
+    np.testing.assert_array_equal(whole.positions, parts.positions)
+    np.testing.assert_array_equal(whole.products, parts.products)
+    assert index.search(queries[:0]) == []
 
 
 def test_scores_are_exact(index, exact, encodings):

@@ -74,6 +74,7 @@ def test_an_index_is_replaced_while_it_is_in_use(model, scorer, folder, load, en
         (lambda f: edit(f, count=0), "index.json is wrong: Expected `int` >= 1"),
         (lambda f: edit(f, files={}), "index.json does not name keys.arrow; .*vectors.npy"),
         (lambda f: edit(f, expansion=64), "index.json does not name graph.usearch"),
+        (lambda f: edit(f, class_index=1), "index.json is wrong: class_index must be below 1"),
     ],
 )
 def test_what_is_wrong_is_said(folder, load, break_it, problem):

@@ -153,6 +153,13 @@ def test_so_is_a_cell_of_parquet(build, cells, message, tmp_path):
         build(ItemTable(tmp_path / "a.parquet", "c"))
 
 
+def test_lists_are_no_keys(build, tmp_path):
+    table = pa.table({"c": [[1], [2]], "tags": [["a"], ["b"]]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(o2v_jax.InputError, match="column tags holds lists, which are no keys"):
+        build(ItemTable(tmp_path / "a.parquet", "c", "tags"))
+
+
 def test_a_token_that_nothing_knows_is_named(model, tmp_path):
     known = Tokenizer("tokens", Vocabulary({"red": 2}))
     model = o2v_jax.Model(model.config, model.params, tokenizers=(known, known))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -17,7 +17,7 @@ from o2v_jax.signals import Signals
 from o2v_jax.training.data.batches import Batch, DataLoader
 from o2v_jax.training.data.dataset import Dataset
 from o2v_jax.training.data.pretrained import Pretrained
-from o2v_jax.training.loop.agreement import Agreement
+from o2v_jax.training.loop.agreement import Agreement, broadcast
 from o2v_jax.training.loop.evaluation import (
     Accumulator,
     compute_means,
@@ -29,13 +29,13 @@ from o2v_jax.training.loop.hosts import AgreedInterruption, Hosts
 from o2v_jax.training.loop.progress import ChannelMetrics, Progress, Verdict, judge
 from o2v_jax.training.loop.shared_state import SharedCheckpoints
 from o2v_jax.training.loop.state import Checkpoints
+from o2v_jax.training.optim.encoding_step import make_encoding_step
 from o2v_jax.training.optim.loss import Sums
 from o2v_jax.training.optim.optimizers import note_learning_rate
 from o2v_jax.training.optim.placement import Placement
 from o2v_jax.training.optim.step import (
     TrainState,
     init_state,
-    make_encoding_step,
     make_evaluation_step,
     make_train_step,
 )
@@ -142,10 +142,14 @@ class Run:
 
     def evaluate(self, params: Params, data: Dataset) -> dict[str, float]:
         """Metrics of `params` on `data`, by their documented names."""
-        batches = self._watch(self._loader.iterate_in_order(data))
-        if self.config.objective is not None:
-            return measure_ranking(self.config, self._encode, params, batches, data)
-        return measure(self.config, self._evaluate, params, batches)
+        # how records compete and how frequent they are is known of the training data alone
+        loader = replace(self._loader, in_batch=False, log_frequencies=None)
+        batches = self._watch(loader.iterate_in_order(data))
+        if self.config.objective is None:
+            return measure(self.config, self._evaluate, params, batches)
+        metrics = measure_ranking(self.config, self._encode, params, batches, data)
+        # each host ranks for itself, and rounding may differ where their processors do
+        return metrics if self.hosts.alone else broadcast(metrics)
 
     def _train_epoch(self) -> None:
         """What is left of a pass over the training data, then validation and metric lines."""

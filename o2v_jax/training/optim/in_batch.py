@@ -26,10 +26,10 @@ def measure_in_batch(
     enc1: Float[Array, "pairs enc_dim"],
     batch: Batch,
 ) -> tuple[Float[Array, "pairs"], Float[Array, "pairs"]]:
-    """Loss of each pair, and 1 where its in1 is the most similar of the batch to its in0.
+    """Loss of each pair, and 1 where its in1 has the largest logit of the batch for its in0.
 
     The loss is the mean of the cross-entropies of both directions. What is known to belong together
-    is no negative: pairs with an equal in0 or an equal in1 do not compete.
+    is no negative: an in1 does not compete for an in0 that it is paired with in any row.
 
     Args:
         objective: says what a similarity is, and its temperature.
@@ -52,12 +52,17 @@ def measure_in_batch(
 
 
 def _find_competing(known: InBatch) -> Bool[Array, "pairs candidates"]:
-    """Which in1 an in0 is compared with: its own, and those of pairs unlike it on both sides."""
+    """Which in1 an in0 is compared with: its own, and all that it is not paired with in the batch.
+
+    What is equal has one number a side, so a table of these numbers says which are paired.
+    """
     groups0, groups1 = map(jnp.asarray, known.groups)
-    differ = (groups0[:, None] != groups0[None, :]) & (groups1[:, None] != groups1[None, :])
+    size = len(groups0)
+    paired = jnp.zeros((size + 1, size + 1), bool).at[groups0, groups1].set(True)
+    belong = paired[groups0][:, groups1]
     is_record = groups0 > 0
     are_records = is_record[:, None] & is_record[None, :]
-    return (differ & are_records) | jnp.eye(len(groups0), dtype=bool)
+    return (~belong & are_records) | jnp.eye(size, dtype=bool)
 
 
 def _measure_direction(

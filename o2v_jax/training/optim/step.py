@@ -152,21 +152,6 @@ def make_evaluation_step(
     return evaluate
 
 
-def make_encoding_step(
-    config: Hyperparameters, placement: Placement | None = None
-) -> Callable[[Params, Batch], tuple[Array, Array]]:
-    """A function (params, batch) -> encodings of in0 and of in1, jitted, without dropout."""
-    placement = placement or Placement.default()
-
-    def encode(params: Params, batch: Batch) -> tuple[Array, Array]:
-        on_devices, rows = prepare_batch(config, placement, batch, remap=placement.shard_tables)
-        encodings: tuple[Array, Array]
-        encodings = placement.take_local(_encode(config, placement, params, on_devices, rows))
-        return encodings
-
-    return encode
-
-
 def remaps_on_host(config: Hyperparameters, placement: Placement, large: int = LARGE) -> bool:
     """Whether the host finds the distinct rows that a batch names.
 
@@ -311,24 +296,12 @@ def _evaluate(
     config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: RowsByTable
 ) -> Sums:
     with placement.use():
-        small = _take_tables(placement, params, rows)
+        small = take_tables(placement, params, rows)
         outputs = unchecked_logits_fn(config)({**params, **small}, batch.in0, batch.in1)
     return sum_batch(config, outputs, batch)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _encode(
-    config: Hyperparameters, placement: Placement, params: Params, batch: Batch, rows: RowsByTable
-) -> tuple[Array, Array]:
-    with placement.use():
-        small = _take_tables(placement, params, rows)
-        encodings = unchecked_encode_pairs_fn(config)({**params, **small}, batch.in0, batch.in1)
-    replicated: tuple[Array, Array]
-    replicated = jax.lax.with_sharding_constraint(encodings, placement.replicated)
-    return replicated
-
-
-def _take_tables(placement: Placement, params: Params, rows: RowsByTable) -> Params:
+def take_tables(placement: Placement, params: Params, rows: RowsByTable) -> Params:
     """Of token tables these rows, on every device."""
     small = {name: {"weight": _take_rows(params[name]["weight"], at)} for name, at in rows.items()}
     replicated: Params = jax.lax.with_sharding_constraint(small, placement.replicated)

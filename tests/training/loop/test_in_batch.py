@@ -1,6 +1,7 @@
 """Runs of the in-batch objective: what they report, what they keep, and that they learn."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,3 +109,11 @@ def test_a_pair_that_does_not_belong_together_is_refused():
         "table: row 2: label: 0 is not 1, "
         "and the in-batch objective trains on pairs that belong together"
     )
+
+
+def test_frequencies_are_those_of_the_training_data_alone():
+    config = replace(CONFIG, epochs=1, objective=InBatchObjective(correct_popularity=True))
+    reporter = Reporter(stream=io.StringIO())
+    run = Run(config, related(20, 0), related(60, 1), related(50, 2), reporter=reporter)
+    run.fit()
+    assert set(run.metrics) == {"best_epoch", "train", "validation", "test"}
