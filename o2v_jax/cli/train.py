@@ -171,7 +171,7 @@ def _train_from_files(
     objective: InBatchObjective | None,
     common: Mapping[str, Any],
 ) -> None:
-    from o2v_jax.hyperparameters import Hyperparameters
+    from o2v_jax.hyperparameters import Hyperparameters, warn_of_unused
     from o2v_jax.scoring import use_compilation_cache
     from o2v_jax.training import Hosts, Job
 
@@ -187,6 +187,7 @@ def _train_from_files(
         paths.pop("vocabulary"),
         settings,
     )
+    warn_of_unused(settings, objective)
     config = Hyperparameters.from_strings(data.pop("hyperparameters"), objective)
     model = Job(config=config, hosts=hosts, **data, **paths, **common).run()
     if hosts.first:

@@ -11,6 +11,7 @@ from o2v_jax.hyperparameters.objective import (
     Similarity,
     objective_from_json,
     objective_to_json,
+    warn_of_unused,
 )
 from o2v_jax.hyperparameters.table import (
     Comparator,
@@ -40,4 +41,5 @@ __all__ = [
     "hyperparameter_table",
     "objective_from_json",
     "objective_to_json",
+    "warn_of_unused",
 ]

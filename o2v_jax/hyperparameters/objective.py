@@ -1,5 +1,7 @@
 """The in-batch softmax objective, an alternative to Object2Vec's loss on labelled pairs."""
 
+import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from numbers import Real
 from typing import Any, Literal, TypeAlias, get_args
@@ -9,7 +11,11 @@ from o2v_jax.errors import InputError
 
 Similarity: TypeAlias = Literal["cosine", "inner_product"]
 
+_log = logging.getLogger("o2v_jax")
+
 IN_BATCH = "in_batch"
+# hyperparameters of the comparator and its labels, which a model of this objective does not have
+UNUSED = ("comparator_list", "mlp_activation", "mlp_dim", "mlp_layers", "num_classes")
 TEMPERATURES = (0.001, 1000.0)
 
 
@@ -50,6 +56,14 @@ class InBatchObjective:
         if not is_number or not low <= number <= high:
             raise InputError(f"temperature={describe(number)} must be a number in {low}..{high:g}")
         object.__setattr__(self, "temperature", float(number))
+
+
+def warn_of_unused(given: Iterable[str], objective: InBatchObjective | None) -> None:
+    """Logs which of the hyperparameters that a caller gave an objective does not use."""
+    unused = sorted({*given} & {*UNUSED}) if objective is not None else []
+    if unused:
+        reason = "the in-batch objective compares encodings by their similarity"
+        _log.warning("%s: not used, because %s", ", ".join(unused), reason)
 
 
 def objective_to_json(objective: InBatchObjective) -> dict[str, Any]:

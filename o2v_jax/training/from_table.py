@@ -23,7 +23,12 @@ from o2v_jax.arguments import (
 from o2v_jax.checkpoint import Model, check_class_names, check_model_target, check_tokenizers, save
 from o2v_jax.data.tokenizers import KINDS, LARGEST_ID, SIDES, Kind
 from o2v_jax.errors import InputError
-from o2v_jax.hyperparameters import Hyperparameters, InBatchObjective, OutputLayer
+from o2v_jax.hyperparameters import (
+    Hyperparameters,
+    InBatchObjective,
+    OutputLayer,
+    warn_of_unused,
+)
 from o2v_jax.preparation import (
     ALGORITHMS,
     Algorithm,
@@ -155,6 +160,7 @@ def train(
     skip = on_error == "skip"
     data = prepare_tables(tables, sides, labels, split, shared=shared_vocabulary, skip=skip)
     _log_problems(data.report.problems)
+    warn_of_unused(given, objective)
     config = Hyperparameters.from_strings(overrule(data.hyperparameters, given), objective)
     run = _make_run(data, config, auxiliary, seed, devices, skip=skip, verbose=verbose)
     run.on_epoch = partial(_call_all, callbacks)

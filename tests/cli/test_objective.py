@@ -44,7 +44,8 @@ def train(records, o2v, tmp_path):
 
 def test_the_model_scores_by_similarity(train, o2v, records, tmp_path):
     options = ("--objective", "in_batch", "--temperature", "0.1", "--correct-popularity")
-    done = train(*options)
+    done = train(*options, "--mlp_layers", "2")
+    assert "mlp_layers: not used, because the in-batch objective compares" in done.err
     assert done.status == 0, done.err
     assert "The model is in" in done.err
     assert ": validation mrr 0." in done.err or ": validation mrr 1 " in done.err

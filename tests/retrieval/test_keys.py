@@ -1,4 +1,4 @@
-"""Keys are told apart even where their hashes are equal."""
+"""Keys are distinguished even where their hashes are equal."""
 
 import pytest
 

@@ -211,7 +211,7 @@ def order_by_length(data: Dataset) -> Index:
 def measure_log_frequencies(data: Dataset, side: int) -> npt.NDArray[np.float32]:
     """The logarithm of the share of the records that have a record's object, float32 `[records]`.
 
-    Objects are told apart by 64-bit hashes: a collision changes a frequency, and nothing else.
+    Objects are distinguished by 64-bit hashes: a collision changes a frequency, and nothing else.
     """
     starts = range(0, len(data), COUNTED)
     hashes = [
