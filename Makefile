@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8080
 MODEL ?= checkpoints/snli-hcnn
 # what `make bench` runs, and with which options, such as BENCH=--quick or BENCH='--device gpu'
-BENCHES ?= score programs train serve coldstart memory transform
+BENCHES ?= score kept search programs train serve coldstart memory transform
 BENCH ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 

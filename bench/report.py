@@ -66,6 +66,16 @@ TABLES: dict[str, Table | Summary] = {
         columns="encoder lengths records_per_s torch_eager torch_compiled onnxruntime ratio "
         "ratio_encoding_once useful_tokens of_matmul programs compiled_while_timed",
     ),
+    "kept": Table(
+        "kept",
+        columns="encoder records records_per_s ratio best_of_ratio ratio_to_kept "
+        "best_of_ratio_to_kept",
+    ),
+    "search": Table("search", "exact"),
+    "search_rank": Table("search", "rank"),
+    "search_approximate": Table("search", "approximate"),
+    "in_batch": Table("in_batch"),
+    "in_batch_ranks": Table("in_batch", "ranks"),
     "growth": Table("score", "growth_with_records"),
     "tokens": Table("score", "growth_with_tokens"),
     "serve": Table(
