@@ -1,4 +1,4 @@
-"""Ratings -> what a user likes, and one more film that the user likes.
+"""Ratings -> films that a user likes, and one more of them.
 
     python examples/recommendation/films.py RAW WORK
 
@@ -6,18 +6,22 @@ RAW holds ratings.csv.gz and movies.csv.gz of MovieLens. A user likes what got L
 Of the liked films of each user with at least LEAST, a fifth is drawn for test and a tenth for
 validation, at random from seed 0; the rest is the history. Into WORK go
 
-- films.jsonl: the title of every film that is in a history;
-- train.jsonl: DRAWS times a part of each history, drawn at random, with each film of the rest;
-- validation.jsonl: each film that was drawn for it, with up to LONGEST films of the history;
-- users.jsonl: the history of each user, and the films that were drawn for test.
+- films.jsonl: for every film that is in a history its title, and what describes it: title,
+  genres, decade;
+- train.jsonl: for each user DRAWS times up to FILMS films of the history, drawn at random, each
+  with up to LONGEST others;
+- validation.jsonl: each film that was drawn for it, with the history;
+- users.jsonl: for each user the three parts.
 
-Films that are in no history are left out everywhere: nothing can be learnt about them.
+Films that are in no history are left out everywhere. FILMS limits the weight of those who have seen
+very much.
 """
 
 import csv
 import gzip
 import json
 import random
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,9 +30,10 @@ from typing import NamedTuple
 
 LIKED = 4.0
 LEAST = 5
-LONGEST = 100
-DRAWS = 8
-SHARE = 0.7  # of a history that is in the part
+DRAWS, FILMS, LONGEST = 8, 50, 20
+_DECADE = re.compile(r"\((\d{3})\d\)")
+
+Descriptions = Mapping[str, list[str]]
 
 
 class User(NamedTuple):
@@ -45,29 +50,33 @@ def read(file: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(lines)
 
 
-def read_titles(file: Path) -> dict[str, str]:
-    """The title of each film, by its number; with the number if several films have one title."""
-    titles = {row["movieId"]: row["title"].strip() for row in read(file)}
-    counts = Counter(titles.values())
-    return {
-        number: title if counts[title] == 1 else f"{title} #{number}"
-        for number, title in titles.items()
-    }
+def read_films(file: Path) -> tuple[dict[str, str], Descriptions]:
+    """The title of each film by its number, and what describes each title.
+
+    A title that several films have gets the number too.
+    """
+    films = list(read(file))
+    counts = Counter(film["title"].strip() for film in films)
+    titles, descriptions = {}, {}
+    for film in films:
+        title = film["title"].strip()
+        decades = [f"{decade}0s" for decade in _DECADE.findall(title)]
+        if counts[title] > 1:
+            title = f"{title} #{film['movieId']}"
+        titles[film["movieId"]] = title
+        descriptions[title] = [title, *film["genres"].split("|"), *decades]
+    return titles, descriptions
 
 
-def read_users(raw: Path, draw: random.Random) -> list[User]:
+def read_users(file: Path, titles: Mapping[str, str], draw: random.Random) -> list[User]:
     """All users who like enough, without films that are in no history."""
-    titles = read_titles(raw / "movies.csv.gz")
     liked: dict[str, list[str]] = defaultdict(list)
-    for row in read(raw / "ratings.csv.gz"):
+    for row in read(file):
         if float(row["rating"]) >= LIKED:
             liked[row["userId"]].append(titles[row["movieId"]])
     users = [split(films, draw) for films in liked.values() if len(films) >= LEAST]
     there = {film for user in users for film in user.history}
-    return [
-        User(user.history, *([film for film in part if film in there] for part in user[1:]))
-        for user in users
-    ]
+    return [User(*([film for film in part if film in there] for part in user)) for user in users]
 
 
 def split(films: list[str], draw: random.Random) -> User:
@@ -77,11 +86,12 @@ def split(films: list[str], draw: random.Random) -> User:
     return User(films[test + validation :], films[test : test + validation], films[:test])
 
 
-def draw_pairs(history: list[str], draw: random.Random) -> Iterator[dict[str, object]]:
-    """A part of a history with each film of the rest, none of which is so another's negative."""
-    films = draw.sample(history, len(history))
-    count = max(1, round(SHARE * len(films)))
-    return ({"liked": films[:count][:LONGEST], "film": film} for film in films[count:])
+def draw_pairs(history: list[str], draw: random.Random) -> Iterator[tuple[list[str], str]]:
+    """Some films of a history, each with some of the others."""
+    for film in draw.sample(history, min(len(history), FILMS)):
+        others = [other for other in history if other != film]
+        if others:
+            yield draw.sample(others, min(len(others), LONGEST)), film
 
 
 def write(file: Path, rows: Iterable[Mapping[str, object]]) -> None:
@@ -94,17 +104,17 @@ def main(raw: Path, work: Path) -> None:
     """Writes all tables."""
     work.mkdir(parents=True, exist_ok=True)
     draw = random.Random(0)
-    users = read_users(raw, draw)
+    titles, described = read_films(raw / "movies.csv.gz")
+    users = read_users(raw / "ratings.csv.gz", titles, draw)
     films = sorted({film for user in users for film in user.history})
-    write(work / "films.jsonl", ({"film": film} for film in films))
-    drawn = (draw_pairs(user.history, draw) for user in users for _ in range(DRAWS))
-    write(work / "train.jsonl", (pair for pairs in drawn for pair in pairs))
-    validation = (
-        {"liked": user.history[:LONGEST], "film": film}
-        for user in users for film in user.validation
+    write(work / "films.jsonl", ({"title": film, "film": described[film]} for film in films))
+    drawn = (
+        pair for user in users for _ in range(DRAWS) for pair in draw_pairs(user.history, draw)
     )
-    write(work / "validation.jsonl", validation)
-    write(work / "users.jsonl", ({"history": u.history, "test": u.test} for u in users if u.test))
+    write(work / "train.jsonl", ({"liked": some, "film": described[one]} for some, one in drawn))
+    held = ((user.history, film) for user in users for film in user.validation)
+    write(work / "validation.jsonl", ({"liked": h, "film": described[one]} for h, one in held))
+    write(work / "users.jsonl", (user._asdict() for user in users))
 
 
 if __name__ == "__main__":
