@@ -162,6 +162,9 @@ WRONG = {
     "evaluate.dtype": lambda m: o2v_jax.evaluate(m.model, ROWS, ROWS, [0], dtype="int8"),
     "InBatchObjective.similarity": lambda m: o2v_jax.InBatchObjective(similarity="dot"),
     "InBatchObjective.temperature": lambda m: o2v_jax.InBatchObjective(temperature="1"),
+    "InBatchObjective.negatives_per_pair": lambda m: o2v_jax.InBatchObjective(
+        negatives_per_pair=-1
+    ),
     "InBatchObjective.correct_popularity": lambda m: o2v_jax.InBatchObjective(correct_popularity=1),
     "evaluate_ranking.model_or_scorer": lambda m: o2v_jax.evaluate_ranking({}, ROWS, ROWS),
     "evaluate_ranking.in0": ranking(in0=5),
@@ -196,6 +199,7 @@ WRONG = {
     "train.in0": train(in0=5),
     "train.in1": train(in1="ab"),
     "train.label": train(label={}),
+    "train.negatives": train(negatives=5),
     "train.kinds": train(kinds=["ids"]),
     "train.tokenizer": train(tokenizer="words"),
     "train.classes": train(classes="ab"),

@@ -37,6 +37,12 @@ def objective_options(function: Command) -> Command:
             is_flag=True,
             help="Correct for frequent objects being negatives more often, for in_batch.",
         ),
+        click.option(
+            "--negatives-per-pair",
+            type=int,
+            metavar="N",
+            help="Hard negatives of a pair in a batch, at most, for in_batch; default 4.",
+        ),
     )
     return add_options(function, options)
 
@@ -46,6 +52,7 @@ def make_objective(
     similarity: Similarity | None,
     temperature: float | None,
     correct_popularity: bool,
+    negatives_per_pair: int | None,
 ) -> InBatchObjective | None:
     """The objective that the options describe; None for labelled pairs.
 
@@ -56,6 +63,7 @@ def make_objective(
         "similarity": similarity,
         "temperature": temperature,
         "correct_popularity": correct_popularity or None,
+        "negatives_per_pair": negatives_per_pair,
     }
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if objective == "in_batch":

@@ -23,6 +23,12 @@ SHARE = click.FloatRange(0, 1, max_open=True)
 @click.argument("files", nargs=-1, metavar="[FILE]...", callback=expand_paths)
 @click.option("--in0", required=True, metavar="COLUMN", help="Column of in0.")
 @click.option("--in1", required=True, metavar="COLUMN", help="Column of in1.")
+@click.option(
+    "--negatives",
+    metavar="COLUMN",
+    multiple=True,
+    help="Column of hard negatives, read as in1 is; may be repeated.",
+)
 @click.option("--in0-type", type=KIND, default="text", show_default=True, help="What it holds.")
 @click.option("--in1-type", type=KIND, default="text", show_default=True, help="What it holds.")
 @click.option("--in0-tokenizer", type=TOKENIZER, help="What splits texts; default: word.")
@@ -112,10 +118,12 @@ def prepare(ctx: click.Context, /, **options: Any) -> None:
     value   one token, the cell as it is: a user, a film, a category
     ids     token ids between blanks, which stay as they are
 
-    Parquet and JSON Lines may also hold lists of tokens or ids. Ids that became floats, such as
-    1.0, are taken as 1, and so are values where no value of the column has another fraction, or
-    where the given vocabulary has 1 and not 1.0. Vocabularies are counted in the training part
-    alone; id 0 is <pad>, id 1 <unk>. A text is split by its tokenizer:
+    Parquet and JSON Lines may also hold lists of tokens or ids. --negatives names a column of in1
+    that are known to be wrong for the in0 of their row: a cell holds one, or of texts and values a
+    list of any number; an empty cell holds none. Ids that became floats, such as 1.0, are taken as
+    1, and so are values where no value of the column has another fraction, or where the given
+    vocabulary has 1 and not 1.0. Vocabularies are counted in the training part alone, that of in1
+    in its negatives too; id 0 is <pad>, id 1 <unk>. A text is split by its tokenizer:
 
     \b
     word       at blanks and punctuation, after Unicode's NFKC
@@ -169,6 +177,7 @@ def _make_preparation(options: dict[str, Any], progress: Callable[[int], None]) 
             header=not options["no_header"],
             delimiter=_unescape(options["delimiter"]),
         ),
+        negatives=options["negatives"],
         shared=options["shared"],
         skip=options["on_error"] == "skip",
         force=options["force"],

@@ -103,6 +103,7 @@ def train(
     similarity: Similarity | None,
     temperature: float | None,
     correct_popularity: bool,
+    negatives_per_pair: int | None,
     **layout: Any,
 ) -> None:
     """Train a model and write it to a directory; the best epoch's parameters are kept.
@@ -114,7 +115,8 @@ def train(
     --data. An interrupted run resumes when rerun.
 
     --objective in_batch trains for retrieval: the in1 of each pair competes with the others of its
-    batch, and the scores of the model are similarities.
+    batch, and with the hard negatives that records name as "negatives". The scores of the model are
+    similarities.
 
     With --sagemaker, hyperparameters and channels come from PREFIX/input, the model goes to
     PREFIX/model and a failure's reason to PREFIX/output. On several hosts the same command is given
@@ -132,7 +134,9 @@ def train(
         "command": shlex.join(["o2v", *sys.argv[1:]]),
     }
     _require_hosts(*(layout[name] for name in _HOSTS))
-    chosen = make_objective(objective, similarity, temperature, correct_popularity)
+    chosen = make_objective(
+        objective, similarity, temperature, correct_popularity, negatives_per_pair
+    )
     in_batch = {"objective": objective} if chosen is not None else {}
     given = _list_given(layout | settings | in_batch)
     # from the environment it is the container's default, which options given by hand overrule

@@ -5,7 +5,7 @@ and needs no Python object per record.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from o2v_jax.array_types import Index
+from o2v_jax.data.negatives import NO_NEGATIVES, Negatives
 from o2v_jax.data.ragged import Ragged
-from o2v_jax.data.records import LINE, LabelValues, Pairs, decode_utf8
+from o2v_jax.data.records import TRAINING_LINE, LabelValues, Pairs, decode_utf8
 from o2v_jax.data.validate import Fault, explain
 
 _LIST_TYPES = (
@@ -28,6 +29,10 @@ _IDS = pa.list_(pa.int32())
 _SCHEMA = pa.schema([("label", pa.float64()), ("in0", _IDS), ("in1", _IDS)])
 # An unknown field could hold anything: with "error" such lines are left to the other readers.
 _PARSE = pj.ParseOptions(explicit_schema=_SCHEMA, unexpected_field_behavior="error")
+_PARSE_NEGATIVES = pj.ParseOptions(
+    explicit_schema=_SCHEMA.append(pa.field("negatives", pa.list_(_IDS))),
+    unexpected_field_behavior="error",
+)
 _READ = pj.ReadOptions(use_threads=True, block_size=2**20)  # what one thread parses at a time
 _NEWLINE, _RETURN, _OPEN = b"\n\r{"
 
@@ -39,12 +44,14 @@ class LabelledPairs(Pairs):
     Attributes:
         labels: float64 `[records]`.
         lines: int64 `[records]`, line numbers.
+        negatives: hard negatives of the records.
         bad: how many lines are neither blank nor a record.
         faults: the numbers of the first bad lines, and what is wrong with them.
     """
 
     labels: LabelValues
     lines: Index
+    negatives: Negatives = NO_NEGATIVES
     bad: int = 0
     faults: tuple[tuple[int, Fault], ...] = ()
 
@@ -87,19 +94,20 @@ def read_plain(text: bytes, first: int = 1) -> LabelledPairs | None:
 
     The lines are numbered from `first`.
     """
-    lines = _find_object_lines(text)
-    table = _read_table(text, lines)
-    if table is None or lines is None or any(column.null_count for column in table.columns):
+    lines, has_negatives = _find_object_lines(text), b"negatives" in text
+    table = _read_table(text, lines, _PARSE_NEGATIVES if has_negatives else _PARSE)
+    if table is None or lines is None or any(table[name].null_count for name in _SCHEMA.names):
         return None
     in0, in1, labels = _read_ids(table["in0"]), _read_ids(table["in1"]), table["label"].to_numpy()
-    if in0 is None or in1 is None or not np.isfinite(labels).all():
+    negatives = _read_negatives(table["negatives"]) if has_negatives else NO_NEGATIVES
+    if in0 is None or in1 is None or negatives is None or not np.isfinite(labels).all():
         return None
-    return LabelledPairs(in0, in1, labels=labels, lines=lines + first)
+    return LabelledPairs(in0, in1, labels=labels, lines=lines + first, negatives=negatives)
 
 
 def read_sides(text: bytes) -> ArrowSides | None:
     """The sides of whole lines, if each plainly gives the same ones; labels are allowed."""
-    table = _read_table(text, _find_object_lines(text))
+    table = _read_table(text, _find_object_lines(text), _PARSE)
     # a name with an escape in it could not be found below
     if table is None or b"\\" in text or not _are_finite(table["label"]):
         return None
@@ -115,12 +123,12 @@ def _are_finite(labels: pa.ChunkedArray) -> bool:
     return bool(np.isfinite(labels.drop_null().to_numpy()).all())
 
 
-def _read_table(text: bytes, lines: Index | None) -> pa.Table | None:
+def _read_table(text: bytes, lines: Index | None, parse: pj.ParseOptions) -> pa.Table | None:
     """A table of as many rows as there are lines, or None."""
     if lines is None or not len(lines):
         return None
     try:
-        table = pj.read_json(pa.BufferReader(text), read_options=_READ, parse_options=_PARSE)
+        table = pj.read_json(pa.BufferReader(text), read_options=_READ, parse_options=parse)
     except pa.ArrowException:
         return None
     return table if table.num_rows == len(lines) else None
@@ -144,7 +152,10 @@ def _find_object_lines(text: bytes) -> Index | None:
 
 def _read_ids(column: pa.ChunkedArray) -> Ragged | None:
     """Lists of ids as ragged arrays, if they hold neither null nor a negative number."""
-    lists = column.combine_chunks()
+    return _make_ragged(column.combine_chunks())
+
+
+def _make_ragged(lists: "pa.ListArray[Any]") -> Ragged | None:
     values = lists.flatten()
     if values.null_count:
         return None
@@ -153,6 +164,16 @@ def _read_ids(column: pa.ChunkedArray) -> Ragged | None:
         return None
     offsets = lists.offsets.to_numpy().astype(np.int64)
     return Ragged(ids, offsets - offsets[0])
+
+
+def _read_negatives(column: pa.ChunkedArray) -> Negatives | None:
+    """Lists of lists of ids; null, as where the field is absent, is an empty list."""
+    lists = column.combine_chunks()
+    rows = lists.flatten()
+    ids = None if rows.null_count else _make_ragged(rows)
+    if ids is None:
+        return None
+    return Negatives.of_counts(ids, pc.list_value_length(lists).fill_null(0).to_numpy())
 
 
 def read_labelled(text: bytes, first: int = 1, *, explained: int = 1000) -> LabelledPairs:
@@ -178,7 +199,7 @@ def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> Lab
         if not line or line.isspace():
             continue
         try:
-            rows.append(decode_utf8(LINE[True].ids, line))
+            rows.append(decode_utf8(TRAINING_LINE, line))
             lines.append(number)
         except (ValueError, RecursionError) as error:
             bad += 1
@@ -189,6 +210,7 @@ def read_each_line(text: bytes, first: int = 1, *, explained: int = 1000) -> Lab
         Ragged.of([row.in1 for row in rows]),
         labels=np.fromiter((row.label for row in rows), np.float64, len(rows)),
         lines=np.array(lines, np.int64),
+        negatives=Negatives.of([row.negatives for row in rows]),
         bad=bad,
         faults=tuple(faults),
     )

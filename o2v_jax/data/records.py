@@ -121,6 +121,12 @@ class Labelled(MaybeLabelled, gc=False):
     label: float
 
 
+class TrainingRecord(Labelled, gc=False):
+    """A labelled pair, perhaps with hard negatives, which are in1 that are wrong for its in0."""
+
+    negatives: list[list[Id]] | None = None
+
+
 class TextRecord(msgspec.Struct, gc=False):
     """One object or a pair of them; each may be a text, or a list of tokens."""
 
@@ -171,6 +177,7 @@ LINE: dict[bool | None, Decoders] = {
     True: Decoders(msgspec.json.Decoder(Labelled), msgspec.json.Decoder(LabelledText)),
     None: Decoders(msgspec.json.Decoder(MaybeLabelled), msgspec.json.Decoder(MaybeLabelledText)),
 }
+TRAINING_LINE = msgspec.json.Decoder(TrainingRecord)
 
 
 def decode_record(decoders: Decoders, text: bytes, *, texts: bool) -> Any:

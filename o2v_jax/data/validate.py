@@ -20,8 +20,9 @@ from o2v_jax.hyperparameters import Hyperparameters
 _PATH = re.compile(r" - at `(?P<path>.*)`$")
 _STEP = re.compile(r"\.(?P<key>\w+)|\[(?P<index>\d+)\]")
 _WANTED = (
-    (re.compile(r"\.in[01]\[\d+\]$"), "an integer token id"),
-    (re.compile(r"\.in[01]$"), "a list of token ids"),
+    (re.compile(r"\.(in[01]|negatives\[\d+\])\[\d+\]$"), "an integer token id"),
+    (re.compile(r"\.(in[01]|negatives\[\d+\])$"), "a list of token ids"),
+    (re.compile(r"\.negatives$"), "a list of lists of token ids"),
     (re.compile(r"\.label$"), "a number"),
     (re.compile(r"\.instances$"), "a list of records"),
 )
@@ -59,7 +60,7 @@ class Fault(NamedTuple):
         """The reason, for the vocabulary of each side if it is known."""
         if not self.is_id:
             return self.text
-        side = int(self.path[self.path.rindex(".in") + 3])
+        side = 0 if ".in0" in self.path else 1  # of in1 and of negatives
         return describe_outside(self.text, vocab_sizes[side] if vocab_sizes else None)
 
 

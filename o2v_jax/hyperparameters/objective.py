@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from numbers import Real
 from typing import Any, Literal, TypeAlias, get_args
 
-from o2v_jax.arguments import describe, require_choice, require_instance
+from o2v_jax.arguments import describe, require_choice, require_instance, require_integer
 from o2v_jax.errors import InputError
 
 Similarity: TypeAlias = Literal["cosine", "inner_product"]
@@ -17,6 +17,7 @@ IN_BATCH = "in_batch"
 # hyperparameters of the comparator and its labels, which a model of this objective does not have
 UNUSED = ("comparator_list", "mlp_activation", "mlp_dim", "mlp_layers", "num_classes")
 TEMPERATURES = (0.001, 1000.0)
+MOST_NEGATIVES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,8 @@ class InBatchObjective:
     A model of this objective has two encoders and no comparator: its score is the similarity of two
     encodings. The loss is the cross-entropy of the softmax over `similarity / temperature`, the
     mean of both directions: in1 given in0, and in0 given in1 (van den Oord et al. 2018,
-    "Representation learning with contrastive predictive coding"; Radford et al. 2021).
+    "Representation learning with contrastive predictive coding"; Radford et al. 2021). Records may
+    name hard negatives, in1 that are known to be wrong: they compete for every in0 of their batch.
 
     It is not one of Object2Vec's hyperparameters.
 
@@ -37,6 +39,8 @@ class InBatchObjective:
         correct_popularity: subtracts the logarithm of each object's frequency in the training data
             in training, because frequent objects occur as negatives more often (Yi et al. 2019,
             "Sampling-bias-corrected neural modeling for large corpus item recommendations").
+        negatives_per_pair: at most so many of a pair's hard negatives take part in an epoch, in
+            0..1000; of more, others do in other epochs.
 
     Raises:
         InputError: a value is of another type or out of range.
@@ -45,6 +49,7 @@ class InBatchObjective:
     similarity: Similarity = "cosine"
     temperature: float = 0.05
     correct_popularity: bool = False
+    negatives_per_pair: int = 4
 
     def __post_init__(self) -> None:
         choices = get_args(Similarity)
@@ -56,6 +61,9 @@ class InBatchObjective:
         if not is_number or not low <= number <= high:
             raise InputError(f"temperature={describe(number)} must be a number in {low}..{high:g}")
         object.__setattr__(self, "temperature", float(number))
+        name = "negatives_per_pair"
+        most = require_integer(name, self.negatives_per_pair, 0, MOST_NEGATIVES)
+        object.__setattr__(self, name, most)
 
 
 def warn_of_unused(given: Iterable[str], objective: InBatchObjective | None) -> None:

@@ -28,6 +28,7 @@ from o2v_jax.util import get_first_line
 AnyParams: TypeAlias = Mapping[str, Any]  # dicts, FrozenDict, nnx.State
 Unchecked: TypeAlias = Any  # what the functions below check themselves
 Encodings: TypeAlias = Float[Array, "batch enc_dim"]
+PairEncodings: TypeAlias = tuple[Float[Array, "batch0 enc_dim"], Float[Array, "batch1 enc_dim"]]
 Scores: TypeAlias = Float[Array, "batch outputs"]
 AnyArray: TypeAlias = Array | np.ndarray
 TokenIds: TypeAlias = Int[AnyArray, "batch length"]
@@ -117,7 +118,7 @@ def unchecked_logits_fn(
 
 def unchecked_encode_pairs_fn(
     config: Hyperparameters, *, winograd_min_fan: int | None = None
-) -> Callable[..., tuple[Encodings, Encodings]]:
+) -> Callable[..., PairEncodings]:
     """A pure function (params, in0 ids, in1 ids, dropout key or None) -> encodings of both sides.
 
     Nothing is checked, as by `unchecked_logits_fn`; in1 may have another number of rows.
@@ -125,10 +126,10 @@ def unchecked_encode_pairs_fn(
 
     def encode_pairs(
         params: Params, in0: AnyArray, in1: AnyArray, dropout_key: Array | None = None
-    ) -> tuple[Encodings, Encodings]:
+    ) -> PairEncodings:
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         network = _bind(Object2Vec, config, params, winograd_min_fan=winograd_min_fan)
-        encodings: tuple[Encodings, Encodings]
+        encodings: PairEncodings
         encodings = network.encode_pairs(jnp.asarray(in0), jnp.asarray(in1), rngs)
         return encodings
 

@@ -93,10 +93,10 @@ class Object2Vec(nnx.Module):
 
     def encode_pairs(
         self,
-        in0: Integer[Array, "batch length0"],
-        in1: Integer[Array, "batch length1"],
+        in0: Integer[Array, "batch0 length0"],
+        in1: Integer[Array, "batch1 length1"],
         rngs: nnx.Rngs | None = None,
-    ) -> tuple[Float[Array, "batch enc_dim"], Float[Array, "batch enc_dim"]]:
+    ) -> tuple[Float[Array, "batch0 enc_dim"], Float[Array, "batch1 enc_dim"]]:
         """Encodings of both sides; where they share a table, its gradient is added up once."""
         encoders = [getattr(self, name) for name in NETWORK_NAMES]
         tied = self.tables[0] == self.tables[1]

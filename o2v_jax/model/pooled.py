@@ -47,8 +47,8 @@ class PooledEmbedding(nnx.Module):
 
 
 def sum_vectors(
-    table: Float[Array, "vocab enc_dim"], *sides: Int[Array, "batch _"]
-) -> tuple[Float[Array, "batch enc_dim"], ...]:
+    table: Float[Array, "vocab enc_dim"], *sides: Int[Array, "_ _"]
+) -> tuple[Float[Array, "_ enc_dim"], ...]:
     """Sums of the token vectors of each row, of one side or of both that share a table.
 
     Sides that are given together have their gradients of the table added up together.

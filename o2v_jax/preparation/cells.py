@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from o2v_jax.array_types import Ids, Index
-from o2v_jax.data.arrow import is_list_type
+from o2v_jax.data.arrow import is_list_type, spell_cells
 from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.data.spelling import are_whole, spell_integer
 from o2v_jax.data.text_tokenizers import TextTokenizer
@@ -108,6 +108,7 @@ class Words:
         return np.fromiter(has, np.bool_, len(self._numbers))
 
 
+EMPTY_CELL = "the cell is empty"
 _LISTS = "lists of integers are ids, lists of strings are tokens"
 
 # sequences, and what is wrong with a row
@@ -136,7 +137,26 @@ def encode(kind: Kind, cells: Cells, words: Words, split: Splitter | None = None
     else:
         rows, faults = _encode_texts(cells, words, split or SPLITTERS.get(kind))
     empty = np.flatnonzero(rows.lengths == 0).tolist()
-    return rows, dict.fromkeys(empty, "the cell is empty") | faults
+    return rows, dict.fromkeys(empty, EMPTY_CELL) | faults
+
+
+def split_lists(kind: Kind, cells: Cells) -> tuple[Cells, Index]:
+    """Cells of one object each, and the row that each is of, int64 `[objects]`.
+
+    A cell that is a list holds several objects, unless a list is one object of this kind.
+
+    >>> split_lists("value", pa.array([["a", "b"], None, ["c"]]))[1]
+    array([0, 0, 2])
+    """
+    lists = is_list_type(cells.type)
+    if lists and kind in ("ids", "tokens"):
+        lists = is_list_type(cells.type.value_type)
+    if not lists:
+        return cells, np.arange(len(cells))
+    single, counts = cells.flatten(), pc.list_value_length(cells).fill_null(0).to_numpy()
+    if not is_list_type(single.type):
+        single = spell_cells(single).fill_null("")
+    return single, np.repeat(np.arange(len(cells)), counts)
 
 
 def find_distinct(cells: Cells) -> tuple[list[str], Index]:

@@ -1,11 +1,12 @@
 """A preparation of tables in memory: what `job` writes to files, as arrays."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from o2v_jax.data.negatives import NO_NEGATIVES, Negatives
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import LabelValues
 from o2v_jax.data.tokenizers import Tokenizers
@@ -28,11 +29,13 @@ class PreparedRows:
         sides: in0 and in1 as token ids.
         labels: float64 `[records]`.
         chunks: the records as they were read, which say where each was.
+        negatives: hard negatives of the records.
     """
 
     sides: tuple[Ragged, Ragged]
     labels: LabelValues
     chunks: tuple[RecordChunk, ...]
+    negatives: Negatives = NO_NEGATIVES
 
     def where(self, record: int) -> str:
         """Where a record was, such as "table: row 7"."""
@@ -68,6 +71,7 @@ def prepare_tables(
     label: LabelColumn | None,
     split: Split,
     *,
+    negatives: Sequence[str] = (),
     shared: bool = False,
     skip: bool = False,
 ) -> PreparedTables:
@@ -78,6 +82,7 @@ def prepare_tables(
         sides: where in0 and in1 come from; the vocabularies are counted.
         label: where labels come from; None: every label is 1.
         split: the shares of "train" for validation and for testing.
+        negatives: columns of hard negatives.
         shared: whether in0 and in1 have one vocabulary.
         skip: whether bad records are left out; otherwise the first one is an error.
 
@@ -89,7 +94,9 @@ def prepare_tables(
     for contradiction in find_contradictions(sides, shared=shared):
         raise InputError(contradiction)
     spills = {part: ChunkList() for part in SPLIT_NAMES}
-    collection = Collection(spills, sides, label, SkippedRows(skip), shared=shared)
+    collection = Collection(
+        spills, sides, label, SkippedRows(skip), negatives=negatives, shared=shared
+    )
     _collect(collection, tables, split)
     numberings, outcome = make_numberings(collection, (None, None)), collection.labels.conclude()
     counts: dict[SplitName, SplitCount] = {}
@@ -123,4 +130,7 @@ def _join(chunks: tuple[RecordChunk, ...]) -> PreparedRows:
         none = Ragged.of([])
         return PreparedRows((none, none), np.zeros(0), ())
     in0, in1 = (Ragged.concatenate([chunk.sides[at] for chunk in chunks]) for at in (0, 1))
-    return PreparedRows((in0, in1), np.concatenate([chunk.labels for chunk in chunks]), chunks)
+    sizes = [len(chunk) for chunk in chunks]
+    negatives = Negatives.concatenate([chunk.negatives for chunk in chunks], sizes)
+    labels = np.concatenate([chunk.labels for chunk in chunks])
+    return PreparedRows((in0, in1), labels, chunks, negatives)

@@ -47,6 +47,8 @@ class Preparation:
         test_files: tables of records for testing.
         split: the shares of `files` for validation and for testing.
         layout: how all files are to be read.
+        negatives: columns of hard negatives, in1 that are known to be wrong for the in0 of their
+            row; they are read as in1 is, and an empty cell holds none.
         shared: whether in0 and in1 have one vocabulary, and so may have one token table.
         skip: whether bad records are left out; otherwise the first one is an error.
         force: whether an earlier preparation in `output` is replaced.
@@ -64,6 +66,7 @@ class Preparation:
     test_files: tuple[Path, ...] = ()
     split: Split = field(default_factory=Split)
     layout: Layout = field(default_factory=Layout)
+    negatives: tuple[str, ...] = ()
     shared: bool = False
     skip: bool = False
     force: bool = False
@@ -99,6 +102,7 @@ class Preparation:
                 self.sides,
                 self.label,
                 problems,
+                negatives=self.negatives,
                 shared=self.shared,
                 given=given,
             )

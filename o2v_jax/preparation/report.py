@@ -37,13 +37,17 @@ class SplitCount:
 
     Attributes:
         records: how many there are.
-        sides: figures of in0 and in1.
+        sides: figures of in0 and in1, hard negatives counted as in1.
         classes: the labels that occur, if they are few enough for classes.
+        negatives: how many hard negatives there are.
+        own: how many of them equal the in1 of their record, and so do not compete with it.
     """
 
     records: int
     sides: tuple[SideCount, SideCount]
     classes: set[float] = field(default_factory=set)
+    negatives: int = 0
+    own: int = 0
 
     def add_labels(self, labels: LabelValues) -> None:
         """Counts records by their labels."""
@@ -67,6 +71,7 @@ class PreparationReport:
         vocab_sizes: of each side.
         labels: what the labels are.
         problems: the records that were left out, and remarks.
+        negatives: the columns of hard negatives.
     """
 
     parts: Mapping[SplitName, SplitCount]
@@ -74,6 +79,7 @@ class PreparationReport:
     vocab_sizes: tuple[int, int]
     labels: str
     problems: SkippedRows
+    negatives: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """All of it for a person, a line at a time."""
@@ -83,11 +89,21 @@ class PreparationReport:
             yield f"in{at}: {_describe_side(side, self.vocab_sizes[at], counts)}"
             if any(count.zero_inside for count in counts.values()):
                 yield f"in{at}: id 0 is before other ids, but is padding and is ignored"
+        yield from self._describe_negatives()
         yield f"labels: {self.labels}"
         if self.problems.count:
             yield f"left out {self.problems.count:,} records, such as:"
             yield from self.problems.listed
         yield from self.problems.remarks
+
+    def _describe_negatives(self) -> Iterator[str]:
+        if not self.negatives:
+            return
+        columns = ", ".join(map(repr, self.negatives))
+        found = (f"{name} {part.negatives:,}" for name, part in self.parts.items())
+        yield f"negatives: columns {columns}; {', '.join(found)}"
+        if own := sum(part.own for part in self.parts.values()):
+            yield f"negatives: {own:,} equal the in1 of their record, and do not compete with it"
 
 
 def _describe_side(side: Side, size: int, counts: Mapping[SplitName, SideCount]) -> str:

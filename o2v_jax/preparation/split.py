@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from o2v_jax.array_types import Index
+from o2v_jax.data.negatives import NO_NEGATIVES, Negatives
 from o2v_jax.data.ragged import Ragged, offsets_of
 from o2v_jax.errors import InputError
 
@@ -68,6 +69,7 @@ _SCHEMA = pa.schema(
         "label": pa.float64(),
         "in0": pa.list_(pa.int32()),
         "in1": pa.list_(pa.int32()),
+        "negatives": pa.list_(pa.list_(pa.int32())),
     }
 )
 
@@ -81,12 +83,14 @@ class RecordChunk:
         numbers: int64 `[records]`, what fills the template.
         labels: float64 `[records]`.
         sides: in0 and in1, of as many rows.
+        negatives: hard negatives of the records, their tokens as those of in1.
     """
 
     places: str
     numbers: Index
     labels: npt.NDArray[np.float64]
     sides: tuple[Ragged, Ragged]
+    negatives: Negatives = NO_NEGATIVES
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -94,7 +98,8 @@ class RecordChunk:
     def take(self, rows: Index) -> "RecordChunk":
         """The given records, in the given order."""
         sides = self.sides[0].take(rows), self.sides[1].take(rows)
-        return RecordChunk(self.places, self.numbers[rows], self.labels[rows], sides)
+        numbers, negatives = self.numbers[rows], self.negatives.take(rows)
+        return RecordChunk(self.places, numbers, self.labels[rows], sides, negatives)
 
     def where(self, row: int) -> str:
         """Where a record was."""
@@ -112,6 +117,7 @@ class Spill:
     def write(self, chunk: RecordChunk) -> None:
         """Appends a chunk."""
         columns = [pa.array(chunk.numbers), pa.array(chunk.labels), *map(_pack, chunk.sides)]
+        columns.append(_pack_negatives(chunk))
         self._writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
         self._places.append(chunk.places)
 
@@ -119,9 +125,12 @@ class Spill:
         """Every chunk, after `close`."""
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as reader:
             for places, batch in zip(self._places, reader, strict=True):
-                numbers, labels, *sides = batch.columns
+                numbers, labels, *sides, negatives = batch.columns
                 in0, in1 = map(_unpack, sides)
-                yield RecordChunk(places, numbers.to_numpy(), labels.to_numpy(), (in0, in1))
+                yield RecordChunk(
+                    *(places, numbers.to_numpy(), labels.to_numpy(), (in0, in1)),
+                    _unpack_negatives(negatives),
+                )
 
     def close(self) -> None:
         """Ends the writing."""
@@ -164,3 +173,13 @@ def _pack(rows: Ragged) -> "pa.ListArray[Any]":
 def _unpack(column: Any) -> Ragged:
     lengths = np.diff(column.offsets.to_numpy())
     return Ragged(column.flatten().to_numpy(), offsets_of(lengths))
+
+
+def _pack_negatives(chunk: RecordChunk) -> "pa.ListArray[Any]":
+    _, counts = chunk.negatives.find(np.arange(len(chunk)))
+    offsets = offsets_of(counts).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, _pack(chunk.negatives.rows))
+
+
+def _unpack_negatives(column: Any) -> Negatives:
+    return Negatives.of_counts(_unpack(column.flatten()), np.diff(column.offsets.to_numpy()))

@@ -10,6 +10,8 @@ import orjson
 
 from o2v_jax.atomic import list_others
 from o2v_jax.checkpoint import VOCABULARY_FILES, compose_inputs
+from o2v_jax.data.deduplicate import hash_rows
+from o2v_jax.data.negatives import Negatives
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.warnings import zero_inside
 from o2v_jax.errors import InputError
@@ -38,7 +40,7 @@ def write_part(path: Path, chunks: Iterable[RecordChunk]) -> None:
     """Writes the records of a part, from the chunks that `number_part` makes."""
     with path.open("wb") as out:
         for chunk in chunks:
-            out.write(format_json_lines(chunk.labels, *chunk.sides))
+            out.write(format_json_lines(chunk.labels, *chunk.sides, chunk.negatives))
 
 
 def number_part(
@@ -64,6 +66,8 @@ def number_part(
         numbered = _number_tokens(chunk, numberings, count, problems)
         final = replace(numbered, labels=outcome.final(numbered.labels))
         count.add_labels(final.labels)
+        count.negatives += len(final.negatives)
+        count.own += _count_own_negatives(final)
         yield final
 
 
@@ -72,11 +76,31 @@ def _number_tokens(
 ) -> RecordChunk:
     pairs = zip(numberings, chunk.sides, count.sides, strict=True)
     in0, in1 = (_count_ids(numbering, rows, side) for numbering, rows, side in pairs)
-    numbered = RecordChunk(chunk.places, chunk.numbers, chunk.labels, (in0, in1))
+    negatives = _number_negatives(chunk.negatives, numberings[1], count.sides[1])
+    numbered = RecordChunk(chunk.places, chunk.numbers, chunk.labels, (in0, in1), negatives)
     empty = (in0.lengths == 0) & (in1.lengths == 0)
     for row in np.flatnonzero(empty).tolist():
         problems.report(chunk.where(row), _BOTH_EMPTY)
     return numbered.take(np.flatnonzero(~empty))
+
+
+def _number_negatives(
+    negatives: Negatives, numbering: Numbering | None, count: SideCount
+) -> Negatives:
+    """Hard negatives with ids, counted as in1 are; one without any known token is left out."""
+    if not len(negatives):
+        return negatives
+    ids = _count_ids(numbering, negatives.rows, count)
+    known = np.flatnonzero(ids.lengths)
+    return Negatives(ids.take(known), negatives.records[known])
+
+
+def _count_own_negatives(chunk: RecordChunk) -> int:
+    """How many hard negatives equal the in1 of their record."""
+    if not len(chunk.negatives):
+        return 0
+    in1 = hash_rows(chunk.sides[1])[chunk.negatives.records]
+    return int((hash_rows(chunk.negatives.rows) == in1).sum())
 
 
 def _count_ids(numbering: Numbering | None, rows: Ragged, count: SideCount) -> Ragged:
@@ -198,7 +222,11 @@ def conclude(
         shared=collection.shared,
     )
     problems = collection.problems
-    return settings, PreparationReport(counts, collection.sides, sizes, outcome.text, problems)
+    report = PreparationReport(
+        *(counts, collection.sides, sizes, outcome.text, problems),
+        negatives=collection.negatives,
+    )
+    return settings, report
 
 
 def find_missing_classes(outcome: Outcome, counts: SplitCounts) -> Iterator[str]:

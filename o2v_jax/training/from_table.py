@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -36,13 +35,9 @@ from o2v_jax.preparation import (
     PreparedTables,
     Side,
     SkippedRows,
-    Split,
-    SplitName,
     infer_kind,
-    join_columns,
     overrule,
     prepare_tables,
-    select_columns,
 )
 from o2v_jax.training.data.in_memory import make_dataset
 from o2v_jax.training.data.pretrained import read_pretrained
@@ -52,6 +47,12 @@ from o2v_jax.training.loop.trained_model import make_model
 from o2v_jax.training.optim.placement import choose_placement
 from o2v_jax.training.report.card import check_license
 from o2v_jax.training.report.metric_lines import Reporter, make_silent_reporter
+from o2v_jax.training.table_parts import (
+    GivenColumns,
+    list_negatives,
+    name_negatives,
+    read_parts,
+)
 
 LARGEST_SEED = 2**63 - 1  # what JAX takes for a seed
 
@@ -66,6 +67,7 @@ def train(
     in0: Any,
     in1: Any,
     label: Any = None,
+    negatives: Any = (),
     kinds: Kind | tuple[Kind | None, Kind | None] | None = None,
     tokenizer: Algorithm | None = None,
     classes: Sequence[str] = (),
@@ -100,6 +102,10 @@ def train(
         in1: the column of in1.
         label: the column of labels, numbers or names; None: every pair is a positive, with label 1,
             for training with a negative_sampling_rate or an objective.
+        negatives: columns of hard negatives, for an objective: in1 that are known to be wrong for
+            the in0 of their row. Of a table a name or several in a list, otherwise columns in a
+            list. They are read as in1 is: a cell holds one, or of texts and values a list of any
+            number; an empty cell holds none.
         kinds: what in0 and in1 hold, one kind for both or a pair; see `o2v_jax.Tokenizer`. None
             follows from a column's type: lists of integers are "ids", lists of texts "tokens",
             texts "text", and anything else, such as integers and categories, is "value".
@@ -110,7 +116,8 @@ def train(
             included; the most frequent tokens are kept.
         min_count: a token gets an id if it occurs this often in the training part.
         validation: the share of the rows, drawn at random, that early stopping looks at; or a table
-            of its own, with the same columns. Without `table` a tuple (in0, in1, label).
+            of its own, with the same columns (of negatives none are needed). Without `table` a
+            tuple (in0, in1, label).
         test: the same for the metrics at the end.
         hyperparameters: by name; they overrule what follows from the data.
         objective: `o2v_jax.InBatchObjective(...)` trains for retrieval, on pairs that belong
@@ -151,14 +158,20 @@ def train(
     if auxiliary is not None:
         auxiliary = require_path("auxiliary", auxiliary)
     callbacks = tuple(callbacks)
-    tables, split = _read_parts(table, (in0, in1, label), validation, test, seed)
+    columns = GivenColumns(in0, in1, label, list_negatives(table, negatives))
+    tables, split = read_parts(table, columns, validation, test, seed)
     names = SIDES if table is None else (str(in0), str(in1))
     sides = _make_sides(tables["train"], names, kinds, vocab_size, min_count)
     sides = _choose_tokenizer(sides, tokenizer)
     column = "label" if table is None else str(label)
     labels = None if label is None else _make_label_column(column, classes, given)
     skip = on_error == "skip"
-    data = prepare_tables(tables, sides, labels, split, shared=shared_vocabulary, skip=skip)
+    data = prepare_tables(
+        *(tables, sides, labels, split),
+        negatives=name_negatives(table, columns.negatives),
+        shared=shared_vocabulary,
+        skip=skip,
+    )
     _log_problems(data.report.problems)
     warn_of_unused(given, objective)
     config = Hyperparameters.from_strings(overrule(data.hyperparameters, given), objective)
@@ -193,39 +206,6 @@ def _check_columns(label: Any, classes: Any, shared_vocabulary: Any, verbose: An
         raise InputError("classes are names of labels, but there is no label")
     require_instance("shared_vocabulary", shared_vocabulary, bool, "True or False")
     require_instance("verbose", verbose, bool, "True or False")
-
-
-def _read_parts(
-    table: Any, columns: tuple[Any, Any, Any], validation: Any, test: Any, seed: int
-) -> tuple[dict[SplitName, pa.Table], Split]:
-    """The tables by part, and the shares of the first that go to the others."""
-    given_columns = columns if columns[2] is not None else columns[:2]
-
-    def read(given: Any, source: str) -> pa.Table:
-        if table is not None:
-            return select_columns(given, given_columns, source)
-        return join_columns(_name_columns(source, given, len(given_columns)), source)
-
-    tables: dict[SplitName, pa.Table] = {
-        "train": read(given_columns if table is None else table, "table")
-    }
-    shares = {"validation": 0.0, "test": 0.0}
-    parts: tuple[tuple[SplitName, Any], ...] = (("validation", validation), ("test", test))
-    for part, given in parts:
-        is_share = isinstance(given, Real) and not isinstance(given, bool)
-        if is_share:
-            shares[part] = float(given)
-        elif given is not None:
-            tables[part] = read(given, part)
-    return tables, Split(shares["validation"], shares["test"], seed)
-
-
-def _name_columns(part: str, given: Any, number: int) -> dict[str, Any]:
-    names = ("in0", "in1", "label")[:number]
-    if not isinstance(given, tuple) or len(given) != number:
-        expected = f"a share, or a tuple ({', '.join(names)})"
-        raise InputError(f"{part}={describe(given)} must be {expected}, as no table is given")
-    return dict(zip(names, given, strict=True))
 
 
 def _make_sides(
@@ -311,7 +291,7 @@ def _make_run(
 
 
 def _hash_parts(run: Run) -> dict[str, str]:
-    """The SHA-256 of the ids and labels of each part."""
+    """The SHA-256 of the ids, labels and hard negatives of each part."""
     parts = {"train": run.train, "validation": run.validation, "test": run.test}
     return {part: data.hash() for part, data in parts.items() if data is not None}
 

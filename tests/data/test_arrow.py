@@ -12,7 +12,10 @@ from o2v_jax.data.arrow import read_each_line, read_labelled, read_plain
 GOOD = '{"label": 1, "in0": [3, 4], "in1": []}'
 IDS = st.lists(st.integers(0, 2**31 - 1), max_size=5)
 LABELS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
-RECORDS = st.fixed_dictionaries({"label": LABELS, "in0": IDS, "in1": IDS})
+NEGATIVES = st.none() | st.lists(IDS, max_size=3)
+RECORDS = st.fixed_dictionaries(
+    {"label": LABELS, "in0": IDS, "in1": IDS}, optional={"negatives": NEGATIVES}
+)
 ENDS = st.sampled_from(["\n", "\r\n", "\n\n", "\n\r\n"])
 # pieces of JSON and of what is nearly JSON
 PIECES = st.sampled_from(
@@ -27,6 +30,8 @@ PIECES = st.sampled_from(
             '"in0": [1]',
             '"label": NaN',
             '"in\\u0030": [5]',
+            '"negatives"',
+            ', "negatives": [[3], []]',
             GOOD,
         ),
     ]
@@ -36,7 +41,8 @@ PIECES = st.sampled_from(
 def said(pairs):
     """All that was read, as plain Python."""
     sides = [[side.row(r).tolist() for r in range(len(side))] for side in (pairs.in0, pairs.in1)]
-    return sides, pairs.labels.tolist(), pairs.lines.tolist(), pairs.bad, pairs.faults
+    negatives = pairs.negatives.to_lists(len(pairs))
+    return sides, pairs.labels.tolist(), pairs.lines.tolist(), negatives, pairs.bad, pairs.faults
 
 
 def both_agree(text):
@@ -85,6 +91,9 @@ def test_any_bytes_are_read_alike(data):
         '{"label": 1, "in1": [2]}',
         '{"label": 1, "in0": [1], "in1": [2], "x": NaN}',
         '{"label": 1, "in0": [1], "in1": [2], "x": "\xff"}',
+        '{"label": 1, "in0": [1], "in1": [2], "negatives": [null]}',
+        '{"label": 1, "in0": [1], "in1": [2], "negatives": [[-1]]}',
+        '{"label": 1, "in0": [1], "in1": [2], "negatives": [1]}',
         GOOD + GOOD,
         GOOD + "\0",
         GOOD + "\0" + GOOD,

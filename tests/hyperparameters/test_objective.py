@@ -27,6 +27,8 @@ def test_defaults_are_the_cosine_at_a_low_temperature():
     ({"temperature": True}, "temperature=True must be a number in 0.001..1000"),
     ({"temperature": "0.1"}, "temperature='0.1' must be a number in 0.001..1000"),
     ({"correct_popularity": 1}, "correct_popularity=1 must be True or False"),
+    ({"negatives_per_pair": -1}, "negatives_per_pair=-1 must be an integer in 0..1000"),
+    ({"negatives_per_pair": 2.5}, "negatives_per_pair=2.5 must be an integer in 0..1000"),
 ])  # fmt: skip
 def test_wrong_values_are_refused(values, message):
     with pytest.raises(InputError) as caught:
@@ -43,6 +45,7 @@ def test_numbers_of_numpy_are_taken():
 @pytest.mark.parametrize("objective", [
     InBatchObjective(),
     InBatchObjective(similarity="inner_product", temperature=1, correct_popularity=True),
+    InBatchObjective(negatives_per_pair=np.int64(0)),
 ])  # fmt: skip
 def test_json_gives_the_same_objective(objective):
     document = json.loads(json.dumps(objective_to_json(objective)))
@@ -54,7 +57,7 @@ def test_json_gives_the_same_objective(objective):
     ("in_batch", "must be an object with the name \"in_batch\", got 'in_batch'"),
     ({"name": "pairs"}, 'must be an object with the name "in_batch", got dict of 1 keys'),
     ({"name": "in_batch", "margin": 1},
-     "'margin' is not one of similarity, temperature, correct_popularity"),
+     "'margin' is not one of similarity, temperature, correct_popularity, negatives_per_pair"),
     ({"name": "in_batch", "temperature": None},
      "temperature=None must be a number in 0.001..1000"),
 ])  # fmt: skip

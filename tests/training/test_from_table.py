@@ -307,6 +307,15 @@ ROWS = {"in0": [[1], [2]], "in1": [[2], [3]], "label": [1, 0], "validation": 0}
         ({"output": "s3://bucket/model"}, "s3://bucket/model"),
         ({"devices": 99}, "devices=99: must be in 1.."),
         ({"hyperparameters": {"enc1_vocab_size": 3}}, "table: row 1: in1[0]: 3 is outside the "),
+        ({"negatives": 5}, "negatives=5 must be columns in a list"),
+        (
+            {"negatives": [[[1]]]},
+            "table: in0 has 2, in1 has 2, label has 2, negatives[0] has 1 rows",
+        ),
+        (
+            {"negatives": [[[2], [9]]], "hyperparameters": {"enc1_vocab_size": 5}},
+            "table: row 1: negatives[0][0]: 9 is outside the vocabulary 0..4",
+        ),
         (
             {"hyperparameters": {"negative_sampling_rate": 1}},
             "table: row 1: label: 0 is given, but negative_sampling_rate=1 makes the negatives",

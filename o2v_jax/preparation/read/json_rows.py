@@ -9,6 +9,7 @@ import msgspec
 import orjson
 import pyarrow as pa
 
+from o2v_jax.data.negatives import NO_NEGATIVES, Negatives
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import LabelValues
 from o2v_jax.errors import InputError
@@ -163,7 +164,9 @@ def _spell(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
 
 
-def format_json_lines(labels: LabelValues, in0: Ragged, in1: Ragged) -> bytes:
+def format_json_lines(
+    labels: LabelValues, in0: Ragged, in1: Ragged, negatives: Negatives = NO_NEGATIVES
+) -> bytes:
     r"""One JSON object a line; labels that are integers without a fraction.
 
     >>> import numpy as np
@@ -171,11 +174,13 @@ def format_json_lines(labels: LabelValues, in0: Ragged, in1: Ragged) -> bytes:
     b'{"label":2,"in0":[3,1],"in1":[4]}\n'
     """
     numbers = map(_shorten_number, labels.tolist())
-    records = zip(numbers, in0.to_lists(), in1.to_lists(), strict=True)
-    return b"".join(
-        orjson.dumps({"label": label, "in0": one, "in1": two}, option=orjson.OPT_APPEND_NEWLINE)
-        for label, one, two in records
-    )
+    records = [
+        {"label": label, "in0": one, "in1": two}
+        for label, one, two in zip(numbers, in0.to_lists(), in1.to_lists(), strict=True)
+    ]
+    for record, row in zip(negatives.records.tolist(), negatives.rows.to_lists(), strict=True):
+        records[record].setdefault("negatives", []).append(row)
+    return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in records)
 
 
 def _shorten_number(label: float) -> float:

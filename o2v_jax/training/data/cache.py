@@ -39,7 +39,7 @@ BLOCK_BYTES = 2**24
 MAX_LINE_BYTES = 2**27  # bytes; a line must fit into memory many times over
 DAYS_UNUSED = 30  # after which an entry is removed
 
-_FORMAT = b"o2v_jax columns 3"  # another for every change of what columns hold
+_FORMAT = b"o2v_jax columns 4"  # another for every change of what columns hold
 _ENTRY = re.compile(r"\d+-[0-9a-f]{64}")
 _DAY = 24 * 3600
 

@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 from o2v_jax.array_types import Index
 from o2v_jax.data import Fault
 from o2v_jax.data.arrow import LabelledPairs
+from o2v_jax.data.negatives import Negatives
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.warnings import zero_inside
 
@@ -28,7 +29,11 @@ DTYPES: Mapping[str, Any] = {
     "labels.npy": np.float64,
     "lines.npy": np.int64,
     "empty.npy": np.int64,
+    "negatives.ids.npy": np.int32,
+    "negatives.offsets.npy": np.int64,
+    "negatives.records.npy": np.int64,
 }
+SEQUENCES = ("in0", "in1", "negatives")
 
 
 class BadLine(NamedTuple):
@@ -44,20 +49,22 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         records: how many there are.
-        tokens: how many ids a side.
-        empty: how many records hold no id but 0.
-        largest: the largest id of a side; -1 if there is none.
-        zero_inside: whether id 0 stands before another id, a side.
+        negatives: how many hard negatives these have, all together.
+        tokens: how many ids in0, in1 and the negatives have.
+        empty: how many records are empty: see `Columns`.
+        largest: the largest id of in0, of in1 and of the negatives; -1 if there is none.
+        zero_inside: whether in in0, in in1 and in negatives id 0 stands before another id.
         ends: for each file, how many records there are up to its end.
         bad: how many lines are neither blank nor a record.
         faults: the first of these.
     """
 
     records: int = 0
-    tokens: tuple[int, int] = (0, 0)
+    negatives: int = 0
+    tokens: tuple[int, int, int] = (0, 0, 0)
     empty: int = 0
-    largest: tuple[int, int] = (-1, -1)
-    zero_inside: tuple[bool, bool] = (False, False)
+    largest: tuple[int, int, int] = (-1, -1, -1)
+    zero_inside: tuple[bool, bool, bool] = (False, False, False)
     ends: tuple[int, ...] = ()
     bad: int = 0
     faults: tuple[BadLine, ...] = ()
@@ -66,7 +73,8 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """How many numbers each column holds."""
         in0 = self.tokens[0], self.records + 1
         in1 = self.tokens[1], self.records + 1
-        counts = *in0, *in1, self.records, self.records, self.empty
+        negatives = self.tokens[2], self.negatives + 1, self.negatives
+        counts = *in0, *in1, self.records, self.records, self.empty, *negatives
         return dict(zip(DTYPES, counts, strict=True))
 
 
@@ -79,7 +87,8 @@ class Columns:
         in1: the in1 sides, `[records]` rows.
         labels: float64 `[records]`.
         lines: int64 `[records]`, line numbers.
-        empty: int64, the records that hold no id but 0, in order.
+        empty: int64, in order, the records that hold no id but 0 or have such a negative.
+        negatives: hard negatives of the records.
         summary: what is known of them as a whole.
     """
 
@@ -88,35 +97,45 @@ class Columns:
     labels: npt.NDArray[np.float64]
     lines: Index
     empty: Index
+    negatives: Negatives
     summary: Summary
 
     @classmethod
     def of(cls, pairs: LabelledPairs, file: int) -> "Columns":
         """The columns of a part of the file numbered `file`."""
-        sides = pairs.in0, pairs.in1
-        empty = np.flatnonzero(~(_find_filled(pairs.in0) | _find_filled(pairs.in1)))
+        sequences = pairs.in0, pairs.in1, pairs.negatives.rows
+        empty = _find_empty(pairs)
         summary = Summary(
             records=len(pairs.labels),
-            tokens=(len(pairs.in0.ids), len(pairs.in1.ids)),
+            negatives=len(pairs.negatives),
+            tokens=_make_triple(len(rows.ids) for rows in sequences),
             empty=len(empty),
-            largest=_make_pair(int(side.ids.max(initial=-1)) for side in sides),
-            zero_inside=_make_pair(zero_inside(side) for side in sides),
+            largest=_make_triple(int(rows.ids.max(initial=-1)) for rows in sequences),
+            zero_inside=_make_triple(zero_inside(rows) for rows in sequences),
             bad=pairs.bad,
             faults=tuple(BadLine(file, line, fault) for line, fault in pairs.faults),
         )
-        return cls(*sides, pairs.labels, pairs.lines, empty, summary)
+        return cls(*pairs.sides, pairs.labels, pairs.lines, empty, pairs.negatives, summary)
 
     def place(self, record: int) -> tuple[int, int]:
         """The number of the file a record stands in, and of its line."""
         return bisect.bisect_right(self.summary.ends, record), int(self.lines[record])
 
 
-def _make_pair(values: Any) -> tuple[Any, Any]:
-    one, other = values
-    return one, other
+def _make_triple(values: Any) -> tuple[Any, Any, Any]:
+    in0, in1, negatives = values
+    return in0, in1, negatives
 
 
-def _find_filled(rows: Ragged) -> npt.NDArray[np.bool_]:
+def _find_empty(pairs: LabelledPairs) -> Index:
+    """The records that hold no id but 0, or have such a negative."""
+    empty = ~(find_filled(pairs.in0) | find_filled(pairs.in1))
+    if len(pairs.negatives):
+        empty[pairs.negatives.records[~find_filled(pairs.negatives.rows)]] = True
+    return np.flatnonzero(empty)
+
+
+def find_filled(rows: Ragged) -> npt.NDArray[np.bool_]:
     """Which rows hold an id other than 0, bool `[rows]`."""
     before = np.zeros(len(rows.ids) + 1, np.int64)
     np.cumsum(rows.ids != 0, out=before[1:])
@@ -139,8 +158,8 @@ class ColumnWriter:
         writer = cls({name: create(name) for name in DTYPES})
         for name, stream in writer.streams.items():
             _write_header(stream, name, 0)
-        for side in ("in0", "in1"):
-            writer.streams[f"{side}.offsets.npy"].write(np.zeros(1, np.int64).tobytes())
+        for name in SEQUENCES:
+            writer.streams[f"{name}.offsets.npy"].write(np.zeros(1, np.int64).tobytes())
         return writer
 
     def add(self, part: Columns) -> None:
@@ -154,6 +173,9 @@ class ColumnWriter:
             "labels.npy": part.labels,
             "lines.npy": part.lines,
             "empty.npy": part.empty + before.records,
+            "negatives.ids.npy": part.negatives.rows.ids,
+            "negatives.offsets.npy": part.negatives.rows.offsets[1:] + before.tokens[2],
+            "negatives.records.npy": part.negatives.records + before.records,
         }
         for name, column in columns.items():
             self.streams[name].write(column.astype(DTYPES[name], copy=False).tobytes())
@@ -179,13 +201,14 @@ def _write_header(stream: BinaryIO, name: str, length: int) -> None:
 
 
 def _join_summaries(one: Summary, other: Summary) -> Summary:
-    pairs = zip(one.zero_inside, other.zero_inside, strict=True)
+    zeros = zip(one.zero_inside, other.zero_inside, strict=True)
     return Summary(
         records=one.records + other.records,
-        tokens=_make_pair(map(sum, zip(one.tokens, other.tokens, strict=True))),
+        negatives=one.negatives + other.negatives,
+        tokens=_make_triple(map(sum, zip(one.tokens, other.tokens, strict=True))),
         empty=one.empty + other.empty,
-        largest=_make_pair(map(max, zip(one.largest, other.largest, strict=True))),
-        zero_inside=_make_pair(map(any, pairs)),
+        largest=_make_triple(map(max, zip(one.largest, other.largest, strict=True))),
+        zero_inside=_make_triple(map(any, zeros)),
         ends=one.ends,
         bad=one.bad + other.bad,
         faults=(*one.faults, *other.faults)[:MAX_LISTED],
@@ -231,10 +254,11 @@ def _map_column(path: Path, length: int) -> npt.NDArray[Any]:
 
 
 def _make_columns(arrays: Mapping[str, npt.NDArray[Any]], summary: Summary) -> Columns:
-    in0, in1 = (_make_ragged(arrays, side) for side in ("in0", "in1"))
+    in0, in1, rows = (_make_ragged(arrays, name) for name in SEQUENCES)
     labels, lines, empty = (arrays[f"{name}.npy"] for name in ("labels", "lines", "empty"))
-    return Columns(in0, in1, labels, lines, empty, summary)
+    negatives = Negatives(rows, arrays["negatives.records.npy"])
+    return Columns(in0, in1, labels, lines, empty, negatives, summary)
 
 
-def _make_ragged(arrays: Mapping[str, npt.NDArray[Any]], side: str) -> Ragged:
-    return Ragged(arrays[f"{side}.ids.npy"], arrays[f"{side}.offsets.npy"])
+def _make_ragged(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> Ragged:
+    return Ragged(arrays[f"{name}.ids.npy"], arrays[f"{name}.offsets.npy"])

@@ -1,6 +1,7 @@
 """Labelled records for training and evaluation."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from o2v_jax.array_types import Index
 from o2v_jax.cache_directory import cache_directory
 from o2v_jax.data import Records
 from o2v_jax.data.labels import describe_label, find_wrong_labels
+from o2v_jax.data.negatives import NO_NEGATIVES, Negatives
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.validate import resolve_max_seq_lens
 from o2v_jax.data.warnings import DataWarnings
@@ -29,6 +31,8 @@ from o2v_jax.training.data.validation import (
 from o2v_jax.util import require_all_local
 
 RowLengths: TypeAlias = npt.NDArray[np.int32]
+
+_log = logging.getLogger("o2v_jax")
 
 _UNCUT = (2**31 - 1, 2**31 - 1)
 _NAMED = 3  # files that a message names
@@ -54,6 +58,7 @@ class Dataset:
         longest: the max_seq_len of each side, at which its sequences are cut when they are taken.
         kept: int64 `[records]`, the rows of `in0` and `in1` that are records; None: all.
         skipped: what was left out.
+        negatives: hard negatives of the rows of `in0` and `in1`.
     """
 
     in0: Ragged
@@ -62,6 +67,7 @@ class Dataset:
     longest: tuple[int, int] = _UNCUT
     kept: Index | None = None
     skipped: Skipped = Skipped()
+    negatives: Negatives = NO_NEGATIVES
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,19 +105,56 @@ class Dataset:
         chosen = index if self.kept is None else self.kept[index]
         return (self.in0, self.in1)[side].take(chosen, self.longest[side])
 
+    @cached_property
+    def negative_counts(self) -> RowLengths:
+        """How many hard negatives each record has, int32 `[records]`."""
+        counts = np.bincount(self.negatives.records, minlength=len(self.in0)).astype(np.int32)
+        return counts if self.kept is None else counts[self.kept]
+
+    @cached_property
+    def longest_negatives(self) -> RowLengths:
+        """Tokens of the longest hard negative of each record after the cut, int32 `[records]`."""
+        found = np.zeros(len(self.in0), np.int32)
+        lengths = np.minimum(self.negatives.rows.lengths, self.longest[1]).astype(np.int32)
+        np.maximum.at(found, self.negatives.records, lengths)
+        return found if self.kept is None else found[self.kept]
+
+    def choose_negatives(self, index: npt.NDArray[np.integer], most: int, first: int = 0) -> Index:
+        """Rows of `negatives`: at most `most` of each of the records `index`; see `Negatives`."""
+        chosen = index if self.kept is None else self.kept[index]
+        return self.negatives.choose(chosen, most, first)
+
+    def take_negatives(self, rows: Index) -> Ragged:
+        """The sequences of these rows of `negatives`, cut."""
+        return self.negatives.rows.take(rows, self.longest[1])
+
     def hash(self) -> str:
-        """The SHA-256 of the records: their ids, uncut, and labels, in order."""
+        """The SHA-256 of the records: their ids, uncut, labels and negatives, in order."""
         digest = hashlib.sha256()
         for rows in (self.in0, self.in1):
-            chosen = rows if self.kept is None else rows.take(self.kept)
-            digest.update(chosen.ids.tobytes())
-            digest.update(chosen.offsets.tobytes())
+            _add_rows(digest, rows if self.kept is None else rows.take(self.kept))
         digest.update(self.labels.tobytes())
+        if len(self.negatives):
+            negatives = self.negatives if self.kept is None else self.negatives.take(self.kept)
+            _add_rows(digest, negatives.rows)
+            digest.update(negatives.records.tobytes())
         return digest.hexdigest()
 
     def histograms(self) -> tuple[Index, Index]:
         """For each side: how many sequences there are of every length, int64 `[longest + 1]`."""
         return np.bincount(self.lengths(0)), np.bincount(self.lengths(1))
+
+
+def warn_of_unused_negatives(config: Hyperparameters, data: Dataset) -> None:
+    """Logs that training does not use the hard negatives of its records, if it has any."""
+    if len(data.negatives) and config.objective is None:
+        reason = "hard negatives are for the in-batch objective (--objective in_batch)"
+        _log.warning("negatives of the training records are not used: %s", reason)
+
+
+def _add_rows(digest: "hashlib._Hash", rows: Ragged) -> None:
+    digest.update(rows.ids.tobytes())
+    digest.update(rows.offsets.tobytes())
 
 
 def read_dataset(
@@ -124,6 +167,8 @@ def read_dataset(
     block_bytes: int = BLOCK_BYTES,
 ) -> Dataset:
     """Reads JSON Lines files of {"label": y, "in0": [...], "in1": [...]} records, in order.
+
+    A record may also have "negatives": [[...], ...], in1 that are known to be wrong for its in0.
 
     The files may be larger than memory: they are read once, and their columns are kept in the
     cache, mapped. A warning is logged, once a side, if any sequences are longer than max_seq_len
@@ -178,10 +223,13 @@ def _keep_usable(validation: Validation, config: Hyperparameters) -> Dataset:
         else Skipped()
     )
     longest = resolve_max_seq_lens(config, None)
-    data = Dataset(columns.in0, columns.in1, labels, longest, kept, skipped)
+    data = Dataset(columns.in0, columns.in1, labels, longest, kept, skipped, columns.negatives)
+    zeros, name = columns.summary.zero_inside, _list_files(validation.files)
     notices = DataWarnings(config)
-    for side, zero in enumerate(columns.summary.zero_inside):
-        notices.warn(side, data.over(side), zero, _list_files(validation.files))
+    for side in (0, 1):
+        notices.warn(side, data.over(side), zeros[side], name)
+    over = int((columns.negatives.rows.lengths > longest[1]).sum())
+    DataWarnings(config).warn(1, over, zeros[2], f"{name}: negatives")
     return data
 
 

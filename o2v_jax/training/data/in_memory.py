@@ -41,7 +41,8 @@ def make_dataset(
     """
     in0, in1 = rows.sides
     lines = np.arange(len(rows.labels))
-    columns = Columns.of(LabelledPairs(in0, in1, labels=rows.labels, lines=lines), 0)
+    pairs = LabelledPairs(in0, in1, labels=rows.labels, lines=lines, negatives=rows.negatives)
+    columns = Columns.of(pairs, 0)
     invalid = find_invalid_records(columns, config, positives=positives)
     errors = _find_errors(rows, invalid, config.vocab_sizes)
     if errors and not skip:
@@ -51,6 +52,7 @@ def make_dataset(
         raise InputError(f"{name}: none of the records can be used; the first: {errors[0]}")
     for side, sequences in enumerate(rows.sides):
         DataWarnings(config).check(side, sequences, name)
+    DataWarnings(config).check(1, rows.negatives.rows, f"{name}: negatives")
     return _keep_records(rows, kept, config, name, errors)
 
 
@@ -85,4 +87,5 @@ def _keep_records(
         resolve_max_seq_lens(config, None),
         kept if errors else None,
         Skipped(len(errors), listed),
+        rows.negatives,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +14,14 @@ from o2v_jax.data import Fault, at_line, describe_outside
 from o2v_jax.data.labels import describe_label, find_wrong_labels
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.data.records import LabelValues
-from o2v_jax.data.validate import find_outside
+from o2v_jax.data.validate import find_outside, iterate_outside
 from o2v_jax.errors import RecordError
 from o2v_jax.hyperparameters import Hyperparameters
-from o2v_jax.training.data.columns import MAX_LISTED, BadLine, Columns
+from o2v_jax.training.data.columns import MAX_LISTED, BadLine, Columns, find_filled
 
 _SLICE = 2**20  # values looked at together, so that memory stays flat
-_EMPTY = "both in0 and in1 are empty, so there is nothing to learn from"
+_NOTHING = "so there is nothing to learn from"
+_EMPTY = f"both in0 and in1 are empty, {_NOTHING}"
 
 
 class InvalidRecords(NamedTuple):
@@ -43,10 +44,11 @@ def find_invalid_records(
     found = [
         _find_outside_vocabulary(columns, side, config.encoder(side).vocab_size) for side in (0, 1)
     ]
+    found.append(_find_negatives_outside_vocabulary(columns, config.encoder(1).vocab_size))
     found.append(_find_wrong_labels(columns, config))
     if positives:
-        found.append(_find_negatives(columns, config.negative_sampling_rate))
-    found.append(InvalidRecords(columns.empty, lambda _: Fault("$", _EMPTY)))
+        found.append(_find_labelled_negatives(columns, config.negative_sampling_rate))
+    found.append(InvalidRecords(columns.empty, partial(_describe_empty, columns)))
     return tuple(invalid for invalid in found if len(invalid.records))
 
 
@@ -107,6 +109,25 @@ def _find_outside_vocabulary(columns: Columns, side: int, size: int) -> InvalidR
     )
 
 
+def _find_negatives_outside_vocabulary(columns: Columns, size: int) -> InvalidRecords:
+    def describe(record: int) -> Fault:
+        rows = columns.negatives.take(np.array([record])).rows
+        value, row, at = next(iterate_outside(rows, size))
+        return Fault(f"$.negatives[{row}][{at}]", describe_outside(value, size))
+
+    if columns.summary.largest[2] < size:
+        return InvalidRecords(np.zeros(0, np.int64), describe)
+    rows = _find_outside_rows(columns.negatives.rows, size)
+    return InvalidRecords(np.unique(columns.negatives.records[rows]), describe)
+
+
+def _describe_empty(columns: Columns, record: int) -> Fault:
+    empty = np.flatnonzero(~find_filled(columns.negatives.take(np.array([record])).rows))
+    if not len(empty):
+        return Fault("$", _EMPTY)
+    return Fault(f"$.negatives[{empty[0]}]", f"the negative is empty, {_NOTHING}")
+
+
 def _find_outside_rows(rows: Ragged, size: int) -> Index:
     """The rows that hold an id of `size` or more."""
     found = []
@@ -125,7 +146,7 @@ def _find_wrong_labels(columns: Columns, config: Hyperparameters) -> InvalidReco
     )
 
 
-def _find_negatives(columns: Columns, rate: int) -> InvalidRecords:
+def _find_labelled_negatives(columns: Columns, rate: int) -> InvalidRecords:
     rule = f"negative_sampling_rate={rate} makes the negatives: every record must have label 1"
 
     def describe(record: int) -> Fault:

@@ -15,7 +15,7 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.model import RANDOM_NUMBERS, Params
 from o2v_jax.signals import Signals
 from o2v_jax.training.data.batches import Batch, DataLoader
-from o2v_jax.training.data.dataset import Dataset
+from o2v_jax.training.data.dataset import Dataset, warn_of_unused_negatives
 from o2v_jax.training.data.pretrained import Pretrained
 from o2v_jax.training.loop.agreement import Agreement, broadcast
 from o2v_jax.training.loop.evaluation import (
@@ -79,6 +79,7 @@ class Run:
         note_learning_rate(self.config)
         if self.config.negative_sampling_rate and len(self.train) == 1:
             raise InputError("negative_sampling_rate needs two training records, but there is one")
+        warn_of_unused_negatives(self.config, self.train)
         self._loader = DataLoader.of(self.config, self.train)
         self._step = make_train_step(self.config, self.pretrained, self.placement)
         self._evaluate = make_evaluation_step(self.config, self.placement)
@@ -143,7 +144,7 @@ class Run:
     def evaluate(self, params: Params, data: Dataset) -> dict[str, float]:
         """Metrics of `params` on `data`, by their documented names."""
         # how records compete and how frequent they are is known of the training data alone
-        loader = replace(self._loader, in_batch=False, log_frequencies=None)
+        loader = replace(self._loader, in_batch=False, log_frequencies=None, slots=0)
         batches = self._watch(loader.iterate_in_order(data))
         if self.config.objective is None:
             return measure(self.config, self._evaluate, params, batches)

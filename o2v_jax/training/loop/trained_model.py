@@ -43,6 +43,15 @@ def make_model(
     return replace(model, card=write_card(model, license_id))
 
 
+def _count_negatives(run: Run) -> dict[str, int]:
+    """How many hard negatives were trained with, if there were any."""
+    objective = run.config.objective
+    used = objective is not None and objective.negatives_per_pair > 0
+    if not (used and len(run.train.negatives)):
+        return {}
+    return {"negatives": int(run.train.negative_counts.sum())}
+
+
 def _describe_run(run: Run) -> dict[str, Any]:
     return {
         "o2v_jax": __version__,
@@ -51,5 +60,6 @@ def _describe_run(run: Run) -> dict[str, Any]:
         "hosts": len(run.hosts.names),
         "seed": run.seed,
         "records": len(run.train),
+        **_count_negatives(run),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -135,7 +135,9 @@ def _write_metrics(model: Model) -> Iterator[str]:
 
 
 def _write_data(provenance: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{provenance['records']:,} records were trained on."
+    negatives = provenance.get("negatives")
+    having = f", with {negatives:,} hard negatives" if negatives else ""
+    yield f"{provenance['records']:,} records were trained on{having}."
     yield ""
     yield "| channel | file | SHA-256 |"
     yield "| --- | --- | --- |"

@@ -137,6 +137,15 @@ BAD = {
     '{"label": 1, "in0": [0, 0], "in1": [0]}': (
         "$: both in0 and in1 are empty, so there is nothing to learn from"
     ),
+    '{"label": 1, "in0": [1], "in1": [1], "negatives": [[1], [2, 20]]}': (
+        "$.negatives[1][1]: 20 is outside the vocabulary 0..19"
+    ),
+    '{"label": 1, "in0": [1], "in1": [1], "negatives": [[1], [0]]}': (
+        "$.negatives[1]: the negative is empty, so there is nothing to learn from"
+    ),
+    '{"label": 1, "in0": [1], "in1": [1], "negatives": [3]}': (
+        "$.negatives[0]: expected a list of token ids, got 3 (an integer)"
+    ),
     '{"label": 1, "in0": [1], "in1": [1]': (
         "$: not valid JSON: the line ends within a record: write each record on one line, as jq -c "
         "does"
@@ -292,6 +301,34 @@ def test_what_is_cut_and_zeros_inside_are_said_once_a_side(read, caplog, tmp_pat
         "a.jsonl: in0: 3 sequences are cut to enc0_max_seq_len=4",
         "a.jsonl: in1: id 0 is padding and is ignored, but stands before other ids",
     ]
+
+
+@pytest.mark.parametrize("block_bytes", BLOCKS)
+def test_hard_negatives_come_back_with_their_records(read, caplog, block_bytes):
+    negatives = [[[1], [2, 3]], None, [], [[4]], [[5, 6, 7, 8, 9], [1], [2]], []]
+    records = some_records(6)
+    for record, rows in zip(records, negatives, strict=True):
+        if rows != []:
+            record["negatives"] = rows
+    lines = text_of(records[:2]) + "[]\n" + text_of(records[2:4])
+    bad = '{"label": 1, "in0": [99], "in1": [1], "negatives": [[1], [2]]}\n'
+    for _ in range(2):  # parsed, and found in the cache
+        data = read(lines, bad + text_of(records[4:]), skip=True, block_bytes=block_bytes)
+        assert (len(data), data.skipped.count) == (6, 2)
+        assert data.negative_counts.tolist() == [2, 0, 0, 1, 3, 0]
+        assert data.longest_negatives.tolist() == [2, 0, 0, 1, 4, 0]
+        chosen = data.choose_negatives(np.array([4, 0, 1]), 9)
+        taken = data.take_negatives(chosen).to_lists()
+        assert sorted(taken[:3]) == [[1], [2], [5, 6, 7, 8]]
+        assert sorted(taken[3:]) == [[1], [2, 3]]
+    said = "negatives: in1: 1 sequences are cut to enc1_max_seq_len=4"
+    assert [said in record.getMessage() for record in caplog.records].count(True) == 2
+
+
+def test_hard_negatives_are_part_of_what_data_are(read):
+    texts = ("", ', "negatives": [[1], [2]]', ', "negatives": [[1, 2]]')
+    hashes = [read(f"{GOOD[:-1]}{text}}}").hash() for text in texts]
+    assert len({*hashes}) == 3
 
 
 def test_a_dataset_of_plain_arrays_is_neither_cut_nor_filtered():

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 
 import o2v_jax
 from o2v_jax import Hyperparameters, InBatchObjective
+from o2v_jax.data.negatives import Negatives
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.errors import InputError
 from o2v_jax.training import measure_model
@@ -117,3 +118,42 @@ def test_frequencies_are_those_of_the_training_data_alone():
     run = Run(config, related(20, 0), related(60, 1), related(50, 2), reporter=reporter)
     run.fit()
     assert set(run.metrics) == {"best_epoch", "train", "validation", "test"}
+
+
+def spoilt(records, seed):
+    """in0, its in1, and hard negatives: the in1 but for one token, which no in1 has."""
+    rng = np.random.default_rng(seed)
+    in0 = rng.integers(1, 15, (records, 2))
+    good, bad = rng.integers(0, 4, (2, records))
+    return in0, *(np.column_stack([in0 + 14, 30 + end]) for end in (good, 4 + bad))
+
+
+def fit_spoilt(**objective):
+    """A run on pairs whose hard negatives no other pair of a batch stands for."""
+    in0, right, wrong = spoilt(160, 0)
+    negatives = Negatives.of(wrong[:, None].tolist())
+    data = Dataset(Ragged.of(in0), Ragged.of(right), np.ones(160, np.float32), negatives=negatives)
+    config = replace(CONFIG, epochs=3, objective=InBatchObjective(**objective))
+    run = Run(config, data, related(16, 1), reporter=Reporter(stream=io.StringIO()))
+    run.fit()
+    return run
+
+
+def test_hard_negatives_teach_what_other_pairs_do_not():
+    shares = []
+    for most in (0, 1):
+        run = fit_spoilt(negatives_per_pair=most)
+        scorer = o2v_jax.Scorer(o2v_jax.Model(run.config, run.params))
+        in0, right, wrong = spoilt(100, 9)
+        shares.append((scorer.score(in0, right) > scorer.score(in0, wrong)).mean())
+    assert shares[0] < 0.8
+    assert shares[1] > 0.95
+
+
+def test_hard_negatives_of_another_objective_are_said_to_be_unused(caplog):
+    data = replace(related(20, 0), negatives=Negatives.of([[[1]]] * 20))
+    for objective in (None, InBatchObjective()):
+        caplog.clear()
+        Run(replace(CONFIG, objective=objective), data)
+        unused = "negatives of the training records are not used" in caplog.text
+        assert unused == (objective is None)
