@@ -1,6 +1,6 @@
 """In-batch training beside sentence-transformers' static embeddings, on the same pairs.
 
-    examples/retrieval/run.sh RAW VECTORS WORK
+    examples/retrieval/run.sh papers RAW VECTORS WORK
     python -m bench.in_batch WORK [--minutes M] [--json FILE]
 
 Ours is the recipe's own `o2v train`. sentence-transformers trains a StaticEmbedding, the mean of

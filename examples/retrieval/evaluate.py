@@ -3,9 +3,10 @@
     pip install 'scikit-learn>=1.5,<2'
     python examples/retrieval/evaluate.py MODEL PAIRS
 
-PAIRS is the folder that pairs.py wrote. A pair's score by the model is the cosine of two encodings.
-Before the two scores of a query are added, each is brought to mean 0 and deviation 1; the weight of
-the model's is the one of WEIGHTS with the best mean reciprocal rank on the dev pairs.
+PAIRS is the folder that papers.py or commands.py wrote. A pair's score by the model is the cosine
+of two encodings. Before the two scores of a query are added, each is brought to mean 0 and
+deviation 1; the weight of the model's is the one of WEIGHTS with the best mean reciprocal rank on
+the dev pairs.
 """
 
 import sys
@@ -65,14 +66,16 @@ def mean_reciprocal_rank(tfidf: Scores, model: Scores, weight: float) -> float:
 
 
 def standardize(scores: Scores) -> Scores:
-    """Brings every row to mean 0 and deviation 1."""
+    """Brings every row to mean 0 and deviation 1; a row of equal scores says nothing, and is 0."""
     centred = scores - scores.mean(axis=1, keepdims=True)
-    return np.asarray(centred / scores.std(axis=1, keepdims=True))
+    deviations = scores.std(axis=1, keepdims=True)
+    return np.asarray(centred / np.where(deviations > 0, deviations, 1))
 
 
 def main(model: o2v_jax.Model, pairs: Path) -> None:
     """A line for each kind of pair and of score."""
-    for kind in ("title", "sentence"):
+    for file in sorted(pairs.glob("test-*.tsv"), reverse=True):
+        kind = file.stem.removeprefix("test-")
         dev, test = (read(pairs / f"{part}-{kind}.tsv") for part in ("dev", "test"))
         gain = partial(mean_reciprocal_rank, score_by_tfidf(*dev), score_by_model(model, *dev))
         weight = max(WEIGHTS, key=gain)

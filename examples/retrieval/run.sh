@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Retrieval: the abstract of a title, and the rest of the abstract that a sentence is from.
-#   examples/retrieval/run.sh RAW VECTORS WORK [option of o2v train]...
-# RAW is as pairs.py says, VECTORS a gzipped file of glove.6B.100d. Data and model go to WORK;
-# evaluate.py then ranks all test documents, beside TF-IDF.
+# Retrieval: papers, the abstract of a title and the rest of the abstract that a sentence is from; or
+# commands, the one that does what a description says.
+#   examples/retrieval/run.sh papers|commands RAW VECTORS WORK [option of o2v train]...
+# RAW is as papers.py or commands.py says, VECTORS a gzipped file of glove.6B.100d. Data and model
+# go to WORK; evaluate.py then ranks all test documents, beside TF-IDF.
 set -euo pipefail
-raw=$1 vectors=$2 work=$3 here=$(dirname "$0") && shift 3
+pairs=$1 raw=$2 vectors=$3 work=$4 here=$(dirname "$0") && shift 4
 o2v=${O2V:-.venv/bin/o2v} python=${PYTHON:-.venv/bin/python}
-$python "$here/pairs.py" "$raw" "$work/pairs"
+$python "$here/$pairs.py" "$raw" "$work/pairs"
 $o2v prepare "$work/pairs/train.tsv" --no-header --in0 0 --in1 1 --in0-type tokens \
     --in1-type tokens --shared-vocabulary --min-count 2 --force \
     --validation-file "$work/pairs/dev.tsv" --test-file "$work/pairs/test.tsv" \

@@ -1,6 +1,7 @@
 """Every recipe on an imitation of its raw data, to the metric that its served model repeats."""
 
 import gzip
+import json
 import os
 import random
 import re
@@ -141,7 +142,7 @@ def test_the_retrieval_recipe_finds_and_is_compared_with_tfidf(tmp_path):
     retrieval(raw, random.Random(0))
     write_vectors(raw / "vectors.txt.gz", random.Random(1))
     given = raw, raw / "vectors.txt.gz", work, "--epochs", "2", "--mini_batch_size", "16"
-    printed = output_of("examples/retrieval/run.sh", *given, env=make_environment())
+    printed = output_of("examples/retrieval/run.sh", "papers", *given, env=make_environment())
     (mrr,) = re.findall(r"^mrr (\S+)$", printed, re.MULTILINE)
     assert 0 < float(mrr) <= 1
     assert re.search(r"^queries 30$", printed, re.MULTILINE), "a title and a sentence a paper"
@@ -151,6 +152,43 @@ def test_the_retrieval_recipe_finds_and_is_compared_with_tfidf(tmp_path):
     lines = [line.split()[:2] for line in compared.splitlines()]
     by = ("model", "tf-idf", "blend")
     assert lines == [[kind, name] for kind in ("title", "sentence") for name in by]
+
+
+def test_options_and_words_of_a_command_have_tokens_in_common(tmp_path):
+    for part in ("train", "dev", "test"):
+        row = "cp\tCopy a directory recursively\tcp --recursive -v {{path/to/directory}}"
+        compressed(tmp_path / f"{part}.tsv.gz", [row])
+    output_of(sys.executable, "examples/retrieval/commands.py", tmp_path, tmp_path / "pairs")
+    names = {file.name for file in (tmp_path / "pairs").iterdir()}
+    assert names == {"train.tsv", "dev.tsv", "dev-command.tsv", "test.tsv", "test-command.tsv"}
+    (line,) = (tmp_path / "pairs" / "train.tsv").read_text().splitlines()
+    description, command = line.split("\t")
+    assert description == "copy a directory dire~ recursively recu~"
+    assert command == "cp --recursive recursive recu~ -v { { path / to / directory dire~ } }"
+
+
+def films(raw, draw):
+    """Ratings by users who like most films, and titles."""
+    pairs = sorted({(draw.randrange(20), draw.randrange(30)) for _ in range(400)})
+    rows = (f"{user},{movie},{draw.choice((3.5, 4, 5))},9" for user, movie in pairs)
+    compressed(raw / "ratings.csv.gz", ["userId,movieId,rating,timestamp", *rows])
+    rows = (f'{movie},"Film {movie}, The (19{movie + 50})",Drama|War' for movie in range(30))
+    compressed(raw / "movies.csv.gz", ["movieId,title,genres", *rows])
+
+
+def test_the_recommendation_recipe_finds_films_by_title(tmp_path):
+    raw, work = tmp_path / "raw", tmp_path / "work"
+    raw.mkdir()
+    films(raw, random.Random(0))
+    output_of("examples/recommendation/run.sh", raw, work, *SMALL, env=make_environment())
+    users = [json.loads(line) for line in (work / "users.jsonl").read_text().splitlines()]
+    assert all(set(user["history"]).isdisjoint(user["test"]) for user in users)
+    liked = work / "liked.jsonl"
+    liked.write_text(json.dumps({"in0": users[0]["history"]}))
+    places = "--model", work / "model", "--index", work / "index", "--file", liked, "-k", 3
+    found = output_of(sys.executable, "-m", "o2v_jax", "search", *places, "--json")
+    titles = {json.loads(line)["title"] for line in (work / "films.jsonl").open()}
+    assert set(json.loads(found)["keys"]) <= titles
 
 
 def test_the_similarity_recipe_stands_beside_the_untrained_mean(tmp_path):

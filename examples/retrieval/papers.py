@@ -1,6 +1,6 @@
 """Papers -> pairs to match: a title and its abstract, a sentence and the rest of its abstract.
 
-    python examples/retrieval/pairs.py RAW PAIRS
+    python examples/retrieval/papers.py RAW PAIRS
 
 RAW holds {train,dev,test}.tsv.gz, a paper a line: id, year, title, sentence, sentence, ... (tokens
 separated by blanks). Into PAIRS go tables of two texts that belong together: train.tsv with all
