@@ -187,7 +187,7 @@ def test_the_recommendation_recipe_finds_films_by_title(tmp_path):
     liked.write_text(json.dumps({"in0": users[0]["history"]}))
     places = "--model", work / "model", "--index", work / "index", "--file", liked, "-k", 3
     found = output_of(sys.executable, "-m", "o2v_jax", "search", *places, "--json")
-    titles = {json.loads(line)["title"] for line in (work / "films.jsonl").open()}
+    titles = {json.loads(row)["title"] for row in (work / "films.jsonl").read_text().splitlines()}
     assert set(json.loads(found)["keys"]) <= titles
 
 
