@@ -47,13 +47,13 @@ class Server:
         self._process, self.port, self._log, self.ping = process, port, log, ping
         self.began = time.perf_counter()
 
-    def post(self, body: bytes, timeout: float = TIMEOUT_S) -> bytes:
+    def post(self, body: bytes, timeout: float = TIMEOUT_S, *, path: str = "/invocations") -> bytes:
         """The answer to a request.
 
         Raises:
             OSError: nobody listens, or the status is not 200.
         """
-        return self._send("POST", "/invocations", body, timeout)
+        return self._send("POST", path, body, timeout)
 
     def get(self, path: str) -> bytes:
         """What a path answers; raises as `post`."""

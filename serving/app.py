@@ -21,6 +21,7 @@ from o2v_jax.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from o2v_jax.checkpoint import Model
+    from o2v_jax.retrieval import Index
 
 
 class StartError(click.ClickException, O2VError):
@@ -32,6 +33,7 @@ def create_app(
     *,
     settings: ServerSettings | None = None,
     scorers: Sequence[ScorerLike] | None = None,
+    index: "Index | str | Path | None" = None,
 ) -> Flask:
     """The SageMaker contract around one model.
 
@@ -42,15 +44,18 @@ def create_app(
         model: a loaded model or the path of one; None: the one that the settings name.
         settings: None: those of the environment.
         scorers: serve these, one for each device, instead of new ones of `model`.
+        index: an index of the model, or the path of one; None: the one that the settings name, if
+            they do.
 
     Raises:
         InputError: a setting cannot be used, or there is no model.
-        CheckpointError: the model cannot be loaded.
-        StartError: either, where no argument was given, as by `flask --app serving.app run`.
+        CheckpointError: the model or the index cannot be loaded, or the index is of another model.
+        MissingExtraError: the index needs an extra that is not installed.
+        StartError: any of these, where no argument was given, as by `flask --app serving.app run`.
     """
-    is_given = any(argument is not None for argument in (model, settings, scorers))
+    is_given = any(argument is not None for argument in (model, settings, scorers, index))
     with nullcontext() if is_given else _start_errors():
-        service = create_service(model, settings=settings, scorers=scorers)
+        service = create_service(model, settings=settings, scorers=scorers, index=index)
     contract = http.Contract(service)
 
     def respond(*_: object, **__: object) -> Response:

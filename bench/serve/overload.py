@@ -27,18 +27,28 @@ def _measure_steps(plan: Plan, server: Server, pairs: int) -> list[dict[str, Any
     closed = Job(server.port, CONNECTIONS, plan.seconds, warm_s=plan.warm_s)
     capacity = run(closed, bodies)["requests_per_s"]
     factors = (0.5, 1.0, 2.0) if plan.quick else FACTORS
-    return [_measure_step(plan, server, bodies, pairs, capacity, factor) for factor in factors]
+    return [
+        {"pairs": pairs, **measure_step(plan, server, bodies, capacity, factor)}
+        for factor in factors
+    ]
 
 
-def _measure_step(
-    plan: Plan, server: Server, bodies: list[bytes], pairs: int, capacity: float, factor: float
+def measure_step(
+    plan: Plan,
+    server: Server,
+    bodies: list[bytes],
+    capacity: float,
+    factor: float,
+    path: str = "/invocations",
 ) -> dict[str, Any]:
+    """What becomes of requests that come at a rate of `factor` times the capacity."""
     rate = max(1.0, factor * capacity)
-    job = Job(server.port, POOL, plan.seconds, rate=rate, warm_s=plan.warm_s, ping_s=PING_S)
+    job = Job(
+        server.port, POOL, plan.seconds, rate=rate, warm_s=plan.warm_s, ping_s=PING_S, path=path
+    )
     found = run(job, bodies)
     accepted = found["by_status"].get("200", 0)
     return {
-        "pairs": pairs,
         "of_capacity": factor,
         "offered_per_s": round(rate, 1),
         "accepted_per_s": found["requests_per_s"],

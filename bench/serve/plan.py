@@ -7,7 +7,7 @@ from pathlib import Path
 from bench import traffic
 from o2v_jax import Hyperparameters
 
-PARTS = ("single", "text", "large", "overload", "soak", "compilations")
+PARTS = ("single", "search", "text", "large", "overload", "soak", "compilations")
 CONNECTIONS = 32
 
 
@@ -24,6 +24,7 @@ class Plan:
         rounds: of turns.
         soak_s: seconds of the soak.
         requests: mixed ones, while compilations are counted.
+        items: of the index that is searched.
     """
 
     model: Path
@@ -34,6 +35,7 @@ class Plan:
     rounds: int
     soak_s: float
     requests: int
+    items: int = 100_000
 
     @property
     def warm_s(self) -> float:

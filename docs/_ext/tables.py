@@ -12,13 +12,15 @@ from http import HTTPStatus
 
 from o2v_jax.constants import LONGEST_REQUEST, STALL_S
 from o2v_jax.hyperparameters import hyperparameter_table
-from o2v_jax.server import batcher, http, limits, metrics, run, service, settings
+from o2v_jax.server import batcher, http, limits, metrics, run, search, service, settings
 from o2v_jax.server.errors import STATUS
 from o2v_jax.server.media_types import MEDIA_TYPES
 
 ROUTES = {
     "/invocations": "scores pairs, embeds single objects",
     "/endpoints/NAME/invocations": "the same for boto3, with any name",
+    "/search": "the best items of the index, for a query; 404 without one",
+    "/rerank": "candidates in order, best first, for a query",
     "/ping": "200 with an empty body once requests are answered quickly; 503 before, and while "
     "the device fails",
     "/execution-parameters": "what batch transform asks for: `MaxConcurrentTransforms`, "
@@ -97,9 +99,10 @@ def server_limits() -> str:
         ("tokens in `infer_max_seqlens`", LONGEST_REQUEST, "400"),
         ("numbers in an answer", limits.MAX_RESPONSE_FLOATS, "413"),
         ("numbers in an answer that is sent as a whole", service.LONG_RESPONSE, "it is streamed"),
+        ("hits in an answer, and items that its queries leave out", search.MAX_HITS, "413"),
         ("bodies that arrive at a time", limits.UPLOADS, "503"),
         ("requests decoded, waiting or being scored", limits.REQUESTS, "503"),
-        ("records of all these requests", limits.RECORDS, "503"),
+        ("records, queries and candidates of all these requests", limits.RECORDS, "503"),
         ("long answers that are sent at a time", limits.STREAMS, "503"),
         ("seconds that a request waits for the device", batcher.QUEUE_TIMEOUT_S, "503"),
         ("seconds without a byte of a body", STALL_S, "408; `--stall-seconds` sets it"),

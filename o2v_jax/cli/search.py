@@ -80,6 +80,7 @@ def _read_queries(
 ) -> Iterator["Ragged"]:
     """The queries as ids; those of a file chunk by chunk."""
     from o2v_jax.cli.inputs import open_input, read_records
+    from o2v_jax.data.validate import NO_TOKEN
 
     side = index.query_side
     if file is None:
@@ -94,7 +95,7 @@ def _read_queries(
             rows = records.in0 if side == 0 else records.in1
             if not rows.lengths.all():
                 where = records.places.of(int(rows.lengths.argmin()))
-                raise RecordError(where, "is empty, or holds no token that the model knows")
+                raise RecordError(where, NO_TOKEN)
             yield rows
 
 

@@ -168,7 +168,7 @@ def _decode_document(body: bytes, options: DecodeOptions) -> tuple[Records, Reco
     except (ValueError, RecursionError) as error:
         problem = RecordError(*options.explain(error, body, is_line=False))
         return make_records([], Places(), options.labelled), problem
-    return _check_records(rows, Places(), options)
+    return check_records(rows, Places(), options)
 
 
 def _decode_lines(
@@ -189,14 +189,14 @@ def _decode_lines(
             break
         numbers.append(number)
     places = Places(name, np.asarray(numbers, np.int64))
-    records, earlier = _check_records(rows, places, options)
+    records, earlier = check_records(rows, places, options)
     return records, earlier or failure
 
 
-def _check_records(
+def check_records(
     rows: Sequence[Record | TextRecord], places: Places, options: DecodeOptions
 ) -> tuple[Records, RecordError | None]:
-    """The records before the first bad one, and what is wrong with that."""
+    """The records before the first bad one, in ids, and what is wrong with that."""
     records = _make_plain_pairs(rows, places, options)
     if records and find_first_problem(records, options.vocab_sizes) is None:
         return records, None

@@ -1,6 +1,6 @@
 """Deduplication of the rows of ragged arrays, so that each distinct one is computed once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from o2v_jax.array_types import Index
-from o2v_jax.data.ragged import Ragged
+from o2v_jax.array_types import Ids, Index
+from o2v_jax.data.ragged import Ragged, offsets_of
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
@@ -33,6 +33,11 @@ class DistinctRows:
         return len(self.inverse)
 
     @property
+    def ids(self) -> Ids:
+        """Int32 `[tokens]`, those of the distinct sequences."""
+        return self.rows.ids
+
+    @property
     def lengths(self) -> Index:
         """Int64 `[records]`, tokens of each record's row."""
         lengths: Index = self.rows.lengths[self.inverse]
@@ -49,6 +54,19 @@ class DistinctRows:
 
 
 AnyRagged: TypeAlias = Ragged | DistinctRows
+
+
+def join_distinct(parts: Sequence[DistinctRows]) -> DistinctRows:
+    """The records of all parts, one after the other.
+
+    >>> one, two = deduplicate_rows(Ragged.of([[3], [3]])), deduplicate_rows(Ragged.of([[4], [3]]))
+    >>> join_distinct([one, two]).inverse
+    array([0, 0, 1, 0])
+    """
+    starts = offsets_of(np.array([len(part.rows) for part in parts], np.int64))
+    inverse = [part.inverse + start for part, start in zip(parts, starts[:-1], strict=True)]
+    found = deduplicate_rows(Ragged.concatenate([part.rows for part in parts]))
+    return DistinctRows(found.rows, found.inverse[np.concatenate(inverse)])
 
 
 def expand_rows(rows: AnyRagged, records: Index | None = None) -> Ragged:

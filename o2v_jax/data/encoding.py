@@ -1,8 +1,8 @@
 """Results -> bytes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import orjson
@@ -13,6 +13,7 @@ from o2v_jax.data.records import Format
 ResultKey: TypeAlias = Literal["scores", "embeddings"]
 
 _CHUNK = 2**15  # numbers written at a time: some 350 KB
+_PIECE = 2**18  # bytes of objects written at a time
 
 
 def encode(
@@ -49,8 +50,8 @@ def encode_pieces(
     """
     if not all(np.isfinite(part).all() for part in _split_parts(values)):
         raise ValueError(f"the {key} hold values that are not finite")
-    lines = Format(media_type) is Format.JSON_LINES
-    return _make_pieces(values, key, lines, _make_endings(class_names))
+    endings = _make_endings(class_names)
+    return wrap_rows(lambda between: encode_rows(values, key, between, endings), Format(media_type))
 
 
 def encode_rows(
@@ -63,17 +64,45 @@ def encode_rows(
         before = between
 
 
-def _make_pieces(
-    values: Floats, key: ResultKey, lines: bool, endings: Sequence[bytes]
-) -> Iterator[bytes]:
-    if lines:
-        yield from encode_rows(values, key, b"\n", endings)
+def encode_objects(objects: Iterable[Any], media_type: str) -> Iterator[bytes]:
+    """Writes results that are objects of Python, NumPy's numbers among them, one per record.
+
+    Args:
+        objects: made one by one, as the pieces are asked for.
+        media_type: as for `encode`.
+    """
+    made = (orjson.dumps(each, option=orjson.OPT_SERIALIZE_NUMPY) for each in objects)
+    return wrap_rows(lambda between: _join_pieces(made, between), Format(media_type))
+
+
+def wrap_rows(make_rows: Callable[[bytes], Iterator[bytes]], form: Format) -> Iterator[bytes]:
+    """A body: what stands around results, and between them.
+
+    Args:
+        make_rows: gives results in pieces, with its argument between any two.
+        form: of the body.
+    """
+    if form is Format.JSON_LINES:
+        yield from make_rows(b"\n")
         return
     start, end = b'{"predictions":[', b"]}"
-    for rows in encode_rows(values, key, b",", endings):
+    for rows in make_rows(b","):
         yield start + rows
         start = b""
     yield start + end
+
+
+def _join_pieces(rows: Iterable[bytes], between: bytes) -> Iterator[bytes]:
+    """Rows with `between` any two, in pieces of some size."""
+    piece, before = bytearray(), b""
+    for row in rows:
+        piece += before + row
+        before = between
+        if len(piece) >= _PIECE:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
 
 
 def _split_parts(values: Floats) -> Iterator[Floats]:

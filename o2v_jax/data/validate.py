@@ -20,11 +20,15 @@ from o2v_jax.hyperparameters import Hyperparameters
 _PATH = re.compile(r" - at `(?P<path>.*)`$")
 _STEP = re.compile(r"\.(?P<key>\w+)|\[(?P<index>\d+)\]")
 _WANTED = (
-    (re.compile(r"\.(in[01]|negatives\[\d+\])\[\d+\]$"), "an integer token id"),
+    (re.compile(r"\.(in[01](\[\d+\])+|negatives\[\d+\]\[\d+\])$"), "an integer token id"),
     (re.compile(r"\.(in[01]|negatives\[\d+\])$"), "a list of token ids"),
     (re.compile(r"\.negatives$"), "a list of lists of token ids"),
     (re.compile(r"\.label$"), "a number"),
     (re.compile(r"\.instances$"), "a list of records"),
+    (re.compile(r"\.k$"), "an integer of at least 1"),
+    (re.compile(r"\.class_index$"), "an integer from 0"),
+    (re.compile(r"\.exclude$"), "a list of keys"),
+    (re.compile(r"\.exclude\[\d+\]$"), "a key, which is a text or an integer"),
 )
 _RECORD = "an object that holds in0, in1 or both"
 _KINDS = {float: "a float", bool: "a bool", int: "an integer", str: "a string", list: "a list"}
@@ -159,6 +163,8 @@ def _simplify(message: str) -> str:
 VocabSizes: TypeAlias = tuple[int, int] | None
 Problem: TypeAlias = tuple[int, RecordError] | None
 
+NO_TOKEN = "is empty, or holds no token that the model knows"
+NOT_FINITE = "its encoding holds NaN or infinity"
 NEITHER = "holds neither in0 nor in1: give both for scores, one for its embedding"
 
 

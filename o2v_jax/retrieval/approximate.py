@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from o2v_jax.array_types import Floats
+from o2v_jax.array_types import Floats, Index
 from o2v_jax.errors import InputError
 from o2v_jax.extras import require_extra
 from o2v_jax.retrieval.exact import NONE_EXCLUDED, Excluded, Top, sort_top
@@ -93,16 +93,25 @@ class Graph:
         """Writes it to a file."""
         self._index.save(path)
 
-    def search(self, queries: Floats, k: int, excluded: Excluded = NONE_EXCLUDED) -> Top:
-        """As `search_exact`, but some of the best may be missing."""
-        wanted = min(k + excluded.longest, len(self._vectors))
-        positions = self._find(queries, wanted)
+    def search(self, queries: Floats, k: int | Index, excluded: Excluded = NONE_EXCLUDED) -> Top:
+        """As `search_exact`, but some of the best may be missing.
+
+        Args:
+            queries: float32 `[queries, dimensions]`, at least one.
+            k: at least 1; for all, or int64 `[queries]`. What is returned has as many columns as
+                the largest.
+            excluded: what is left out.
+        """
+        wanted = np.minimum(k + excluded.count_each(len(queries)), len(self._vectors))
+        positions = self._find(queries, int(wanted.max()))
+        # what others want more of the graph may be nearer than what it gives this one
+        positions[np.arange(positions.shape[1]) >= wanted[:, None]] = -1
         near = self._vectors[np.maximum(positions, 0)]
         products = np.einsum("qkd,qd->qk", near, queries)
         products[(positions < 0) | np.isnan(products)] = -np.inf
         _clear(products, positions, excluded)
         positions[products == -np.inf] = -1
-        return sort_top(positions, products, k)
+        return sort_top(positions, products, int(np.max(k)))
 
     def _find(self, queries: Floats, wanted: int) -> Any:
         """Positions, int64 `[queries, wanted]`, -1 where there are no more."""

@@ -31,6 +31,18 @@ class Top(NamedTuple):
     positions: Index
     products: Floats
 
+    @classmethod
+    def of_nothing(cls, queries: int, k: int) -> "Top":
+        """Of queries that have found nothing yet."""
+        shape = queries, k
+        return cls(np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32))
+
+    def put(self, queries: Index | slice, found: "Top") -> None:
+        """Replaces the first columns of these queries."""
+        columns = slice(found.positions.shape[1])
+        self.positions[queries, columns] = found.positions
+        self.products[queries, columns] = found.products
+
 
 class Excluded(NamedTuple):
     """Pairs of a query and a vector that is left out of its list.
@@ -56,6 +68,18 @@ class Excluded(NamedTuple):
         """The pairs of some queries, which are numbered from `start` on."""
         here = (self.queries >= start) & (self.queries < stop)
         return Excluded(self.queries[here] - start, self.positions[here])
+
+    def of_queries(self, rows: Index, queries: int) -> "Excluded":
+        """The pairs of some of so many queries, which are numbered in this order."""
+        numbers = np.full(queries, -1, np.int64)
+        numbers[rows] = np.arange(len(rows))
+        found = numbers[self.queries]
+        here = found >= 0
+        return Excluded(found[here], self.positions[here])
+
+    def count_each(self, queries: int) -> Index:
+        """How many each of so many queries leaves out, int64 `[queries]`."""
+        return np.bincount(self.queries, minlength=queries)
 
     @property
     def longest(self) -> int:
@@ -100,10 +124,7 @@ class TopKeeper:
 
     def get(self) -> Top:
         """What was kept."""
-        top = Top(
-            np.full((self._queries, self._k), -1, np.int64),
-            np.full((self._queries, self._k), -np.inf, np.float32),
-        )
+        top = Top.of_nothing(self._queries, self._k)
         at = self._rows, self._count_before(self._rows)
         top.positions[at] = self._positions
         top.products[at] = self._products

@@ -20,7 +20,7 @@ from o2v_jax.checkpoint import Model, hash_model
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.retrieval.approximate import Graph
 from o2v_jax.retrieval.build import Builder
-from o2v_jax.retrieval.exact import NONE_EXCLUDED, Excluded
+from o2v_jax.retrieval.exact import NONE_EXCLUDED, Excluded, Top
 from o2v_jax.retrieval.files import (
     IndexInfo,
     Recall,
@@ -253,12 +253,37 @@ class Index:
             raise InputError(f"queries={describe(queries)} must be a list of queries, even of one")
         encodings = self._searcher.encode_queries(queries)
         excluded = self._find_excluded(exclude, len(encodings))
-        found = self._searcher.search(encodings, k, excluded)
-        counts = np.count_nonzero(found.positions >= 0, axis=1).tolist()
-        return [
-            Hits(self._keys.take(positions[:count]), scores[:count], positions[:count])
-            for positions, scores, count in zip(*found, counts, strict=True)
-        ]
+        return [*self.iterate_hits(*self._searcher.search(encodings, k, excluded))]
+
+    def search_encodings(
+        self, encodings: Floats, ks: Positions, excluded: Sequence[Positions]
+    ) -> Top:
+        """What `search` finds for each query alone, with a k and exclusions of its own.
+
+        A server searches so for several requests at once. Nothing is checked.
+
+        Args:
+            encodings: of the queries, float32 `[queries, enc_dim]`, as the model gives them.
+            ks: int64 `[queries]`, at least 1 each.
+            excluded: positions that each query leaves out, none twice.
+
+        Returns:
+            Positions and scores `[queries, largest k]`, with positions of -1 after a query's last.
+            A query whose encoding is not finite finds nothing of use.
+        """
+        return self._searcher.search(encodings, ks, Excluded.of(excluded))
+
+    def iterate_hits(self, positions: Positions, scores: Floats) -> Iterator[Hits]:
+        """The hits of each query, of what `search_encodings` returns."""
+        counts = np.count_nonzero(positions >= 0, axis=1).tolist()
+        for found, its_scores, count in zip(positions, scores, counts, strict=True):
+            yield Hits(self._keys.take(found[:count]), its_scores[:count], found[:count])
+
+    def warm(self) -> None:
+        """Does what the first search and the first `find` would else take longer for."""
+        self._keys.find([])
+        encodings = np.ones((1, self.info.dimensions), np.float32)
+        self._searcher.search(encodings, 1)
 
     def _find_excluded(self, exclude: Any, queries: int) -> Excluded:
         """What each query leaves out."""

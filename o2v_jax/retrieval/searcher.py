@@ -4,9 +4,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from o2v_jax.array_types import Floats
+from o2v_jax.array_types import Floats, Index
 from o2v_jax.checkpoint import Model
 from o2v_jax.data.ragged import Ragged
+from o2v_jax.data.validate import NO_TOKEN, NOT_FINITE
 from o2v_jax.errors import InputError, RecordError
 from o2v_jax.retrieval.approximate import MAX_WANTED, Graph
 from o2v_jax.retrieval.exact import NONE_EXCLUDED, Excluded, Top, search_exact
@@ -55,38 +56,73 @@ class Searcher:
         _check_info(info, model, exact)
         self.metric: ExactMetric | Surrogate = exact or Surrogate(self._head, vectors, info.anchors)
 
-    def search(self, encodings: Floats, k: int, excluded: Excluded = NONE_EXCLUDED) -> Top:
+    def search(self, encodings: Floats, k: int | Index, excluded: Excluded = NONE_EXCLUDED) -> Top:
         """The k best items of each query with the model's scores, not the products, in `products`.
+
+        What a query finds does not depend on those beside it.
 
         Args:
             encodings: of the queries, float32 `[queries, enc_dim]`.
-            k: at least 1; all, if there are fewer.
+            k: at least 1, for all queries or int64 `[queries]`; all, if there are fewer. What is
+                returned has as many columns as the largest.
             excluded: what is left out.
         """
-        k = min(k, len(self.vectors))
-        numbers = self._count_gathered(k, excluded) * encodings.shape[1]
+        most = min(int(np.max(k, initial=1)), len(self.vectors))
+        ks = np.broadcast_to(np.minimum(k, most), len(encodings))
+        top = Top.of_nothing(len(encodings), most)
+        for rows in self._group(ks, excluded):
+            here = excluded.of_queries(rows, len(ks))
+            top.put(rows, self._search_group(encodings[rows], ks[rows], here))
+        beyond = np.arange(most) >= ks[:, None]
+        top.positions[beyond], top.products[beyond] = -1, -np.inf
+        return top
+
+    def _group(self, ks: Index, excluded: Excluded) -> list[Index]:
+        """The numbers of queries that can be searched together and find what each would alone."""
+        ways = np.zeros((len(ks), 3), np.int64)
+        if isinstance(self.metric, Surrogate):
+            ways[:, 0] = self._count_nearest(ks)  # more candidates may be better ones
+        if self.graph is not None:
+            counts = excluded.count_each(len(ks))
+            wanted = self._count_nearest(ks) + counts
+            more = wanted > self.graph.expansion  # then a search visits more of the graph
+            ways[more, 1], ways[more, 2] = ks[more], counts[more]
+            ways[wanted > MAX_WANTED, 1:] = -1
+        groups = np.unique(ways, axis=0, return_inverse=True)[1].reshape(-1)
+        return [np.flatnonzero(groups == group) for group in range(groups.max(initial=-1) + 1)]
+
+    def _count_nearest(self, ks: Index) -> Index:
+        """How many items of the largest products each query needs, int64 `[queries]`."""
+        if isinstance(self.metric, Surrogate):
+            ks = np.maximum(self._candidates, 2 * ks)
+        return np.minimum(ks, len(self.vectors))
+
+    def _search_group(self, encodings: Floats, ks: Index, excluded: Excluded) -> Top:
+        """Searches queries of a group, as many at a time as there is memory for."""
+        numbers = self._count_gathered(ks, excluded) * encodings.shape[1]
         step = max(1, self._gathered // numbers)
-        tops = [Top(np.zeros((0, k), np.int64), np.zeros((0, k), np.float32))]
+        top = Top.of_nothing(len(ks), int(ks.max()))
         with np.errstate(over="ignore", invalid="ignore"):  # of very large numbers
             for at in range(0, len(encodings), step):
+                part = slice(at, at + step)
                 here = excluded.between_queries(at, at + step)
-                tops.append(self._search(encodings[at : at + step], k, here))
-        positions, products = zip(*tops, strict=True)
-        return Top(np.concatenate(positions), np.concatenate(products))
+                top.put(part, self._search(encodings[part], ks[part], here))
+        return top
 
-    def _count_gathered(self, k: int, excluded: Excluded) -> int:
+    def _count_gathered(self, ks: Index, excluded: Excluded) -> int:
         """Items of which a query needs copies of the vectors, or 1."""
-        if isinstance(self.metric, Surrogate):
-            return max(self._candidates, 2 * k) + excluded.longest
-        return 1 if self.graph is None else k + excluded.longest
+        if self.graph is None and not isinstance(self.metric, Surrogate):
+            return 1
+        return int(self._count_nearest(ks).max()) + excluded.longest
 
-    def _search(self, encodings: Floats, k: int, excluded: Excluded) -> Top:
+    def _search(self, encodings: Floats, ks: Index, excluded: Excluded) -> Top:
         queries = self.metric.make_queries(encodings)
-        if not isinstance(self.metric, Surrogate):
-            positions, products = self._find_nearest(queries, k, excluded)
-            return Top(positions, self.metric.make_scores(products, encodings))
-        nearest = self._find_nearest(queries, max(self._candidates, 2 * k), excluded)
-        return self._head.rank_candidates(encodings, self.vectors, nearest.positions, k)
+        nearest = self._find_nearest(queries, self._count_nearest(ks), excluded)
+        if isinstance(self.metric, Surrogate):
+            return self._head.rank_candidates(
+                encodings, self.vectors, nearest.positions, int(ks.max())
+            )
+        return Top(nearest.positions, self.metric.make_scores(nearest.products, encodings))
 
     def rank_all(self, encodings: Floats, k: int) -> Top:
         """The k best of all items for each query, whatever `search` would miss."""
@@ -103,19 +139,19 @@ class Searcher:
         """
         objects = self._scorer.read_objects(self.query_side, queries)
         if isinstance(objects, Ragged):
-            _refuse_first(objects.lengths == 0, "is empty, or holds no token that the model knows")
+            _refuse_first(objects.lengths == 0, NO_TOKEN)
             encodings = self._scorer.embed_validated(self.query_side, objects)
         else:
             encodings = objects
         finite = np.isfinite(encodings).all(axis=1)
-        _refuse_first(~finite, "its encoding holds NaN or infinity")
+        _refuse_first(~finite, NOT_FINITE)
         return encodings
 
-    def _find_nearest(self, queries: Floats, k: int, excluded: Excluded) -> Top:
-        k = min(k, max(1, len(self.vectors)))
-        if self.graph is not None and k + excluded.longest <= MAX_WANTED:
-            return self.graph.search(queries, k, excluded)
-        return search_exact(self.vectors, queries, k, excluded)
+    def _find_nearest(self, queries: Floats, ks: Index, excluded: Excluded) -> Top:
+        wanted = int((ks + excluded.count_each(len(ks))).max())
+        if self.graph is not None and wanted <= MAX_WANTED:
+            return self.graph.search(queries, ks, excluded)
+        return search_exact(self.vectors, queries, int(ks.max()), excluded)
 
 
 def _check_info(info: IndexInfo, model: Model, exact: ExactMetric | None) -> None:

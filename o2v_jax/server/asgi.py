@@ -8,17 +8,16 @@ them.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from o2v_jax.constants import STALL_S
 from o2v_jax.memory import give_back_freed_memory
 from o2v_jax.server.errors import DisconnectedError
 from o2v_jax.server.http import Contract, Request, Response
-from o2v_jax.server.invocation import Invocation
 from o2v_jax.server.limits import REQUESTS, STREAMS
-from o2v_jax.server.queue import ScoringFuture
+from o2v_jax.server.pending import Pending
 from o2v_jax.server.service import LONG_BODY, Service
 from o2v_jax.server.upload import Message, Receive, Upload
 
@@ -83,19 +82,19 @@ class Application:
             return body
         with self._contract.limit_uploads():
             await upload.fill(body, self._stall_s)
-        invocation = await self._submit(request, body.complete())
+        pending = await self._submit(request, body.complete())
         try:
-            await self._wait(invocation, upload)
+            await self._wait(pending, upload)
             if upload.has_left:
                 raise DisconnectedError
-            respond = partial(self._contract.respond, request, invocation)
-            if invocation.stream:
+            respond = partial(self._contract.respond, request, pending)
+            if pending.stream:
                 return await _run_in_thread(self._threads, respond)
             return respond()
         finally:
-            invocation.close()
+            pending.close()
 
-    async def _submit(self, request: Request, body: bytes) -> Invocation:
+    async def _submit(self, request: Request, body: bytes) -> Pending:
         with self._contract.admit() as limits:  # before it waits for a thread
             submit = partial(self._contract.submit, request, body, limits)
             if len(body) <= _SHORT_BODY:
@@ -103,30 +102,30 @@ class Application:
             threads = self._decoder if len(body) <= LONG_BODY else self._threads
             return await _run_in_thread(threads, submit)
 
-    async def _wait(self, invocation: Invocation, upload: Upload) -> None:
+    async def _wait(self, pending: Pending, upload: Upload) -> None:
         """Waits until the results are there, or will not come."""
         watches: list[asyncio.Task[None]] = []
 
         def watch() -> None:
-            watches.append(asyncio.ensure_future(self._watch(invocation, upload)))
+            watches.append(asyncio.ensure_future(self._watch(pending, upload)))
 
         timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
         try:
-            for future in invocation.futures:
+            for future in pending.awaited:
                 await _complete(future)
         finally:
             timer.cancel()
             for each in watches:
                 each.cancel()
 
-    async def _watch(self, invocation: Invocation, upload: Upload) -> None:
+    async def _watch(self, pending: Pending, upload: Upload) -> None:
         """Withdraws what no device takes in time; gives up all of it once the client has left."""
         disconnected = upload.watch_client()
         await asyncio.wait([disconnected], timeout=self._service.batcher.timeout_s)
         if not disconnected.done():
-            invocation.withdraw()
+            pending.withdraw()
         await asyncio.wait([disconnected])
-        invocation.abandon()
+        pending.abandon()
 
     async def _send(self, response: Response, upload: Upload, send: Send) -> None:
         keeps = await upload.discard(_DISCARD_S)
@@ -167,7 +166,7 @@ async def _run_in_thread(threads: ThreadPoolExecutor, call: Callable[[], Made]) 
         raise
 
 
-async def _complete(future: ScoringFuture) -> None:
+async def _complete(future: Future[Any]) -> None:
     """Waits until a future is complete; its errors are for whoever asks for the results."""
     try:  # asyncio.gather and asyncio.wait would cost a request of one pair a percent of its time
         await asyncio.wrap_future(future)

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from o2v_jax.array_types import Floats, Index
-from o2v_jax.data.deduplicate import expand_rows
+from o2v_jax.data.deduplicate import expand_rows, join_distinct
 from o2v_jax.data.ragged import Ragged
 from o2v_jax.server.errors import BatchFailedError, BusyError
 from o2v_jax.server.queue import (
@@ -51,6 +51,7 @@ class Batcher:
         timeout_s: seconds that a request may wait before a device takes it.
         chunks_per_batch: see `Queue`.
         backlog: so many waiting chunks are taken although the device is busy; None: none ever are.
+        on_results: called when results of a batch were given out.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Batcher:
         *,
         chunks_per_batch: int,
         backlog: int | None = None,
+        on_results: Callable[[], None] = lambda: None,
     ) -> None:
         self.timeout_s = timeout_s
         self._chunk_tokens = chunk_tokens
         self._observe = observe
+        self._on_results = on_results
         self._queue = Queue(chunk_tokens, chunks_per_batch)
         self._unfinished: set[ScoringFuture] = set()
         self._closed = False
@@ -97,7 +100,7 @@ class Batcher:
         with self._queued:
             return self._queue.waiting
 
-    def submit(self, task: ScoringTask, sides: tuple[Ragged, ...]) -> ScoringFuture:
+    def submit(self, task: ScoringTask, sides: Sides) -> ScoringFuture:
         """Queues records, at least one, whose sides were validated and cut.
 
         Callbacks of the future are called by any thread, which may hold locks: they must not block.
@@ -170,6 +173,7 @@ class Batcher:
                 self._observe(records, sum(chunk.tokens for _, chunk in entries))
                 for task, group in batch.items():
                     self._score(compute, task, group)
+                    self._on_results()
         finally:
             self._end_thread()
 
@@ -208,7 +212,8 @@ class Batcher:
 
     def _score(self, compute: Compute, task: ScoringTask, entries: list[BatchEntry]) -> None:
         try:
-            _distribute(compute(task, _join(entries)), entries)
+            join = _join_distinct if task is ScoringTask.CANDIDATES else _join
+            _distribute(compute(task, join(entries)), entries)
         except Exception as error:
             log.exception("a batch of %s failed", task.value)
             self._fail(partial(_explain, error), {future for future, _ in entries})
@@ -243,6 +248,15 @@ def _join(entries: Sequence[BatchEntry]) -> Sides:
         [expand_rows(side, chunk.rows) for side in future.sides] for future, chunk in entries
     )
     return tuple(map(Ragged.concatenate, zip(*expanded, strict=True)))
+
+
+def _join_distinct(entries: Sequence[BatchEntry]) -> Sides:
+    """As `_join`, but a query beside many candidates is not written out beside each of them."""
+    chosen = (
+        future.sides if chunk.rows is None else _take(future.sides, chunk.rows)
+        for future, chunk in entries
+    )
+    return tuple(map(join_distinct, zip(*chosen, strict=True)))
 
 
 def _take(sides: Sides, rows: Index) -> Sides:

@@ -7,6 +7,8 @@ take the same steps, each of which may raise:
 2. `admit` and `submit`: the records of the whole body are queued;
 3. `respond`: waits for the results, and encodes them.
 
+What is done with a body is the route's own: see `Operation`.
+
 `refuse` makes a response of whatever was raised. A response's body is bytes, or an iterator of
 pieces where it is long.
 
@@ -32,8 +34,12 @@ from o2v_jax.server.errors import (
     NotFoundError,
     http_status,
 )
-from o2v_jax.server.invocation import Invocation
+from o2v_jax.server.invocation import Invocations
 from o2v_jax.server.media_types import require_identity
+from o2v_jax.server.metrics import COUNTED
+from o2v_jax.server.pending import Operation, Pending
+from o2v_jax.server.rerank import Rerank
+from o2v_jax.server.search import Search
 from o2v_jax.server.service import Service
 
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -44,6 +50,8 @@ _INVOKE = ("OPTIONS", "POST")
 ROUTES: Mapping[str, tuple[str, ...]] = {
     "/invocations": _INVOKE,
     "/endpoints/NAME/invocations": _INVOKE,
+    "/search": _INVOKE,
+    "/rerank": _INVOKE,
     "/ping": _READ,
     "/execution-parameters": _READ,
     "/metrics": _READ,
@@ -52,6 +60,7 @@ _NAMES = [f"{'POST' if 'POST' in methods else 'GET'} {path}" for path, methods i
 PATHS = f"{', '.join(_NAMES[:-1])} and {_NAMES[-1]}"
 _ENDPOINT = re.compile(endpoints.PREFIX + "[^/]+/invocations")
 _SLASHES = re.compile("/{2,}")
+_NO_INDEX = "this server has no index: start it with o2v serve --index INDEX, or with O2V_INDEX"
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +113,10 @@ class Contract:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._invocations = Invocations(service)
+        self._others: dict[str, Operation] = {"/rerank": Rerank(service)}
+        if service.index is not None and service.searches is not None:
+            self._others["/search"] = Search(service, service.index, service.searches)
         self._reads = {
             "/ping": self._answer_ping,
             "/execution-parameters": self._answer_execution_parameters,
@@ -125,11 +138,11 @@ class Contract:
                 while part := read(opened.room):
                     opened.add(part)
             with self.admit() as limits:
-                invocation = self.submit(request, opened.complete(), limits)
+                pending = self.submit(request, opened.complete(), limits)
             try:
-                return self.respond(request, invocation)
+                return self.respond(request, pending)
             finally:
-                invocation.close()
+                pending.close()
         except Exception as error:  # noqa: BLE001 - answered and logged
             return self.refuse(request, error)
 
@@ -150,6 +163,8 @@ class Contract:
             return self._finish(request, Response(200, {"allow": ", ".join(methods)}))
         if route in self._reads:
             return self._finish(request, self._reads[route]())
+        if route == "/search" and route not in self._others:
+            raise NotFoundError(f"{request}: {_NO_INDEX}")
         return self._open_body(request)
 
     def limit_uploads(self) -> AbstractContextManager[None]:
@@ -169,7 +184,7 @@ class Contract:
         """
         return self._service.admit()
 
-    def submit(self, request: Request, body: bytes, limits: ExitStack) -> Invocation:
+    def submit(self, request: Request, body: bytes, limits: ExitStack) -> Pending:
         """Decodes the body and queues its records.
 
         Args:
@@ -182,16 +197,16 @@ class Contract:
         """
         headers = request.headers
         media_types = headers.get("content-type"), headers.get("accept")
-        return self._service.submit(body, *media_types, limits, request.query)
+        return self._get_operation(request).submit(body, *media_types, limits, request.query)
 
-    def respond(self, request: Request, invocation: Invocation) -> Response:
+    def respond(self, request: Request, pending: Pending) -> Response:
         """Waits for the results, and encodes them; a long response is encoded as it is sent.
 
         Raises:
             BusyError: no device was free in time, or the server is stopping.
             BatchFailedError: the records could not be scored.
         """
-        answer = self._service.finish(invocation)
+        answer = self._get_operation(request).finish(pending)
         headers = {"content-type": str(answer.format)}
         return self._finish(request, Response(200, headers, answer.body, answer.close))
 
@@ -208,6 +223,10 @@ class Contract:
             log.error("%s failed", request, exc_info=None if is_logged else error)
         path = error.where if isinstance(error, RecordError) else None
         return self._finish(request, Response(status, headers, error_body(message, path=path)))
+
+    def _get_operation(self, request: Request) -> Operation:
+        """What a request's route does; its path may be any that `open` lets through."""
+        return self._others.get(request.path, self._invocations)
 
     def _open_body(self, request: Request) -> BodyBuffer:
         self.require_capacity()  # before the body is received: a flood costs little then
@@ -233,6 +252,8 @@ class Contract:
             response.headers[CUSTOM_ATTRIBUTES] = attributes
         if request.path.endswith("/invocations"):
             self._service.metrics.count_response(response.status)
+        elif request.path in COUNTED:
+            self._service.metrics.count_response(response.status, request.path)
         if request.path.startswith(endpoints.PREFIX):
             _add_endpoint(request, response)
         if isinstance(response.body, bytes):

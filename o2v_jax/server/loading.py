@@ -1,17 +1,22 @@
 """From a model on disk to a service that warms up."""
 
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 
 from o2v_jax.checkpoint import Model, load
+from o2v_jax.errors import InputError
 from o2v_jax.scoring import Scorer, get_device_profile, local_devices, use_compilation_cache
 from o2v_jax.server.protocol import ScorerLike
 from o2v_jax.server.service import Service
 from o2v_jax.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from o2v_jax.retrieval import Index
 
 
 def create_service(
@@ -19,8 +24,9 @@ def create_service(
     *,
     settings: ServerSettings | None = None,
     scorers: Sequence[ScorerLike] | None = None,
+    index: "Index | str | Path | None" = None,
 ) -> Service:
-    """Loads a model onto its devices, and warms it up in the background.
+    """Loads a model onto its devices, opens an index of it, and warms up in the background.
 
     Requests that arrive meanwhile are answered, only slower.
 
@@ -28,32 +34,54 @@ def create_service(
         model: a loaded model or the path of one; None: the one that the settings name.
         settings: None: those of the environment.
         scorers: serve these, one for each device, instead of new ones of `model`.
+        index: an index of the model, or the path of one; None: the one that the settings name, if
+            they do.
 
     Raises:
         InputError: a setting cannot be used, or there is no model.
-        CheckpointError: the model cannot be loaded.
+        CheckpointError: the model or the index cannot be loaded, or the index is of another model.
+        MissingExtraError: the index needs an extra that is not installed.
     """
     settings = settings or ServerSettings.from_environment(os.environ)
-    service = Service(scorers or _create_scorers(model, settings), settings)
+    index = settings.index if index is None else index
+    get_model = cache(partial(_load_model, model, settings))
+    scorers = scorers or _create_scorers(get_model, settings)
+    opened = None if index is None else _open_index(index, get_model, scorers[0])
+    service = Service(scorers, settings, index=opened)
     service.warm()
     return service
 
 
-def _create_scorers(
-    model: Model | str | Path | None, settings: ServerSettings
-) -> Sequence[ScorerLike]:
+def _load_model(model: Model | str | Path | None, settings: ServerSettings) -> Model:
+    return model if isinstance(model, Model) else load(model or settings.model_path)
+
+
+def _open_index(
+    index: "Index | str | Path", get_model: Callable[[], Model], scorer: ScorerLike
+) -> "Index":
+    """Opens an index whose queries the scorer encodes; one that is open is taken as it is."""
+    from o2v_jax.retrieval import Index  # noqa: PLC0415 - needs the extra `data`
+
+    if isinstance(index, Index):
+        if index.info.dimensions != scorer.config.enc_dim:
+            raise InputError("index is of another model")
+        return index
+    # of a scorer that serving alone knows, the index needs one of its own
+    own = scorer if isinstance(scorer, Scorer) else None
+    return Index.load(index, get_model(), scorer=own)
+
+
+def _create_scorers(get_model: Callable[[], Model], settings: ServerSettings) -> Sequence[Scorer]:
     use_compilation_cache()
     # One thread gives the device its work and waits: handing that on to yet another thread costs
     # a small request a third of its time.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    if model is None or isinstance(model, str | Path):
-        model = load(model or settings.model_path)
     devices = local_devices(settings.devices)
     # Two batches are computed at a time: with threads of their own their streams would be more than
     # the cores, and requests of 100 pairs took 1.25 times as long.
     create = partial(
         Scorer,
-        model,
+        get_model(),
         preferred_mode=settings.preferred_mode,
         dtype=settings.dtype,
         profile=get_device_profile(devices[0].platform)._replace(stream_threads=False),

@@ -26,6 +26,7 @@ class ScoringTask(Enum):
     """What is computed of records. Requests with the same task are scored together."""
 
     PAIRS = "pairs"
+    CANDIDATES = "candidates"  # pairs whose sides are `DistinctRows`, and stay so
     IN0 = "in0"
     IN1 = "in1"
 
@@ -58,10 +59,10 @@ class ScoringFuture(Future[Floats]):
         finished: when its last results came, 0 before.
     """
 
-    def __init__(self, task: ScoringTask, sides: tuple[Ragged, ...], chunk_tokens: int) -> None:
+    def __init__(self, task: ScoringTask, sides: Sides, chunk_tokens: int) -> None:
         super().__init__()
         self.task = task
-        self.sides: Sides = sides
+        self.sides = sides
         self.submitted = perf_counter()
         self.started = 0.0
         self.finished = 0.0
@@ -69,7 +70,9 @@ class ScoringFuture(Future[Floats]):
         tokens = len(self) + sum(len(side.ids) for side in sides)
         self._chunks = [Chunk(None, tokens)]
         if tokens > chunk_tokens:
-            distinct = tuple(deduplicate_rows(side) for side in sides)
+            distinct = tuple(
+                deduplicate_rows(side) if isinstance(side, Ragged) else side for side in sides
+            )
             self.sides = distinct
             self._chunks = cut_into_chunks(distinct, chunk_tokens)[::-1]
         self._missing = len(self)

@@ -70,7 +70,9 @@ def load(
         reasons.send(str(error)[:_LONGEST_REASON])
         sys.exit(1)
     reset_stalled(urlsplit(url).port or 0, stall_s)
-    log.info("serving %s at %s", path, url)
+    log.info(
+        "serving %s at %s", path if not settings.index else f"{path} and {settings.index}", url
+    )
     return application
 
 
@@ -100,6 +102,7 @@ def serve(
     stall_s: float = STALL_S,
     dtype: DType | None = None,
     devices: int | None = None,
+    index: str | Path | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what is in flight; returns once stopped.
 
@@ -111,14 +114,21 @@ def serve(
         stall_s: seconds after which a client that neither sends nor receives is disconnected.
         dtype: of the encoders; None: that of the environment.
         devices: how many to serve on; None: as the environment has it, else all.
+        index: directory of an index of the model, to search; None: the one that the environment
+            names, if it does.
 
     Raises:
-        InputError: a setting cannot be used, the port is taken, or there is no model that can be
-            loaded.
+        InputError: a setting cannot be used, the port is taken, or there is no model or index that
+            can be loaded.
         SystemExit: the worker died.
     """
     settings = ServerSettings.from_environment(os.environ)
-    settings = replace(settings, dtype=dtype or settings.dtype, devices=devices or settings.devices)
+    settings = replace(
+        settings,
+        dtype=dtype or settings.dtype,
+        devices=devices or settings.devices,
+        index=Path(index) if index else settings.index,
+    )
     path = Path(model) if model else settings.model_path
     port = settings.port if port is None else port
     _require_model(path)

@@ -47,6 +47,7 @@ class ServerSettings:
         devices: how many devices to serve on, None for all of them [O2V_DEVICES].
         default_accept: format of a response where the request leaves it open, None for the format
             of the request [SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT].
+        index: directory of an index that POST /search searches [O2V_INDEX]; None: there is none.
     """
 
     model: Path | None = None
@@ -58,6 +59,7 @@ class ServerSettings:
     default_accept: Format | None = None
     dtype: DType = "float32"
     devices: int | None = None
+    index: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "ServerSettings":
@@ -68,10 +70,8 @@ class ServerSettings:
         """
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
         payload, concurrent = _read_payload_and_concurrency(given)
-        model = given.get("O2V_MODEL", "")
-        require_local(model)
         return cls(
-            model=Path(model) if model else None,
+            model=_read_path(given, "O2V_MODEL"),
             preferred_mode=_read(given, "INFERENCE_PREFERRED_MODE", Mode),
             port=_read(given, "SAGEMAKER_BIND_TO_PORT", _Port) or cls.port,
             max_payload_mb=payload,
@@ -80,6 +80,7 @@ class ServerSettings:
             default_accept=_read_default_accept(given),
             dtype=_read(given, "O2V_DTYPE", DType) or cls.dtype,
             devices=_read(given, "O2V_DEVICES", _Devices),
+            index=_read_path(given, "O2V_INDEX"),
         )
 
     @property
@@ -103,6 +104,12 @@ class ServerSettings:
             "BatchStrategy": self.batch_strategy,
             "MaxPayloadInMB": self.max_payload_mb,
         }
+
+
+def _read_path(given: Mapping[str, str], name: str) -> Path | None:
+    text = given.get(name, "")
+    require_local(text)
+    return Path(text) if text else None
 
 
 def _read(given: Mapping[str, str], name: str, kind: Any) -> Any:

@@ -140,3 +140,29 @@ def test_a_missing_extra_is_named(model, encodings, monkeypatch):
 def _load_with(folder, head_of, data):
     (folder / "graph.usearch").write_bytes(data)
     return Index.load(folder, head_of("inner product"))
+
+
+@pytest.mark.parametrize("expansion", [2, 12])
+def test_a_query_finds_the_same_beside_others(folder, head_of, encodings, expansion):
+    """Those that want more, or leave out more, would have the graph searched further for all."""
+    model = head_of("inner product")
+    stored = read_index(folder, hash_model(model))
+    graph = Graph.view(stored.graph, stored.vectors, expansion)
+    searcher = Searcher(model, o2v_jax.Scorer(model), stored.info, stored.vectors, graph)
+    queries, ks = encodings(16, seed=6), np.array([5, 1, 30, 2, 11, 5, 3, 1] * 2)
+    out = [np.arange(size) for size in [0, 3, 0, 0, 700, 790, 9, 1] * 2]
+    together = searcher.search(queries, ks, Excluded.of(out))
+    for at, k in enumerate(ks.tolist()):
+        alone = searcher.search(queries[at : at + 1], k, Excluded.of(out[at : at + 1]))
+        np.testing.assert_array_equal(together.positions[at, :k], alone.positions[0])
+        np.testing.assert_allclose(together.products[at, :k], alone.products[0], rtol=1e-6)
+
+
+def test_of_vectors_that_a_graph_cannot_tell_apart_each_query_gets_its_own(encodings):
+    """A graph gives the same ones first whatever is wanted; products order those that it gives."""
+    graph = Graph.build(encodings(1) + 1e-5 * encodings(60, seed=1))
+    queries = encodings(2, seed=2)
+    together = graph.search(queries, np.array([1, 50]))
+    alone = graph.search(queries[:1], 1)
+    assert together.positions[0, 0] == alone.positions[0, 0]
+    assert together.positions.shape == (2, 50)

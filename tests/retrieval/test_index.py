@@ -170,3 +170,16 @@ def test_what_cannot_be_indexed_is_refused(model, scorer, encodings, given, mess
 def test_a_scorer_of_another_model_is_refused(head_of, scorer, encodings):
     with pytest.raises(InputError, match="scorer is of another model"):
         Index.build(head_of("inner product"), encodings(3), scorer=scorer)
+
+
+@pytest.mark.parametrize("name", ["cosine", "two classes", "abs_diff"])
+def test_encodings_with_options_of_their_own_find_what_each_would_alone(name, head_of, encodings):
+    """Of a head that is asked about candidates, how many it is asked about follows from k."""
+    index = Index.build(head_of(name), encodings(90), candidates=8)
+    queries, ks = encodings(12, seed=1), np.array([1, 3, 5, 40, 90, 2] * 2)
+    out = [np.arange(start, start + 7 * (start % 5)) for start in range(12)]
+    found = index.iterate_hits(*index.search_encodings(queries, ks, out))
+    for query, k, excluded, hits in zip(queries, ks.tolist(), out, found, strict=True):
+        (alone,) = index.search(query[None], k, exclude=excluded)
+        assert hits.keys == alone.keys
+        np.testing.assert_allclose(hits.scores, alone.scores, rtol=1e-5, atol=1e-6)

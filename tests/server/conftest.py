@@ -17,6 +17,7 @@ import pytest
 from contract_clients import SHIMS, create_client
 from forked import Command
 from length_scorer import LengthScorer
+from query_servers import make_scorer
 
 import o2v_jax
 from o2v_jax import Hyperparameters, Model
@@ -197,6 +198,12 @@ def still_good(server, pairs, good_answer):
     """After the test, the same good request still gets the same scores."""
     yield
     assert server.invoke(json.dumps({"instances": pairs})).body == good_answer
+
+
+@pytest.fixture(scope="session")
+def worded():
+    """A model of words, and a scorer of it that several servers share."""
+    return make_scorer()
 
 
 @pytest.fixture(params=SHIMS)

@@ -17,8 +17,8 @@ LINES = b'{"in0": [1], "in1": [2]}\n'
 REQUEST_ID = "x-amzn-requestid"
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 PATHS = (
-    "POST /invocations, POST /endpoints/NAME/invocations, GET /ping, GET /execution-parameters and "
-    "GET /metrics"
+    "POST /invocations, POST /endpoints/NAME/invocations, POST /search, POST /rerank, GET /ping, "
+    "GET /execution-parameters and GET /metrics"
 )
 
 

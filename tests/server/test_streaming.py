@@ -8,6 +8,7 @@ from length_scorer import LengthScorer
 
 from o2v_jax import Hyperparameters
 from o2v_jax.scoring import choose_shapes
+from o2v_jax.server.invocation import Invocations
 from o2v_jax.server.limits import MAX_RESPONSE_FLOATS, STREAMS
 from o2v_jax.server.service import LONG_RESPONSE, Service
 from o2v_jax.server.settings import ServerSettings
@@ -109,10 +110,11 @@ def test_a_number_that_json_has_not_is_an_error_before_anything_is_sent(wide):
 def test_embeddings_of_one_side_are_not_copied(side):
     scorer = WideScorer()
     service = Service([scorer], ServerSettings())
-    invocation = service.submit(
+    invocations = Invocations(service)
+    invocation = invocations.submit(
         b'{"%s": []}' % side.encode(), "application/jsonlines", None, service.admit()
     )
-    _, values = service._collect(invocation)
+    _, values = invocations.collect(invocation)
     invocation.close()
     assert np.shares_memory(values, scorer.embeddings)
     service.close()

@@ -38,7 +38,8 @@ def test_what_is_nowhere_names_what_is_there(app):
     message = app.test_client().post("/score", json={}).json["message"]
     assert message == (
         "POST /score: no such path; the paths are POST /invocations, "
-        "POST /endpoints/NAME/invocations, GET /ping, GET /execution-parameters and GET /metrics"
+        "POST /endpoints/NAME/invocations, POST /search, POST /rerank, GET /ping, "
+        "GET /execution-parameters and GET /metrics"
     )
     for rule in app.url_map.iter_rules():
         assert rule.rule.replace("<name>", "NAME") in message
