@@ -1,6 +1,6 @@
 """Search of an index, exact and approximate, beside faiss, usearch, `rank` and the memory's rate.
 
-    python -m bench.search [--quick] [--part exact|approximate] [--items N] [--json FILE]
+    python -m bench.search [--quick] [--part exact|approximate|http] [--items N] [--json FILE]
 
 The vectors have length 1 and lie near a surface of 16 dimensions, as encodings do: neighbours of
 vectors drawn independently in 64 or 512 dimensions would all be equally near. Queries are drawn
@@ -9,9 +9,11 @@ are medians.
 """
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -29,6 +31,8 @@ from bench.search_peers import (
     start_faiss_hnsw,
     start_usearch,
 )
+from bench.serve.plan import Plan
+from bench.serve.search import measure_search
 from bench.timing import Work, compute_ratio, measure_seconds, time_in_turns
 from o2v_jax import Hyperparameters, InBatchObjective, Model, Ragged, Scorer
 from o2v_jax.array_types import Floats, Index
@@ -38,6 +42,7 @@ BATCH = 100  # queries of one call
 SURFACE = 16  # dimensions that the vectors lie near
 NOISE = 0.1  # how far from it, beside a distance of 1
 TOKENS = 8  # of an item that `rank` encodes
+PARTS = ("exact", "approximate", "http")
 GOOD_RECALL = 0.98
 AT_A_TIME = 2**16
 PACKAGES = ("faiss-cpu", "usearch")
@@ -161,6 +166,13 @@ def _time_sides(sides: dict[str, Found], queries: Floats, rounds: int) -> dict[s
     return time_in_turns(works, rounds)
 
 
+def measure_http(count: int, dimensions: int, plan: Plan) -> dict[str, list[Row]]:
+    """Requests for searches beside requests for embeddings, by one server."""
+    with TemporaryDirectory() as folder:
+        model = o2v_jax.save(make_model(dimensions), Path(folder) / "model")
+        return measure_search(replace(plan, model=model, items=count))
+
+
 def _find_rows(index: o2v_jax.Index, queries: Floats, k: int = K) -> Index:
     return np.stack([hits.positions for hits in index.search(queries, k)])
 
@@ -175,10 +187,11 @@ def _compare(index: o2v_jax.Index, search: Search, queries: Floats) -> None:
 
 @click.command()
 @options.add_common
-@click.option("--part", "parts", type=click.Choice(["exact", "approximate"]), multiple=True)
+@click.option("--part", "parts", type=click.Choice(PARTS), multiple=True)
 @click.option("--items", type=click.IntRange(1000), help="1000000, with --quick 100000.")
 @click.option("--dimensions", type=click.IntRange(SURFACE), multiple=True, help="64 and 512.")
-@click.option("--rounds", type=click.IntRange(1), help="Default 11, with --quick 3.")
+@click.option("--rounds", type=click.IntRange(1), help="Default 11, with --quick 3; of http 5.")
+@click.option("--seconds", type=float, help="Of one measurement of http; 5, with --quick 2.")
 def main(
     quick: bool,
     device: str,
@@ -187,21 +200,34 @@ def main(
     items: int | None,
     dimensions: tuple[int, ...],
     rounds: int | None,
+    seconds: float | None,
 ) -> None:
     """Measure search."""
     options.use(device)
-    items, rounds = items or (100_000 if quick else 1_000_000), rounds or (3 if quick else 11)
-    exact, rank, approximate = list[Row](), list[Row](), list[Row]()
-    sections: dict[str, Any] = {"exact": exact, "rank": rank, "approximate": approximate}
-    missing = {} if is_installed("faiss") else {"faiss": f"{EXTRA} brings it"}
+    items, chosen = items or (100_000 if quick else 1_000_000), parts or PARTS
+    sections: dict[str, Any] = {name: [] for name in ("exact", "rank", "approximate")}
+    sections["not_available"] = {} if is_installed("faiss") else {"faiss": f"{EXTRA} brings it"}
     for size in dimensions or (64, 512):
-        if "exact" in (parts or ("exact",)):
-            exact.extend(map(_round, measure_exact(items, size, rounds)))
-            rank.append(_round(measure_rank(items, size)))
-        if "approximate" in (parts or ("approximate",)):
-            approximate.extend(map(_round, measure_approximate(items, size, rounds)))
+        turns = rounds or (3 if quick else 11)
+        if "exact" in chosen:
+            sections["exact"] += map(_round, measure_exact(items, size, turns))
+            sections["rank"].append(_round(measure_rank(items, size)))
+        if "approximate" in chosen:
+            sections["approximate"] += map(_round, measure_approximate(items, size, turns))
         keep("search", sections, file, quick=quick, packages=PACKAGES)
-    finish("search", sections | {"not_available": missing}, file, quick=quick, packages=PACKAGES)
+    if "http" in chosen:
+        plan = Plan(
+            model=Path(),
+            device=device,
+            peer=False,
+            quick=quick,
+            seconds=seconds or (2.0 if quick else 5.0),
+            rounds=rounds or (1 if quick else 5),
+            soak_s=0,
+            requests=0,
+        )
+        sections |= measure_http(items, min(dimensions or (64,)), plan)
+    finish("search", sections, file, quick=quick, packages=PACKAGES)
 
 
 def _round(row: Row) -> Row:

@@ -20,7 +20,6 @@ from bench.serve.compilations import measure_compilations
 from bench.serve.large import measure_large
 from bench.serve.overload import measure_overload
 from bench.serve.plan import PARTS, Plan
-from bench.serve.search import measure_search
 from bench.serve.single import measure_single
 from bench.serve.soak import measure_soak
 from bench.serve.text import measure_text
@@ -35,13 +34,10 @@ AFTER: dict[str, Callable[[Plan, Server], dict[str, Any]]] = {
 
 
 def measure(plan: Plan, parts: tuple[str, ...]) -> dict[str, Any]:
-    """Single pairs and searches by servers of their own, the rest by one that goes through all."""
+    """Single pairs by servers of their own, the rest by one that goes through all."""
     sections: dict[str, Any] = {"not_available": {}}
     if "single" in parts:
         sections |= measure_single(plan)
-    if "search" in parts:
-        click.echo("search ...")
-        sections |= measure_search(plan)
     chosen = [part for part in AFTER if part in parts]
     if chosen:
         with servers.serve_ours(plan.model, plan.device) as server:
@@ -61,7 +57,6 @@ def measure(plan: Plan, parts: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--rounds", type=click.IntRange(1), help="Of turns; default 5, with --quick 1.")
 @click.option("--soak-seconds", type=float, help="Default 600, with --quick 10.")
 @click.option("--requests", type=click.IntRange(1), help="Mixed ones; 100000, with --quick 2000.")
-@click.option("--items", type=click.IntRange(1), help="Searched; 100000, with --quick 2000.")
 def main(
     quick: bool,
     device: str,
@@ -73,7 +68,6 @@ def main(
     rounds: int | None,
     soak_seconds: float | None,
     requests: int | None,
-    items: int | None,
 ) -> None:
     """Measure the server."""
     options.use(device)
@@ -86,7 +80,6 @@ def main(
         rounds=rounds or (1 if quick else 5),
         soak_s=soak_seconds or (10.0 if quick else 600.0),
         requests=requests or (2_000 if quick else 100_000),
-        items=items or (2_000 if quick else 100_000),
     )
     sections = measure(plan, parts or PARTS)
     finish("serve", sections, file, quick=quick, packages=("granian", "flask", *PACKAGES))

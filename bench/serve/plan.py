@@ -7,7 +7,7 @@ from pathlib import Path
 from bench import traffic
 from o2v_jax import Hyperparameters
 
-PARTS = ("single", "search", "text", "large", "overload", "soak", "compilations")
+PARTS = ("single", "text", "large", "overload", "soak", "compilations")
 CONNECTIONS = 32
 
 

@@ -40,7 +40,7 @@ def measure_search(plan: Plan) -> Figures:
         rows = [_make_row(plan, name, rounds) for name in PATHS]
         capacity = rows[0]["requests_per_s"]
         twice = measure_step(plan, server, bodies["search"], capacity, 2.0, PATHS["search"])
-    return {"search": rows, "search_overload": [twice]}
+    return {"requests": rows, "overload": [twice]}
 
 
 @contextmanager

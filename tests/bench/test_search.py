@@ -9,7 +9,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_an_index_is_measured_beside_libraries_that_are_there(measured):
-    results = measured(search.main, "--items", 1000, "--dimensions", 16, "--rounds", 1)
+    size = "--items", 1000, "--dimensions", 16, "--rounds", 1, "--seconds", 1
+    results = measured(search.main, *size)
     assert [row["queries"] for row in results["exact"]] == [1, 100]
     assert all(row["ms"] > 0 and row["memory_gb_per_s"] > 0 for row in results["exact"])
     assert results["rank"][0]["rank_ms"] > 0
@@ -17,6 +18,11 @@ def test_an_index_is_measured_beside_libraries_that_are_there(measured):
     assert (ours["library"], usearch["library"]) == ("o2v_jax", "usearch")
     assert min(ours["recall_at_10"], usearch["recall_at_10"]) > 0.9
     assert ours["our_rate_over_its"] == 1
+    assert [row["request"] for row in results["requests"]] == ["search", "embedding"]
+    assert all(row["requests_per_s"] > 0 and row["not_200"] == 0 for row in results["requests"])
+    (twice,) = results["overload"]
+    assert (twice["of_capacity"], twice["lost"]) == (2, 0)
+    assert twice["accepted_per_s"] > 0
 
 
 def test_exact_and_approximate_searches_are_compared_with_faiss(measured, needs):
