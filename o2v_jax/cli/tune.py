@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from o2v_jax.cli.objective import make_objective, objective_options
 from o2v_jax.cli.options import FILE, FOLDER, NEW_FOLDER, SEED, Seconds, model_data_options
 from o2v_jax.cli.training_data import (
     CHANNELS,
@@ -16,6 +17,7 @@ from o2v_jax.cli.training_data import (
     require_one_source,
 )
 from o2v_jax.errors import InputError
+from o2v_jax.hyperparameters import Similarity
 
 
 @click.command(short_help="Search for the best hyperparameters.")
@@ -28,6 +30,7 @@ from o2v_jax.errors import InputError
     type=FILE,
     help="JSON map of the hyperparameters that are not searched; overrules that of --data.",
 )
+@objective_options
 @model_data_options
 @click.option("--output", type=NEW_FOLDER, required=True, help="Directory for all results.")
 @click.option(
@@ -37,9 +40,9 @@ from o2v_jax.errors import InputError
     help="A hyperparameter to search, in its documented range, LOW..HIGH or VALUE,VALUE.",
 )
 @click.option(
-    "--objective",
+    "--objective-metric",
     metavar="CHANNEL:METRIC",
-    help="Metric to improve, such as validation:accuracy; default the validation loss.",
+    help="Metric to improve, such as validation:accuracy; default validation's loss, or its mrr.",
 )
 @click.option(
     "--trials", type=click.IntRange(1), default=20, show_default=True, help="Trials in all."
@@ -60,14 +63,24 @@ from o2v_jax.errors import InputError
     show_default=True,
     help="Decides which values are tried, and how each trial is trained.",
 )
-def tune(hyperparameters: Path | None, on_error: str, **options: Any) -> None:
+def tune(
+    hyperparameters: Path | None,
+    on_error: str,
+    objective: str,
+    similarity: Similarity | None,
+    temperature: float | None,
+    correct_popularity: bool,
+    negatives_per_pair: int | None,
+    **options: Any,
+) -> None:
     """Search for the best hyperparameters; the best trial's model is kept.
 
     Options for several files and --tune may be repeated. Without --tune these are searched, as far
     as they matter to the other hyperparameters: learning_rate, dropout, enc_dim, mlp_dim,
     mlp_layers, mini_batch_size, weight_decay and optimizer, each in the range that the Object2Vec
     documentation gives for tuning. Learning rate, weight decay, tolerance and sizes are drawn on a
-    logarithmic scale; weight_decay may be 0 too.
+    logarithmic scale; weight_decay may be 0 too. Of a model of the in-batch objective, which has no
+    comparator, mlp_dim and mlp_layers are not searched.
 
     OUTPUT holds the best trial's model (model), its hyperparameters for o2v train (best.json), all
     trials as a table and a picture (trials.csv, tuning.png) and the study (study.log). A search
@@ -85,7 +98,10 @@ def tune(hyperparameters: Path | None, on_error: str, **options: Any) -> None:
     data = read_training_data(*named)
     if not data["validation"]:
         raise InputError("a search needs records of the validation channel, to compare trials by")
-    base = Hyperparameters.from_strings(data.pop("hyperparameters"))
+    chosen = make_objective(
+        objective, similarity, temperature, correct_popularity, negatives_per_pair
+    )
+    base = Hyperparameters.from_strings(data.pop("hyperparameters"), chosen)
     command = shlex.join(["o2v", *sys.argv[1:]])
     Tuning(base=base, skip=on_error == "skip", command=command, **data, **options).run()
 

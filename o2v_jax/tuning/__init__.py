@@ -12,6 +12,6 @@ require_extra("tune", __name__)
 from o2v_jax.tuning.job import Tuning
 from o2v_jax.tuning.ranges import DOCUMENTED
 from o2v_jax.tuning.search_space import DEFAULT_SEARCH, Space, make_space
-from o2v_jax.tuning.study import Objective
+from o2v_jax.tuning.study import ObjectiveMetric
 
-__all__ = ["DEFAULT_SEARCH", "DOCUMENTED", "Objective", "Space", "Tuning", "make_space"]
+__all__ = ["DEFAULT_SEARCH", "DOCUMENTED", "ObjectiveMetric", "Space", "Tuning", "make_space"]

@@ -42,7 +42,7 @@ from o2v_jax.tuning.report import (
 )
 from o2v_jax.tuning.search import Search
 from o2v_jax.tuning.search_space import Space, make_space
-from o2v_jax.tuning.study import Objective, Study, open_journal
+from o2v_jax.tuning.study import ObjectiveMetric, Study, open_journal
 from o2v_jax.util import hash_bytes, require_all_local
 
 STUDY = "study.log"
@@ -66,7 +66,8 @@ class Tuning:
         train: files of the training channel; likewise `validation` and `test`.
         output: the directory for the study, the best model and the reports.
         tune: what is searched, as NAME or NAME=RANGE; nothing for the default search.
-        objective: the metric's documented name; by default the validation loss.
+        objective_metric: its documented name, such as validation:accuracy; by default the one that
+            early stopping judges by.
         trials: how many trials are to be finished in all.
         timeout: seconds after which no trial is begun.
         pruning: whether trials that are behind the median of those before are given up.
@@ -87,7 +88,7 @@ class Tuning:
     output: Path
     test: tuple[Path, ...] = ()
     tune: tuple[str, ...] = ()
-    objective: str | None = None
+    objective_metric: str | None = None
     trials: int = 20
     timeout: float | None = None
     pruning: bool = True
@@ -113,7 +114,7 @@ class Tuning:
             Interrupted: SIGTERM or Ctrl-C ended the search; what is done is kept.
         """
         space = make_space(self.base, self.tune)
-        objective = Objective.of(self.objective, self.base, tuple(self._files))
+        objective = ObjectiveMetric.of(self.objective_metric, self.base, tuple(self._files))
         self._check_output()
         with self.signals.caught():
             # a new study is begun once all is read; whether one is resumed is said before reading
@@ -143,7 +144,7 @@ class Tuning:
         check_model_target(self.output / "model")
 
     @contextmanager
-    def _open_study(self, space: Space, objective: Objective) -> Iterator[Study]:
+    def _open_study(self, space: Space, objective: ObjectiveMetric) -> Iterator[Study]:
         """The study in the output directory, which is continued if there is one."""
         searched = "; ".join(f"{name}={values}" for name, values in space.ranges.items())
         marks = {"seed": self.seed, "objective": objective, "search_space": searched}

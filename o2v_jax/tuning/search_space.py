@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 from o2v_jax.errors import HyperparameterError, InputError
 from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.hyperparameters.constraints import ENCODER, ROW_SPARSE_OPTIMIZERS
+from o2v_jax.hyperparameters.objective import UNUSED
 from o2v_jax.tuning.ranges import Interval, Range, Value, Values, read_range
 
 
@@ -17,6 +18,8 @@ def explain_idle(base: Hyperparameters, name: str, searched: Container[str]) -> 
     """Why values of `name` would change nothing or be refused; None if they would not."""
     if name.startswith(("enc0_", "enc1_")):
         return _explain_idle_encoder(base, int(name[3]), name[5:])
+    if base.objective is not None and name in UNUSED:
+        return "the in-batch objective compares encodings by their similarity"
     if name == "enc_dim":
         fixed = (side for side in (0, 1) if _is_pooled(base, side) and _is_pretrained(base, side))
         return next((f"it is the width of enc{side}'s pretrained vectors" for side in fixed), None)

@@ -24,18 +24,20 @@ from o2v_jax.tuning.search_space import Space
 
 
 @dataclass(frozen=True)
-class Objective:
+class ObjectiveMetric:
     """A metric of a channel, such as validation:accuracy."""
 
     channel: str
     metric: str
 
     @classmethod
-    def of(cls, name: str | None, config: Hyperparameters, channels: Sequence[str]) -> "Objective":
-        """The objective of that name; without one the validation loss of the output layer.
+    def of(
+        cls, name: str | None, config: Hyperparameters, channels: Sequence[str]
+    ) -> "ObjectiveMetric":
+        """The metric of that name; without one that which early stopping judges by.
 
         Raises:
-            InputError: it is not a metric of this output layer, or of a channel that is not given.
+            InputError: it is not a metric of such a model, or of a channel that is not given.
         """
         metrics = list_metrics(config)
         judged = [channel for channel in channels if channel != "train"]
@@ -44,8 +46,8 @@ class Objective:
             if str(objective) == (name or f"validation:{metrics[0]}"):
                 return objective
         raise InputError(
-            f"--objective {name}: must be one of {', '.join(map(str, valid))}, the metrics of "
-            f"output_layer={config.output_layer} on the channels given"
+            f"--objective-metric {name}: must be one of {', '.join(map(str, valid))}, metrics of "
+            f"{_describe_kind(config)} on the channels given"
         )
 
     def __str__(self) -> str:
@@ -73,6 +75,12 @@ class Objective:
         return value if isfinite(value) else None
 
 
+def _describe_kind(config: Hyperparameters) -> str:
+    if config.objective is not None:
+        return "the in-batch objective"
+    return f"output_layer={config.output_layer}"
+
+
 REASON = "reason"  # why a trial was pruned
 _IDENTITY = "identity"
 _CONTINUES = "continues"
@@ -89,7 +97,7 @@ class Study:
     """
 
     def __init__(
-        self, storage: JournalStorage, space: Space, objective: Objective, *, pruning: bool
+        self, storage: JournalStorage, space: Space, objective: ObjectiveMetric, *, pruning: bool
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         pruner = optuna.pruners.MedianPruner(n_warmup_steps=1)

@@ -46,7 +46,7 @@ def base(tmp_path_factory):
 def arguments(files, base):
     """The options of the search that most tests share, for its number of trials and output."""
     given = {name: files[name] for name in ("train", "validation", "test")}
-    given |= {"hyperparameters": base, "objective": "validation:accuracy"}
+    given |= {"hyperparameters": base, "objective-metric": "validation:accuracy"}
     options = [word for name, value in given.items() for word in (f"--{name}", value)]
     options += [word for setting in SEARCH for word in ("--tune", setting)]
     return lambda trials, output: ["tune", *options, "--trials", trials, "--output", output]
@@ -230,8 +230,11 @@ def test_a_search_in_which_nothing_trains_says_why(files, base, o2v, tmp_path):
 
 
 WRONG = {
-    ("--objective", "validation:mean_squared_error"): "must be one of validation:cross_entropy, "
-    "validation:accuracy, test:cross_entropy, test:accuracy, the metrics of output_layer=softmax",
+    (
+        "--objective-metric",
+        "validation:mean_squared_error",
+    ): "must be one of validation:cross_entropy, "
+    "validation:accuracy, test:cross_entropy, test:accuracy, metrics of output_layer=softmax",
     ("--tune", "enc_dims"): "--tune enc_dims is not tunable; the nearest tunable name is enc_dim",
     ("--tune", "enc_dim=7..7.5"): "enc_dim='7.5': must be an integer in 4..10000",
     ("--tune", "dropout"): "--tune dropout: is named twice",
@@ -256,7 +259,7 @@ def test_wrong_options_are_refused_before_anything_is_written(extra, arguments, 
 
 OTHERS = {
     "seed was 0, now 1": ("--seed", 1),
-    "objective was validation:accuracy, now test:accuracy": ("--objective", "test:accuracy"),
+    "objective was validation:accuracy, now test:accuracy": ("--objective-metric", "test:accuracy"),
     "pruning was True, now False": ("--no-pruning", "--on-error=fail"),
     "vocabulary data was None": ("--vocabulary", "vocabulary"),
     "search space was": ("--tune", "mlp_dim"),
@@ -288,6 +291,22 @@ def test_a_search_goes_on_when_nobody_reads(arguments, start, tmp_path):
     assert process.returncode == 0, err
     assert len(trials(tmp_path / "search")) == 2
     assert (tmp_path / "search" / "tuning.png").exists()
+
+
+def test_a_search_for_retrieval_improves_the_reciprocal_rank(base, files, o2v, tmp_path):
+    positive = tmp_path / "positive.jsonl"
+    rows = (json.loads(line) for line in files["train"].read_text().splitlines())
+    positive.write_text("".join(json.dumps(row | {"label": 1}) + "\n" for row in rows))
+    channels = "--train", positive, "--validation", positive, "--hyperparameters", base
+    search = "--objective", "in_batch", "--temperature", 0.1, "--trials", 1
+    tune = "--tune", "learning_rate=1e-3..1e-1", "--output", tmp_path / "search"
+    run = o2v("tune", *channels, *search, *tune)
+    assert run.status == 0, run.err
+    assert "validation:mrr" in run.out
+    assert o2v_jax.load(tmp_path / "search" / "model").config.objective.temperature == 0.1
+    idle = o2v("tune", *channels, *search, "--tune", "mlp_dim", "--output", tmp_path / "other")
+    assert idle.status == 2
+    assert "--tune mlp_dim: the in-batch objective compares encodings" in idle.complaints[-1]
 
 
 def test_what_cannot_be_read_claims_no_directory(arguments, o2v, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.tuning import Objective
+from o2v_jax.tuning import ObjectiveMetric
 
 GIVEN = ("train", "validation", "test")
 
@@ -20,16 +20,16 @@ GIVEN = ("train", "validation", "test")
     ],
 )
 def test_documented_metrics_and_their_directions(output_layer, name, direction, config_of):
-    objective = Objective.of(name, config_of(output_layer=output_layer), GIVEN)
+    objective = ObjectiveMetric.of(name, config_of(output_layer=output_layer), GIVEN)
     assert (str(objective), objective.direction) == (name, direction)
     assert objective.is_better(2.0, 1.0) == (direction == "maximize")
     assert not objective.is_better(1.0, 1.0)
 
 
 def test_the_validation_loss_is_the_default(config_of):
-    assert str(Objective.of(None, config_of(), GIVEN)) == "validation:cross_entropy"
+    assert str(ObjectiveMetric.of(None, config_of(), GIVEN)) == "validation:cross_entropy"
     config = config_of(output_layer="mean_squared_error")
-    assert str(Objective.of(None, config, GIVEN)) == "validation:mean_squared_error"
+    assert str(ObjectiveMetric.of(None, config, GIVEN)) == "validation:mean_squared_error"
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_the_validation_loss_is_the_default(config_of):
 )
 def test_another_metric_is_refused_with_the_valid_ones(output_layer, name, config_of):
     with pytest.raises(InputError) as refused:
-        Objective.of(name, config_of(output_layer=output_layer), ("train", "validation"))
+        ObjectiveMetric.of(name, config_of(output_layer=output_layer), ("train", "validation"))
     valid = {
-        "softmax": "validation:cross_entropy, validation:accuracy, the metrics",
-        "mean_squared_error": "must be one of validation:mean_squared_error, the metrics",
+        "softmax": "validation:cross_entropy, validation:accuracy, metrics",
+        "mean_squared_error": "must be one of validation:mean_squared_error, metrics",
     }
     assert valid[output_layer] in str(refused.value)
     assert "train:" not in str(refused.value).partition(": must")[2]

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from optuna.storages import InMemoryStorage
 
-from o2v_jax.tuning import Objective, make_space
+from o2v_jax.tuning import ObjectiveMetric, make_space
 from o2v_jax.tuning.plot import draw_trials, plot
 from o2v_jax.tuning.report import TrialRow
 from o2v_jax.tuning.study import Study
 
-LOSS = Objective("validation", "mean_squared_error")
-ACCURACY = Objective("validation", "accuracy")
+LOSS = ObjectiveMetric("validation", "mean_squared_error")
+ACCURACY = ObjectiveMetric("validation", "accuracy")
 
 
 @pytest.fixture

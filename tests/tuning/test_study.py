@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from o2v_jax.errors import InputError
-from o2v_jax.tuning import Objective, make_space
+from o2v_jax.tuning import ObjectiveMetric, make_space
 from o2v_jax.tuning.report import list_rows, rank_rows
 from o2v_jax.tuning.study import Study, open_journal
 
-OBJECTIVE = Objective("validation", "accuracy")
+OBJECTIVE = ObjectiveMetric("validation", "accuracy")
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_the_best_is_by_direction_the_first_of_equals_and_never_pruned(
     metric, order, opened, tmp_path
 ):
     with open_journal(tmp_path / "study.log") as storage:
-        study = opened(storage, Objective("validation", metric))
+        study = opened(storage, ObjectiveMetric("validation", metric))
         run_trials(study, [0.1, 0.5])
         pruned = study.begin(0)
         pruned.report(0.9 if metric == "accuracy" else 0.01, 0)
