@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 import bench.lengths as lengths_of
-from o2v_jax import Hyperparameters, Model, Ragged, Scorer, init
+from o2v_jax import Hyperparameters, Model, Ragged, init
 from o2v_jax.checkpoint import flatten, nest
 from o2v_jax.data.deduplicate import find_unique_rows
 from o2v_jax.scoring.buckets import plan
+from o2v_jax.scoring.shapes import ShapeTable
 
 VOCABULARY = 20_000
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -21,22 +22,28 @@ ENCODERS: dict[str, dict[str, Any]] = {
 
 def make_model(encoder: str, distribution: str) -> Model:
     """A randomly initialised model whose buckets fit the distribution."""
+    config = make_config(encoder, distribution)
+    arrays = {name: np.asarray(array) for name, array in flatten(init(config)).items()}
     histograms = lengths_of.read_histograms(distribution)
-    config = Hyperparameters(
+    return Model(config, nest(arrays), length_histogram=histograms)
+
+
+def make_config(encoder: str, distribution: str) -> Hyperparameters:
+    """The configuration of `make_model`."""
+    histograms = lengths_of.read_histograms(distribution)
+    return Hyperparameters(
         enc0_max_seq_len=max(len(counts) - 1 for counts in histograms),
         enc0_vocab_size=VOCABULARY,
         enc0_network=encoder,  # type: ignore[arg-type]
         **ENCODERS[encoder],
     )
-    arrays = {name: np.asarray(array) for name, array in flatten(init(config)).items()}
-    return Model(config, nest(arrays), length_histogram=histograms)
 
 
-def compute_useful_share(scorer: Scorer, sides: tuple[Ragged, Ragged]) -> float:
+def compute_useful_share(shapes: ShapeTable, sides: tuple[Ragged, Ragged]) -> float:
     """Real tokens over all tokens that the encoders compute, padding included."""
     real = computed = 0
     for side, rows in enumerate(_iterate_distinct(sides)):
-        steps = plan(rows.lengths, scorer.shapes.extended[side])
+        steps = plan(rows.lengths, shapes.extended[side])
         real += len(rows.ids)
         computed += sum(step.batch * step.length for step in steps)
     return real / computed

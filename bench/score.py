@@ -75,7 +75,7 @@ def measure(
         **dict.fromkeys(names),
         **{peer.name: records / median(times[peer.name]) for peer in peers},
         **_compute_ratios(times, peers),
-        "useful_tokens": compute_useful_share(scorer, sides),
+        "useful_tokens": compute_useful_share(scorer.shapes, sides),
         **_compute_flops(
             model, sides, median(times["ours"]), max(rate, _measure_again(rate, dtype))
         ),

@@ -37,7 +37,8 @@ def save_figure(figure: "Figure", file: Path) -> None:
     """
     with silence_logger("matplotlib"), warnings.catch_warnings(), replace_file(file) as path:
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box is drawn for it
-        figure.savefig(path, format="png")
+        # `savefig` would draw it twice: to learn its layout, and again
+        figure.canvas.print_png(path)  # type: ignore[attr-defined]
 
 
 def style_axes(axes: "Axes") -> None:

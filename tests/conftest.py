@@ -14,8 +14,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Programs of these tests, and of the processes that they start, run for moments, and compiling them
 # takes most of the time: a quarter less so.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
-# XLA's older way to write the kernels of a CPU is compiled in half the time.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# XLA's older way to write the kernels of a CPU is compiled in half the time, and a program that is
+# not split into parts for several threads in a sixth less.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 import jax
 import numpy as np
@@ -25,7 +28,7 @@ from hypothesis import settings
 MAPPED = 15_000  # of 65,530; a compiled program takes several
 
 # fixtures that start `o2v train`, a server, a new environment, or what a page of docs shows
-_STARTING = {"bare", "open_page", "server", "start", "start_in", "trained", "wheel"}
+_STARTING = {"bare", "open_page", "server", "shell", "start", "start_in", "trained", "wheel"}
 
 # how long an example takes depends on the machine, and says nothing of the code
 settings.register_profile("any machine", deadline=None)
@@ -134,6 +137,15 @@ class Result(NamedTuple):
     @property
     def rows(self) -> list:
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def shell():
+    """A folder that holds a program `o2v`, for the PATH of scripts."""
+    from forked_shell import open_shell  # noqa: PLC0415
+
+    with open_shell() as folder:
+        yield folder
 
 
 @pytest.fixture

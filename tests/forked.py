@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import TextIO
@@ -34,8 +34,8 @@ PRELOADED = [
 ]
 _READ_BEFORE = ("JAX_", "LD_", "PYTHON")
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(PRELOADED)
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(PRELOADED)
 
 
 class Command:
@@ -59,13 +59,14 @@ class Command:
     ) -> None:
         self.args = ["o2v", *map(str, arguments)]
         environment = dict(os.environ if environment is None else environment)
-        assert _fixed(environment) == _fixed(os.environ), "they would not be read: see above"
+        alike = find_fixed(environment) == find_fixed(os.environ)
+        assert alike, "they would not be read: see above"
         source = os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin)
         self.stdout, output = _open_output(stdout)
         self.stderr, errors = _open_output(stderr)
         streams = [Connection(descriptor) for descriptor in (source, output, errors)]
         # a daemon: tests that fail leave nothing behind
-        self._process = _context.Process(
+        self._process = context.Process(
             target=_run, args=(self.args, environment, streams), daemon=True
         )
         self._process.start()
@@ -120,7 +121,8 @@ def run(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess
     return subprocess.CompletedProcess(command.args, command.returncode, output, errors)
 
 
-def _fixed(environment: Mapping[str, str]) -> dict[str, str]:
+def find_fixed(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are read before a process is forked, and must be alike there."""
     return {name: value for name, value in environment.items() if name.startswith(_READ_BEFORE)}
 
 
@@ -140,17 +142,34 @@ def _read(pipe: TextIO | None) -> str:
 
 
 def _run(args: list[str], environment: Mapping[str, str], streams: list[Connection]) -> None:
-    """Makes the forked process what `python -m o2v_jax` would be, and runs the command."""
+    run_command(args, environment, [stream.fileno() for stream in streams])
+
+
+def run_command(
+    args: list[str],
+    environment: Mapping[str, str],
+    streams: Sequence[int],
+    folder: str = ".",
+) -> None:
+    """Makes the forked process what `python -m o2v_jax` would be, and runs the command.
+
+    Args:
+        args: the words of the command line.
+        environment: all variables.
+        streams: descriptors of standard input, output and error; they are closed.
+        folder: its working directory.
+    """
     from o2v_jax.cli import main  # noqa: PLC0415 - is there already
 
     os.setpgid(0, 0)
+    os.chdir(folder)
     multiprocessing.set_start_method("fork", force=True)  # this Python's own, not this process's
     multiprocessing.current_process().daemon = False
     os.environ.clear()
     os.environ.update(environment)
     for number, stream in enumerate(streams):
-        os.dup2(stream.fileno(), number)
-        stream.close()
+        os.dup2(stream, number)
+        os.close(stream)
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)

@@ -100,6 +100,7 @@ def test_a_failure_is_written_down(train, layout, file, content, reason):
     assert not (layout / "model").exists()
 
 
+@pytest.mark.slow
 def test_metric_lines_name_this_host_and_hidden_files_are_no_data(train, layout):
     resources = layout / "input" / "config" / "resourceconfig.json"
     resources.write_text('{"current_host": "algo-7", "hosts": ["algo-7"]}')

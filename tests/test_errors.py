@@ -38,6 +38,7 @@ def test_every_error_of_the_family_is_among_these():
     assert ours <= {type(error) for error in ERRORS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [HyperparameterError, lambda p: CheckpointError("m", p)])
 def test_messages_are_bounded(error):
     raised = error([f"{n} " + "x" * 10_000 for n in range(100_000)])

@@ -76,6 +76,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_tables_are_rewritten_and_plots_are_drawn(folder):
     words = ["--results", str(folder), "--root", str(folder)]
     for _ in range(2):  # the second time changes nothing

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from bench import growth, lengths, matmul, score
-from bench.measures import compute_useful_share, count_useful_flops
-from bench.measures import make_model as benchmark_model
+from bench.measures import compute_useful_share, count_useful_flops, make_config
 from bench.timing import alternate, time_in_turns
-from o2v_jax import Ragged, Scorer
+from o2v_jax import Ragged
+from o2v_jax.scoring.shapes import choose_shapes
 
 pytestmark = pytest.mark.slow
 
@@ -24,9 +24,10 @@ def test_most_of_the_computed_tokens_are_useful(distribution, encoder):
     them; of as many as `bench.score` takes it need not.
     """
     sides = lengths.draw_pairs(distribution, 2000 if encoder == "bilstm" else 1000, 20_000)
-    scorer = Scorer(benchmark_model(encoder, distribution))
-    assert LEAST[encoder] <= compute_useful_share(scorer, sides) <= 1
-    assert len(scorer.shapes.list_programs()) <= 80
+    config = make_config(encoder, distribution)
+    shapes = choose_shapes(config, lengths.read_histograms(distribution))
+    assert LEAST[encoder] <= compute_useful_share(shapes, sides) <= 1
+    assert len(shapes.list_programs()) <= 80
 
 
 def test_useful_work_counts_each_distinct_token_once(config_of, model_of):

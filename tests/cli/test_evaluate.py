@@ -8,6 +8,8 @@ import pytest
 import o2v_jax
 from o2v_jax import InBatchObjective, Tokenizer, Vocabulary
 
+pytestmark = pytest.mark.slow
+
 RECORDS = b"".join(
     json.dumps({"label": n % 3, "in0": [1 + n % 7, 2], "in1": [3 + n % 5]}).encode() + b"\n"
     for n in range(12)

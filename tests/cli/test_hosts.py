@@ -3,14 +3,13 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from forked import Command
 
 import o2v_jax
 from o2v_jax.checkpoint import flatten
@@ -32,10 +31,7 @@ def options(files):
 
 
 def start(*arguments):
-    command = [sys.executable, "-m", "o2v_jax", *map(str, arguments)]
-    pipe = subprocess.PIPE
-    environment = os.environ | SETTINGS
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return Command(*arguments, environment=os.environ | SETTINGS)
 
 
 def start_two(*options):

@@ -8,6 +8,8 @@ import pytest
 import o2v_jax
 from o2v_jax import InBatchObjective, Index, Tokenizer, Vocabulary
 
+pytestmark = pytest.mark.slow
+
 FILMS = ["Heat", "Alien", "Up", "Ran"]
 
 

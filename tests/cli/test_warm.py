@@ -22,32 +22,40 @@ def cached(directory):
     return {path.name for path in directory.iterdir() if path.name.endswith("-cache")}
 
 
-def test_a_warm_cache_leaves_nothing_to_compile(model, tmp_path):
-    """In processes of their own, because JAX opens its cache once in each."""
-    environment = os.environ | {"O2V_CACHE_DIR": str(tmp_path)}
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of a cache that is empty at first."""
+    return tmp_path_factory.mktemp("cache")
 
-    def warm():
-        command = Command("warm", "--model", model, environment=environment)
-        output, errors = command.communicate(timeout=120)
-        assert command.returncode == 0, errors
-        return output
 
-    first = warm()
+def warm(model, folder):
+    """In a process of its own, because JAX opens its cache once in each."""
+    environment = os.environ | {"O2V_CACHE_DIR": str(folder)}
+    command = Command("warm", "--model", model, environment=environment)
+    output, errors = command.communicate(timeout=120)
+    assert command.returncode == 0, errors
+    return output
+
+
+@pytest.fixture(scope="module")
+def first(model, folder):
+    """What the first command printed."""
+    return warm(model, folder)
+
+
+def test_a_warm_cache_leaves_nothing_to_compile(model, folder, first):
     shapes = o2v_jax.Scorer(o2v_jax.load(model)).shapes
     programs = len(shapes.list_programs()) + len(shapes.list_on_demand())
-    assert re.match(rf"{programs} programs in [0-9.]+ s, kept in {tmp_path}\n", first)
-    kept = cached(tmp_path)
+    assert re.match(rf"{programs} programs in [0-9.]+ s, kept in {folder}\n", first)
+    kept = cached(folder)
     assert len(kept) >= programs
-    warm()
-    assert cached(tmp_path) == kept
+    warm(model, folder)
+    assert cached(folder) == kept
 
 
-def test_a_mode_leaves_out_what_it_does_not_need(o2v, model):
-    everything, part = (
-        int(o2v("warm", "--model", model, *options).out.split()[0])
-        for options in ((), ("--mode", "embedding"))
-    )
-    assert 0 < part < everything
+def test_a_mode_leaves_out_what_it_does_not_need(o2v, model, first):
+    part = o2v("warm", "--model", model, "--mode", "embedding").out
+    assert 0 < int(part.split()[0]) < int(first.split()[0])
 
 
 def test_another_mode_is_refused(o2v, model):

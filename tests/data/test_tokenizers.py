@@ -49,6 +49,7 @@ def holds_something(side, cell):
     return side.kind != "text" or side.tokenizer == "treebank" or bool(split_words(cell))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), FORMS)
 @given(data=st.data())
 def test_a_column_and_a_tokenizer_give_the_same_ids(kind, name, data):

@@ -34,13 +34,14 @@ class Page:
         path: of the page.
         folder: where its commands are run.
         cache: where they keep compiled programs.
+        shell: the folder of the command `o2v`.
     """
 
-    def __init__(self, path, folder, cache):
+    def __init__(self, path, folder, cache, shell):
         self.path, self.folder, self.names = path, folder, {"__name__": "__main__"}
         self.ports, self.servers = {port: str(_free_port()) for port in PORTS}, []
         # commands that the pages name, and packages of this checkout
-        search = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        search = [str(shell), str(Path(sys.executable).parent), os.environ["PATH"]]
         self.environment = os.environ | {
             # pages train alike models, whose programs are compiled once
             "JAX_COMPILATION_CACHE_DIR": str(cache / "jax"),
@@ -172,12 +173,12 @@ def _free_port():
 
 
 @pytest.fixture
-def open_page(tmp_path, monkeypatch, pytestconfig):
+def open_page(tmp_path, monkeypatch, pytestconfig, shell):
     """A function of a path: the page, whose servers end with the test."""
     pages = []
 
     def open_(path):
-        pages.append(Page(path, tmp_path, pytestconfig.cache.mkdir("programs")))
+        pages.append(Page(path, tmp_path, pytestconfig.cache.mkdir("programs"), shell))
         return pages[-1]
 
     monkeypatch.chdir(tmp_path)

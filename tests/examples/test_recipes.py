@@ -54,11 +54,11 @@ def retrieval(raw, draw):
 
 
 @contextmanager
-def serving(model):
+def serving(model, shell):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "o2v_jax", "serve", "--model", model, "--port", str(port)]
+    command = [shell / "o2v", "serve", "--model", model, "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", process)
@@ -107,9 +107,9 @@ def write_vectors(path, draw):
     compressed(path, vectors)
 
 
-def make_environment():
-    python = shlex.quote(sys.executable)
-    return os.environ | {"O2V": f"{python} -m o2v_jax", "PYTHON": python}
+def make_environment(shell):
+    programs = {"O2V": shell / "o2v", "PYTHON": sys.executable}
+    return os.environ | {name: shlex.quote(str(path)) for name, path in programs.items()}
 
 
 RECIPES = {
@@ -120,15 +120,15 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_runs_and_its_model_serves(recipe, tmp_path):
+def test_a_recipe_runs_and_its_model_serves(recipe, tmp_path, shell):
     raw, work = tmp_path / "raw", tmp_path / "work"
     raw.mkdir()
     make, files = RECIPES[recipe]
     make(raw, random.Random(0))
     given = raw, *(raw / file for file in files), work
-    printed = output_of(f"examples/{recipe}", *given, *SMALL, env=make_environment())
+    printed = output_of(f"examples/{recipe}", *given, *SMALL, env=make_environment(shell))
     assert "test" not in printed.split("#throughput_metric")[0], "no test channel in training"
-    with serving(work / "model") as url:
+    with serving(work / "model", shell) as url:
         again = output_of(
             sys.executable, "examples/evaluate_http.py", work / "data" / "test.jsonl", url
         )
@@ -136,13 +136,13 @@ def test_a_recipe_runs_and_its_model_serves(recipe, tmp_path):
     assert metrics(printed) == pytest.approx(metrics(again), rel=1e-4)
 
 
-def test_the_retrieval_recipe_finds_and_is_compared_with_tfidf(tmp_path):
+def test_the_retrieval_recipe_finds_and_is_compared_with_tfidf(tmp_path, shell):
     raw, work = tmp_path / "raw", tmp_path / "work"
     raw.mkdir()
     retrieval(raw, random.Random(0))
     write_vectors(raw / "vectors.txt.gz", random.Random(1))
     given = raw, raw / "vectors.txt.gz", work, "--epochs", "2", "--mini_batch_size", "16"
-    printed = output_of("examples/retrieval/run.sh", "papers", *given, env=make_environment())
+    printed = output_of("examples/retrieval/run.sh", "papers", *given, env=make_environment(shell))
     (mrr,) = re.findall(r"^mrr (\S+)$", printed, re.MULTILINE)
     assert 0 < float(mrr) <= 1
     assert re.search(r"^queries 30$", printed, re.MULTILINE), "a title and a sentence a paper"
@@ -176,28 +176,28 @@ def films(raw, draw):
     compressed(raw / "movies.csv.gz", ["movieId,title,genres", *rows])
 
 
-def test_the_recommendation_recipe_finds_films_by_title(tmp_path):
+def test_the_recommendation_recipe_finds_films_by_title(tmp_path, shell):
     raw, work = tmp_path / "raw", tmp_path / "work"
     raw.mkdir()
     films(raw, random.Random(0))
-    output_of("examples/recommendation/run.sh", raw, work, *SMALL, env=make_environment())
+    output_of("examples/recommendation/run.sh", raw, work, *SMALL, env=make_environment(shell))
     users = [json.loads(line) for line in (work / "users.jsonl").read_text().splitlines()]
     assert all(set(user["history"]).isdisjoint(user["test"]) for user in users)
     liked = work / "liked.jsonl"
     liked.write_text(json.dumps({"in0": users[0]["history"]}))
     places = "--model", work / "model", "--index", work / "index", "--file", liked, "-k", 3
-    found = output_of(sys.executable, "-m", "o2v_jax", "search", *places, "--json")
+    found = output_of(shell / "o2v", "search", *places, "--json")
     titles = {json.loads(row)["title"] for row in (work / "films.jsonl").read_text().splitlines()}
     assert set(json.loads(found)["keys"]) <= titles
 
 
-def test_the_similarity_recipe_stands_beside_the_untrained_mean(tmp_path):
+def test_the_similarity_recipe_stands_beside_the_untrained_mean(tmp_path, shell):
     raw, work, draw = tmp_path / "raw", tmp_path / "work", random.Random(0)
     raw.mkdir()
     snli(raw, draw)
     write_vectors(raw / "vectors.txt.gz", draw)
     given = raw, raw / "vectors.txt.gz", work, "--epochs", "1", "--mini_batch_size", "8"
-    printed = output_of("examples/similarity/run.sh", *given, env=make_environment())
+    printed = output_of("examples/similarity/run.sh", *given, env=make_environment(shell))
     assert "validation mrr" in printed
     rows = (f"{draw.randrange(6)}\t{sentence(draw)}?\t{sentence(draw)}" for _ in range(20))
     (tmp_path / "scored.tsv").write_text("\n".join(rows))

@@ -12,6 +12,8 @@ from o2v_jax import InBatchObjective, Scorer, compare_fn, encode_fn, score_fn
 from o2v_jax.model import parameter_shapes
 from o2v_jax.model.head import normalize
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 OBJECTIVES = {
     "cosine": InBatchObjective(),

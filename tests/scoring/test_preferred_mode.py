@@ -18,15 +18,15 @@ def is_on_device(width):
 
 def test_preferring_embeddings_leaves_the_head_off_the_device(config_of, model_of):
     model = model_of(config_of(enc0_network="pooled_embedding", mlp_dim=37, mlp_activation="relu"))
-    scorer = Scorer(model, preferred_mode="embedding")
+    scorer = Scorer(model, preferred_mode="embedding", max_programs=20)
     assert scorer.warm() == scorer.compiled == len(scorer.list_warm_keys())
     assert {part for part, _, _ in scorer.list_warm_keys()} == {"encoder", "rows"}
     scorer.embed(in0=ROWS)
     assert not is_on_device(37)
     scores = scorer.score(ROWS, ROWS)
     assert is_on_device(37)
-    np.testing.assert_allclose(scores, Scorer(model).score(ROWS, ROWS), atol=1e-6)
-    assert {part for part, _, _ in Scorer(model).list_warm_keys()} == {
+    np.testing.assert_allclose(scores, Scorer(model, max_programs=20).score(ROWS, ROWS), atol=1e-6)
+    assert {part for part, _, _ in Scorer(model, max_programs=20).list_warm_keys()} == {
         "encoder",
         "pairs",
         "head",

@@ -11,6 +11,8 @@ from o2v_jax.scoring import query_scores
 from o2v_jax.scoring.folding import fold_head
 from o2v_jax.scoring.linear_head import find_linear_head
 
+pytestmark = pytest.mark.slow
+
 QUERIES = [[2, 3], [4], [5, 6, 7]]
 CANDIDATES = [[1], [8, 9], [10], [2, 3]]
 POOLED = {"enc0_network": "pooled_embedding", "enc1_network": "pooled_embedding"}

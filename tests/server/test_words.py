@@ -13,12 +13,23 @@ from prometheus_client.parser import text_string_to_metric_families
 import o2v_jax
 from o2v_jax import Hyperparameters, Model, Scorer, Vocabulary
 from o2v_jax.data.tokenizers import Tokenizer
+from o2v_jax.scoring.device_profile import CPU
 from o2v_jax.server.settings import ServerSettings
+
+pytestmark = pytest.mark.slow
 
 USERS = Vocabulary({"<pad>": 0, "<unk>": 1, "Ann": 2, "Bob": 3, "1": 4})
 WORDS = Vocabulary({"<pad>": 0, "<unk>": 1, "a": 2, "film": 3, "about": 4, "crime": 5})
 CLASSES = ("dislikes", 'likes "it"')
 LINES = {"content-type": "application/jsonlines"}
+# few programs: batches of one row and of 32
+PROFILE = CPU._replace(
+    max_tokens=dict.fromkeys(CPU.max_tokens, 64),
+    batch_base=32,
+    head_batch=32,
+    fetch_batches=(1, 32),
+    fused_batches=(4,),
+)
 
 
 CONFIG = Hyperparameters(
@@ -41,7 +52,7 @@ def scorer():
     """A scorer with few programs, which both shims share."""
     tokenizers = Tokenizer("value", USERS, whole_numbers=True), Tokenizer("text", WORDS)
     model = Model(CONFIG, o2v_jax.init(CONFIG, 1), tokenizers, class_names=CLASSES)
-    return Scorer(model, max_programs=32)
+    return Scorer(model, max_programs=16, profile=PROFILE)
 
 
 @contextmanager
@@ -68,7 +79,7 @@ def client(request, scorer):
 def scorer_of_ids():
     short = {"enc0_max_seq_len": 1, "enc1_max_seq_len": 1}
     config = replace(CONFIG, enc1_network="pooled_embedding", **short)
-    return Scorer(Model(config, o2v_jax.init(config, 1)), max_programs=32)
+    return Scorer(Model(config, o2v_jax.init(config, 1)), max_programs=16, profile=PROFILE)
 
 
 @pytest.fixture(scope="module", params=SHIMS)

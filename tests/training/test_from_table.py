@@ -28,6 +28,8 @@ from o2v_jax.preparation import (
 from o2v_jax.preparation.read.batches import read_arrow_table
 from o2v_jax.training import Job
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"enc_dim": 8, "mlp_layers": 1, "mlp_dim": 4, "mini_batch_size": 512, "epochs": 2}
 REGRESSION = {**SMALL, "output_layer": "mean_squared_error"}
 COLUMNS = {"in0": "user", "in1": "film", "label": "stars"}

@@ -43,7 +43,7 @@ def test_sums_are_those_of_the_scores():
     config, batch = config_of(), batch_of()
     params = init_state(config, 0).params
     sums = make_evaluation_step(config)(params, batch)
-    scores = np.asarray(score_fn(config)(params, batch.in0, batch.in1))
+    scores = np.asarray(jax.jit(score_fn(config))(params, batch.in0, batch.in1))
     classes = batch.labels.astype(int)
     loss = -np.log(scores[np.arange(4), classes])
     assert float(sums.loss) == pytest.approx(float((loss * batch.weights).sum()), rel=1e-5)
@@ -55,7 +55,7 @@ def test_regression_sums_squares():
     config, batch = config_of(output_layer="mean_squared_error"), batch_of()
     params = init_state(config, 0).params
     sums = make_evaluation_step(config)(params, batch)
-    values = np.asarray(score_fn(config)(params, batch.in0, batch.in1))[:, 0]
+    values = np.asarray(jax.jit(score_fn(config))(params, batch.in0, batch.in1))[:, 0]
     expected = (np.square(values - batch.labels) * batch.weights).sum()
     assert float(sums.loss) == pytest.approx(float(expected), rel=1e-5)
     assert float(sums.correct) == 0
@@ -78,7 +78,7 @@ def test_sgd_is_the_gradient_of_the_mean_loss_plus_decay():
         picked = jax.nn.log_softmax(logits)[np.arange(4), batch.labels.astype(int)]
         return -(picked * batch.weights).sum() / 3.0
 
-    gradient = leaves(jax.grad(loss)(before))
+    gradient = leaves(jax.jit(jax.grad(loss))(before))
     after = make_train_step(config)(init_state(config, 0), batch)[0].params
     decays = leaves(
         jax.tree_util.tree_map_with_path(

@@ -35,6 +35,7 @@ def model():
     )
 
 
+@pytest.mark.slow
 def test_the_hub_reads_the_front_matter(model):
     card = ModelCard(model.card)
     assert card.data.license == "cc-by-4.0"

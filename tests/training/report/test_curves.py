@@ -44,6 +44,7 @@ def test_runs_short_and_long(count, test, tmp_path):
     shape(plot_curves(tmp_path, epochs(count, "train", "validation"), count - 1, test))
 
 
+@pytest.mark.slow
 def test_everything_shown_changes_the_picture(tmp_path):
     history = epochs(4, "train", "validation")
     test = {"cross_entropy": 1.0, "accuracy": 1.0}
