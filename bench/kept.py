@@ -21,12 +21,12 @@ from bench import options
 from bench.measures import ENCODERS, VOCABULARY, make_model
 from bench.peers import HOMES, PACKAGES, Peer, start
 from bench.results import finish
-from bench.timing import Work, compute_ratio, time_in_turns
+from bench.timing import Work, compute_ratio, measure_seconds, time_in_turns
 from o2v_jax import Ragged, Scorer
 from o2v_jax.array_types import Floats
 
 ATOL = 1e-4
-CALLS = 5  # timed as one: a call takes a millisecond
+BLOCK_S = 0.1  # what is timed at a time: a call may take a millisecond
 
 
 def measure(
@@ -45,9 +45,9 @@ def measure(
     works |= {peer.name: partial(peer.score, in0, in1) for peer in peers}
     works |= {f"{p.name}, kept": partial(_score_kept, p, once, p.encode(1, in1)) for p in peers}
     _compare(scorer, rank(), works, in0, in1)
-    times = time_in_turns({name: partial(_repeat, work) for name, work in works.items()}, rounds)
+    times = _time_calls(works, rounds)
     row: dict[str, Any] = {"encoder": encoder, "records": len(in1)}
-    row |= {"records_per_s": CALLS * len(in1) / median(times["ours"])}
+    row |= {"records_per_s": len(in1) / median(times["ours"])}
     for name, chosen in (
         ("ratio", [peer.name for peer in peers]),
         ("ratio_to_kept", [f"{peer.name}, kept" for peer in peers]),
@@ -78,8 +78,16 @@ def _compare(
             np.testing.assert_allclose(right, np.asarray(work()), atol=ATOL, err_msg=name)
 
 
-def _repeat(work: Work) -> None:
-    for _ in range(CALLS):
+def _time_calls(works: dict[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Seconds of a call of every side, round by round, each the mean of a block of calls."""
+    counts = {name: max(1, round(BLOCK_S / measure_seconds(work))) for name, work in works.items()}
+    blocks = {name: partial(_repeat, works[name], count) for name, count in counts.items()}
+    times = time_in_turns(blocks, rounds)
+    return {name: [block / counts[name] for block in found] for name, found in times.items()}
+
+
+def _repeat(work: Work, count: int) -> None:
+    for _ in range(count):
         work()
 
 

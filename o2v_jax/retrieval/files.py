@@ -16,7 +16,7 @@ from o2v_jax.constants import DType
 from o2v_jax.errors import CheckpointError, InputError
 from o2v_jax.retrieval.keys import KEY_TYPES, KeyType
 from o2v_jax.retrieval.metric import MetricName
-from o2v_jax.util import describe_os_error, get_first_line, hash_file
+from o2v_jax.util import describe_os_error, get_first_line, hash_bytes, hash_file
 
 VECTORS = "vectors.npy"
 KEYS = "keys.arrow"
@@ -76,6 +76,7 @@ class IndexInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         expansion: of a search in the graph; 0: there is no graph.
         recall: None for an exact search.
         files: by name, all but index.json.
+        sha256: of the other entries, see `hash_info`.
     """
 
     format: str = FORMAT
@@ -93,6 +94,7 @@ class IndexInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     expansion: _Natural = 0
     recall: Recall | None = None
     files: dict[str, FileInfo] = msgspec.field(default_factory=dict)
+    sha256: str = ""
 
 
 class StoredIndex(NamedTuple):
@@ -187,9 +189,16 @@ def write_info(directory: Path, info: IndexInfo) -> IndexInfo:
         for name in names
     }
     info = msgspec.structs.replace(info, files=files)
+    info = msgspec.structs.replace(info, sha256=hash_info(info))
     text = msgspec.json.format(msgspec.json.encode(info), indent=2)
     (directory / INFO).write_bytes(text + b"\n")
     return info
+
+
+def hash_info(info: IndexInfo) -> str:
+    """The SHA-256 of all entries but `sha256` itself."""
+    others = msgspec.structs.replace(info, sha256="")
+    return hash_bytes(msgspec.json.encode(others, order="sorted"))
 
 
 def read_index(path: Path, model_sha256: str, *, verify: bool = True) -> StoredIndex:
@@ -245,6 +254,8 @@ def _read(path: Path, model_sha256: str, *, verify: bool) -> StoredIndex:
         raise CheckpointError(path, problems)
     vectors = _open_vectors(path / VECTORS, info, problems)
     keys = _open_keys(path / KEYS, info, problems)
+    if not problems and info.sha256 != hash_info(info):
+        problems.append(f"{INFO} is not the file that was written: an entry was altered")
     if problems:
         raise CheckpointError(path, problems)
     graph = path / GRAPH if GRAPH in info.files else None

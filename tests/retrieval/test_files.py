@@ -3,12 +3,13 @@
 import json
 import re
 
+import msgspec
 import numpy as np
 import pytest
 
 import o2v_jax
 from o2v_jax import CheckpointError, Index, InputError
-from o2v_jax.retrieval.files import INDEX_FILES, VectorFile
+from o2v_jax.retrieval.files import INDEX_FILES, IndexInfo, VectorFile, hash_info
 
 KEYS = ["one", "two", "three", "four"]
 
@@ -28,6 +29,13 @@ def load(model, scorer, folder):
 def edit(folder, **changes):
     info = json.loads((folder / "index.json").read_bytes())
     (folder / "index.json").write_text(json.dumps(info | changes))
+
+
+def forge(folder, **changes):
+    """As `edit`, with the digest that belongs to the changed entries."""
+    edit(folder, **changes, sha256="")
+    info = msgspec.json.decode((folder / "index.json").read_bytes(), type=IndexInfo)
+    edit(folder, sha256=hash_info(info))
 
 
 def test_a_loaded_index_is_the_one_that_was_built(model, scorer, folder, load, encodings):
@@ -70,11 +78,12 @@ def test_an_index_is_replaced_while_it_is_in_use(model, scorer, folder, load, en
         (lambda f: edit(f, count=5), r"holds float32 \[4, 8\], but index.json says .*\[5, 8\]"),
         (lambda f: edit(f, count=5), "keys.arrow holds 4 rows of string, but .* 5 of string"),
         (lambda f: edit(f, key_type="int64"), "keys.arrow holds 4 rows of string"),
-        (lambda f: edit(f, metric="linear"), "index.json is wrong: metric must be cosine, of 8"),
+        (lambda f: forge(f, metric="linear"), "index.json is wrong: metric must be cosine, of 8"),
+        (lambda f: edit(f, side="in0"), "index.json is not the file .*: an entry was altered"),
         (lambda f: edit(f, count=0), "index.json is wrong: Expected `int` >= 1"),
         (lambda f: edit(f, files={}), "index.json does not name keys.arrow; .*vectors.npy"),
         (lambda f: edit(f, expansion=64), "index.json does not name graph.usearch"),
-        (lambda f: edit(f, class_index=1), "index.json is wrong: class_index must be below 1"),
+        (lambda f: forge(f, class_index=1), "index.json is wrong: class_index must be below 1"),
     ],
 )
 def test_what_is_wrong_is_said(folder, load, break_it, problem):
