@@ -18,6 +18,7 @@ from o2v_jax.cli.supervisor import is_inside, supervise
 from o2v_jax.cli.training_data import (
     CHANNELS,
     channel_option,
+    read_hyperparameters,
     read_training_data,
     require_one_source,
 )
@@ -184,14 +185,9 @@ def _train_from_files(
     number, index, address = (paths.pop(name) for name in _HOSTS)
     hosts = Hosts.numbered(number, index, address) if number and number > 1 else Hosts()
     channels = {name: paths.pop(name) for name in CHANNELS}
-    data = read_training_data(
-        paths.pop("data"),
-        channels,
-        paths.pop("hyperparameters"),
-        paths.pop("vocabulary"),
-        settings,
-    )
-    warn_of_unused(settings, objective)
+    given = {**read_hyperparameters(paths.pop("hyperparameters")), **settings}
+    data = read_training_data(paths.pop("data"), channels, given, paths.pop("vocabulary"))
+    warn_of_unused(given, objective)
     config = Hyperparameters.from_strings(data.pop("hyperparameters"), objective)
     model = Job(config=config, hosts=hosts, **data, **paths, **common).run()
     if hosts.first:

@@ -42,32 +42,28 @@ def expand_files(
 def read_training_data(
     data: Path | None,
     channels: Mapping[str, tuple[Path, ...]],
-    hyperparameters: Path | None,
+    given: Mapping[str, Any],
     vocabulary: Path | None,
-    settings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What a job is given: its files, hyperparameters by name, tokenizers and class names.
 
     Args:
         data: a prepared directory, instead of `channels` and `vocabulary`.
         channels: the files of each channel.
-        hyperparameters: a JSON map, which overrules that of `data`.
+        given: hyperparameters by name, which overrule those of `data`.
         vocabulary: a JSON map token -> id, or a tokenizer.json, of the texts of both sides.
-        settings: hyperparameters of the command line, which overrule both.
 
     Raises:
         InputError: a file is missing or wrong.
     """
     from o2v_jax.data.text_tokenizers import read_vocabulary
     from o2v_jax.data.tokenizers import share_text_vocabulary
-    from o2v_jax.data.vocabulary import read_json_object
     from o2v_jax.preparation import overrule, read_prepared
 
-    given = {**(read_json_object(hyperparameters) if hyperparameters else {}), **(settings or {})}
     if data is None:
         words = read_vocabulary(vocabulary) if vocabulary else None
         tokenizers = None if words is None else share_text_vocabulary(words)
-        return {**channels, "hyperparameters": given, "tokenizers": tokenizers}
+        return {**channels, "hyperparameters": dict(given), "tokenizers": tokenizers}
     found = read_prepared(data)
     return {
         **{name: found.files.get(name, ()) for name in CHANNELS},
@@ -75,6 +71,17 @@ def read_training_data(
         "tokenizers": found.tokenizers,
         "class_names": found.class_names,
     }
+
+
+def read_hyperparameters(file: Path | None) -> dict[str, Any]:
+    """The hyperparameters of a JSON map, by name; none without a file.
+
+    Raises:
+        InputError: it cannot be read, or is no such map.
+    """
+    from o2v_jax.data.vocabulary import read_json_object
+
+    return read_json_object(file) if file else {}
 
 
 def require_one_source(options: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from o2v_jax.cli.options import FILE, FOLDER, NEW_FOLDER, SEED, Seconds, model_d
 from o2v_jax.cli.training_data import (
     CHANNELS,
     channel_option,
+    read_hyperparameters,
     read_training_data,
     require_one_source,
 )
@@ -88,19 +89,20 @@ def tune(
     and finds what it would have found; the seed decides which values are tried and how each is
     trained, so on one machine a search repeats itself.
     """
-    from o2v_jax.hyperparameters import Hyperparameters
+    from o2v_jax.hyperparameters import Hyperparameters, warn_of_unused
     from o2v_jax.tuning import Tuning
 
     require_one_source(options)
     _require_data(options, hyperparameters)
     channels = {name: options.pop(name) for name in CHANNELS}
-    named = options.pop("data"), channels, hyperparameters, options.pop("vocabulary")
-    data = read_training_data(*named)
+    given = read_hyperparameters(hyperparameters)
+    data = read_training_data(options.pop("data"), channels, given, options.pop("vocabulary"))
     if not data["validation"]:
         raise InputError("a search needs records of the validation channel, to compare trials by")
     chosen = make_objective(
         objective, similarity, temperature, correct_popularity, negatives_per_pair
     )
+    warn_of_unused(given, chosen)
     base = Hyperparameters.from_strings(data.pop("hyperparameters"), chosen)
     command = shlex.join(["o2v", *sys.argv[1:]])
     Tuning(base=base, skip=on_error == "skip", command=command, **data, **options).run()

@@ -4,6 +4,7 @@ The graph answers which vectors may be the best; their inner products are then c
 vectors themselves, so that scores are exact whatever the graph holds.
 """
 
+import errno
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -90,8 +91,15 @@ class Graph:
         return cls(index, vectors, expansion)
 
     def save(self, path: Path) -> None:
-        """Writes it to a file."""
-        self._index.save(path)
+        """Writes it to a file.
+
+        Raises:
+            OSError: it cannot be written, as when the disk is full.
+        """
+        try:
+            self._index.save(path)
+        except RuntimeError as error:  # usearch has no other
+            raise OSError(errno.EIO, f"{error}") from error
 
     def search(self, queries: Floats, k: int | Index, excluded: Excluded = NONE_EXCLUDED) -> Top:
         """As `search_exact`, but some of the best may be missing.

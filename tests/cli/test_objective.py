@@ -28,7 +28,7 @@ def records(tmp_path_factory):
     rows = rng.integers(1, 10, (40, 2)).tolist()
     lines = [json.dumps({"label": 1, "in0": row, "in1": [n + 9 for n in row]}) for row in rows]
     (folder / "pairs.jsonl").write_text("\n".join(lines))
-    (folder / "settings.json").write_text(json.dumps(SETTINGS))
+    (folder / "settings.json").write_text(json.dumps(SETTINGS | {"mlp_dim": "16"}))
     return folder
 
 
@@ -45,7 +45,7 @@ def train(records, o2v, tmp_path):
 def test_the_model_scores_by_similarity(train, o2v, records, tmp_path):
     options = ("--objective", "in_batch", "--temperature", "0.1", "--correct-popularity")
     done = train(*options, "--mlp_layers", "2")
-    assert "mlp_layers: not used, because the in-batch objective compares" in done.err
+    assert "mlp_dim, mlp_layers: not used, because the in-batch objective compares" in done.err
     assert done.status == 0, done.err
     assert "The model is in" in done.err
     assert ": validation mrr 0." in done.err or ": validation mrr 1 " in done.err

@@ -1,6 +1,7 @@
 """Approximate search, by a graph that is measured when it is built and stays on the disk."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,3 +167,8 @@ def test_of_vectors_that_a_graph_cannot_tell_apart_each_query_gets_its_own(encod
     alone = graph.search(queries[:1], 1)
     assert together.positions[0, 0] == alone.positions[0, 0]
     assert together.positions.shape == (2, 50)
+
+
+def test_a_graph_that_cannot_be_written_is_an_error_of_the_file(encodings):
+    with pytest.raises(OSError, match="Failed|No space|No such"):
+        Graph.build(encodings(50)).save(Path("/dev/full"))

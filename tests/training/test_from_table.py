@@ -69,7 +69,7 @@ def test_parameters_are_those_of_the_commands(ratings, tmp_path):
         split=Split(0.2, 0.1, 3),
         output=tmp_path / "data",
     ).run()
-    data = read_training_data(tmp_path / "data", {}, None, None, REGRESSION)
+    data = read_training_data(tmp_path / "data", {}, REGRESSION, None)
     config = Hyperparameters.from_strings(data.pop("hyperparameters"))
     job = Job(
         **data,
