@@ -5,10 +5,12 @@
 RAW holds {train,dev,test}.tsv.gz, a paper a line: id, year, title, sentence, sentence, ... (tokens
 separated by blanks). Into PAIRS go tables of two texts that belong together: train.tsv with all
 pairs of both kinds; {dev,test}-{title,sentence}.tsv with one pair a paper, of a sentence drawn at
-random from seed 0; and {dev,test}.tsv, those of both kinds.
+random from seed 0; and {dev,test}.tsv, those of both kinds. documents.jsonl holds the abstract of
+every paper beside its title and id, for an index.
 """
 
 import gzip
+import json
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,6 +25,14 @@ def papers(file: Path) -> Iterator[tuple[str, list[str]]]:
         for line in lines:
             _, _, title, *sentences = line.rstrip("\n").split("\t")
             yield title, sentences
+
+
+def describe_papers(file: Path) -> Iterator[dict[str, str]]:
+    """Title with id, and abstract, of every paper."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            number, _, title, *sentences = line.rstrip("\n").split("\t")
+            yield {"name": f"{title} [{number}]", "text": " ".join(sentences)}
 
 
 def titles(file: Path) -> Iterator[Pair]:
@@ -49,6 +59,10 @@ def main(raw: Path, out: Path) -> None:
     write(
         out / "train.tsv", [*titles(train), *(pair for each in sentences(train) for pair in each)]
     )
+    with (out / "documents.jsonl").open("w", encoding="utf-8") as lines:
+        for part in ("train", "dev", "test"):
+            for paper in describe_papers(raw / f"{part}.tsv.gz"):
+                lines.write(json.dumps(paper, ensure_ascii=False) + "\n")
     draw = random.Random(0)
     for part in ("dev", "test"):
         file = raw / f"{part}.tsv.gz"

@@ -4,7 +4,8 @@
 
 RAW holds SNLI's {train,dev}.tsv.gz, lines of label, sentence and sentence, VECTORS a gzipped file
 of word vectors in GloVe's text layout. Into WORK go {train,dev}.tsv, the words of the pairs that
-are labelled entailment; and into WORK/auxiliary vocab.json, all words that have a vector, and
+are labelled entailment; sentences.jsonl, every sentence of dev as it stands there, with its words,
+for an index; and into WORK/auxiliary vocab.json, all words that have a vector, and
 vectors.txt.gz: each vector times a / (a + p), where p is the word's share of all words of RAW's
 training part (Arora et al. 2017, "A simple but tough-to-beat baseline for sentence embeddings").
 """
@@ -56,6 +57,17 @@ def write_pairs(raw: Path, work: Path) -> Counter[str]:
     return counts
 
 
+def write_sentences(file: Path, output: Path) -> None:
+    """Writes every sentence once that has words."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        sentences = dict.fromkeys(
+            text for line in lines for text in line.rstrip("\n").split("\t")[1:]
+        )
+    rows = ({"sentence": text, "words": " ".join(split(text))} for text in sentences if split(text))
+    with output.open("w", encoding="utf-8") as table:
+        table.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
 def write_vectors(vectors: Path, auxiliary: Path, counts: Counter[str]) -> None:
     """Writes the vocabulary and the weighted vectors."""
     auxiliary.mkdir(exist_ok=True)
@@ -73,6 +85,7 @@ def main(raw: Path, vectors: Path, work: Path) -> None:
     """Writes everything."""
     work.mkdir(parents=True, exist_ok=True)
     counts = write_pairs(raw, work)
+    write_sentences(raw / "dev.tsv.gz", work / "sentences.jsonl")
     write_vectors(vectors, work / "auxiliary", counts)
 
 

@@ -159,8 +159,10 @@ def test_options_and_words_of_a_command_have_tokens_in_common(tmp_path):
         row = "cp\tCopy a directory recursively\tcp --recursive -v {{path/to/directory}}"
         compressed(tmp_path / f"{part}.tsv.gz", [row])
     output_of(sys.executable, "examples/retrieval/commands.py", tmp_path, tmp_path / "pairs")
-    names = {file.name for file in (tmp_path / "pairs").iterdir()}
-    assert names == {"train.tsv", "dev.tsv", "dev-command.tsv", "test.tsv", "test-command.tsv"}
+    pairs = {file.name for file in (tmp_path / "pairs").glob("*.tsv")}
+    assert pairs == {"train.tsv", "dev.tsv", "dev-command.tsv", "test.tsv", "test-command.tsv"}
+    (document,) = (tmp_path / "pairs" / "documents.jsonl").read_text().splitlines()
+    assert json.loads(document)["name"] == "cp --recursive -v {{path/to/directory}}"
     (line,) = (tmp_path / "pairs" / "train.tsv").read_text().splitlines()
     description, command = line.split("\t")
     assert description == "copy a directory dire~ recursively recu~"

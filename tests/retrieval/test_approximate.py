@@ -170,5 +170,5 @@ def test_of_vectors_that_a_graph_cannot_tell_apart_each_query_gets_its_own(encod
 
 
 def test_a_graph_that_cannot_be_written_is_an_error_of_the_file(encodings):
-    with pytest.raises(OSError, match="Failed|No space|No such"):
+    with pytest.raises(OSError, match=r"Failed|No space|No such"):
         Graph.build(encodings(50)).save(Path("/dev/full"))
