@@ -207,6 +207,8 @@ def test_boto3_tries_again_where_the_server_is_busy_or_failed(session, monkeypat
     service = app.extensions["o2v_jax"]
     body = b'{"instances": [{"in0": [1], "in1": [2]}]}'
     with in_threads(app) as url, client_of(session, url, **retries) as client:
+        while not service.health.warm_up_ended:
+            pass
         scorer.error = KeyError("secret")
         with pytest.raises(client.exceptions.ModelError, match="its log says why") as e:
             client.invoke_endpoint(EndpointName="snli", Body=body)

@@ -38,9 +38,9 @@ class WideScorer(LengthScorer):
 
 @pytest.fixture
 def wide(connect):
-    return connect(
-        scorers=[WideScorer()], settings=ServerSettings(max_payload_mb=20, max_concurrent=1)
-    )
+    scorer = WideScorer()
+    scorer.may_warm.set()  # what waits for it longer than for seconds fails, and says so in the log
+    return connect(scorers=[scorer], settings=ServerSettings(max_payload_mb=20, max_concurrent=1))
 
 
 def singles(count):
