@@ -125,7 +125,9 @@ def _run_peer(model: Any, work: Path, output: Path, settings: PeerSettings, step
     from sentence_transformers.sentence_transformer.losses import (  # noqa: PLC0415
         MultipleNegativesRankingLoss,
     )
-    from sentence_transformers.training_args import BatchSamplers  # noqa: PLC0415
+    from sentence_transformers.sentence_transformer.training_args import (  # noqa: PLC0415
+        BatchSamplers,
+    )
 
     queries, documents = read_pairs(work / "pairs" / "train.tsv")
     arguments = SentenceTransformerTrainingArguments(

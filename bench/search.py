@@ -205,7 +205,8 @@ def main(
     """Measure search."""
     options.use(device)
     items, chosen = items or (100_000 if quick else 1_000_000), parts or PARTS
-    sections: dict[str, Any] = {name: [] for name in ("exact", "rank", "approximate")}
+    tables = {"exact": ("exact", "rank"), "approximate": ("approximate",), "http": ()}
+    sections: dict[str, Any] = {name: [] for part in chosen for name in tables[part]}
     sections["not_available"] = {} if is_installed("faiss") else {"faiss": f"{EXTRA} brings it"}
     for size in dimensions or (64, 512):
         turns = rounds or (3 if quick else 11)

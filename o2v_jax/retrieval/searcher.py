@@ -92,9 +92,14 @@ class Searcher:
         return [np.flatnonzero(groups == group) for group in range(groups.max(initial=-1) + 1)]
 
     def _count_nearest(self, ks: Index) -> Index:
-        """How many items of the largest products each query needs, int64 `[queries]`."""
+        """How many items of the largest products each query needs, int64 `[queries]`.
+
+        The head is asked about `candidates` times a power of two, so that queries of many ks are
+        few groups.
+        """
         if isinstance(self.metric, Surrogate):
-            ks = np.maximum(self._candidates, 2 * ks)
+            times = np.maximum(1, 2 * ks / self._candidates)
+            ks = self._candidates * 2 ** np.ceil(np.log2(times)).astype(np.int64)
         return np.minimum(ks, len(self.vectors))
 
     def _search_group(self, encodings: Floats, ks: Index, excluded: Excluded) -> Top:

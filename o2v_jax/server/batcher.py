@@ -11,12 +11,12 @@ A future that is cancelled before a device takes it leaves the queue: it is not 
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from math import inf
 from threading import Condition, RLock, Thread
 from time import monotonic
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from o2v_jax.array_types import Floats, Index
 from o2v_jax.data.deduplicate import expand_rows, join_distinct
@@ -127,7 +127,7 @@ class Batcher:
         """
         try:
             if not future.done():
-                _wait(future, self.timeout_s)
+                cancel_after(future, self.timeout_s)
             return future.result()
         except CancelledError:
             message = f"the server was busy for {self.timeout_s} s: try again later"
@@ -231,8 +231,8 @@ def _explain(cause: Exception) -> BatchFailedError:
     return error
 
 
-def _wait(future: ScoringFuture, timeout_s: float) -> None:
-    """Waits until the future is complete; cancels it if no device takes it before the timeout."""
+def cancel_after(future: Future[Any], timeout_s: float) -> None:
+    """Waits until the future is complete; cancels it if it is not begun before the timeout."""
     try:
         future.exception(timeout_s)
     except TimeoutError:

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import UNSET
 
@@ -17,6 +17,8 @@ from o2v_jax.errors import RecordError
 from o2v_jax.server.queries import RerankQuery, RerankText
 
 _FORM = "expected a query in one of in0 and in1, and a list of candidates in the other"
+Role: TypeAlias = Literal["query", "candidates", "empty"]
+
 _NO_CANDIDATES = "holds no candidates: expected a list of one at least"
 
 
@@ -74,7 +76,7 @@ def split_query(row: RerankQuery | RerankText, places: Places, number: int) -> G
     """The query and the candidates of a body, or of one of several.
 
     A text or a list of ids is a query; a list of texts, of lists of tokens or of lists of ids holds
-    candidates.
+    candidates. Beside a list of lists, a list of texts is a query of tokens.
 
     Raises:
         RecordError: there is not one of each, or a list holds both kinds.
@@ -83,7 +85,7 @@ def split_query(row: RerankQuery | RerankText, places: Places, number: int) -> G
     for name, value in zip(SIDES, values, strict=True):
         if value is UNSET:
             raise RecordError(places.of(number), f'the field "{name}" is missing: {_FORM}')
-    kinds = [_classify(value) for value in values]
+    kinds = _classify_both(*values)
     side: Literal[0, 1] = 0 if kinds[0] == "query" or kinds[1] == "candidates" else 1
     query, candidates = values[side], values[1 - side]
     _require_both(kinds, side, places, number)
@@ -93,12 +95,25 @@ def split_query(row: RerankQuery | RerankText, places: Places, number: int) -> G
     return Group(side, query, candidates, kind)
 
 
-def _classify(value: Any) -> Literal["query", "candidates", "empty"]:
+def _classify_both(in0: Any, in1: Any) -> list[Role]:
+    holds_lists = [_holds(in0, list), _holds(in1, list)]
+    return [
+        "query" if _holds(value, str) and other else _classify(value)
+        for value, other in ((in0, holds_lists[1]), (in1, holds_lists[0]))
+    ]
+
+
+def _classify(value: Any) -> Role:
     if isinstance(value, str):
         return "query"
     if not value:
         return "empty"
     return "query" if isinstance(value[0], int) else "candidates"
+
+
+def _holds(value: Any, kind: type) -> bool:
+    """Whether a list begins with a value of this type."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], kind)
 
 
 def _require_both(kinds: Sequence[str], side: Literal[0, 1], places: Places, number: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from o2v_jax.checkpoint import Model, load
+from o2v_jax.checkpoint import Model, hash_model, load
 from o2v_jax.errors import InputError
 from o2v_jax.scoring import Scorer, get_device_profile, local_devices, use_compilation_cache
 from o2v_jax.server.protocol import ScorerLike
@@ -45,8 +45,12 @@ def create_service(
     settings = settings or ServerSettings.from_environment(os.environ)
     index = settings.index if index is None else index
     get_model = cache(partial(_load_model, model, settings))
+    known = None if scorers else get_model
     scorers = scorers or _create_scorers(get_model, settings)
     opened = None if index is None else _open_index(index, get_model, scorers[0])
+    if opened is not None:
+        _require_index_of(opened, scorers[0], known)
+        opened.find([])  # makes the table of keys now, not while a request waits
     service = Service(scorers, settings, index=opened)
     service.warm()
     return service
@@ -63,12 +67,21 @@ def _open_index(
     from o2v_jax.retrieval import Index  # noqa: PLC0415 - needs the extra `data`
 
     if isinstance(index, Index):
-        if index.info.dimensions != scorer.config.enc_dim:
-            raise InputError("index is of another model")
         return index
     # of a scorer that serving alone knows, the index needs one of its own
     own = scorer if isinstance(scorer, Scorer) else None
     return Index.load(index, get_model(), scorer=own)
+
+
+def _require_index_of(
+    index: "Index", scorer: ScorerLike, get_model: Callable[[], Model] | None
+) -> None:
+    """Checks that an index is of the model; of scorers whose model is not known, its dimensions."""
+    of_another = index.info.dimensions != scorer.config.enc_dim
+    if get_model is not None:
+        of_another = index.info.model_sha256 != hash_model(get_model())
+    if of_another:
+        raise InputError("index is of another model")
 
 
 def _create_scorers(get_model: Callable[[], Model], settings: ServerSettings) -> Sequence[Scorer]:

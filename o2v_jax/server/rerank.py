@@ -19,6 +19,8 @@ from o2v_jax.errors import InputError, RecordError
 from o2v_jax.scoring import choose_class
 from o2v_jax.scoring.ranking import rank_scores
 from o2v_jax.server.candidates import Group, GroupPlaces, split_query
+from o2v_jax.server.errors import TooLargeError
+from o2v_jax.server.limits import MAX_RESPONSE_FLOATS
 from o2v_jax.server.metrics import Timing
 from o2v_jax.server.pending import Answer, Pending
 from o2v_jax.server.queries import (
@@ -84,6 +86,7 @@ class Rerank:
             options = [self._read_options(queries, at) for at in range(len(queries.rows))]
             groups = [split_query(row, queries.places, at) for at, row in enumerate(queries.rows)]
             starts = [*accumulate((len(group.candidates) for group in groups), initial=0)]
+            _limit_results(starts[-1])
             limits.enter_context(service.records.hold(starts[-1]))
             pairs = self._make_pairs(groups, queries.places, head.max_seq_lens)
         stream = service.hold_stream(starts[-1] * RESULT_FLOATS, limits)
@@ -131,6 +134,16 @@ class Rerank:
         return (
             DistinctRows(one.rows, one.inverse[at0]),
             DistinctRows(two.rows, two.inverse[at1]),
+        )
+
+
+def _limit_results(candidates: int) -> None:
+    """Refuses more candidates than could ever be answered."""
+    most = MAX_RESPONSE_FLOATS // RESULT_FLOATS
+    if candidates > most:
+        raise TooLargeError(
+            f"there are {candidates:,} candidates, but at most {most:,} can be ranked: send fewer "
+            "at a time"
         )
 
 

@@ -70,6 +70,12 @@ class PendingSearch(Pending):
         """The search, which follows the encoding."""
         return self.searches
 
+    def withdraw(self) -> None:
+        """Cancels what was not begun: encoding or searching."""
+        Pending.withdraw(self)
+        for search in self.searches:
+            search.cancel()
+
     def abandon(self) -> None:
         """Cancels what is not finished."""
         Pending.abandon(self)
@@ -108,6 +114,7 @@ class Search:
             queries = decode_queries(body, head.format_in, SEARCH, service.decode_options)
             rows = self._read_rows(queries, head.max_seq_lens or service.max_seq_lens)
             wanted = self._read_wanted(queries)
+        _limit_encodings(len(rows), service.config.enc_dim)
         limits.enter_context(service.records.hold(len(rows)))
         stream = service.hold_stream(_count_floats(wanted), limits)
         futures, searches = [], []
@@ -124,7 +131,7 @@ class Search:
         hits: Iterator[retrieval.Hits] = iter(())
         for encoding, search in zip(pending.futures, pending.searches, strict=True):
             self._require_finite(self._service.wait(encoding), pending.queries)
-            positions, scores = search.result()
+            positions, scores = self._searches.result(search)
             self._service.metrics.search.observe(search.finished - encoding.finished)
             require_finite_scores(scores[positions >= 0])
             hits = self._index.iterate_hits(positions, scores)
@@ -189,9 +196,20 @@ class Search:
 _NONE = np.zeros(0, np.int64)
 
 
+def _limit_encodings(queries: int, enc_dim: int) -> None:
+    """Refuses queries whose encodings would take too much memory, as embeddings are refused."""
+    floats = queries * enc_dim
+    if floats > MAX_RESPONSE_FLOATS:
+        raise TooLargeError(
+            f"the encodings of the queries would hold {floats} numbers, but at most "
+            f"{MAX_RESPONSE_FLOATS} can be held: send fewer queries at a time"
+        )
+
+
 def _count_floats(wanted: Wanted) -> int:
-    """As how many numbers the hits count."""
-    hits, excluded = int(wanted.ks.sum()), sum(map(len, wanted.excluded))
+    """As how many numbers the hits count: as many for every query as for the largest k."""
+    hits = len(wanted.ks) * int(wanted.ks.max(initial=0))
+    excluded = sum(map(len, wanted.excluded))
     for count, what in (
         (hits, "the answer would hold {} hits"),
         (excluded, "{} items are left out"),

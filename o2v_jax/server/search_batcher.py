@@ -9,7 +9,7 @@ others.
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import AbstractContextManager, suppress
 from threading import Condition, Thread
 from time import perf_counter
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from o2v_jax.array_types import Floats, Index
-from o2v_jax.server.batcher import QUEUE_TIMEOUT_S
+from o2v_jax.server.batcher import QUEUE_TIMEOUT_S, cancel_after
 from o2v_jax.server.errors import BatchFailedError, BusyError
 from o2v_jax.server.queue import ScoringFuture
 
@@ -135,12 +135,18 @@ class SearchBatcher:
         index: is searched.
         observe: called with the number of queries of every search.
         watch: makes a context around every search.
+        timeout_s: seconds that a request may wait before its first queries are searched.
     """
 
     def __init__(
-        self, index: "retrieval.Index", observe: Callable[[int], None], watch: Watch
+        self,
+        index: "retrieval.Index",
+        observe: Callable[[int], None],
+        watch: Watch,
+        timeout_s: float = QUEUE_TIMEOUT_S,
     ) -> None:
         self._index = index
+        self._timeout_s = timeout_s
         self._observe = observe
         self._watch = watch
         self._encoded = deque[SearchFuture]()  # of a batch that is not complete
@@ -174,6 +180,21 @@ class SearchBatcher:
         if encoding.done():  # perhaps nobody calls `begin` any more
             self.begin()
         return future
+
+    def result(self, future: SearchFuture) -> Found:
+        """Waits for what the queries of a request find.
+
+        Raises:
+            BusyError: none was searched before the timeout, or the batcher was closed.
+            BatchFailedError: they could not be searched.
+        """
+        try:
+            if not future.done():
+                cancel_after(future, self._timeout_s)
+            return future.result()
+        except CancelledError:
+            message = f"the server was busy for {self._timeout_s} s: try again later"
+            raise BusyError(message) from None
 
     def begin(self) -> None:
         """Has what was encoded searched: called after each batch, so that it is one search."""
@@ -266,12 +287,19 @@ class SearchBatcher:
 
 
 def _distribute(found: Found, parts: Sequence[Part]) -> None:
-    """Gives each part its rows of what was found, without the columns of others."""
+    """Gives each part its rows of what was found, without the columns of others.
+
+    They are copies, so that a request that waits for more does not keep what others found.
+    """
     start = 0
     for part in parts:
-        end, k = start + len(part.ks), int(part.ks.max())
-        part.future.receive(found[0][start:end, :k], found[1][start:end, :k])
-        start = end
+        here = slice(start, start + len(part.ks)), slice(int(part.ks.max()))
+        try:
+            part.future.receive(found[0][here].copy(), found[1][here].copy())
+        except Exception:  # such as a lack of memory, which is no matter of the others
+            log.exception("what a request found could not be joined")
+            part.future.fail(BatchFailedError())
+        start += len(part.ks)
 
 
 def _join_found(found: Sequence[Found]) -> Found:

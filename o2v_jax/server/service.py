@@ -56,7 +56,7 @@ class Service:
         self.health = Health()
         self.config = scorers[0].config
         self.metrics = Metrics(self._read_metrics)
-        self.searches = None if index is None else self._create_search_batcher(index)
+        self.searches = None if index is None else self._create_search_batcher(index, timeout_s)
         computes = [partial(self._compute, device) for device in range(len(scorers))]
         profile = scorers[0].shapes.profile
         self.batcher = Batcher(
@@ -172,10 +172,10 @@ class Service:
         for scorer in self.scorers:
             scorer.warm(longer=True)
 
-    def _create_search_batcher(self, index: "Index") -> SearchBatcher:
+    def _create_search_batcher(self, index: "Index", timeout_s: float) -> SearchBatcher:
         # the head, if it ranks, computes on the first device
         watch = partial(self.health.watch_device, 0) if index.info.candidates else nullcontext
-        return SearchBatcher(index, self.metrics.observe_search, watch)
+        return SearchBatcher(index, self.metrics.observe_search, watch, timeout_s)
 
     def _compute(self, device: int, task: ScoringTask, sides: Sides) -> Floats:
         """Called by a device's threads alone, with records that were validated and cut."""

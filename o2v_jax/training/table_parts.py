@@ -29,13 +29,24 @@ def list_negatives(table: Any, given: Any) -> tuple[Any, ...]:
     """The columns of hard negatives: of a table a name or several, otherwise columns in a list.
 
     Raises:
-        InputError: there is no table, and this is not a list.
+        InputError: there is no table, and this is not a list; or its lists may be rows or columns.
     """
     if isinstance(given, list | tuple):
+        if table is None and _is_square(given):
+            raise InputError(
+                f"negatives: {len(given)} lists of {len(given)} may be columns or rows: give one "
+                "column of rows as [rows], or columns as arrays, series or in a table"
+            )
         return tuple(given)
     if table is None:
         raise InputError(f"negatives={describe(given)} must be columns in a list")
     return (given,)
+
+
+def _is_square(given: Sequence[Any]) -> bool:
+    """Whether these are lists, each as long as there are lists, of more than one."""
+    are_lists = all(isinstance(each, list | tuple) for each in given)
+    return len(given) > 1 and are_lists and {len(each) for each in given} == {len(given)}
 
 
 def name_negatives(table: Any, negatives: Sequence[Any]) -> tuple[str, ...]:

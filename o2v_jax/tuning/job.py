@@ -20,6 +20,7 @@ from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.signals import Signals
 from o2v_jax.staging import remove_abandoned
 from o2v_jax.training import Dataset, Run, read_dataset
+from o2v_jax.training.data.dataset import warn_of_unused_negatives
 from o2v_jax.training.data.pretrained import Pretrained, read_pretrained
 from o2v_jax.training.job import (
     CHANNELS,
@@ -34,6 +35,7 @@ from o2v_jax.tuning.plot import plot
 from o2v_jax.tuning.report import (
     Winner,
     describe_last,
+    describe_objective,
     describe_rows,
     list_rows,
     make_table,
@@ -147,7 +149,7 @@ class Tuning:
     def _open_study(self, space: Space, objective: ObjectiveMetric) -> Iterator[Study]:
         """The study in the output directory, which is continued if there is one."""
         searched = "; ".join(f"{name}={values}" for name, values in space.ranges.items())
-        marks = {"seed": self.seed, "objective": objective, "search_space": searched}
+        marks = {"seed": self.seed, "objective_metric": objective, "search_space": searched}
         marks |= {"skipping": self.skip, "pruning": self.pruning}
         search = identify_run(self.base, self._sources | self._vocabularies, **marks)
         self.output.mkdir(parents=True, exist_ok=True)
@@ -162,6 +164,7 @@ class Tuning:
         if self.tokenizers is not None:
             check_tokenizers(self.tokenizers, self.base)
         data = {name: self._read(name, files) for name, files in self._files.items()}
+        warn_of_unused_negatives(self.base, data["train"])
         return _Inputs(data, read_pretrained(self.base, self.auxiliary))
 
     @property
@@ -213,6 +216,8 @@ class Tuning:
         with console.capture() as table:  # Rich would end the process where nobody reads any more
             console.print(make_table(rows, study))
         self._reporter.write_line(table.get().rstrip("\n"))
+        if options := describe_objective(self.base):
+            self._reporter.write_line(options)
 
     def _check_success(self, study: Study) -> None:
         rows = list_rows(study)

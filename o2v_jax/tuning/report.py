@@ -13,6 +13,7 @@ from rich.table import Table
 from o2v_jax.atomic import replace_file
 from o2v_jax.checkpoint import save
 from o2v_jax.data.tokenizers import Tokenizers
+from o2v_jax.hyperparameters import Hyperparameters
 from o2v_jax.hyperparameters.text import format_value
 from o2v_jax.training import Run
 from o2v_jax.training.loop.trained_model import make_model
@@ -100,6 +101,19 @@ def describe_rows(rows: Sequence[TrialRow], study: Study) -> str:
     complete = sum(row.complete for row in rows)
     counts = f"{complete} complete and {len(rows) - complete} pruned trials"
     return f"{study.objective}, best of {counts}"
+
+
+def describe_objective(config: Hyperparameters) -> str | None:
+    """The options of `o2v train` that best.json cannot hold; None: there are none."""
+    objective = config.objective
+    if objective is None:
+        return None
+    flag = " --correct-popularity" if objective.correct_popularity else ""
+    return (
+        f"o2v train takes with best.json: --objective in_batch --similarity {objective.similarity} "
+        f"--temperature {objective.temperature:g}{flag} "
+        f"--negatives-per-pair {objective.negatives_per_pair}"
+    )
 
 
 def make_table(rows: Sequence[TrialRow], study: Study) -> Table:

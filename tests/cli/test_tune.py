@@ -259,7 +259,10 @@ def test_wrong_options_are_refused_before_anything_is_written(extra, arguments, 
 
 OTHERS = {
     "seed was 0, now 1": ("--seed", 1),
-    "objective was validation:accuracy, now test:accuracy": ("--objective-metric", "test:accuracy"),
+    "objective metric was validation:accuracy, now test:accuracy": (
+        "--objective-metric",
+        "test:accuracy",
+    ),
     "pruning was True, now False": ("--no-pruning", "--on-error=fail"),
     "vocabulary data was None": ("--vocabulary", "vocabulary"),
     "search space was": ("--tune", "mlp_dim"),
@@ -303,7 +306,10 @@ def test_a_search_for_retrieval_improves_the_reciprocal_rank(base, files, o2v, t
     run = o2v("tune", *channels, *search, *tune)
     assert run.status == 0, run.err
     assert "validation:mrr" in run.out
+    assert "best.json: --objective in_batch --similarity cosine --temperature 0.1" in run.out
     assert o2v_jax.load(tmp_path / "search" / "model").config.objective.temperature == 0.1
+    other = o2v("tune", *channels, *search, *tune, "--objective-metric", "validation:mean_rank")
+    assert "objective metric was validation:mrr, now validation:mean_rank" in other.err
     idle = o2v("tune", *channels, *search, "--tune", "mlp_dim", "--output", tmp_path / "other")
     assert idle.status == 2
     assert "--tune mlp_dim: the in-batch objective compares encodings" in idle.complaints[-1]

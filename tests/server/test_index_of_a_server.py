@@ -86,6 +86,11 @@ def test_an_index_is_opened_beside_scorers_or_refused(worded, tmp_path, folder, 
     other = Index.load(folder, o2v_jax.load(short_model))
     with pytest.raises(InputError, match="index is of another model"):
         create_service(settings=ServerSettings(), scorers=[scorer], index=other)
+    opened = Index.load(path, model, scorer=scorer)
+    with pytest.raises(InputError, match="index is of another model"):
+        create_service(
+            make_scorer(mlp_activation="tanh")[0], settings=ServerSettings(), index=opened
+        )
 
 
 def test_flask_names_what_the_environment_has_wrong(monkeypatch, tiny_model, folder):

@@ -9,6 +9,9 @@ from contract_clients import SHIMS
 from length_scorer import LengthScorer
 from query_servers import LINES, make_scorer, require_ranking, serving, write_lines
 
+from o2v_jax.data import Places
+from o2v_jax.server.candidates import split_query
+from o2v_jax.server.queries import RerankText
 from o2v_jax.server.settings import ServerSettings
 
 QUERY, IDS = "w2 w5", [4, 7]
@@ -114,11 +117,21 @@ def test_both_shims_answer_alike(both, body, headers, status):
     assert flask.status == status
 
 
+def test_a_list_of_texts_is_a_query_of_tokens_beside_lists():
+    tokens, lists = ["Alien (1979)", "Heat (1995)"], [["Antz (1998)", "War"], [5]]
+    for in0, in1, side in ((tokens, lists, 0), (lists, tokens, 1)):
+        group = split_query(RerankText(in0=in0, in1=in1), Places(), 0)
+        assert (group.side, group.query, group.candidates) == (side, tokens, lists)
+    group = split_query(RerankText(in0=tokens, in1="Antz"), Places(), 0)
+    assert (group.side, group.query, group.candidates) == (1, "Antz", tokens)
+
+
 FORM = ": expected a query in one of in0 and in1, and a list of candidates in the other"
 REFUSED = [
     ({"in0": [4]}, f'$: the field "in1" is missing{FORM}'),
     ({"in0": [4], "in1": "w1"}, f"$: holds two queries and no list of candidates{FORM}"),
-    ({"in0": ["w1"], "in1": [[4]]}, f"$: holds two lists of candidates and no query{FORM}"),
+    ({"in0": [[4]], "in1": [[4]]}, f"$: holds two lists of candidates and no query{FORM}"),
+    ({"in0": ["w1"], "in1": ["w1"]}, f"$: holds two lists of candidates and no query{FORM}"),
     ({"in0": [], "in1": []}, f"$: holds two empty lists{FORM}"),
     ({"in0": [], "in1": [[4]]}, "$.in0: is empty, or holds no token that the model knows"),
     ({"in0": " ", "in1": [[4]]}, "$.in0: is empty, or holds no token that the model knows"),

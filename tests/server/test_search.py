@@ -1,7 +1,8 @@
 """POST /search through both shims: what `Index.search` finds, shared work, and what is refused."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from threading import Event, Semaphore
 
@@ -189,9 +190,47 @@ def test_hits_have_a_limit(client, monkeypatch):
     assert reply.status == 413
     assert reply.json["error"].startswith("the answer would hold 42 hits in all, but at most 40")
     assert client.post({"instances": [QUERY] * 2, "k": 20}, "/search").status == 200
+    # what all queries find stands in one array, as wide as the largest k
+    reply = client.post({"instances": [QUERY | {"k": 25}, QUERY | {"k": 1}]}, "/search")
+    assert reply.json["error"].startswith("the answer would hold 50 hits in all, but at most 40")
     reply = client.post({"instances": [QUERY] * 2, "k": 1, "exclude": KEYS[:21]}, "/search")
     assert reply.status == 413
     assert reply.json["error"].startswith("42 items are left out in all, but at most 40")
+
+
+def test_encodings_have_a_limit(client, monkeypatch):
+    monkeypatch.setattr("o2v_jax.server.search.MAX_RESPONSE_FLOATS", 8)
+    reply = client.post({"instances": [QUERY] * 9, "k": 1}, "/search")
+    assert reply.status == 413
+    assert reply.json["error"].startswith("the encodings of the queries would hold ")
+
+
+class HeldIndex:
+    """An index whose searches wait until they are let."""
+
+    def __init__(self, index):
+        self._index = index
+        self.started, self.may_search = Semaphore(0), Event()
+
+    def search_encodings(self, *arguments):
+        self.started.release()
+        assert self.may_search.wait(10)
+        return self._index.search_encodings(*arguments)
+
+
+def test_what_waits_too_long_for_a_search_is_withdrawn(numbered):
+    index, encoding = HeldIndex(numbered), Future()
+    batcher = search_batcher.SearchBatcher(index, lambda _: None, nullcontext, timeout_s=0.1)
+    encoding.set_result(np.ones((1, 16), np.float32))
+    wanted = encoding, np.array([3]), [np.zeros(0, np.int64)]
+    first = batcher.submit(*wanted)
+    index.started.acquire()
+    with pytest.raises(BusyError, match=r"busy for 0\.1 s"):
+        batcher.result(batcher.submit(*wanted))
+    index.may_search.set()
+    positions, _ = batcher.result(first)
+    assert positions.shape == (1, 3)
+    batcher.close()
 
 
 def test_searches_are_counted_and_timed(client):
