@@ -15,7 +15,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 RARITY = 1e-3  # a
@@ -57,19 +57,22 @@ def write_pairs(raw: Path, work: Path) -> Counter[str]:
     return counts
 
 
-def write_sentences(file: Path, output: Path) -> None:
-    """Writes every sentence once that has words."""
+def write_sentences(file: Path, output: Path, known: Container[str]) -> None:
+    """Writes every sentence once of which some word is known."""
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         sentences = dict.fromkeys(
             text for line in lines for text in line.rstrip("\n").split("\t")[1:]
         )
-    rows = ({"sentence": text, "words": " ".join(split(text))} for text in sentences if split(text))
     with output.open("w", encoding="utf-8") as table:
-        table.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        for text in sentences:
+            words = split(text)
+            if any(word in known for word in words):
+                row = {"sentence": text, "words": " ".join(words)}
+                table.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def write_vectors(vectors: Path, auxiliary: Path, counts: Counter[str]) -> None:
-    """Writes the vocabulary and the weighted vectors."""
+def write_vectors(vectors: Path, auxiliary: Path, counts: Counter[str]) -> Container[str]:
+    """Writes the vocabulary and the weighted vectors; returns the words that have one."""
     auxiliary.mkdir(exist_ok=True)
     tokens, total = {"<pad>": 0}, counts.total()
     with gzip.open(auxiliary / "vectors.txt.gz", "wt", encoding="utf-8", compresslevel=1) as file:
@@ -79,14 +82,15 @@ def write_vectors(vectors: Path, auxiliary: Path, counts: Counter[str]) -> None:
             weighted = " ".join(f"{weight * float(number):.5g}" for number in numbers.split())
             file.write(f"{word} {weighted}\n")
     (auxiliary / "vocab.json").write_text(json.dumps(tokens, ensure_ascii=False), encoding="utf-8")
+    return tokens
 
 
 def main(raw: Path, vectors: Path, work: Path) -> None:
     """Writes everything."""
     work.mkdir(parents=True, exist_ok=True)
     counts = write_pairs(raw, work)
-    write_sentences(raw / "dev.tsv.gz", work / "sentences.jsonl")
-    write_vectors(vectors, work / "auxiliary", counts)
+    known = write_vectors(vectors, work / "auxiliary", counts)
+    write_sentences(raw / "dev.tsv.gz", work / "sentences.jsonl", known)
 
 
 if __name__ == "__main__":
